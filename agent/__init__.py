@@ -1,0 +1,1 @@
+"""The node agent: turns pod assignments into containers and reports what it sees."""

@@ -1,0 +1,288 @@
+from api.v1 import apiserver_pb2 as _apiserver_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ProposeBatch(_message.Message):
+    __slots__ = ("term", "transactions", "id")
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    TRANSACTIONS_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    term: int
+    transactions: _containers.RepeatedScalarFieldContainer[bytes]
+    id: int
+    def __init__(self, term: _Optional[int] = ..., transactions: _Optional[_Iterable[bytes]] = ..., id: _Optional[int] = ...) -> None: ...
+
+class ProposeReply(_message.Message):
+    __slots__ = ("id", "refused")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    refused: bool
+    def __init__(self, id: _Optional[int] = ..., refused: _Optional[bool] = ...) -> None: ...
+
+class ReadIndexRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ReadIndexReply(_message.Message):
+    __slots__ = ("index",)
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    def __init__(self, index: _Optional[int] = ...) -> None: ...
+
+class SessionReport(_message.Message):
+    __slots__ = ("replica", "sessions")
+    class Session(_message.Message):
+        __slots__ = ("node", "epoch", "age_seconds")
+        NODE_FIELD_NUMBER: _ClassVar[int]
+        EPOCH_FIELD_NUMBER: _ClassVar[int]
+        AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+        node: str
+        epoch: int
+        age_seconds: float
+        def __init__(self, node: _Optional[str] = ..., epoch: _Optional[int] = ..., age_seconds: _Optional[float] = ...) -> None: ...
+    REPLICA_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    replica: str
+    sessions: _containers.RepeatedCompositeFieldContainer[SessionReport.Session]
+    def __init__(self, replica: _Optional[str] = ..., sessions: _Optional[_Iterable[_Union[SessionReport.Session, _Mapping]]] = ...) -> None: ...
+
+class SessionReportReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RaftEntry(_message.Message):
+    __slots__ = ("index", "term", "data")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    term: int
+    data: bytes
+    def __init__(self, index: _Optional[int] = ..., term: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class RaftMessage(_message.Message):
+    __slots__ = ("term", "hello", "append_entries", "append_reply", "vote_request", "vote_reply", "pre_vote_request", "pre_vote_reply", "higher_term", "timeout_now", "snapshot_chunk")
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    APPEND_ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    APPEND_REPLY_FIELD_NUMBER: _ClassVar[int]
+    VOTE_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    VOTE_REPLY_FIELD_NUMBER: _ClassVar[int]
+    PRE_VOTE_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    PRE_VOTE_REPLY_FIELD_NUMBER: _ClassVar[int]
+    HIGHER_TERM_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_NOW_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_CHUNK_FIELD_NUMBER: _ClassVar[int]
+    term: int
+    hello: Hello
+    append_entries: AppendEntries
+    append_reply: AppendReply
+    vote_request: VoteRequest
+    vote_reply: VoteReply
+    pre_vote_request: VoteRequest
+    pre_vote_reply: VoteReply
+    higher_term: HigherTerm
+    timeout_now: TimeoutNow
+    snapshot_chunk: SnapshotChunk
+    def __init__(self, term: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., append_entries: _Optional[_Union[AppendEntries, _Mapping]] = ..., append_reply: _Optional[_Union[AppendReply, _Mapping]] = ..., vote_request: _Optional[_Union[VoteRequest, _Mapping]] = ..., vote_reply: _Optional[_Union[VoteReply, _Mapping]] = ..., pre_vote_request: _Optional[_Union[VoteRequest, _Mapping]] = ..., pre_vote_reply: _Optional[_Union[VoteReply, _Mapping]] = ..., higher_term: _Optional[_Union[HigherTerm, _Mapping]] = ..., timeout_now: _Optional[_Union[TimeoutNow, _Mapping]] = ..., snapshot_chunk: _Optional[_Union[SnapshotChunk, _Mapping]] = ...) -> None: ...
+
+class Hello(_message.Message):
+    __slots__ = ("replica", "cluster_uid")
+    REPLICA_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_UID_FIELD_NUMBER: _ClassVar[int]
+    replica: str
+    cluster_uid: str
+    def __init__(self, replica: _Optional[str] = ..., cluster_uid: _Optional[str] = ...) -> None: ...
+
+class AppendEntries(_message.Message):
+    __slots__ = ("commit_index", "prev_index", "prev_term", "entries", "round", "has_prev")
+    COMMIT_INDEX_FIELD_NUMBER: _ClassVar[int]
+    PREV_INDEX_FIELD_NUMBER: _ClassVar[int]
+    PREV_TERM_FIELD_NUMBER: _ClassVar[int]
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    HAS_PREV_FIELD_NUMBER: _ClassVar[int]
+    commit_index: int
+    prev_index: int
+    prev_term: int
+    entries: _containers.RepeatedCompositeFieldContainer[RaftEntry]
+    round: int
+    has_prev: bool
+    def __init__(self, commit_index: _Optional[int] = ..., prev_index: _Optional[int] = ..., prev_term: _Optional[int] = ..., entries: _Optional[_Iterable[_Union[RaftEntry, _Mapping]]] = ..., round: _Optional[int] = ..., has_prev: _Optional[bool] = ...) -> None: ...
+
+class AppendReply(_message.Message):
+    __slots__ = ("next_index", "success", "reset", "round")
+    NEXT_INDEX_FIELD_NUMBER: _ClassVar[int]
+    SUCCESS_FIELD_NUMBER: _ClassVar[int]
+    RESET_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    next_index: int
+    success: bool
+    reset: bool
+    round: int
+    def __init__(self, next_index: _Optional[int] = ..., success: _Optional[bool] = ..., reset: _Optional[bool] = ..., round: _Optional[int] = ...) -> None: ...
+
+class VoteRequest(_message.Message):
+    __slots__ = ("candidate_term", "last_index", "last_term", "round")
+    CANDIDATE_TERM_FIELD_NUMBER: _ClassVar[int]
+    LAST_INDEX_FIELD_NUMBER: _ClassVar[int]
+    LAST_TERM_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    candidate_term: int
+    last_index: int
+    last_term: int
+    round: int
+    def __init__(self, candidate_term: _Optional[int] = ..., last_index: _Optional[int] = ..., last_term: _Optional[int] = ..., round: _Optional[int] = ...) -> None: ...
+
+class VoteReply(_message.Message):
+    __slots__ = ("granted", "round")
+    GRANTED_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    granted: bool
+    round: int
+    def __init__(self, granted: _Optional[bool] = ..., round: _Optional[int] = ...) -> None: ...
+
+class HigherTerm(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class TimeoutNow(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SnapshotChunk(_message.Message):
+    __slots__ = ("index", "index_term", "offset", "data", "last", "commit_index", "round")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    INDEX_TERM_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_INDEX_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    index_term: int
+    offset: int
+    data: bytes
+    last: bool
+    commit_index: int
+    round: int
+    def __init__(self, index: _Optional[int] = ..., index_term: _Optional[int] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., last: _Optional[bool] = ..., commit_index: _Optional[int] = ..., round: _Optional[int] = ...) -> None: ...
+
+class LinkMessage(_message.Message):
+    __slots__ = ("hello", "propose", "refused", "entries", "credit", "read_index", "read_reply", "status", "tick", "snapshot_saved", "snapshot_install")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    PROPOSE_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    CREDIT_FIELD_NUMBER: _ClassVar[int]
+    READ_INDEX_FIELD_NUMBER: _ClassVar[int]
+    READ_REPLY_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    TICK_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_SAVED_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_INSTALL_FIELD_NUMBER: _ClassVar[int]
+    hello: LinkHello
+    propose: LinkPropose
+    refused: LinkRefused
+    entries: LinkEntries
+    credit: LinkCredit
+    read_index: LinkReadIndex
+    read_reply: LinkReadReply
+    status: LinkStatus
+    tick: LinkTick
+    snapshot_saved: LinkSnapshot
+    snapshot_install: LinkSnapshot
+    def __init__(self, hello: _Optional[_Union[LinkHello, _Mapping]] = ..., propose: _Optional[_Union[LinkPropose, _Mapping]] = ..., refused: _Optional[_Union[LinkRefused, _Mapping]] = ..., entries: _Optional[_Union[LinkEntries, _Mapping]] = ..., credit: _Optional[_Union[LinkCredit, _Mapping]] = ..., read_index: _Optional[_Union[LinkReadIndex, _Mapping]] = ..., read_reply: _Optional[_Union[LinkReadReply, _Mapping]] = ..., status: _Optional[_Union[LinkStatus, _Mapping]] = ..., tick: _Optional[_Union[LinkTick, _Mapping]] = ..., snapshot_saved: _Optional[_Union[LinkSnapshot, _Mapping]] = ..., snapshot_install: _Optional[_Union[LinkSnapshot, _Mapping]] = ...) -> None: ...
+
+class LinkHello(_message.Message):
+    __slots__ = ("applied_index", "applied_term", "replica")
+    APPLIED_INDEX_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_TERM_FIELD_NUMBER: _ClassVar[int]
+    REPLICA_FIELD_NUMBER: _ClassVar[int]
+    applied_index: int
+    applied_term: int
+    replica: str
+    def __init__(self, applied_index: _Optional[int] = ..., applied_term: _Optional[int] = ..., replica: _Optional[str] = ...) -> None: ...
+
+class LinkPropose(_message.Message):
+    __slots__ = ("id", "term", "data")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    term: int
+    data: bytes
+    def __init__(self, id: _Optional[int] = ..., term: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class LinkRefused(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    def __init__(self, id: _Optional[int] = ...) -> None: ...
+
+class LinkEntries(_message.Message):
+    __slots__ = ("entries",)
+    class Entry(_message.Message):
+        __slots__ = ("index", "term", "data", "own_id")
+        INDEX_FIELD_NUMBER: _ClassVar[int]
+        TERM_FIELD_NUMBER: _ClassVar[int]
+        DATA_FIELD_NUMBER: _ClassVar[int]
+        OWN_ID_FIELD_NUMBER: _ClassVar[int]
+        index: int
+        term: int
+        data: bytes
+        own_id: int
+        def __init__(self, index: _Optional[int] = ..., term: _Optional[int] = ..., data: _Optional[bytes] = ..., own_id: _Optional[int] = ...) -> None: ...
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[LinkEntries.Entry]
+    def __init__(self, entries: _Optional[_Iterable[_Union[LinkEntries.Entry, _Mapping]]] = ...) -> None: ...
+
+class LinkCredit(_message.Message):
+    __slots__ = ("bytes",)
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    bytes: int
+    def __init__(self, bytes: _Optional[int] = ...) -> None: ...
+
+class LinkReadIndex(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    def __init__(self, id: _Optional[int] = ...) -> None: ...
+
+class LinkReadReply(_message.Message):
+    __slots__ = ("id", "index", "refused")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    index: int
+    refused: bool
+    def __init__(self, id: _Optional[int] = ..., index: _Optional[int] = ..., refused: _Optional[bool] = ...) -> None: ...
+
+class LinkStatus(_message.Message):
+    __slots__ = ("raft",)
+    RAFT_FIELD_NUMBER: _ClassVar[int]
+    raft: _apiserver_pb2.ReplicaStatus
+    def __init__(self, raft: _Optional[_Union[_apiserver_pb2.ReplicaStatus, _Mapping]] = ...) -> None: ...
+
+class LinkTick(_message.Message):
+    __slots__ = ("applied_index",)
+    APPLIED_INDEX_FIELD_NUMBER: _ClassVar[int]
+    applied_index: int
+    def __init__(self, applied_index: _Optional[int] = ...) -> None: ...
+
+class LinkSnapshot(_message.Message):
+    __slots__ = ("index", "term", "path")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    term: int
+    path: str
+    def __init__(self, index: _Optional[int] = ..., term: _Optional[int] = ..., path: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,1 @@
+"""What any process of ours needs to run, without rules of the domain."""

@@ -1,0 +1,108 @@
+"""The API as its clients see it: one port, implemented over gRPC and, inside a replica, in process.
+
+Scheduler and controllers get the in-process implementation of the leading replica, everything else
+`component.rpc_client`. Both raise `api.errors`; neither caches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from api.errors import ApiError
+from api.object import Object, Tree
+
+EventType = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
+Propagation = Literal["", "Background", "Foreground", "Orphan"]
+ApplyOutcome = Literal["created", "configured", "unchanged"]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """One change. `object` is None only in a BOOKMARK; in DELETED it is the object as it was last."""
+
+    type: EventType
+    revision: int
+    object: Object | None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectList:
+    """All matching objects at `revision`, by namespace and name; `continue_token` is empty on the last page."""
+
+    items: tuple[Object, ...]
+    revision: int
+    continue_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A pod (with its uid, so that a namesake is not bound by mistake) and the node it goes to."""
+
+    namespace: str
+    name: str
+    uid: str
+    node: str
+
+
+class ApiClient(Protocol):
+    """Verbs over all kinds; `resource` is plural.group. Every method may raise Unavailable, Unknown, Forbidden."""
+
+    async def create(self, tree: Tree, *, dry_run: bool = False) -> Object:
+        """Store a new object. Invalid, AlreadyExists, NotFound (its namespace)."""
+
+    async def get(self, resource: str, namespace: str, name: str) -> Object:
+        """Return one object, linearizably. NotFound."""
+
+    async def list(
+        self,
+        resource: str,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = 0,
+        continue_token: str = "",
+    ) -> ObjectList:
+        """Return all matching objects at one revision; "" means all namespaces. `limit` 0 follows the pages."""
+
+    async def update(self, tree: Tree, *, dry_run: bool = False) -> Object:
+        """Replace all but the status. Conflict when metadata.resourceVersion or uid is not the stored one."""
+
+    async def update_status(self, tree: Tree) -> Object:
+        """Replace the status only. Conflict, NotFound."""
+
+    async def delete(
+        self,
+        resource: str,
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        revision: int = 0,
+        grace_seconds: int | None = None,
+        propagation: Propagation = "",
+        dry_run: bool = False,
+    ) -> Object:
+        """Mark for deletion or delete; a non-empty uid and revision are preconditions. NotFound, Conflict."""
+
+    async def apply(self, tree: Tree, *, dry_run: bool = False) -> tuple[Object, ApplyOutcome]:
+        """Create, or merge three ways with what was last applied. Invalid."""
+
+    async def bind(self, bindings: Sequence[Binding]) -> Sequence[ApiError | None]:
+        """Assign pods to nodes; one answer per binding, None for a pod that was bound."""
+
+    def watch(
+        self,
+        resource: str,
+        namespace: str = "",
+        *,
+        revision: int | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> AsyncIterator[Sequence[WatchEvent]]:
+        """Yield batches of changes after `revision`, oldest first; None: ADDED for all there is, BOOKMARK, then changes.
+
+        Raises Expired when the revision is compacted or the reader fell behind: list again.
+        """
