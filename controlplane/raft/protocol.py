@@ -38,7 +38,7 @@ class RaftStatus:
     leading: bool = False
 
 
-class NotLeader(Exception):  # noqa: N818 - the name of the fact, as in the Raft paper
+class NotLeader(Exception):
     """The local replica does not lead in the term asked for: certainly nothing was appended."""
 
 
