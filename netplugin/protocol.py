@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
-class NetworkFailure(Exception):  # noqa: N818 - as RuntimeFailure
+class NetworkFailure(Exception):
     """The kernel refused. The message names the step and the remedy where there is one; a retry may help."""
 
 

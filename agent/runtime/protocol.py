@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 ContainerState = Literal["created", "running", "exited", "unknown"]
 
 
-class RuntimeFailure(Exception):  # noqa: N818 - a failure of the runtime, not of our code
+class RuntimeFailure(Exception):
     """An operation did not work. `reason` is a CamelCase word for a container status: ErrImagePull, CreateContainerError.
 
     `temporary` says that a retry may help without anybody changing the pod.
@@ -165,7 +165,9 @@ class ContainerRuntime(Protocol):
     async def list_containers(self) -> Sequence[Container]:
         """All containers of ours on this host, whatever their state."""
 
-    async def make_sandbox(self, pod_uid: str, hostname: str, *, shm_bytes: int, host_network: bool, host_ipc: bool) -> Sandbox:
+    async def make_sandbox(
+        self, pod_uid: str, hostname: str, *, shm_bytes: int, host_network: bool, host_ipc: bool
+    ) -> Sandbox:
         """Pin the pod's namespaces (the network one empty, with lo up). Returns the existing ones when valid."""
 
     async def remove_sandbox(self, pod_uid: str) -> None:

@@ -1,0 +1,211 @@
+"""Keys, certificate authorities and certificates: who is who in a cluster.
+
+Identities stand in the subject (as Kubernetes reads them: common name = user, organisations = groups) and in DNS
+names below `timonier.internal`, never in addresses, so that a machine may change its address. Knows nothing of
+files, transports or what an identity may do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+API_SERVER_NAME = "api.timonier.internal"
+"""What every client expects of every replica's certificate, whatever address it dialled."""
+
+CA_DAYS = 3650
+LEAF_DAYS = 365
+BACKDATE_SECONDS = 300  # a peer whose clock is a little behind must not see a certificate "not yet valid"
+
+
+class CertificateProblem(Exception):
+    """A certificate, key or request cannot be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A certificate and its private key, both PEM."""
+
+    cert_pem: bytes
+    key_pem: bytes
+
+
+def make_ca(common_name: str, now: float) -> KeyPair:
+    """Make a certificate authority that signs leaves only. `now` is seconds since the epoch."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = _name(common_name, ())
+    certificate = (
+        _builder(subject, subject, key.public_key(), now, CA_DAYS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(ca=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return KeyPair(certificate.public_bytes(serialization.Encoding.PEM), _private(key))
+
+
+def issue(
+    ca: KeyPair, common_name: str, now: float, *, groups: Sequence[str] = (), dns_names: Sequence[str] = ()
+) -> KeyPair:
+    """Make a key and a certificate for it that serves as client and, for `dns_names`, as server."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return KeyPair(_sign(ca, key.public_key(), common_name, now, groups, dns_names), _private(key))
+
+
+def make_request(common_name: str) -> tuple[bytes, bytes]:
+    """Return (request PEM, key PEM) of a new key; the key never leaves the machine that asked."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    request = x509.CertificateSigningRequestBuilder().subject_name(_name(common_name, ())).sign(key, hashes.SHA256())
+    return request.public_bytes(serialization.Encoding.PEM), _private(key)
+
+
+def sign_request(
+    ca: KeyPair,
+    request_pem: bytes,
+    common_name: str,
+    now: float,
+    *,
+    groups: Sequence[str] = (),
+    dns_names: Sequence[str] = (),
+) -> bytes:
+    """Sign the key of a request; the identity is the signer's word, whatever the request says.
+
+    Raises CertificateProblem when the request is not one or its signature is wrong.
+    """
+    try:
+        request = x509.load_pem_x509_csr(request_pem)
+    except ValueError as error:
+        raise CertificateProblem(f"not a certificate signing request: {error}") from error
+    if not request.is_signature_valid:
+        raise CertificateProblem("the certificate signing request is not signed by its own key")
+    public_key = request.public_key()
+    if not isinstance(public_key, ec.EllipticCurvePublicKey):
+        raise CertificateProblem("the certificate signing request must hold an elliptic curve key")
+    return _sign(ca, public_key, common_name, now, groups, dns_names)
+
+
+def ca_hash(ca_cert_pem: bytes) -> str:
+    """The pin of a CA: "sha256:" and the hex digest of its public key (RFC 7469), as `kubeadm join` takes it."""
+    certificate = x509.load_pem_x509_certificate(ca_cert_pem)
+    public = certificate.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return "sha256:" + hashlib.sha256(public).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Who a certificate speaks for, and until when (seconds since the epoch)."""
+
+    common_name: str
+    groups: tuple[str, ...]
+    dns_names: tuple[str, ...]
+    not_before: float
+    not_after: float
+
+
+def read_subject(cert_pem: bytes) -> Subject:
+    """Parse a certificate; raises CertificateProblem."""
+    try:
+        certificate = x509.load_pem_x509_certificate(cert_pem)
+    except ValueError as error:
+        raise CertificateProblem(f"not a certificate: {error}") from error
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    groups = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    try:
+        alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        dns_names = tuple(alternative.get_values_for_type(x509.DNSName))
+    except x509.ExtensionNotFound:
+        dns_names = ()
+    return Subject(
+        str(names[0].value) if names else "",
+        tuple(str(group.value) for group in groups),
+        dns_names,
+        certificate.not_valid_before_utc.timestamp(),
+        certificate.not_valid_after_utc.timestamp(),
+    )
+
+
+def check_signed_by(cert_pem: bytes, ca_cert_pem: bytes) -> None:
+    """Raise CertificateProblem unless the CA signed the certificate."""
+    try:
+        x509.load_pem_x509_certificate(cert_pem).verify_directly_issued_by(x509.load_pem_x509_certificate(ca_cert_pem))
+    except (ValueError, TypeError, InvalidSignature) as error:
+        raise CertificateProblem("the certificate is not signed by this cluster's CA") from error
+
+
+def _sign(
+    ca: KeyPair,
+    public_key: ec.EllipticCurvePublicKey,
+    common_name: str,
+    now: float,
+    groups: Sequence[str],
+    dns_names: Sequence[str],
+) -> bytes:
+    issuer = x509.load_pem_x509_certificate(ca.cert_pem)
+    signer = serialization.load_pem_private_key(ca.key_pem, None)
+    if not isinstance(signer, ec.EllipticCurvePrivateKey):
+        raise CertificateProblem("the CA's key must be an elliptic curve key")
+    usages = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if dns_names else [])]
+    builder = (
+        _builder(_name(common_name, groups), issuer.subject, public_key, now, LEAF_DAYS)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(ca=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()),
+            critical=False,
+        )
+    )
+    if dns_names:
+        names = x509.SubjectAlternativeName([x509.DNSName(name) for name in dns_names])
+        builder = builder.add_extension(names, critical=False)
+    return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: float, days: int
+) -> x509.CertificateBuilder:
+    start = datetime.fromtimestamp(now, UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start - timedelta(seconds=BACKDATE_SECONDS))
+        .not_valid_after(start + timedelta(days=days))
+    )
+
+
+def _name(common_name: str, groups: Sequence[str]) -> x509.Name:
+    organisations = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
+    return x509.Name([*organisations, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _usage(*, ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not ca,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=ca,
+        crl_sign=ca,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
