@@ -1,0 +1,1 @@
+"""One control-plane replica: API, admission, replicated state, watches, scheduler and controllers."""

@@ -1,0 +1,159 @@
+"""The client configuration file: Kubernetes' kubeconfig format, which kubectl reads too.
+
+A cluster entry's `server` is one HTTPS address for kubectl; `tim` finds the gRPC addresses of all replicas in the
+entry's extension `timonier.dev/replicas`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+EXTENSION = "timonier.dev/replicas"
+
+
+class KubeconfigProblem(Exception):
+    """The file cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """One context, resolved: where the cluster is, how to trust it, who we are."""
+
+    context: str
+    cluster: str
+    user: str
+    namespace: str
+    endpoints: tuple[str, ...]  # host:port of gRPC, one per replica
+    ca_pem: bytes
+    cert_pem: bytes
+    key_pem: bytes
+
+
+def default_path(environ: Mapping[str, str]) -> Path:
+    """$TIMCONFIG, ~/.tim/config if it exists, $KUBECONFIG, else ~/.tim/config."""
+    if environ.get("TIMCONFIG"):
+        return Path(environ["TIMCONFIG"])
+    own = Path(environ.get("HOME", "/root")) / ".tim" / "config"
+    if not own.exists() and environ.get("KUBECONFIG"):
+        return Path(environ["KUBECONFIG"].split(os.pathsep)[0])
+    return own
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the file's tree; raises KubeconfigProblem when there is none or it is not one."""
+    try:
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        tree = yaml.load(path.read_text(encoding="utf-8"), loader)  # noqa: S506 - both are safe loaders
+    except FileNotFoundError as error:
+        raise KubeconfigProblem(
+            f"no client configuration at {path}: set TIMCONFIG, or copy admin.conf from a replica there"
+        ) from error
+    except OSError as error:
+        raise KubeconfigProblem(f"{path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise KubeconfigProblem(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict):
+        raise KubeconfigProblem(f"{path}: not a kubeconfig: expected kind Config")
+    return tree
+
+
+def resolve(tree: Mapping[str, Any], path: Path, context: str = "") -> Credentials:
+    """Return the named (or current) context's credentials; raises KubeconfigProblem naming what is missing."""
+    name = context or str(tree.get("current-context") or "")
+    if not name:
+        raise KubeconfigProblem(f"{path}: no current-context: choose one with `tim config use-context NAME`")
+    entry = _named(tree, "contexts", name, path).get("context") or {}
+    cluster_name, user_name = str(entry.get("cluster", "")), str(entry.get("user", ""))
+    cluster = _named(tree, "clusters", cluster_name, path).get("cluster") or {}
+    user = _named(tree, "users", user_name, path).get("user") or {}
+    return Credentials(
+        name,
+        cluster_name,
+        user_name,
+        str(entry.get("namespace") or "default"),
+        _endpoints(cluster, path),
+        _material(cluster, "certificate-authority", path),
+        _material(user, "client-certificate", path),
+        _material(user, "client-key", path),
+    )
+
+
+def build(
+    cluster: str, server: str, endpoints: Sequence[str], ca_pem: bytes, user: str, cert_pem: bytes, key_pem: bytes
+) -> dict[str, Any]:
+    """A kubeconfig with one cluster, one user and the context `user@cluster`."""
+    context = f"{user}@{cluster}"
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {
+                "name": cluster,
+                "cluster": {
+                    "server": server,
+                    "tls-server-name": "api.timonier.internal",
+                    "certificate-authority-data": base64.b64encode(ca_pem).decode(),
+                    "extensions": [{"name": EXTENSION, "extension": {"endpoints": list(endpoints)}}],
+                },
+            }
+        ],
+        "users": [
+            {
+                "name": user,
+                "user": {
+                    "client-certificate-data": base64.b64encode(cert_pem).decode(),
+                    "client-key-data": base64.b64encode(key_pem).decode(),
+                },
+            }
+        ],
+        "contexts": [{"name": context, "context": {"cluster": cluster, "user": user}}],
+        "current-context": context,
+    }
+
+
+def write(tree: Mapping[str, Any], path: Path) -> None:
+    """Replace the file in one step, readable by its owner only."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        yaml.safe_dump(dict(tree), stream, sort_keys=False)
+    fresh.replace(path)
+
+
+def _named(tree: Mapping[str, Any], section: str, name: str, path: Path) -> dict[str, Any]:
+    for entry in tree.get(section) or ():
+        if isinstance(entry, dict) and entry.get("name") == name:
+            return entry
+    known = ", ".join(str(entry.get("name")) for entry in tree.get(section) or ()) or "none"
+    raise KubeconfigProblem(f"{path}: no {section[:-1]} named {name!r}; there are: {known}")
+
+
+def _endpoints(cluster: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    for extension in cluster.get("extensions") or ():
+        if extension.get("name") == EXTENSION:
+            return tuple(str(endpoint) for endpoint in extension.get("extension", {}).get("endpoints", ()))
+    raise KubeconfigProblem(f"{path}: the cluster has no extension {EXTENSION}: it is not a Timonier cluster")
+
+
+def _material(entry: Mapping[str, Any], name: str, path: Path) -> bytes:
+    if f"{name}-data" in entry:
+        try:
+            return base64.b64decode(str(entry[f"{name}-data"]), validate=True)
+        except binascii.Error as error:
+            raise KubeconfigProblem(f"{path}: {name}-data is not base64") from error
+    if name in entry:
+        source = path.parent / str(entry[name])
+        try:
+            return source.read_bytes()
+        except OSError as error:
+            raise KubeconfigProblem(f"{path}: {name}: {source}: {error.strerror}") from error
+    raise KubeconfigProblem(f"{path}: no {name} or {name}-data")

@@ -1,0 +1,76 @@
+"""The files of a first cluster: certificate authorities, keys and a configuration for every replica.
+
+The first membership is static: `tim init` decides it and every replica gets its own folder of files. Pure but for
+the key generator; writing and copying is the command's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+import yaml
+
+from component import kubeconfig, pki
+from component.env import Env
+from controlplane.config import ServerConfig
+
+ADMIN_USER = "kubernetes-admin"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFiles:
+    """What to install where: relative path -> content, for each replica; and the administrator's kubeconfig."""
+
+    replicas: Mapping[str, Mapping[str, bytes]]
+    admin_conf: bytes
+    ca_hash: str
+
+
+def replica_dns_name(replica: str) -> str:
+    """The name in a replica's certificate by which its peers know it."""
+    return f"{replica}.replica.timonier.internal"
+
+
+def plan_cluster(template: ServerConfig, env: Env, cluster_name: str = "timonier") -> ClusterFiles:
+    """Make the CAs, one set of keys per replica in `template.replicas` and the administrator's credentials.
+
+    `template.replica` is replaced in each replica's configuration. The cluster CA's key goes to every replica, so
+    that any of them can sign a joining node's certificate; it lies outside the data folder.
+    """
+    now = env.now()
+    ca, raft_ca = pki.make_ca("timonier-ca", now), pki.make_ca("timonier-raft-ca", now)
+    files = {}
+    for replica in template.replicas:
+        api = pki.issue(
+            ca,
+            f"system:replica:{replica}",
+            now,
+            groups=["system:replicas"],
+            dns_names=[pki.API_SERVER_NAME, replica_dns_name(replica)],
+        )
+        raft = pki.issue(raft_ca, f"raft:{replica}", now, dns_names=[f"{replica}.raft.timonier.internal"])
+        config = msgspec.structs.replace(template, replica=replica)
+        files[replica] = {
+            "server.yaml": yaml.safe_dump(msgspec.to_builtins(config), sort_keys=False).encode(),
+            "pki/ca.crt": ca.cert_pem,
+            "pki/ca.key": ca.key_pem,
+            "pki/api.crt": api.cert_pem,
+            "pki/api.key": api.key_pem,
+            "pki/raft-ca.crt": raft_ca.cert_pem,
+            "pki/raft.crt": raft.cert_pem,
+            "pki/raft.key": raft.key_pem,
+        }
+    admin = pki.issue(ca, ADMIN_USER, now, groups=["system:masters"])
+    host = next(iter(template.replicas.values()))
+    conf = kubeconfig.build(
+        cluster_name,
+        f"https://{host}:{template.https_port}",
+        list(template.endpoints.values()),
+        ca.cert_pem,
+        ADMIN_USER,
+        admin.cert_pem,
+        admin.key_pem,
+    )
+    return ClusterFiles(files, yaml.safe_dump(conf, sort_keys=False).encode(), pki.ca_hash(ca.cert_pem))

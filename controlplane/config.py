@@ -1,0 +1,55 @@
+"""What a replica is told: who it is, who its peers are, where its files lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+
+class ServerConfig(msgspec.Struct, kw_only=True, frozen=True):
+    """`server.yaml`, or `TIM_SERVER_*` variables, or flags of `tim-server`.
+
+    `replicas` maps every member's id to its address (an IP or a name), this one's included; all members must agree
+    on it. `time_factor` scales every time-out of the control plane, for slow machines.
+    """
+
+    replica: str
+    cluster_uid: str
+    replicas: dict[str, str]
+    listen: str = "0.0.0.0"  # noqa: S104 - identities stand in certificates, so every address may be served
+    grpc_port: int = 7443
+    raft_port: int = 7444
+    https_port: int = 6443
+    pki_dir: str = "/etc/timonier/pki"
+    data_dir: str = "/var/lib/timonier"
+    run_dir: str = "/run/timonier"
+    pod_range: str = "10.244.0.0/16"
+    service_range: str = "10.96.0.0/16"
+    cluster_domain: str = "cluster.local"
+    log_level: str = "info"
+    log_format: Literal["auto", "json", "console"] = "auto"
+    time_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work before anything is opened."""
+        if self.replica not in self.replicas:
+            raise ValueError(f"replica {self.replica!r} is not among replicas: {', '.join(self.replicas)}")
+        if len(self.replicas) % 2 == 0:
+            raise ValueError(f"{len(self.replicas)} replicas cannot form a better quorum than one less: use 1, 3 or 5")
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """The gRPC address of every replica, host:port by id."""
+        return {replica: join_host_port(host, self.grpc_port) for replica, host in self.replicas.items()}
+
+    @property
+    def raft_socket(self) -> Path:
+        """Where the two processes of this replica meet."""
+        return Path(self.run_dir) / "raft.sock"
+
+
+def join_host_port(host: str, port: int) -> str:
+    """ "10.0.0.1:7443", with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
