@@ -1,0 +1,209 @@
+"""What replicas ask of each other: forwarded writes, read indexes, session reports and relayed streams.
+
+The proposing side is the port `LeaderLink` of `controlplane.replica`; the serving side is open to replicas only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+import grpc
+import structlog
+
+from api import errors
+from api.v1 import apiserver_pb2, raft_pb2, raft_pb2_grpc
+from component.rpc import Tls, channel
+from controlplane.apiserver.directory import SessionDirectory
+from controlplane.apiserver.streams import NodeStreams
+from controlplane.raft.protocol import NotLeader
+from controlplane.apiserver.status import StatusSource
+from controlplane.replica import Replica
+
+log = structlog.get_logger()
+
+REPORT_PERIOD_SECONDS = 1.0
+CALL_SECONDS = 2.0
+RECONNECT_SECONDS = 0.2
+
+
+class ReplicaLinkService(raft_pb2_grpc.ReplicaLinkServicer):
+    """The serving side."""
+
+    def __init__(self, replica: Replica, directory: SessionDirectory, streams: NodeStreams, status: StatusSource) -> None:
+        self._replica = replica
+        self._directory = directory
+        self._streams = streams
+        self._status = status
+
+    async def Propose(  # noqa: N802 - the RPC's name
+        self, request_iterator: AsyncIterator[raft_pb2.ProposeBatch], context: object
+    ) -> AsyncIterator[raft_pb2.ProposeReply]:
+        """Accept batches in order; an answer says only whether the batch was taken in."""
+        async for batch in request_iterator:
+            refused = False
+            try:
+                self._replica.accept(batch.term, batch.transactions)
+            except (NotLeader, errors.ApiError):
+                refused = True
+            yield raft_pb2.ProposeReply(id=batch.id, refused=refused)
+
+    async def ReadIndex(self, request: raft_pb2.ReadIndexRequest, context: object) -> raft_pb2.ReadIndexReply:  # noqa: N802
+        """One round of the leader serves every read that waits at the asking replica."""
+        try:
+            return raft_pb2.ReadIndexReply(index=await self._replica.leader_read_index())
+        except NotLeader as error:
+            raise errors.Unavailable("not the leader") from error
+
+    async def ReportSessions(  # noqa: N802
+        self, request_iterator: AsyncIterator[raft_pb2.SessionReport], context: object
+    ) -> raft_pb2.SessionReportReply:
+        """Learn which nodes the sender holds; what it held is forgotten when its stream ends."""
+        replica = ""
+        try:
+            async for report in request_iterator:
+                replica = report.replica
+                sessions = [(each.node, each.epoch, each.age_seconds) for each in report.sessions]
+                self._directory.learn(replica, sessions)
+        finally:
+            if replica:
+                self._directory.learn(replica, [])
+        return raft_pb2.SessionReportReply()
+
+    async def OpenNodeStream(  # noqa: N802
+        self, request_iterator: AsyncIterator[apiserver_pb2.StreamFrame], context: object
+    ) -> AsyncIterator[apiserver_pb2.StreamFrame]:
+        """Continue a client's stream at the node whose session is here."""
+        async for frame in self._streams.relayed(request_iterator):
+            yield frame
+
+    async def Status(  # noqa: N802
+        self, request: apiserver_pb2.ClusterStatusRequest, context: object
+    ) -> apiserver_pb2.ReplicaStatus:
+        """This replica's own view of itself."""
+        return self._status.own_status()
+
+
+class Peers:
+    """The calling side: one channel and one proposal stream per peer. Implements `LeaderLink` and `Relay`."""
+
+    def __init__(self, endpoints: Mapping[str, str], tls: Tls | None) -> None:
+        self._channels = {replica: channel(address, tls) for replica, address in endpoints.items()}
+        self._stubs = {
+            replica: raft_pb2_grpc.ReplicaLinkStub(each)  # type: ignore[no-untyped-call]
+            for replica, each in self._channels.items()
+        }
+        self._proposals: dict[str, ProposalStream] = {}
+
+    async def propose(self, leader: str, term: int, transactions: Sequence[bytes]) -> None:
+        """Hand transactions to the leader; NotLeader when they were certainly not appended."""
+        stream = self._proposals.get(leader)
+        if stream is None or stream.broken:
+            stream = self._proposals[leader] = ProposalStream(self._stubs[leader])
+        await stream.send(term, transactions)
+
+    async def read_index(self, leader: str) -> int:
+        """Ask the leader for the index a read starting now must have applied; NotLeader."""
+        try:
+            reply = await self._stubs[leader].ReadIndex(raft_pb2.ReadIndexRequest(), timeout=CALL_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            raise NotLeader(leader) from error
+        return int(reply.index)
+
+    def open_node_stream(
+        self, replica: str, frames: AsyncIterator[apiserver_pb2.StreamFrame]
+    ) -> AsyncIterator[apiserver_pb2.StreamFrame]:
+        """Relay a client's stream to the replica that holds the node's session."""
+        call: AsyncIterator[apiserver_pb2.StreamFrame] = self._stubs[replica].OpenNodeStream(frames)
+        return call
+
+    async def status(self, replica: str) -> apiserver_pb2.ReplicaStatus | None:
+        """A peer's status, None when it does not answer within a second."""
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            reply: apiserver_pb2.ReplicaStatus = await self._stubs[replica].Status(
+                apiserver_pb2.ClusterStatusRequest(), timeout=1.0
+            )
+            return reply
+        return None
+
+    async def report_sessions(self, directory: SessionDirectory) -> None:
+        """Tell every peer each second which sessions are held here; runs until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for replica in self._stubs:
+                tasks.create_task(self._report_to(replica, directory))
+
+    async def close(self) -> None:
+        """Close every stream and channel."""
+        for stream in self._proposals.values():
+            await stream.close()
+        for each in self._channels.values():
+            await each.close()
+
+    async def _report_to(self, replica: str, directory: SessionDirectory) -> None:
+        async def reports() -> AsyncIterator[raft_pb2.SessionReport]:
+            while True:
+                sessions = [
+                    raft_pb2.SessionReport.Session(node=node, epoch=epoch, age_seconds=age)
+                    for node, epoch, age in directory.report()
+                ]
+                yield raft_pb2.SessionReport(replica=directory.replica, sessions=sessions)
+                await asyncio.sleep(REPORT_PERIOD_SECONDS)
+
+        while True:
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                await self._stubs[replica].ReportSessions(reports())
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+
+class ProposalStream:
+    """One ordered stream of batches to the leader, each answered."""
+
+    def __init__(self, stub: raft_pb2_grpc.ReplicaLinkStub) -> None:
+        self._call = stub.Propose()
+        self._waiting: dict[int, asyncio.Future[bool]] = {}
+        self._next_id = 0
+        self.broken = False
+        self._reader = asyncio.ensure_future(self._read())
+
+    async def send(self, term: int, transactions: Sequence[bytes]) -> None:
+        """Send one batch and wait until the leader took it in.
+
+        NotLeader when it refused; Unavailable when the stream broke: the outcome is learned from the log.
+        """
+        self._next_id += 1
+        reply = self._waiting[self._next_id] = asyncio.get_running_loop().create_future()
+        batch = raft_pb2.ProposeBatch(id=self._next_id, term=term, transactions=transactions)
+        try:
+            await self._call.write(batch)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+            self._break()
+            raise errors.Unavailable("the connection to the leader broke") from error
+        if await reply:
+            raise NotLeader(str(term))
+
+    async def close(self) -> None:
+        """End the stream; whoever waits is told that it broke."""
+        self._call.cancel()
+        self._reader.cancel()
+        await asyncio.gather(self._reader, return_exceptions=True)
+        self._break()
+
+    async def _read(self) -> None:
+        try:
+            async for reply in self._call:
+                waiting = self._waiting.pop(reply.id, None)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(bool(reply.refused))
+        except grpc.aio.AioRpcError as error:
+            log.info("leader_stream_broke", code=error.code().name)
+        finally:
+            self._break()
+
+    def _break(self) -> None:
+        self.broken = True
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(errors.Unavailable("the connection to the leader broke"))
+                waiting.exception()  # the sender may have gone; it is no loss then
+        self._waiting.clear()
