@@ -1,0 +1,292 @@
+"""A local cache of one resource, kept current by list and watch, for code that must look often and react at once.
+
+It knows how to follow a resource, not what its objects mean. What it hands out is frozen and shared: never changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+import structlog
+
+from api import errors
+from api.meta import ObjectMeta, Resource, required
+from api.object import Object
+from component.client import ApiClient, WatchEvent
+from component.env import Env
+
+log = structlog.get_logger()
+
+FIRST_BACKOFF_SECONDS = 0.05
+MAX_BACKOFF_SECONDS = 5.0
+
+Key = tuple[str, str]
+"""Namespace ("" for cluster-scoped objects) and name."""
+
+
+class HasMetadata(Protocol):
+    """Any view of a whole object."""
+
+    @property
+    def metadata(self) -> ObjectMeta:
+        """The object's metadata."""
+
+
+View = TypeVar("View", bound=HasMetadata)
+
+
+class PartialObjectMetadata(Resource):
+    """A view of any kind that keeps only who it is; an informer of it caches no bodies."""
+
+    api_version: str = required("")
+    kind: str = required("")
+    metadata: ObjectMeta = ObjectMeta()
+
+
+@dataclass(frozen=True, slots=True)
+class Cached(Generic[View]):
+    """An object as stored and its decoded view."""
+
+    object: Object
+    view: View
+
+    @property
+    def key(self) -> Key:
+        """Namespace and name."""
+        return (self.object.namespace, self.object.name)
+
+    @property
+    def metadata(self) -> ObjectMeta:
+        """The view's metadata."""
+        return self.view.metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[View]):
+    """What happened to one object; `old` is None when it is new, `new` is None when it is gone."""
+
+    old: Cached[View] | None
+    new: Cached[View] | None
+
+    @property
+    def latest(self) -> Cached[View]:
+        """The newer of the two states."""
+        cached = self.new or self.old
+        assert cached is not None
+        return cached
+
+
+Index = Callable[[Cached[View]], Iterable[str]]
+Listener = Callable[[Change[View]], None]
+
+
+def owner_uids(cached: Cached[View]) -> Iterable[str]:
+    """Index: the uid of every owner."""
+    return [owner.uid for owner in cached.metadata.owner_references]
+
+
+class Informer(Generic[View]):
+    """Follows one resource from `run` until cancelled.
+
+    Listeners are called in the order of changes, after the cache holds the change; they must not block or raise.
+    After a compaction the cache is listed again and listeners get the differences, so that they never miss an
+    object's latest state, only states between.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        resource: str,
+        kind: type[View],
+        env: Env,
+        *,
+        field_selector: str = "",
+        indexes: Mapping[str, Index[View]] | None = None,
+    ) -> None:
+        self.resource = resource
+        self._client = client
+        self._kind = kind
+        self._bodies = kind is not PartialObjectMetadata
+        self._env = env
+        self._field_selector = field_selector
+        self._index_functions = dict(indexes or {})
+        self._items: dict[Key, Cached[View]] = {}
+        self._namespaces: dict[str, dict[str, Cached[View]]] = {}
+        self._indexes: dict[str, dict[str, dict[Key, Cached[View]]]] = {name: {} for name in self._index_functions}
+        self._listeners: list[Listener[View]] = []
+        self._revision = 0
+        self._synced = False
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+
+    @property
+    def synced(self) -> bool:
+        """Whether the first list is in the cache."""
+        return self._synced
+
+    @property
+    def revision(self) -> int:
+        """Every change of the resource up to this revision is in the cache."""
+        return self._revision
+
+    def subscribe(self, listener: Listener[View]) -> None:
+        """Call `listener` with every change from now on; objects already cached are announced at once as new."""
+        self._listeners.append(listener)
+        for cached in list(self._items.values()):
+            listener(Change(None, cached))
+
+    def get(self, namespace: str, name: str) -> Cached[View] | None:
+        """Return one object, None when the cache holds none of that name."""
+        return self._items.get((namespace, name))
+
+    def items(self) -> list[Cached[View]]:
+        """All objects, in no meaningful order."""
+        return list(self._items.values())
+
+    def __len__(self) -> int:
+        """How many objects the cache holds."""
+        return len(self._items)
+
+    def in_namespace(self, namespace: str) -> Mapping[str, Cached[View]]:
+        """The objects of a namespace by name; a live view, for use before the next await."""
+        return MappingProxyType(self._namespaces.get(namespace, {}))
+
+    def by_index(self, index: str, value: str) -> list[Cached[View]]:
+        """The objects whose index function yields `value`."""
+        return list(self._indexes[index].get(value, {}).values())
+
+    async def wait_synced(self) -> None:
+        """Return once the first list is in the cache."""
+        await self._wait(-1)
+
+    async def wait_revision(self, revision: int) -> None:
+        """Return once the cache is at least as new as `revision`, the revision of an object of this resource.
+
+        Waiting with the revision of a write makes the next look at the cache see that write ("fresh enough").
+        """
+        await self._wait(revision)
+
+    async def run(self) -> None:
+        """List, then follow changes until cancelled; errors are retried with jittered back-off."""
+        failures = 0
+        listed = False
+        while True:
+            before = self._revision
+            try:
+                if not listed:
+                    await self._list()
+                    listed = True
+                await self._follow()
+            except errors.Expired:
+                log.info("watch_expired", resource=self.resource, revision=self._revision)
+                listed = False
+            except errors.ApiError as error:
+                log.warning("watch_failed", resource=self.resource, reason=error.reason, message=str(error))
+            failures = 0 if self._revision > before else failures + 1
+            longest = min(FIRST_BACKOFF_SECONDS * 2.0 ** min(failures, 20), MAX_BACKOFF_SECONDS)
+            await asyncio.sleep(longest * (1.0 - self._env.rng.random() / 2.0))
+
+    async def _list(self) -> None:
+        listed = await self._client.list(self.resource, field_selector=self._field_selector)
+        current = {(item.namespace, item.name): item for item in listed.items}
+        for key, cached in list(self._items.items()):
+            kept = current.get(key)
+            if kept is None or kept.uid != cached.object.uid:
+                self._remove(key)
+        for key, item in current.items():
+            known = self._items.get(key)
+            if known is None or known.object.revision != item.revision:
+                self._put(item)
+        self._synced = True
+        self._advance(listed.revision)
+
+    async def _follow(self) -> None:
+        async for batch in self._client.watch(
+            self.resource, revision=self._revision, field_selector=self._field_selector
+        ):
+            for event in batch:
+                self._apply(event)
+            if batch:
+                self._advance(batch[-1].revision)
+
+    def _apply(self, event: WatchEvent) -> None:
+        item = event.object
+        if item is None:
+            return
+        if event.type == "DELETED":
+            self._remove((item.namespace, item.name))
+        elif event.type != "BOOKMARK":
+            self._put(item)
+
+    def _put(self, item: Object) -> None:
+        key = (item.namespace, item.name)
+        old = self._items.get(key)
+        if old is not None and old.object.revision > item.revision:
+            return
+        try:
+            view = item.view(self._kind)
+        except msgspec.ValidationError as error:
+            # One object that a newer version wrote, or that was damaged, must not stop everybody else's work.
+            log.error("object_undecodable", resource=self.resource, namespace=key[0], name=key[1], message=str(error))
+            self._remove(key)
+            return
+        if not self._bodies:
+            item = replace(item, json=b"")
+        new = Cached(item, view)
+        if old is not None:
+            self._unindex(key, old)
+        self._items[key] = new
+        self._namespaces.setdefault(item.namespace, {})[item.name] = new
+        for name, function in self._index_functions.items():
+            for value in function(new):
+                self._indexes[name].setdefault(value, {})[key] = new
+        self._notify(Change(old, new))
+
+    def _remove(self, key: Key) -> None:
+        old = self._items.pop(key, None)
+        if old is None:
+            return
+        namespace = self._namespaces[key[0]]
+        del namespace[key[1]]
+        if not namespace:
+            del self._namespaces[key[0]]
+        self._unindex(key, old)
+        self._notify(Change(old, None))
+
+    def _unindex(self, key: Key, old: Cached[View]) -> None:
+        for name, function in self._index_functions.items():
+            values = self._indexes[name]
+            for value in function(old):
+                entries = values.get(value)
+                if entries is not None:
+                    entries.pop(key, None)
+                    if not entries:
+                        del values[value]
+
+    def _notify(self, change: Change[View]) -> None:
+        for listener in self._listeners:
+            listener(change)
+
+    def _advance(self, revision: int) -> None:
+        self._revision = max(self._revision, revision)
+        waiting = self._waiters
+        self._waiters = [waiter for waiter in waiting if waiter[0] > self._revision]
+        for needed, waiter in waiting:
+            if needed <= self._revision and not waiter.done():
+                waiter.set_result(None)
+
+    async def _wait(self, revision: int) -> None:
+        if self._synced and self._revision >= revision:
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        entry = (revision, waiter)
+        self._waiters.append(entry)
+        try:
+            await waiter
+        finally:
+            if entry in self._waiters:
+                self._waiters.remove(entry)
