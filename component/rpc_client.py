@@ -1,0 +1,309 @@
+"""The API over gRPC: `ApiClient` that fails over between replicas by itself, and the calls only people make.
+
+Imported by the command line, so it must stay light (see `component.rpc`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any, Self
+
+import grpc
+import grpc.aio
+
+from api import errors, scheme
+from api.object import Object, Tree, canonical
+from api.v1 import apiserver_pb2 as pb
+from api.v1 import resource_pb2
+from component.client import ApplyOutcome, Binding, EventType, ObjectList, Propagation, WatchEvent
+from component.env import Env
+from component.rpc import Tls, error_of
+from component.rpc_failover import Patience, Repeat, Replica, Replicas, judge
+
+TIMEOUT_SECONDS = 30.0
+
+_EVENT_TYPES: dict[int, EventType] = {
+    resource_pb2.ADDED: "ADDED",
+    resource_pb2.MODIFIED: "MODIFIED",
+    resource_pb2.DELETED: "DELETED",
+    resource_pb2.BOOKMARK: "BOOKMARK",
+}
+_PROPAGATIONS: dict[Propagation, pb.Propagation] = {
+    "": pb.PROPAGATION_UNSPECIFIED,
+    "Background": pb.BACKGROUND,
+    "Foreground": pb.FOREGROUND,
+    "Orphan": pb.ORPHAN,
+}
+_OUTCOMES: dict[int, ApplyOutcome] = {
+    pb.ApplyResponse.CREATED: "created",
+    pb.ApplyResponse.CONFIGURED: "configured",
+    pb.ApplyResponse.UNCHANGED: "unchanged",
+}
+
+
+class RpcClient:
+    """Implements `component.client.ApiClient` on `endpoints` ("host:port" of every replica known).
+
+    Each call has `timeout_seconds` altogether and moves to the next replica when one cannot serve. What can be sent
+    twice without harm is (reads; creates, which carry their uid; applies; updates with a resourceVersion and deletes
+    with a uid as precondition); any other write whose connection breaks raises Unknown.
+    """
+
+    def __init__(
+        self, endpoints: Sequence[str], tls: Tls | None, env: Env, *, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> None:
+        self._env = env
+        self._timeout_seconds = timeout_seconds
+        self._replicas = Replicas(endpoints, tls, env)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End watches and streams and disconnect."""
+        await self._replicas.close()
+
+    async def create(self, tree: Tree, *, dry_run: bool = False) -> Object:
+        """Store a new object. The uid is chosen here, so that a repeated attempt is recognised as the same one."""
+        metadata = tree.get("metadata") or {}
+        if isinstance(metadata, dict) and not metadata.get("uid"):
+            tree = {**tree, "metadata": {**metadata, "uid": self._env.new_uid()}}
+        request = pb.CreateRequest(object=_to_proto(tree), dry_run=dry_run)
+        return _stored(await self._call("Create", request, "safe"))
+
+    async def get(self, resource: str, namespace: str, name: str) -> Object:
+        """Return one object, linearizably. NotFound."""
+        request = pb.GetRequest(resource=resource, namespace=namespace, name=name)
+        return _from_proto(resource, await self._call("Get", request, "read"))
+
+    async def list(
+        self,
+        resource: str,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = 0,
+        continue_token: str = "",
+    ) -> ObjectList:
+        """Return all matching objects at one revision; `limit` 0 follows the pages, from the start if one expired."""
+        request = pb.ListRequest(
+            resource=resource,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            limit=limit,
+            continue_token=continue_token,
+        )
+        if limit:
+            return await self._page(request)
+        try:
+            return await self._all_pages(request)
+        except errors.Expired:
+            if continue_token:
+                raise
+            return await self._all_pages(request)
+
+    async def update(self, tree: Tree, *, dry_run: bool = False) -> Object:
+        """Replace all but the status. Conflict when metadata.resourceVersion or uid is not the stored one."""
+        return await self._update("Update", tree, dry_run=dry_run)
+
+    async def update_status(self, tree: Tree) -> Object:
+        """Replace the status only. Conflict, NotFound."""
+        return await self._update("UpdateStatus", tree, dry_run=False)
+
+    async def delete(
+        self,
+        resource: str,
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        revision: int = 0,
+        grace_seconds: int | None = None,
+        propagation: Propagation = "",
+        dry_run: bool = False,
+    ) -> Object:
+        """Mark for deletion or delete. With a uid, NotFound and Conflict also answer a repeated attempt that worked."""
+        request = pb.DeleteRequest(
+            resource=resource,
+            namespace=namespace,
+            name=name,
+            uid=uid,
+            resource_version=revision,
+            grace_seconds=grace_seconds,
+            propagation=_PROPAGATIONS[propagation],
+            dry_run=dry_run,
+        )
+        return _from_proto(resource, await self._call("Delete", request, "safe" if uid or dry_run else "never"))
+
+    async def apply(self, tree: Tree, *, dry_run: bool = False) -> tuple[Object, ApplyOutcome]:
+        """Create, or merge three ways with what was last applied. Invalid."""
+        request = pb.ApplyRequest(object=_to_proto(tree), dry_run=dry_run)
+        response = await self._call("Apply", request, "safe")
+        return _stored(response.object), _OUTCOMES[response.outcome]
+
+    async def bind(self, bindings: Sequence[Binding]) -> Sequence[errors.ApiError | None]:
+        """Assign pods to nodes; one answer per binding, None for a pod that was bound."""
+        wire = [pb.Binding(namespace=b.namespace, name=b.name, uid=b.uid, node=b.node) for b in bindings]
+        response = await self._call("Bind", pb.BindRequest(bindings=wire), "never")
+        return [
+            errors.ERRORS.get(result.reason, errors.ApiError)(result.message) if result.reason else None
+            for result in response.results
+        ]
+
+    async def watch(
+        self,
+        resource: str,
+        namespace: str = "",
+        *,
+        revision: int | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> AsyncIterator[Sequence[WatchEvent]]:
+        """Yield batches of changes after `revision`, oldest first, across lost connections: none missing, none twice.
+
+        With None the objects there are come as one batch of ADDED that ends with a BOOKMARK. Raises Expired when
+        the revision is compacted, Unavailable when no replica could be reached for the client's time-out.
+        """
+        request = pb.WatchRequest(
+            resource=resource,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            resource_version=revision,
+        )
+        patience = Patience(self._env, self._timeout_seconds)
+        last: errors.ApiError | None = None
+        while True:
+            replica = await self._replicas.connected(patience, last)
+            try:
+                async for batch in _watch_once(replica, request):
+                    patience.restart()
+                    request.resource_version = batch[-1].revision
+                    yield batch
+            except grpc.aio.AioRpcError as failure:
+                verdict, last = judge(failure)
+                if verdict == "final":
+                    raise last from None
+            self._replicas.leave(replica)
+            if not patience.remaining_seconds:
+                raise last or errors.Unavailable("the watch was closed by every replica")
+            await patience.pause()
+
+    async def logs(self, request: pb.LogsRequest) -> AsyncIterator[bytes]:
+        """Yield a container's log as it is written. NotFound, NotReady (not started), Unavailable (its node)."""
+        async for response in self._stream("Logs", request):
+            yield response.data
+
+    async def exec(
+        self, start: pb.ExecStart, frames: AsyncIterator[pb.StreamFrame] | None = None
+    ) -> AsyncIterator[pb.StreamFrame]:
+        """Run a command in a container: sends `frames` (stdin, stdin_closed, resize), yields stdout, stderr, exit_code.
+
+        NotFound, NotReady, Unavailable as Logs; a frame of type error is raised as the error it names.
+        """
+
+        async def sent() -> AsyncIterator[pb.StreamFrame]:
+            yield pb.StreamFrame(exec=start)
+            if frames is not None:
+                async for frame in frames:
+                    yield frame
+
+        async for frame in self._stream("Exec", sent()):
+            if frame.WhichOneof("frame") == "error":
+                raise errors.ERRORS.get(frame.error.reason, errors.ApiError)(frame.error.message)
+            yield frame
+
+    async def cluster_status(self) -> pb.ClusterStatusResponse:
+        """Who answers, and how the replicas are. Works without a quorum."""
+        response: pb.ClusterStatusResponse = await self._call("ClusterStatus", pb.ClusterStatusRequest(), "read")
+        return response
+
+    async def create_join_token(self, role: str, *, name: str = "", ttl_seconds: int = 0) -> pb.CreateJoinTokenResponse:
+        """Make a single-use token for one node ("node"). A repeated attempt may leave an unused token, which expires."""
+        request = pb.CreateJoinTokenRequest(role=role, name=name, ttl_seconds=ttl_seconds)
+        response: pb.CreateJoinTokenResponse = await self._call("CreateJoinToken", request, "safe")
+        return response
+
+    async def _call(self, method: str, request: Any, repeat: Repeat) -> Any:
+        return await self._replicas.call(method, request, self._timeout_seconds, repeat)
+
+    async def _update(self, method: str, tree: Tree, *, dry_run: bool) -> Object:
+        request = pb.UpdateRequest(object=_to_proto(tree), dry_run=dry_run)
+        guarded = bool((tree.get("metadata") or {}).get("resourceVersion"))
+        repeat: Repeat = "safe" if dry_run else "guarded" if guarded else "never"
+        return _stored(await self._call(method, request, repeat))
+
+    async def _page(self, request: pb.ListRequest) -> ObjectList:
+        response = await self._call("List", request, "read")
+        items = tuple(_from_proto(request.resource, item) for item in response.items)
+        return ObjectList(items, response.resource_version, response.continue_token)
+
+    async def _all_pages(self, request: pb.ListRequest) -> ObjectList:
+        page = await self._page(request)
+        items = list(page.items)
+        while page.continue_token:
+            following = pb.ListRequest()
+            following.CopyFrom(request)
+            following.continue_token = page.continue_token
+            page = await self._page(following)
+            items += page.items
+        return ObjectList(tuple(items), page.revision)
+
+    async def _stream(self, method: str, request: Any) -> AsyncIterator[Any]:
+        """One streaming call on one replica: what a container prints cannot be asked for twice."""
+        replica = await self._replicas.connected(Patience(self._env, self._timeout_seconds))
+        call = getattr(replica.stub, method)(request)
+        try:
+            async for response in call:
+                yield response
+        except grpc.aio.AioRpcError as failure:
+            raise error_of(failure) from None
+        finally:
+            call.cancel()
+
+
+async def _watch_once(replica: Replica, request: pb.WatchRequest) -> AsyncIterator[list[WatchEvent]]:
+    """One connection's events. The objects there are at first are held back until the bookmark that ends them.
+
+    So a connection that breaks among them can start over without showing any object twice.
+    """
+    held: list[WatchEvent] | None = None if request.HasField("resource_version") else []
+    call = replica.stub.Watch(request)
+    try:
+        async for response in call:
+            batch = list(_events(request.resource, response.events))
+            if held is not None:
+                held += batch
+                if not any(event.type == "BOOKMARK" for event in batch):
+                    continue
+                batch, held = held, None
+            if batch:
+                yield batch
+    finally:
+        call.cancel()
+
+
+def _events(resource: str, events: Iterable[resource_pb2.WatchEvent]) -> Iterable[WatchEvent]:
+    for event in events:
+        kind = _EVENT_TYPES[event.type]
+        subject = None if kind == "BOOKMARK" else _from_proto(resource, event.object)
+        yield WatchEvent(kind, event.resource_version, subject)
+
+
+def _to_proto(tree: Tree) -> resource_pb2.Resource:
+    """Only what a request needs; the server reads the rest from the JSON."""
+    return resource_pb2.Resource(json=canonical(tree).decode())
+
+
+def _from_proto(resource: str, proto: resource_pb2.Resource) -> Object:
+    json = proto.json.encode()
+    return Object(resource, proto.namespace, proto.name, proto.uid, proto.resource_version, json)
+
+
+def _stored(proto: resource_pb2.Resource) -> Object:
+    return _from_proto(scheme.by_kind(proto.api_version, proto.kind).resource, proto)

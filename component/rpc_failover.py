@@ -1,0 +1,170 @@
+"""One set of replicas seen as one server: calls go to the replica that answered last and move on when it cannot.
+
+It decides what may be sent twice. It knows methods only by name and no object's meaning.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import grpc
+import grpc.aio
+
+from api import errors
+from api.v1 import apiserver_pb2_grpc
+from component import rpc
+from component.env import Env
+
+CONNECT_SECONDS = 1.0
+"""How long a replica may take to accept a connection before the next one is tried."""
+
+ATTEMPT_SECONDS = 10.0
+"""How long one replica may take to answer what can safely be asked of another."""
+
+FIRST_PAUSE_SECONDS = 0.02
+LONGEST_PAUSE_SECONDS = 0.5
+
+
+Repeat = Literal["read", "safe", "guarded", "never"]
+"""May a call whose outcome is unknown be sent again? "guarded": yes, a precondition fails if the first one worked."""
+
+Verdict = Literal["final", "elsewhere", "doubtful"]
+"""Of a failed call: never right, or another replica may serve it, or it may have been done."""
+
+
+class Replica:
+    """One replica's channel and stub; connects when first used."""
+
+    def __init__(self, address: str, tls: rpc.Tls | None) -> None:
+        self.address = address
+        self._channel = rpc.channel(address, tls)
+        self.stub: Any = apiserver_pb2_grpc.ApiServerStub(self._channel)  # type: ignore[no-untyped-call] # generated
+
+    async def connect(self, timeout_seconds: float) -> bool:
+        """Whether there is a connection, waiting for one at most so long and not after a refusal."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                state = self._channel.get_state(try_to_connect=True)
+                while state is not grpc.ChannelConnectivity.READY:
+                    if state in {grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN}:
+                        return False
+                    await self._channel.wait_for_state_change(state)
+                    state = self._channel.get_state(try_to_connect=True)
+        except TimeoutError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Cancel what is under way and disconnect."""
+        await self._channel.close(None)
+
+
+class Patience:
+    """When to give up, and how long to wait between rounds: doubling, with jitter, up to half a second."""
+
+    def __init__(self, env: Env, timeout_seconds: float) -> None:
+        self._env = env
+        self._timeout_seconds = timeout_seconds
+        self.restart()
+
+    def restart(self) -> None:
+        """Something worked: the whole time is there again."""
+        self._end = self._env.monotonic() + self._timeout_seconds
+        self._pause_seconds = FIRST_PAUSE_SECONDS
+
+    @property
+    def remaining_seconds(self) -> float:
+        """Time left, 0 when there is none."""
+        return max(0.0, self._end - self._env.monotonic())
+
+    async def pause(self) -> None:
+        """Wait before the next round."""
+        seconds = self._pause_seconds * self._env.rng.uniform(0.5, 1.0)
+        self._pause_seconds = min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
+        await asyncio.sleep(min(seconds, self.remaining_seconds))
+
+
+class Replicas:
+    """All replicas of a cluster; remembers which one is good."""
+
+    def __init__(self, endpoints: Sequence[str], tls: rpc.Tls | None, env: Env) -> None:
+        if not endpoints:
+            raise errors.Invalid("no API server address is given")
+        self._env = env
+        self._replicas = [Replica(address, tls) for address in endpoints]
+        self._current = 0
+
+    async def connected(self, patience: Patience, last: errors.ApiError | None = None) -> Replica:
+        """A replica with a connection, the current one first. Unavailable when patience ends, telling of `last`."""
+        while True:
+            for _ in self._replicas:
+                replica = self._replicas[self._current]
+                if await replica.connect(min(CONNECT_SECONDS, patience.remaining_seconds)):
+                    return replica
+                self.leave(replica)
+            if not patience.remaining_seconds:
+                raise self._unreachable(last)
+            await patience.pause()
+
+    def leave(self, replica: Replica) -> None:
+        """Use the next one from now on, unless that happened already."""
+        if self._replicas[self._current] is replica:
+            self._current = (self._current + 1) % len(self._replicas)
+
+    async def call(self, method: str, request: Any, timeout_seconds: float, repeat: Repeat) -> Any:
+        """Make a unary call wherever it can be served; Unknown when a write's outcome is and it must not be repeated."""
+        patience = Patience(self._env, timeout_seconds)
+        last: errors.ApiError | None = None
+        doubtful = False
+        while True:
+            try:
+                replica = await self.connected(patience, last)
+            except errors.Unavailable as error:
+                raise _final(error, repeat, doubtful=doubtful) from None
+            seconds = patience.remaining_seconds
+            try:
+                return await getattr(replica.stub, method)(
+                    request, timeout=seconds if repeat == "never" else min(seconds, ATTEMPT_SECONDS)
+                )
+            except grpc.aio.AioRpcError as failure:
+                verdict, last = judge(failure)
+            doubtful = doubtful or verdict == "doubtful"
+            if verdict == "final" or (doubtful and repeat == "never") or not patience.remaining_seconds:
+                raise _final(last, repeat, doubtful=doubtful)
+            self.leave(replica)
+            await patience.pause()
+
+    async def close(self) -> None:
+        """Disconnect from all."""
+        for replica in self._replicas:
+            await replica.close()
+
+    def _unreachable(self, last: errors.ApiError | None) -> errors.ApiError:
+        if last is not None:
+            return last
+        tried = ", ".join(replica.address for replica in self._replicas)
+        return errors.Unavailable(f"no API server can be reached (tried {tried})")
+
+
+def judge(failure: grpc.aio.AioRpcError) -> tuple[Verdict, errors.ApiError]:
+    """What a failed call means for trying again, and the error it is."""
+    error = rpc.error_of(failure)
+    if rpc.answered(failure):
+        if isinstance(error, errors.Unavailable):
+            return "elsewhere", error
+        return ("doubtful" if isinstance(error, errors.Unknown) else "final"), error
+    return ("doubtful" if isinstance(error, errors.Unavailable | errors.Unknown) else "final"), error
+
+
+def _final(error: errors.ApiError, repeat: Repeat, *, doubtful: bool) -> errors.ApiError:
+    """The error to raise. Once a write's outcome is in doubt, an answer to its repetition may not settle it."""
+    if not doubtful:
+        return error
+    unsettled = isinstance(error, errors.Unavailable | errors.Unknown)
+    if repeat == "read":
+        return errors.Unavailable(str(error)) if unsettled else error
+    if unsettled or (repeat == "guarded" and isinstance(error, errors.Conflict)):
+        return errors.Unknown(f"the connection broke while this was written; read before trying again ({error})")
+    return error
