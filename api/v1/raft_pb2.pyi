@@ -1,5 +1,6 @@
 from api.v1 import apiserver_pb2 as _apiserver_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -57,14 +58,22 @@ class SessionReportReply(_message.Message):
     def __init__(self) -> None: ...
 
 class RaftEntry(_message.Message):
-    __slots__ = ("index", "term", "data")
+    __slots__ = ("index", "term", "data", "kind")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        COMMAND: _ClassVar[RaftEntry.Kind]
+        NO_OP: _ClassVar[RaftEntry.Kind]
+    COMMAND: RaftEntry.Kind
+    NO_OP: RaftEntry.Kind
     INDEX_FIELD_NUMBER: _ClassVar[int]
     TERM_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
     index: int
     term: int
     data: bytes
-    def __init__(self, index: _Optional[int] = ..., term: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+    kind: RaftEntry.Kind
+    def __init__(self, index: _Optional[int] = ..., term: _Optional[int] = ..., data: _Optional[bytes] = ..., kind: _Optional[_Union[RaftEntry.Kind, str]] = ...) -> None: ...
 
 class RaftMessage(_message.Message):
     __slots__ = ("term", "hello", "append_entries", "append_reply", "vote_request", "vote_reply", "pre_vote_request", "pre_vote_reply", "higher_term", "timeout_now", "snapshot_chunk")
@@ -101,32 +110,32 @@ class Hello(_message.Message):
     def __init__(self, replica: _Optional[str] = ..., cluster_uid: _Optional[str] = ...) -> None: ...
 
 class AppendEntries(_message.Message):
-    __slots__ = ("commit_index", "prev_index", "prev_term", "entries", "round", "has_prev")
+    __slots__ = ("commit_index", "prev_index", "prev_term", "entries", "round")
     COMMIT_INDEX_FIELD_NUMBER: _ClassVar[int]
     PREV_INDEX_FIELD_NUMBER: _ClassVar[int]
     PREV_TERM_FIELD_NUMBER: _ClassVar[int]
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
-    HAS_PREV_FIELD_NUMBER: _ClassVar[int]
     commit_index: int
     prev_index: int
     prev_term: int
     entries: _containers.RepeatedCompositeFieldContainer[RaftEntry]
     round: int
-    has_prev: bool
-    def __init__(self, commit_index: _Optional[int] = ..., prev_index: _Optional[int] = ..., prev_term: _Optional[int] = ..., entries: _Optional[_Iterable[_Union[RaftEntry, _Mapping]]] = ..., round: _Optional[int] = ..., has_prev: _Optional[bool] = ...) -> None: ...
+    def __init__(self, commit_index: _Optional[int] = ..., prev_index: _Optional[int] = ..., prev_term: _Optional[int] = ..., entries: _Optional[_Iterable[_Union[RaftEntry, _Mapping]]] = ..., round: _Optional[int] = ...) -> None: ...
 
 class AppendReply(_message.Message):
-    __slots__ = ("next_index", "success", "reset", "round")
+    __slots__ = ("next_index", "success", "reset", "round", "electable")
     NEXT_INDEX_FIELD_NUMBER: _ClassVar[int]
     SUCCESS_FIELD_NUMBER: _ClassVar[int]
     RESET_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
+    ELECTABLE_FIELD_NUMBER: _ClassVar[int]
     next_index: int
     success: bool
     reset: bool
     round: int
-    def __init__(self, next_index: _Optional[int] = ..., success: _Optional[bool] = ..., reset: _Optional[bool] = ..., round: _Optional[int] = ...) -> None: ...
+    electable: bool
+    def __init__(self, next_index: _Optional[int] = ..., success: _Optional[bool] = ..., reset: _Optional[bool] = ..., round: _Optional[int] = ..., electable: _Optional[bool] = ...) -> None: ...
 
 class VoteRequest(_message.Message):
     __slots__ = ("candidate_term", "last_index", "last_term", "round")
@@ -157,25 +166,27 @@ class TimeoutNow(_message.Message):
     def __init__(self) -> None: ...
 
 class SnapshotChunk(_message.Message):
-    __slots__ = ("index", "index_term", "offset", "data", "last", "commit_index", "round")
+    __slots__ = ("index", "index_term", "offset", "data", "last", "round", "size_bytes", "crc32")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     INDEX_TERM_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     LAST_FIELD_NUMBER: _ClassVar[int]
-    COMMIT_INDEX_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CRC32_FIELD_NUMBER: _ClassVar[int]
     index: int
     index_term: int
     offset: int
     data: bytes
     last: bool
-    commit_index: int
     round: int
-    def __init__(self, index: _Optional[int] = ..., index_term: _Optional[int] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., last: _Optional[bool] = ..., commit_index: _Optional[int] = ..., round: _Optional[int] = ...) -> None: ...
+    size_bytes: int
+    crc32: int
+    def __init__(self, index: _Optional[int] = ..., index_term: _Optional[int] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., last: _Optional[bool] = ..., round: _Optional[int] = ..., size_bytes: _Optional[int] = ..., crc32: _Optional[int] = ...) -> None: ...
 
 class LinkMessage(_message.Message):
-    __slots__ = ("hello", "propose", "refused", "entries", "credit", "read_index", "read_reply", "status", "tick", "snapshot_saved", "snapshot_install")
+    __slots__ = ("hello", "propose", "refused", "entries", "credit", "read_index", "read_reply", "status", "tick", "snapshot_saved", "snapshot_install", "error")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     PROPOSE_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
@@ -187,6 +198,7 @@ class LinkMessage(_message.Message):
     TICK_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_SAVED_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_INSTALL_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
     hello: LinkHello
     propose: LinkPropose
     refused: LinkRefused
@@ -198,17 +210,20 @@ class LinkMessage(_message.Message):
     tick: LinkTick
     snapshot_saved: LinkSnapshot
     snapshot_install: LinkSnapshot
-    def __init__(self, hello: _Optional[_Union[LinkHello, _Mapping]] = ..., propose: _Optional[_Union[LinkPropose, _Mapping]] = ..., refused: _Optional[_Union[LinkRefused, _Mapping]] = ..., entries: _Optional[_Union[LinkEntries, _Mapping]] = ..., credit: _Optional[_Union[LinkCredit, _Mapping]] = ..., read_index: _Optional[_Union[LinkReadIndex, _Mapping]] = ..., read_reply: _Optional[_Union[LinkReadReply, _Mapping]] = ..., status: _Optional[_Union[LinkStatus, _Mapping]] = ..., tick: _Optional[_Union[LinkTick, _Mapping]] = ..., snapshot_saved: _Optional[_Union[LinkSnapshot, _Mapping]] = ..., snapshot_install: _Optional[_Union[LinkSnapshot, _Mapping]] = ...) -> None: ...
+    error: LinkError
+    def __init__(self, hello: _Optional[_Union[LinkHello, _Mapping]] = ..., propose: _Optional[_Union[LinkPropose, _Mapping]] = ..., refused: _Optional[_Union[LinkRefused, _Mapping]] = ..., entries: _Optional[_Union[LinkEntries, _Mapping]] = ..., credit: _Optional[_Union[LinkCredit, _Mapping]] = ..., read_index: _Optional[_Union[LinkReadIndex, _Mapping]] = ..., read_reply: _Optional[_Union[LinkReadReply, _Mapping]] = ..., status: _Optional[_Union[LinkStatus, _Mapping]] = ..., tick: _Optional[_Union[LinkTick, _Mapping]] = ..., snapshot_saved: _Optional[_Union[LinkSnapshot, _Mapping]] = ..., snapshot_install: _Optional[_Union[LinkSnapshot, _Mapping]] = ..., error: _Optional[_Union[LinkError, _Mapping]] = ...) -> None: ...
 
 class LinkHello(_message.Message):
-    __slots__ = ("applied_index", "applied_term", "replica")
+    __slots__ = ("applied_index", "applied_term", "replica", "credit_bytes")
     APPLIED_INDEX_FIELD_NUMBER: _ClassVar[int]
     APPLIED_TERM_FIELD_NUMBER: _ClassVar[int]
     REPLICA_FIELD_NUMBER: _ClassVar[int]
+    CREDIT_BYTES_FIELD_NUMBER: _ClassVar[int]
     applied_index: int
     applied_term: int
     replica: str
-    def __init__(self, applied_index: _Optional[int] = ..., applied_term: _Optional[int] = ..., replica: _Optional[str] = ...) -> None: ...
+    credit_bytes: int
+    def __init__(self, applied_index: _Optional[int] = ..., applied_term: _Optional[int] = ..., replica: _Optional[str] = ..., credit_bytes: _Optional[int] = ...) -> None: ...
 
 class LinkPropose(_message.Message):
     __slots__ = ("id", "term", "data")
@@ -227,7 +242,7 @@ class LinkRefused(_message.Message):
     def __init__(self, id: _Optional[int] = ...) -> None: ...
 
 class LinkEntries(_message.Message):
-    __slots__ = ("entries",)
+    __slots__ = ("entries", "commit_index")
     class Entry(_message.Message):
         __slots__ = ("index", "term", "data", "own_id")
         INDEX_FIELD_NUMBER: _ClassVar[int]
@@ -240,14 +255,18 @@ class LinkEntries(_message.Message):
         own_id: int
         def __init__(self, index: _Optional[int] = ..., term: _Optional[int] = ..., data: _Optional[bytes] = ..., own_id: _Optional[int] = ...) -> None: ...
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_INDEX_FIELD_NUMBER: _ClassVar[int]
     entries: _containers.RepeatedCompositeFieldContainer[LinkEntries.Entry]
-    def __init__(self, entries: _Optional[_Iterable[_Union[LinkEntries.Entry, _Mapping]]] = ...) -> None: ...
+    commit_index: int
+    def __init__(self, entries: _Optional[_Iterable[_Union[LinkEntries.Entry, _Mapping]]] = ..., commit_index: _Optional[int] = ...) -> None: ...
 
 class LinkCredit(_message.Message):
-    __slots__ = ("bytes",)
+    __slots__ = ("bytes", "applied_index")
     BYTES_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_INDEX_FIELD_NUMBER: _ClassVar[int]
     bytes: int
-    def __init__(self, bytes: _Optional[int] = ...) -> None: ...
+    applied_index: int
+    def __init__(self, bytes: _Optional[int] = ..., applied_index: _Optional[int] = ...) -> None: ...
 
 class LinkReadIndex(_message.Message):
     __slots__ = ("id",)
@@ -266,10 +285,20 @@ class LinkReadReply(_message.Message):
     def __init__(self, id: _Optional[int] = ..., index: _Optional[int] = ..., refused: _Optional[bool] = ...) -> None: ...
 
 class LinkStatus(_message.Message):
-    __slots__ = ("raft",)
-    RAFT_FIELD_NUMBER: _ClassVar[int]
-    raft: _apiserver_pb2.ReplicaStatus
-    def __init__(self, raft: _Optional[_Union[_apiserver_pb2.ReplicaStatus, _Mapping]] = ...) -> None: ...
+    __slots__ = ("role", "term", "leader", "commit_index", "last_index", "leading")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    LEADER_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_INDEX_FIELD_NUMBER: _ClassVar[int]
+    LAST_INDEX_FIELD_NUMBER: _ClassVar[int]
+    LEADING_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    term: int
+    leader: str
+    commit_index: int
+    last_index: int
+    leading: bool
+    def __init__(self, role: _Optional[str] = ..., term: _Optional[int] = ..., leader: _Optional[str] = ..., commit_index: _Optional[int] = ..., last_index: _Optional[int] = ..., leading: _Optional[bool] = ...) -> None: ...
 
 class LinkTick(_message.Message):
     __slots__ = ("applied_index",)
@@ -286,3 +315,9 @@ class LinkSnapshot(_message.Message):
     term: int
     path: str
     def __init__(self, index: _Optional[int] = ..., term: _Optional[int] = ..., path: _Optional[str] = ...) -> None: ...
+
+class LinkError(_message.Message):
+    __slots__ = ("message",)
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    message: str
+    def __init__(self, message: _Optional[str] = ...) -> None: ...
