@@ -1,0 +1,60 @@
+"""What a plugin is given: who asks for what, and the state the decision is made on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from api.object import Object, Tree
+from api.scheme import Kind
+
+Verb = Literal["create", "update", "update_status", "bind", "delete"]
+
+NODES_GROUP = "system:nodes"
+REPLICAS_GROUP = "system:replicas"
+MASTERS_GROUP = "system:masters"
+NODE_USER_PREFIX = "system:node:"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who asks: the common name and the organisations of a client certificate, as in Kubernetes."""
+
+    user: str
+    groups: tuple[str, ...] = ()
+
+    @property
+    def node(self) -> str:
+        """The name of the node that asks; "" for everybody else."""
+        if NODES_GROUP in self.groups and self.user.startswith(NODE_USER_PREFIX):
+            return self.user.removeprefix(NODE_USER_PREFIX)
+        return ""
+
+
+def node_identity(node: str) -> Identity:
+    """The identity that a node's certificate gives it."""
+    return Identity(NODE_USER_PREFIX + node, (NODES_GROUP,))
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A write on its way in.
+
+    `tree` is the object as it is to be stored so far; in a delete it is the stored one. `old` is the stored object,
+    None in a create.
+    """
+
+    identity: Identity
+    verb: Verb
+    kind: Kind
+    namespace: str
+    name: str
+    tree: Tree
+    old: Tree | None = None
+
+
+class Snapshot(Protocol):
+    """The state a decision is made on. What is read here becomes a check of the transaction."""
+
+    def get(self, resource: str, namespace: str, name: str) -> Object | None:
+        """Return the object as it is now, or None."""

@@ -1,0 +1,20 @@
+"""Names the service account of every pod."""
+
+from __future__ import annotations
+
+from api.object import Tree
+from controlplane.admission.request import Request, Snapshot
+
+DEFAULT_ACCOUNT = "default"
+
+
+class DefaultServiceAccount:
+    """A pod that names no service account runs as its namespace's "default"."""
+
+    def admit(self, request: Request, snapshot: Snapshot) -> Tree:  # noqa: ARG002 - decides on the pod alone
+        """Return the pod with spec.serviceAccountName, and the older field spec.serviceAccount equal to it."""
+        if request.kind.resource != "pods" or request.verb != "create":
+            return request.tree
+        spec = request.tree["spec"]
+        name = spec.get("serviceAccountName") or spec.get("serviceAccount") or DEFAULT_ACCOUNT
+        return {**request.tree, "spec": {**spec, "serviceAccountName": name, "serviceAccount": name}}

@@ -1,0 +1,50 @@
+"""Who asks: the identity in the peer's verified certificate."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from api.errors import Unauthenticated
+from component.rpc_server import Context
+from controlplane.admission.request import Identity
+
+CACHED_CERTIFICATES = 20_000
+"""More than nodes and people have; an entry is about 1 KB."""
+
+
+class Authenticator:
+    """Reads identities from certificates that TLS has already verified; remembers them, parsing costs 30 µs."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[bytes, Identity] = OrderedDict()
+
+    def identify(self, context: Context) -> Identity:
+        """Return the identity of the peer of an RPC. Unauthenticated when it showed no certificate that names one."""
+        pem = next(iter(context.auth_context().get("x509_pem_cert", ())), b"")
+        identity = self._known.get(pem)
+        if identity is None:
+            identity = self._known[pem] = identity_of(pem)
+            if len(self._known) > CACHED_CERTIFICATES:
+                self._known.popitem(last=False)
+        return identity
+
+
+def identity_of(pem: bytes) -> Identity:
+    """Common name and organisations of a certificate. Unauthenticated when there is none."""
+    if not pem:
+        raise Unauthenticated("a client certificate is needed")
+    try:
+        subject = x509.load_pem_x509_certificate(pem).subject
+    except ValueError as error:
+        raise Unauthenticated(f"the client certificate cannot be read: {error}") from error
+    users = _texts(subject, NameOID.COMMON_NAME)
+    if len(users) != 1 or not users[0]:
+        raise Unauthenticated("the client certificate names no user: its subject needs one CN")
+    return Identity(users[0], _texts(subject, NameOID.ORGANIZATION_NAME))
+
+
+def _texts(subject: x509.Name, oid: x509.ObjectIdentifier) -> tuple[str, ...]:
+    return tuple(str(attribute.value) for attribute in subject.get_attributes_for_oid(oid))
