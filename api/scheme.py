@@ -68,7 +68,13 @@ _BY_KIND = {(kind.api_version, kind.kind): kind for kind in KINDS}
 _BY_WORD = {
     word.lower(): kind
     for kind in KINDS
-    for word in (kind.resource, kind.plural, kind.singular, f"{kind.singular}.{kind.group}", *kind.short_names)
+    for word in (
+        kind.resource,
+        kind.plural,
+        kind.singular,
+        f"{kind.singular}.{kind.group}".rstrip("."),
+        *kind.short_names,
+    )
 }
 
 

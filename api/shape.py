@@ -1,0 +1,64 @@
+"""What the types say about a JSON tree: for every field its form, for walkers that check, merge or default trees.
+
+Read once per type from the annotations and kept; nothing here looks at values.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+import msgspec
+
+from api.meta import IntOrString, Quantity, Required, Resource
+
+Form = Literal["string", "integer", "boolean", "quantity", "integer or string", "object", "list", "map", "any"]
+
+_SCALARS: dict[Any, Form] = {
+    str: "string",
+    int: "integer",
+    bool: "boolean",
+    Quantity: "quantity",
+    IntOrString: "integer or string",
+    Any: "any",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One field or element. `struct` belongs to objects, `item` to lists and maps; `required` as Kubernetes says."""
+
+    form: Form
+    struct: type[Resource] | None = None
+    item: Shape | None = None
+    required: bool = False
+
+
+def _shape(hint: Any, *, required: bool) -> Shape:
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) is types.UnionType and types.NoneType in arguments:
+        (hint, *others) = [argument for argument in arguments if argument is not types.NoneType]
+        for other in others:
+            hint |= other
+    if form := _SCALARS.get(hint):
+        return Shape(form, required=required)
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        return Shape("list", item=_shape(arguments[0], required=False), required=required)
+    if origin is dict:
+        return Shape("map", item=_shape(arguments[1], required=False), required=required)
+    return Shape("object", struct=hint, required=required)
+
+
+@cache
+def fields(struct: type[Resource]) -> Mapping[str, Shape]:
+    """Return the fields of a type by their JSON names, in the order of their definition."""
+    hints = typing.get_type_hints(struct)
+    return {
+        field.encode_name: _shape(hints[field.name], required=isinstance(field.default_factory, Required))
+        for field in msgspec.structs.fields(struct)
+    }

@@ -1,0 +1,118 @@
+"""The strict edge: every unknown field and every wrong type of a tree, by path.
+
+Only form is checked here; whether values make sense is `api.validation`'s question.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from api.errors import FieldError, Invalid
+from api.meta import Resource
+from api.object import Tree
+from api.scheme import Kind
+from api.shape import Form, Shape, fields
+
+DEPTH_LIMIT = 100
+"""Levels of nesting in one object; far beyond any real one, far below the interpreter's stack."""
+
+_INTEGER_LIMIT = 2**63
+_SHOWN_CHARACTERS = 40
+
+
+def prune(tree: Tree) -> Tree:
+    """Return the tree without null fields: clients send `creationTimestamp: null`, and null means absent.
+
+    Nulls in lists stay, for `check` to name. Raises Invalid when the tree is nested too deeply.
+    """
+    pruned: Tree = _prune(tree, 0)
+    return pruned
+
+
+def _prune(value: Any, depth: int) -> Any:
+    if depth > DEPTH_LIMIT:
+        raise Invalid(f"the object is nested deeper than {DEPTH_LIMIT} levels")
+    kind = type(value)
+    if kind is dict:
+        return {name: _prune(item, depth + 1) for name, item in value.items() if item is not None}
+    if kind is list:
+        return [_prune(item, depth + 1) for item in value]
+    return value
+
+
+def check(kind: Kind, tree: Tree) -> list[FieldError]:
+    """Return every unknown field and wrong type, in document order; [] when the tree has the form of its kind."""
+    errors: list[FieldError] = []
+    _check_object(kind.type, tree, "", errors)
+    return errors
+
+
+def _check_object(struct: type[Resource], tree: Tree, path: str, errors: list[FieldError]) -> None:
+    shapes = fields(struct)
+    for name, value in tree.items():
+        shape = shapes.get(name)
+        if shape is None:
+            errors.append(FieldError(_join(path, name), _unknown(name, shapes)))
+        elif shape.form != "string" or type(value) is not str:
+            _check_value(shape, value, _join(path, name), errors)
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _check_value(shape: Shape, value: Any, path: str, errors: list[FieldError]) -> None:
+    match shape.form:
+        case "object" if type(value) is dict and shape.struct:
+            _check_object(shape.struct, value, path, errors)
+        case "list" if type(value) is list and shape.item:
+            for index, item in enumerate(value):
+                _check_value(shape.item, item, f"{path}[{index}]", errors)
+        case "map" if type(value) is dict and shape.item:
+            accepts = _ACCEPTS[shape.item.form]
+            for key, item in value.items():
+                if not accepts(item):
+                    errors.append(FieldError(f"{path}[{key}]", _wrong(shape.item.form, item)))
+        case "object" | "list" | "map":
+            errors.append(FieldError(path, _wrong(shape.form, value)))
+        case form if not _ACCEPTS[form](value):
+            errors.append(FieldError(path, _wrong(form, value)))
+
+
+def _is_integer(value: Any) -> bool:
+    return type(value) is int and -_INTEGER_LIMIT <= value < _INTEGER_LIMIT
+
+
+_ACCEPTS: dict[Form, Callable[[Any], bool]] = {
+    "string": lambda value: type(value) is str,
+    "integer": _is_integer,
+    "boolean": lambda value: type(value) is bool,
+    "quantity": lambda value: type(value) in {str, int, float},
+    "integer or string": lambda value: type(value) is str or _is_integer(value),
+    "any": lambda _: True,
+}
+
+_NAMES = {str: "string", bool: "boolean", int: "integer", float: "number", dict: "object", list: "list"}
+
+
+def _wrong(form: Form, value: Any) -> str:
+    if value is None:
+        return f"expected {form}, got null"
+    name = _NAMES.get(type(value), type(value).__name__)
+    if isinstance(value, dict | list):
+        return f"expected {form}, got {name}"
+    if type(value) is int and "integer" in form:
+        return f"expected {form}, got {value}, which does not fit 64 bits"
+    shown = json.dumps(value, ensure_ascii=False)
+    if len(shown) > _SHOWN_CHARACTERS:
+        shown = shown[:_SHOWN_CHARACTERS] + "..."
+    return f"expected {form}, got {name} {shown}"
+
+
+def _unknown(name: str, known: Any) -> str:
+    by_lower = {field.lower(): field for field in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.7)
+    return f'unknown field, did you mean "{by_lower[near[0]]}"?' if near else "unknown field"
