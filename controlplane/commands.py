@@ -27,6 +27,7 @@ from api import errors
 
 COMMAND_VERSION: Final = 1
 
+ID_BYTES: Final = 16  # of a transaction
 OBJECT_LIMIT_BYTES: Final = 3 * 1024 * 1024 // 2
 TRANSACTION_LIMIT_BYTES: Final = 8 * 1024 * 1024
 TRANSACTION_LIMIT_OPS: Final = 5_000

@@ -1,0 +1,1 @@
+"""The replicated state: how transactions change it, and its snapshots on disk."""
