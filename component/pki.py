@@ -18,9 +18,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-API_SERVER_NAME = "api.timonier.internal"
-"""What every client expects of every replica's certificate, whatever address it dialled."""
-
 CA_DAYS = 3650
 LEAF_DAYS = 365
 BACKDATE_SECONDS = 300  # a peer whose clock is a little behind must not see a certificate "not yet valid"

@@ -14,6 +14,7 @@ import yaml
 
 from component import kubeconfig, pki
 from component.env import Env
+from component.rpc import API_SERVER_NAME
 from controlplane.config import ServerConfig
 
 ADMIN_USER = "kubernetes-admin"
@@ -48,7 +49,7 @@ def plan_cluster(template: ServerConfig, env: Env, cluster_name: str = "timonier
             f"system:replica:{replica}",
             now,
             groups=["system:replicas"],
-            dns_names=[pki.API_SERVER_NAME, replica_dns_name(replica)],
+            dns_names=[API_SERVER_NAME, replica_dns_name(replica)],
         )
         raft = pki.issue(raft_ca, f"raft:{replica}", now, dns_names=[f"{replica}.raft.timonier.internal"])
         config = msgspec.structs.replace(template, replica=replica)

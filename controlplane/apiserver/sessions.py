@@ -255,12 +255,15 @@ class Session:
 
     async def _push_inputs(self) -> None:
         inputs = NodeInputs(self._replica.state, self._replica.hub, self._node)
-        message = inputs.full()
-        while True:
-            if message is not None:
-                await self._outbox.put(node_pb2.ServerMessage(inputs=message))
-            await inputs.wait()
-            message = inputs.changes()
+        try:
+            message: node_pb2.Inputs | None = inputs.full()
+            while True:
+                if message is not None:
+                    await self._outbox.put(node_pb2.ServerMessage(inputs=message))
+                await inputs.wait()
+                message = inputs.changes()
+        finally:
+            inputs.close()
 
     async def _record_events(self) -> None:
         """Events are advice: what cannot be stored is dropped."""

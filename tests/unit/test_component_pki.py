@@ -9,10 +9,10 @@ NOW = 1_800_000_000.0
 
 def test_a_leaf_carries_user_groups_and_names():
     ca = pki.make_ca("cluster-ca", NOW)
-    leaf = pki.issue(ca, "system:node:n1", NOW, groups=["system:nodes"], dns_names=[pki.API_SERVER_NAME])
+    leaf = pki.issue(ca, "system:node:n1", NOW, groups=["system:nodes"], dns_names=["api.timonier.internal"])
     subject = pki.read_subject(leaf.cert_pem)
     assert (subject.common_name, subject.groups) == ("system:node:n1", ("system:nodes",))
-    assert subject.dns_names == (pki.API_SERVER_NAME,)
+    assert subject.dns_names == ("api.timonier.internal",)
     assert subject.not_before == NOW - pki.BACKDATE_SECONDS
     pki.check_signed_by(leaf.cert_pem, ca.cert_pem)
 

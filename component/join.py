@@ -1,0 +1,112 @@
+"""How a machine joins: it trusts nobody but the holder of the pinned CA key, and is trusted for one token.
+
+First the CA certificate is fetched without trust and compared with the pin; everything after that is verified with
+it. The private key is made here and never leaves; the replica signs the name that the token allows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import aiohttp
+
+from api import errors
+from component import pki
+from component.env import Env
+from component.rpc import API_SERVER_NAME
+
+CA_PATH = "/timonier/v1/ca"
+JOIN_PATH = "/timonier/v1/join"
+ANSWER_SECONDS = 15.0
+TOKEN_PATTERN = re.compile(r"([a-z0-9]{6})\.([a-z0-9]{16})")
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What a node got: where the replicas are, and its files (relative path -> content)."""
+
+    endpoints: tuple[str, ...]
+    cluster_uid: str
+    files: Mapping[str, bytes]
+
+
+async def join(servers: Sequence[str], token: str, ca_hash: str, name: str, env: Env) -> Joined:
+    """Join as node `name` through the first of `servers` (host:port of HTTPS) that answers.
+
+    Raises Unauthenticated (wrong CA, wrong, used or expired token), Forbidden (the token is for another name),
+    Invalid and Unavailable (nobody answers).
+    """
+    if not TOKEN_PATTERN.fullmatch(token):
+        raise errors.Invalid("the token must look like abcdef.0123456789abcdef: make one with `tim token create`")
+    if not re.fullmatch(r"sha256:[0-9a-f]{64}", ca_hash):
+        raise errors.Invalid("the CA hash must be sha256: and 64 hex digits, as `tim token create` prints it")
+    problem: errors.ApiError = errors.Unavailable("no server was given")
+    for server in servers:
+        try:
+            return await _join_at(server, token, ca_hash, name, env)
+        except errors.Unavailable as error:
+            problem = error
+    raise problem
+
+
+async def _join_at(server: str, token: str, ca_hash: str, name: str, env: Env) -> Joined:
+    request_pem, key_pem = pki.make_request(f"system:node:{name}")
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS)) as session:
+        ca_pem = (await _ask(session, server, "GET", CA_PATH, ssl_context=_untrusting()))["ca"].encode()
+        found = pki.ca_hash(ca_pem)
+        if found != ca_hash:
+            raise errors.Unauthenticated(f"the CA of {server} has hash {found}, not the pinned one: wrong cluster?")
+        context = ssl.create_default_context(cadata=ca_pem.decode())
+        body = {"token": token, "name": name, "request": request_pem.decode()}
+        answer = await _ask(session, server, "POST", JOIN_PATH, ssl_context=context, body=body)
+    cert_pem = answer["certificate"].encode()
+    pki.check_signed_by(cert_pem, ca_pem)
+    _check_clock(cert_pem, env.now(), server)
+    files = {"pki/ca.crt": ca_pem, "pki/node.crt": cert_pem, "pki/node.key": key_pem}
+    return Joined(tuple(answer["endpoints"]), answer["cluster_uid"], files)
+
+
+def _untrusting() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # only the CA is fetched with it, and that is compared with the pin
+    return context
+
+
+async def _ask(
+    session: aiohttp.ClientSession,
+    server: str,
+    method: str,
+    path: str,
+    *,
+    ssl_context: ssl.SSLContext,
+    body: Mapping[str, str] | None = None,
+) -> Mapping[str, str]:
+    try:
+        async with session.request(
+            method, f"https://{server}{path}", json=body, ssl=ssl_context, server_hostname=API_SERVER_NAME
+        ) as response:
+            answer: Mapping[str, str] = await response.json(content_type=None)
+            if response.status == 200:
+                return answer
+            error = errors.ERRORS.get(str(answer.get("reason")), errors.Unavailable)
+            raise error(str(answer.get("message")))
+    except aiohttp.ClientConnectorCertificateError as error:
+        reason = getattr(error.certificate_error, "verify_message", str(error))
+        hint = ": compare the clocks of both machines" if "not yet valid" in reason or "expired" in reason else ""
+        raise errors.Unauthenticated(f"the certificate of {server} is not accepted: {reason}{hint}") from error
+    except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
+        raise errors.Unavailable(f"{server} does not answer: {str(error) or type(error).__name__}") from error
+
+
+def _check_clock(cert_pem: bytes, now: float, server: str) -> None:
+    subject = pki.read_subject(cert_pem)
+    if now < subject.not_before:
+        behind = subject.not_before + pki.BACKDATE_SECONDS - now
+        raise errors.Unauthenticated(
+            f"this machine's clock is about {behind:.0f} s behind {server}: set the clocks, then join again"
+        )
