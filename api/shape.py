@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from api.meta import IntOrString, Quantity, Required, Resource
+from api.meta import IntOrString, Quantity, Resource
 
 Form = Literal["string", "integer", "boolean", "quantity", "integer or string", "object", "list", "map", "any"]
 
@@ -30,35 +30,31 @@ _SCALARS: dict[Any, Form] = {
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One field or element. `struct` belongs to objects, `item` to lists and maps; `required` as Kubernetes says."""
+    """One field or element. `struct` belongs to objects, `item` to lists and maps."""
 
     form: Form
     struct: type[Resource] | None = None
     item: Shape | None = None
-    required: bool = False
 
 
-def _shape(hint: Any, *, required: bool) -> Shape:
+def _shape(hint: Any) -> Shape:
     arguments = typing.get_args(hint)
     if typing.get_origin(hint) is types.UnionType and types.NoneType in arguments:
         (hint, *others) = [argument for argument in arguments if argument is not types.NoneType]
         for other in others:
             hint |= other
     if form := _SCALARS.get(hint):
-        return Shape(form, required=required)
+        return Shape(form)
     origin = typing.get_origin(hint)
     if origin is tuple:
-        return Shape("list", item=_shape(arguments[0], required=False), required=required)
+        return Shape("list", item=_shape(arguments[0]))
     if origin is dict:
-        return Shape("map", item=_shape(arguments[1], required=False), required=required)
-    return Shape("object", struct=hint, required=required)
+        return Shape("map", item=_shape(arguments[1]))
+    return Shape("object", struct=hint)
 
 
 @cache
 def fields(struct: type[Resource]) -> Mapping[str, Shape]:
     """Return the fields of a type by their JSON names, in the order of their definition."""
     hints = typing.get_type_hints(struct)
-    return {
-        field.encode_name: _shape(hints[field.name], required=isinstance(field.default_factory, Required))
-        for field in msgspec.structs.fields(struct)
-    }
+    return {field.encode_name: _shape(hints[field.name]) for field in msgspec.structs.fields(struct)}

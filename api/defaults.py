@@ -1,0 +1,129 @@
+"""Defaulting: what Kubernetes assumes when a field is absent is written out, so that readers never guess.
+
+Pure: a tree in, a new tree out; defaulting twice changes nothing. Values that depend on other objects or on time (cluster
+addresses, service accounts, priorities, default tolerations) belong to admission.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+from api.defaults_pod import default_pod, default_pod_spec
+from api.object import Tree
+from api.scheme import Kind
+
+NAMESPACE_LABEL = "kubernetes.io/metadata.name"
+_AFFINITY_TIMEOUT_SECONDS = 3 * 60 * 60
+
+
+def default(kind: Kind, tree: Tree) -> Tree:
+    """Return a copy with every default written out. Expects a tree that `api.strict.check` accepts."""
+    copied: Tree = _copy(tree)
+    copied.setdefault("apiVersion", kind.api_version)
+    copied.setdefault("kind", kind.kind)
+    copied.setdefault("metadata", {})
+    if rule := _RULES.get(kind.resource):
+        rule(copied)
+    return copied
+
+
+def _copy(value: Any) -> Any:
+    kind = type(value)
+    if kind is dict:
+        return {name: _copy(item) for name, item in value.items()}
+    if kind is list:
+        return [_copy(item) for item in value]
+    return value
+
+
+def _pod(tree: Tree) -> None:
+    default_pod(tree.setdefault("spec", {}))
+
+
+def _replica_set(tree: Tree) -> None:
+    spec = tree.setdefault("spec", {})
+    spec.setdefault("replicas", 1)
+    default_pod_spec(spec.setdefault("template", {}).setdefault("spec", {}))
+
+
+def _deployment(tree: Tree) -> None:
+    _replica_set(tree)
+    spec = tree["spec"]
+    spec.setdefault("revisionHistoryLimit", 10)
+    spec.setdefault("progressDeadlineSeconds", 600)
+    strategy = spec.setdefault("strategy", {})
+    if strategy.setdefault("type", "RollingUpdate") == "RollingUpdate":
+        rolling = strategy.setdefault("rollingUpdate", {})
+        rolling.setdefault("maxUnavailable", "25%")
+        rolling.setdefault("maxSurge", "25%")
+
+
+def _service(tree: Tree) -> None:
+    spec = tree.setdefault("spec", {})
+    spec.setdefault("type", "ClusterIP")
+    if spec.setdefault("sessionAffinity", "None") == "ClientIP":
+        client = spec.setdefault("sessionAffinityConfig", {}).setdefault("clientIP", {})
+        client.setdefault("timeoutSeconds", _AFFINITY_TIMEOUT_SECONDS)
+    else:
+        spec.pop("sessionAffinityConfig", None)
+    for port in spec.get("ports", []):
+        port.setdefault("protocol", "TCP")
+        if not port.get("targetPort") and "port" in port:
+            port["targetPort"] = port["port"]
+    if spec["type"] == "ExternalName":
+        return
+    spec.setdefault("internalTrafficPolicy", "Cluster")
+    spec.setdefault("ipFamilyPolicy", "SingleStack")
+    spec.setdefault("ipFamilies", ["IPv4"])
+    if spec["type"] in {"NodePort", "LoadBalancer"}:
+        spec.setdefault("externalTrafficPolicy", "Cluster")
+    if spec["type"] == "LoadBalancer":
+        spec.setdefault("allocateLoadBalancerNodePorts", True)
+    if spec.get("clusterIP"):
+        spec.setdefault("clusterIPs", [spec["clusterIP"]])
+    elif spec.get("clusterIPs"):
+        spec["clusterIP"] = spec["clusterIPs"][0]
+
+
+def _endpoint_slice(tree: Tree) -> None:
+    for port in tree.get("ports", []):
+        port.setdefault("name", "")
+        port.setdefault("protocol", "TCP")
+
+
+def _secret(tree: Tree) -> None:
+    tree.setdefault("type", "Opaque")
+    if plain := tree.pop("stringData", None):
+        encoded = {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
+        tree["data"] = tree.get("data", {}) | encoded
+
+
+def _namespace(tree: Tree) -> None:
+    if name := tree["metadata"].get("name"):
+        tree["metadata"].setdefault("labels", {}).setdefault(NAMESPACE_LABEL, name)
+    tree.setdefault("status", {}).setdefault("phase", "Active")
+
+
+def _node(tree: Tree) -> None:
+    spec = tree.setdefault("spec", {})
+    if spec.get("podCIDR"):
+        spec.setdefault("podCIDRs", [spec["podCIDR"]])
+    elif spec.get("podCIDRs"):
+        spec["podCIDR"] = spec["podCIDRs"][0]
+    status = tree.get("status", {})
+    if capacity := status.get("capacity"):
+        status["allocatable"] = capacity | status.get("allocatable", {})
+
+
+_RULES: dict[str, Callable[[Tree], None]] = {
+    "pods": _pod,
+    "replicasets.apps": _replica_set,
+    "deployments.apps": _deployment,
+    "services": _service,
+    "endpointslices.discovery.k8s.io": _endpoint_slice,
+    "secrets": _secret,
+    "namespaces": _namespace,
+    "nodes": _node,
+}
