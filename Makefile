@@ -1,0 +1,63 @@
+# Every target does its own set-up, says what it installs, and is safe to repeat. Run as root: containers, namespaces
+# and nftables are what this program is about.
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PROTOS := $(wildcard proto/api/v1/*.proto)
+
+.PHONY: demo test unit e2e lint type fmt proto bench clean setup help
+
+help:
+	@echo "make demo    a lab cluster with a web service behind a virtual IP; stays up"
+	@echo "make test    all tests          make e2e   only those on the lab"
+	@echo "make lint    ruff and the import contracts    make type  mypy    make bench  figures beside their peers"
+	@echo "make proto   regenerate api/v1   make fmt   format   make clean  remove what these targets made"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml deploy/setup.sh
+	deploy/setup.sh $(VENV)
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/python -m lab.demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+unit: $(STAMP)
+	$(BIN)/python -m pytest tests/unit tests/property
+
+e2e: $(STAMP)
+	$(BIN)/python -m pytest tests/e2e
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(MAKE) proto-check
+
+type: $(STAMP)
+	$(BIN)/mypy
+
+fmt: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+proto: $(STAMP)
+	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=. --pyi_out=. --grpc_python_out=. $(PROTOS)
+
+# The generated files are checked in; this fails when they are not what the protos say.
+.PHONY: proto-check
+proto-check: $(STAMP)
+	rm -rf build/proto && mkdir -p build/proto
+	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=build/proto --pyi_out=build/proto --grpc_python_out=build/proto $(PROTOS)
+	for made in build/proto/api/v1/*; do diff -q $$made api/v1/$$(basename $$made) || exit 1; done
+
+bench: $(STAMP)
+	deploy/setup.sh --peers $(VENV)
+	$(BIN)/python -m bench.run
+
+clean:
+	-$(BIN)/tim lab down --all
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

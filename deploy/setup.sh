@@ -1,0 +1,37 @@
+#!/bin/sh
+# Installs what a checkout needs to run: Debian packages, then the Python packages into a virtual environment of its
+# own. Says what it installs; does nothing that is done already. With --peers also what the benchmarks compare with.
+set -eu
+peers=
+if [ "${1:-}" = --peers ]; then peers="etcd-server etcd-client"; shift; fi
+venv=${1:?usage: deploy/setup.sh [--peers] VENV}
+packages="podman crun conmon nftables libnftables1 iproute2 conntrack util-linux procps busybox-static python3 python3-venv curl $peers"
+
+fail() { echo "setup: $1" >&2; exit 1; }
+
+[ "$(id -u)" = 0 ] || fail "run as root (sudo -i): containers, namespaces and nftables need it"
+command -v apt-get >/dev/null || fail "this set-up knows Debian and Ubuntu only; install by hand: $packages"
+
+missing=
+for package in $packages; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+    echo "setup: installing Debian packages:$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq || fail "apt-get update failed: check the network and /etc/apt/sources.list"
+    # RUNLEVEL=1 keeps freshly installed services (etcd) from starting: the benchmarks start their own.
+    # shellcheck disable=SC2086
+    RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $missing >/dev/null ||
+        fail "apt-get install$missing failed: run it by hand to see why"
+fi
+
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    fail "python3 is $(python3 --version 2>&1): 3.11 or newer is needed (Debian 12, Ubuntu 24.04)"
+if [ ! -x "$venv/bin/python" ]; then
+    echo "setup: making the virtual environment $venv"
+    python3 -m venv "$venv" || fail "python3 -m venv failed: apt-get install python3-venv"
+fi
+echo "setup: installing the Python packages of pyproject.toml into $venv"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".[dev]" ||
+    fail "pip could not install the packages: check the network, then run the same command again"
