@@ -1,0 +1,133 @@
+"""A pod's status as Kubernetes defines it: pure, from what was observed and what the probes say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agent.container_status import ContainerView, Health, container_view
+from agent.observed import Observed
+from api.core import Pod
+from api.object import Tree
+from api.resources import qos_class
+from component.env import rfc3339
+
+CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+"""The condition types that the agent writes; all others are their writers' and are passed on unchanged."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAddresses:
+    """The node as its pods show it."""
+
+    ip: str
+
+
+def pod_status(
+    pod: Pod, observed: Observed, health: Mapping[str, Health], node: NodeAddresses, previous: Tree, now: float
+) -> Tree:
+    """Return the PodStatus tree.
+
+    `previous` is the status reported before (or the stored one): start time and the conditions' last transitions are
+    kept from it. Containers without an entry in `health` have no probes.
+    """
+    views = [container_view(pod, spec, observed, health.get(spec.name, Health()), now) for spec in pod.spec.containers]
+    phase = _phase(pod, observed, views)
+    timestamp = rfc3339(now)
+    status: Tree = {
+        "phase": phase,
+        "conditions": _conditions(pod, observed, views, phase, previous, timestamp),
+        "hostIP": node.ip,
+        "hostIPs": [{"ip": node.ip}],
+        "startTime": previous.get("startTime") or pod.status.start_time or timestamp,
+        "containerStatuses": [view.tree for view in sorted(views, key=lambda view: view.tree["name"])],
+        "qosClass": pod.status.qos_class or qos_class(pod.spec),
+    }
+    ip = observed.ip or previous.get("podIP", "")
+    if ip:
+        status |= {"podIP": ip, "podIPs": [{"ip": ip}]}
+    if observed.verdict is not None:
+        status |= {"reason": observed.verdict.reason, "message": observed.verdict.message}
+    elif pod.status.reason:
+        status |= {"reason": pod.status.reason, "message": pod.status.message or ""}
+    return status
+
+
+def _phase(pod: Pod, observed: Observed, views: Sequence[ContainerView]) -> str:
+    """Kubernetes' getPhase: waiting for the first start is Pending, between restarts is Running."""
+    if observed.verdict is not None or pod.status.phase in {"Succeeded", "Failed"}:
+        return pod.status.phase if observed.verdict is None and pod.status.phase else "Failed"
+    all_ended = bool(views) and all(view.ended and view.state != "running" for view in views)
+    if observed.termination_time and all_ended:
+        return "Succeeded" if all(view.succeeded for view in views) else "Failed"
+    if not views or any(view.state == "waiting" and not view.ended for view in views):
+        return "Pending"
+    if any(view.state in {"running", "waiting"} for view in views):
+        return "Running"
+    return "Succeeded" if all(view.succeeded for view in views) else "Failed"
+
+
+def _conditions(
+    pod: Pod, observed: Observed, views: Sequence[ContainerView], phase: str, previous: Tree, timestamp: str
+) -> list[Tree]:
+    """Our conditions, then the others' as they are stored."""
+    unready = [view.tree["name"] for view in views if not view.ready]
+    containers = _containers_ready(phase, unready)
+    networked = observed.sandbox is not None and (bool(observed.ip) or bool(pod.spec.host_network))
+    wanted: dict[str, Tree] = {
+        "PodReadyToStartContainers": {"status": _word(holds=networked)},
+        "Initialized": {"status": "True"} | ({"reason": "PodCompleted"} if phase == "Succeeded" else {}),
+        "Ready": _ready(pod, containers),
+        "ContainersReady": containers,
+        "PodScheduled": {"status": "True"},
+    }
+    stored = _stored_conditions(pod)
+    before = {c["type"]: c for c in stored} | {c["type"]: c for c in previous.get("conditions", ())}
+    ours = [_kept(kind, wanted[kind], before.get(kind), timestamp) for kind in CONDITIONS]
+    return ours + [condition for condition in stored if condition["type"] not in CONDITIONS]
+
+
+def _containers_ready(phase: str, unready: Sequence[str]) -> Tree:
+    if phase in {"Succeeded", "Failed"}:
+        return {"status": "False", "reason": "PodCompleted" if phase == "Succeeded" else "PodFailed"}
+    if unready:
+        message = f"containers with unready status: [{' '.join(unready)}]"
+        return {"status": "False", "reason": "ContainersNotReady", "message": message}
+    return {"status": "True"}
+
+
+def _ready(pod: Pod, containers: Tree) -> Tree:
+    """Containers ready and every readiness gate True."""
+    if containers["status"] != "True":
+        return containers
+    states = {condition.type: condition.status for condition in pod.status.conditions}
+    missing = [gate.condition_type for gate in pod.spec.readiness_gates if states.get(gate.condition_type) != "True"]
+    if missing:
+        message = "; ".join(f'corresponding condition of pod readiness gate "{kind}" is not True' for kind in missing)
+        return {"status": "False", "reason": "ReadinessGatesNotReady", "message": message}
+    return containers
+
+
+def _kept(kind: str, wanted: Tree, before: Mapping[str, Any] | None, timestamp: str) -> Tree:
+    same = before is not None and before.get("status") == wanted["status"]
+    since = before.get("lastTransitionTime") if same and before is not None else None
+    return {"type": kind, **wanted, "lastTransitionTime": since or timestamp}
+
+
+def _stored_conditions(pod: Pod) -> list[Tree]:
+    trees = []
+    for each in pod.status.conditions:
+        tree = {
+            "type": each.type,
+            "status": each.status,
+            "reason": each.reason,
+            "message": each.message,
+            "lastTransitionTime": each.last_transition_time,
+        }
+        trees.append({key: value for key, value in tree.items() if value})
+    return trees
+
+
+def _word(*, holds: bool) -> str:
+    return "True" if holds else "False"
