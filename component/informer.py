@@ -121,7 +121,7 @@ class Informer(Generic[View]):
         self._listeners: list[Listener[View]] = []
         self._revision = 0
         self._synced = False
-        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
     @property
     def synced(self) -> bool:
@@ -133,11 +133,10 @@ class Informer(Generic[View]):
         """Every change of the resource up to this revision is in the cache."""
         return self._revision
 
-    def subscribe(self, listener: Listener[View]) -> None:
-        """Call `listener` with every change from now on; objects already cached are announced at once as new."""
+    def subscribe(self, listener: Listener[View]) -> Callable[[], None]:
+        """Call `listener` with every change from now on; returns what ends that."""
         self._listeners.append(listener)
-        for cached in list(self._items.values()):
-            listener(Change(None, cached))
+        return lambda: self._listeners.remove(listener)
 
     def get(self, namespace: str, name: str) -> Cached[View] | None:
         """Return one object, None when the cache holds none of that name."""
@@ -161,14 +160,23 @@ class Informer(Generic[View]):
 
     async def wait_synced(self) -> None:
         """Return once the first list is in the cache."""
-        await self._wait(-1)
+        await self._wait(lambda: True)
 
     async def wait_revision(self, revision: int) -> None:
         """Return once the cache is at least as new as `revision`, the revision of an object of this resource.
 
         Waiting with the revision of a write makes the next look at the cache see that write ("fresh enough").
         """
-        await self._wait(revision)
+        await self._wait(lambda: self._revision >= revision)
+
+    async def wait_deleted(self, namespace: str, name: str, uid: str) -> None:
+        """Return once the cache shows the object with `uid` as gone or as being deleted."""
+
+        def deleted() -> bool:
+            cached = self.get(namespace, name)
+            return cached is None or cached.object.uid != uid or cached.metadata.deletion_timestamp is not None
+
+        await self._wait(deleted)
 
     async def run(self) -> None:
         """List, then follow changes until cancelled; errors are retried with jittered back-off."""
@@ -231,7 +239,7 @@ class Informer(Generic[View]):
             view = item.view(self._kind)
         except msgspec.ValidationError as error:
             # One object that a newer version wrote, or that was damaged, must not stop everybody else's work.
-            log.error("object_undecodable", resource=self.resource, namespace=key[0], name=key[1], message=str(error))
+            log.warning("object_undecodable", resource=self.resource, namespace=key[0], name=key[1], message=str(error))
             self._remove(key)
             return
         if not self._bodies:
@@ -268,25 +276,23 @@ class Informer(Generic[View]):
                         del values[value]
 
     def _notify(self, change: Change[View]) -> None:
-        for listener in self._listeners:
+        for listener in tuple(self._listeners):
             listener(change)
 
     def _advance(self, revision: int) -> None:
         self._revision = max(self._revision, revision)
-        waiting = self._waiters
-        self._waiters = [waiter for waiter in waiting if waiter[0] > self._revision]
-        for needed, waiter in waiting:
-            if needed <= self._revision and not waiter.done():
+        waiting, self._waiters = self._waiters, []
+        for reached, waiter in waiting:
+            if waiter.done():
+                continue
+            if reached():
                 waiter.set_result(None)
+            else:
+                self._waiters.append((reached, waiter))
 
-    async def _wait(self, revision: int) -> None:
-        if self._synced and self._revision >= revision:
+    async def _wait(self, reached: Callable[[], bool]) -> None:
+        if self._synced and reached():
             return
         waiter = asyncio.get_running_loop().create_future()
-        entry = (revision, waiter)
-        self._waiters.append(entry)
-        try:
-            await waiter
-        finally:
-            if entry in self._waiters:
-                self._waiters.remove(entry)
+        self._waiters.append((reached, waiter))
+        await waiter
