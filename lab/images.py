@@ -222,7 +222,7 @@ def _load(root: Path, archive: bytes) -> None:
         tar.write_bytes(archive)
         settings = Path(scratch, "containers.conf")
         settings.write_text(f'[engine]\nevents_logger = "none"\nlock_type = "file"\nstatic_dir = "{scratch}/static"\n')
-        command = ["podman", "--root", str(root), "--runroot", f"{scratch}/run", "--tmpdir", f"{scratch}/tmp"]
+        command = ["podman", "--root", str(root), "--runroot", f"{scratch}/run", "--tmpdir", f"{scratch}/tmp"]  # noqa: S108 - in a fresh folder
         command += [
             "--storage-driver",
             "overlay",

@@ -1,0 +1,1 @@
+"""Containers on one host: the port in protocol.py, and Podman behind it."""

@@ -75,7 +75,8 @@ def remove(parent: str, trees: Sequence[Hierarchy]) -> bool:
     """Remove a cgroup and those below it from every hierarchy; False while processes still hold one."""
     if not parent.strip("/"):
         raise ValueError("refusing to remove the root cgroup")
-    return all([_remove_tree(tree.path + parent) for tree in trees])
+    removed = [_remove_tree(tree.path + parent) for tree in trees]  # each is tried, also after one that is busy
+    return all(removed)
 
 
 def kill(parent: str, trees: Sequence[Hierarchy]) -> None:

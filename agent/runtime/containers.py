@@ -83,7 +83,7 @@ def instant(text: str) -> float:
     if not rest:
         return datetime.fromisoformat(text).timestamp()
     digits = len(rest) - len(rest.lstrip("0123456789"))
-    return datetime.fromisoformat(whole + rest[digits:]).timestamp() + int(rest[:digits]) / 10**digits
+    return datetime.fromisoformat(whole + rest[digits:]).timestamp() + float(f"0.{rest[:digits]}")
 
 
 def _labelled(labels: Mapping[str, str], **facts: Any) -> Container:

@@ -108,26 +108,25 @@ class PodmanHttp:
         return response.json() if response.headers.get("content-type", "").startswith("application/json") else None
 
     async def upgrade(self, path: str, *, query: Mapping[str, str] | None = None, body: object = None) -> Upgraded:
-        """POST and take over the connection as a two-way byte stream."""
+        """POST and take over the connection as a two-way byte stream. Raises PodmanError."""
         message = _encode("POST", _target(path, query), body, {"Connection": "Upgrade", "Upgrade": "tcp"})
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
                 connection = await self._connect()
                 try:
                     connection.writer.write(message)
-                    status, headers = await _read_head(connection.reader)
-                    if status >= 400:
-                        raise PodmanError(
-                            status, error_message(await _read_body(connection.reader, "POST", status, headers))
-                        )
+                    refusal = await _refusal(connection.reader)
                 except BaseException:
                     connection.writer.close()
                     raise
-                return connection
         except TimeoutError:
             raise PodmanError(0, f"podman did not answer {path}", reason="RuntimeTimeout") from None
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
             raise self._unreachable(error) from error
+        if refusal:
+            connection.writer.close()
+            raise refusal
+        return connection
 
     async def close(self) -> None:
         """Close the kept connections."""
@@ -225,6 +224,14 @@ async def _read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]
         if separator:
             headers[name.strip().lower()] = value.strip()
     return status, headers
+
+
+async def _refusal(reader: asyncio.StreamReader) -> PodmanError | None:
+    """The error in answer to an upgrade, None when the bytes that follow are the stream's."""
+    status, headers = await _read_head(reader)
+    if status < 400:
+        return None
+    return PodmanError(status, error_message(await _read_body(reader, "POST", status, headers)))
 
 
 def _framed(method: str, status: int, headers: Mapping[str, str]) -> bool:

@@ -12,7 +12,7 @@ CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
 CLONE_NEWNET = 0x40000000
-MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND = 0x2, 0x4, 0x8, 0x1000
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_SHARED = 0x2, 0x4, 0x8, 0x1000, 1 << 20
 NSFS_MAGIC = 0x6E736673
 _MNT_DETACH = 2
 
@@ -20,7 +20,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def mount(source: str, target: str, filesystem: str, flags: int, options: str = "") -> None:
-    """mount(2). Raises OSError naming the target."""
+    """Attach a file system, as the system call of that name does. Raises OSError naming the target."""
     result = _libc.mount(
         source.encode(), target.encode(), filesystem.encode(), ctypes.c_ulong(flags), options.encode() or None
     )

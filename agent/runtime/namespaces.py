@@ -129,6 +129,12 @@ def sandboxes_dir(run_dir: str) -> str:
     return os.path.join(run_dir, "sandboxes")  # noqa: PTH118 - a string, as the port's paths are
 
 
+def sandbox_uids(run_dir: str) -> list[str]:
+    """The pods that have a sandbox folder, complete or not."""
+    folder = Path(sandboxes_dir(run_dir))
+    return sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
+
+
 def pinned(path: Path) -> bool:
     """Whether a namespace is mounted here; a file left by a reboot or by a failed mount is not one."""
     try:

@@ -146,7 +146,7 @@ async def _kill(process: asyncio.subprocess.Process, pid_file: Path) -> None:
     """Kill the command by its own pid, which is safe while the runtime, its parent, has not collected it; then that."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_KILL_WAIT_SECONDS):
-            while process.returncode is None and not _kill_group(pid_file):
+            while process.returncode is None and not _kill_group(pid_file):  # noqa: ASYNC110 - waits for a file
                 await asyncio.sleep(_POLL_SECONDS)
             await process.wait()
     if process.returncode is None:

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import structlog
@@ -22,7 +23,7 @@ from agent.runtime.containers import Inspected, from_inspect, from_list
 from agent.runtime.exits import ExitWatcher
 from agent.runtime.http import PodmanError, PodmanHttp
 from agent.runtime.images import ImageStore
-from agent.runtime.namespaces import SandboxFolder, sandboxes_dir
+from agent.runtime.namespaces import SandboxFolder, sandbox_uids
 from agent.runtime.protocol import (
     Container,
     ContainerSpec,
@@ -124,8 +125,7 @@ class PodmanRuntime:
 
     async def sandboxes(self) -> Sequence[str]:
         """Uids of the pods that have a sandbox folder, complete or not."""
-        folder = Path(sandboxes_dir(self._run_dir))
-        return sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
+        return await asyncio.to_thread(sandbox_uids, self._run_dir)
 
     async def image(self, reference: str) -> Image | None:
         """The local image, one under `localhost/` first."""
@@ -198,9 +198,7 @@ class PodmanRuntime:
         self._ended.pop(container_id, None)
         self._oom_mark(container_id).unlink(missing_ok=True)
         if inspected is not None and inspected.container.log_path:
-            path = inspected.container.log_path
-            for file in [path, *glob.glob(f"{glob.escape(path)}.*")]:  # noqa: PTH207 - paths are strings here
-                Path(file).unlink(missing_ok=True)
+            await asyncio.to_thread(_remove_logs, inspected.container.log_path)
 
     async def exits(self) -> AsyncIterator[Container]:
         """Yield containers as they end, first those that ended while nobody watched. For one consumer."""
@@ -285,7 +283,7 @@ class PodmanRuntime:
         if container.state == "running" and not self._watcher.watching(container.id):
             arguments = _command_line(inspected.conmon_pid)
             self._started[container.id] = _Started(inspected, oci.runtime_of(arguments))
-            exit_dir = next((b for a, b in zip(arguments, arguments[1:], strict=False) if a == "--exit-dir"), "")
+            exit_dir = next((value for name, value in pairwise(arguments) if name == "--exit-dir"), "")
             self._watcher.watch(container, exit_dir=exit_dir, cgroup_parent=inspected.cgroup_parent)
         elif container.state == "exited" and not self._watcher.watching(container.id):
             self._started[container.id] = _Started(inspected, oci.OciRuntime(""))
@@ -326,6 +324,12 @@ class PodmanRuntime:
                 await asyncio.to_thread(cgroups.kill, parent, self._trees)
                 deadline += CGROUP_PATIENCE_SECONDS
             await asyncio.sleep(_POLL_SECONDS)
+
+
+def _remove_logs(path: str) -> None:
+    """Remove a log and what it was renamed to at rotations."""
+    for file in [path, *glob.glob(f"{glob.escape(path)}.*")]:  # noqa: PTH207 - paths are strings in the port
+        Path(file).unlink(missing_ok=True)
 
 
 def _command_line(pid: int) -> list[str]:
