@@ -16,6 +16,8 @@ from typing import Any
 
 import yaml
 
+from component.files import write_private
+
 EXTENSION = "timonier.dev/replicas"
 
 
@@ -121,12 +123,7 @@ def build(
 
 def write(tree: Mapping[str, Any], path: Path) -> None:
     """Replace the file in one step, readable by its owner only."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        yaml.safe_dump(dict(tree), stream, sort_keys=False)
-    fresh.replace(path)
+    write_private(path, yaml.safe_dump(dict(tree), sort_keys=False).encode())
 
 
 def _named(tree: Mapping[str, Any], section: str, name: str, path: Path) -> dict[str, Any]:

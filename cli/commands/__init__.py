@@ -1,0 +1,1 @@
+"""One module per command, loaded only when it is called: `tim` must start fast."""

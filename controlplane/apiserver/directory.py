@@ -57,9 +57,7 @@ class SessionDirectory:
 
     def find(self, node: str) -> HeldSession | None:
         """The session to reach a node through, or None."""
-        claims = [
-            held[node] for held in (self._own, *self._others.values()) if node in held
-        ]
+        claims = [held[node] for held in (self._own, *self._others.values()) if node in held]
         return max(claims, key=lambda held: (held.epoch, held.last_seen), default=None)
 
     def ages(self) -> Mapping[str, float]:

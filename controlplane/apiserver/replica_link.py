@@ -16,9 +16,9 @@ from api import errors
 from api.v1 import apiserver_pb2, raft_pb2, raft_pb2_grpc
 from component.rpc import Tls, channel
 from controlplane.apiserver.directory import SessionDirectory
+from controlplane.apiserver.status import StatusSource
 from controlplane.apiserver.streams import NodeStreams
 from controlplane.raft.protocol import NotLeader
-from controlplane.apiserver.status import StatusSource
 from controlplane.replica import Replica
 
 log = structlog.get_logger()
@@ -31,13 +31,15 @@ RECONNECT_SECONDS = 0.2
 class ReplicaLinkService(raft_pb2_grpc.ReplicaLinkServicer):
     """The serving side."""
 
-    def __init__(self, replica: Replica, directory: SessionDirectory, streams: NodeStreams, status: StatusSource) -> None:
+    def __init__(
+        self, replica: Replica, directory: SessionDirectory, streams: NodeStreams, status: StatusSource
+    ) -> None:
         self._replica = replica
         self._directory = directory
         self._streams = streams
         self._status = status
 
-    async def Propose(  # noqa: N802 - the RPC's name
+    async def Propose(
         self, request_iterator: AsyncIterator[raft_pb2.ProposeBatch], context: object
     ) -> AsyncIterator[raft_pb2.ProposeReply]:
         """Accept batches in order; an answer says only whether the batch was taken in."""
@@ -49,14 +51,14 @@ class ReplicaLinkService(raft_pb2_grpc.ReplicaLinkServicer):
                 refused = True
             yield raft_pb2.ProposeReply(id=batch.id, refused=refused)
 
-    async def ReadIndex(self, request: raft_pb2.ReadIndexRequest, context: object) -> raft_pb2.ReadIndexReply:  # noqa: N802
+    async def ReadIndex(self, request: raft_pb2.ReadIndexRequest, context: object) -> raft_pb2.ReadIndexReply:
         """One round of the leader serves every read that waits at the asking replica."""
         try:
             return raft_pb2.ReadIndexReply(index=await self._replica.leader_read_index())
         except NotLeader as error:
             raise errors.Unavailable("not the leader") from error
 
-    async def ReportSessions(  # noqa: N802
+    async def ReportSessions(
         self, request_iterator: AsyncIterator[raft_pb2.SessionReport], context: object
     ) -> raft_pb2.SessionReportReply:
         """Learn which nodes the sender holds; what it held is forgotten when its stream ends."""
@@ -71,16 +73,14 @@ class ReplicaLinkService(raft_pb2_grpc.ReplicaLinkServicer):
                 self._directory.learn(replica, [])
         return raft_pb2.SessionReportReply()
 
-    async def OpenNodeStream(  # noqa: N802
+    async def OpenNodeStream(
         self, request_iterator: AsyncIterator[apiserver_pb2.StreamFrame], context: object
     ) -> AsyncIterator[apiserver_pb2.StreamFrame]:
         """Continue a client's stream at the node whose session is here."""
         async for frame in self._streams.relayed(request_iterator):
             yield frame
 
-    async def Status(  # noqa: N802
-        self, request: apiserver_pb2.ClusterStatusRequest, context: object
-    ) -> apiserver_pb2.ReplicaStatus:
+    async def Status(self, request: apiserver_pb2.ClusterStatusRequest, context: object) -> apiserver_pb2.ReplicaStatus:
         """This replica's own view of itself."""
         return self._status.own_status()
 

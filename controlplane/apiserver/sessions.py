@@ -69,7 +69,7 @@ class NodeSessions(node_pb2_grpc.NodeServiceServicer):
         self._authenticator = authenticator
         self._env = env
 
-    async def Session(  # noqa: N802 - the RPC's name
+    async def Session(
         self, request_iterator: AsyncIterator[node_pb2.AgentMessage], context: Context
     ) -> AsyncIterator[node_pb2.ServerMessage]:
         """Serve one session to its end."""
@@ -97,9 +97,7 @@ class NodeSessions(node_pb2_grpc.NodeServiceServicer):
             self._directory.closed(node, epoch)
             log.info("session_closed", node=node, session_epoch=epoch)
 
-    async def Dial(  # noqa: N802
-        self, request_iterator: AsyncIterator[StreamFrame], context: Context
-    ) -> AsyncIterator[StreamFrame]:
+    async def Dial(self, request_iterator: AsyncIterator[StreamFrame], context: Context) -> AsyncIterator[StreamFrame]:
         """The agent's answer to OpenStream."""
         async for frame in self._streams.dialled(self._node(context), request_iterator):
             yield frame

@@ -21,7 +21,13 @@ class StatusSource:
     """Answers ClusterStatus from this replica's own view and what its peers say of themselves."""
 
     def __init__(
-        self, replica: Replica, replica_id: str, endpoints: Mapping[str, str], peers: PeerStatus, cluster_uid: str, version: str
+        self,
+        replica: Replica,
+        replica_id: str,
+        endpoints: Mapping[str, str],
+        peers: PeerStatus,
+        cluster_uid: str,
+        version: str,
     ) -> None:
         self._replica = replica
         self._replica_id = replica_id

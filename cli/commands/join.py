@@ -1,0 +1,58 @@
+"""`tim join`: this machine becomes a node."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import click
+import yaml
+
+from api.errors import ApiError
+from component.env import system_env
+from component.files import write_private
+from component.join import join
+
+DATA_DIR = "/var/lib/timonier/agent"
+RUN_DIR = "/run/timonier/agent"
+PODMAN_SOCKET = "/run/timonier/podman.sock"
+
+
+@click.command(name="join")
+@click.argument("servers", nargs=-1, required=True, metavar="HOST[:PORT]...")
+@click.option("--token", required=True, help="As `tim token create` printed it.")
+@click.option("--ca-hash", required=True, help="sha256:... of the cluster's CA, printed with the token.")
+@click.option("--name", default="", help="The node's name (default: this machine's host name).")
+@click.option("--node-ip", default="", help="The node's address (default: the source of its route to the API).")
+@click.option("--dir", "directory", type=click.Path(path_type=Path), default=Path("/etc/timonier"), show_default=True)
+def join_command(servers: tuple[str, ...], token: str, ca_hash: str, name: str, node_ip: str, directory: Path) -> None:
+    """Make this machine a node of the cluster that any of SERVERS belongs to.
+
+    Writes agent.yaml and the node's certificate below --dir; then start timonier-agent.
+    """
+    if (directory / "agent.yaml").exists():
+        raise click.ClickException(
+            f"{directory}/agent.yaml exists: this machine is a node already (`tim reset` undoes it)"
+        )
+    name = name or socket.gethostname().lower()
+    addresses = [server if ":" in server else f"{server}:6443" for server in servers]
+    try:
+        joined = asyncio.run(join(addresses, token, ca_hash, name, system_env()))
+    except ApiError as error:
+        raise click.ClickException(f"{error.reason}: {error}") from error
+    for relative, content in joined.files.items():
+        write_private(directory / relative, content)
+    settings = {
+        "node_name": name,
+        "endpoints": list(joined.endpoints),
+        "ca_path": str(directory / "pki/ca.crt"),
+        "cert_path": str(directory / "pki/node.crt"),
+        "key_path": str(directory / "pki/node.key"),
+        "data_dir": DATA_DIR,
+        "run_dir": RUN_DIR,
+        "podman_socket": PODMAN_SOCKET,
+        **({"node_ip": node_ip} if node_ip else {}),
+    }
+    write_private(directory / "agent.yaml", yaml.safe_dump(settings, sort_keys=False).encode())
+    click.echo(f"node {name} joined; start it: systemctl enable --now timonier-agent")

@@ -1,0 +1,29 @@
+"""`tim token`: what a machine needs to join."""
+
+from __future__ import annotations
+
+import click
+
+from cli.connect import call
+from component.rpc_client import RpcClient
+
+
+@click.group()
+def token() -> None:
+    """Tokens with which machines join."""
+
+
+@token.command()
+@click.option("--name", default="", help="Only a machine of this name may use it.")
+@click.option("--minutes", type=click.IntRange(1, 1440), default=15, show_default=True, help="How long it can be used.")
+def create(name: str, minutes: int) -> None:
+    """Make a token that works once, and print the command to join with it."""
+
+    async def work(client: RpcClient, _namespace: str) -> tuple[str, str, str]:
+        made = await client.create_join_token(role="node", name=name, ttl_seconds=minutes * 60)
+        status = await client.cluster_status()
+        server = status.endpoints[0].address.rsplit(":", 1)[0]
+        return server, made.token, made.ca_hash
+
+    server, secret, ca_hash = call(work)
+    click.echo(f"tim join {server} --token {secret} --ca-hash {ca_hash}" + (f" --name {name}" if name else ""))

@@ -1,0 +1,112 @@
+"""The HTTPS port: what a machine needs before it has a certificate, and health for probes and load balancers.
+
+Joining is the only thing an anonymous caller can do here, and only with a token. The Kubernetes-compatible API will
+stand on the same port.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from api import errors
+from component.join import CA_PATH, JOIN_PATH
+from controlplane.admission.request import MASTERS_GROUP, Identity
+from controlplane.apiserver.join import JoinDesk
+
+log = structlog.get_logger()
+
+LARGEST_BODY_BYTES = 64 << 10
+SHUTDOWN_SECONDS = 2.0
+DESK_IDENTITY = Identity("system:join-desk", (MASTERS_GROUP,))
+
+STATUSES: Mapping[type[errors.ApiError], int] = {
+    errors.Invalid: 422,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.AlreadyExists: 409,
+    errors.Conflict: 409,
+    errors.Expired: 410,
+    errors.TooLarge: 413,
+    errors.NotReady: 409,
+    errors.Unavailable: 503,
+    errors.Unknown: 504,
+}
+"""The HTTP status of each error, as Kubernetes chooses them."""
+
+
+class HttpsServer:
+    """Serves one port until closed."""
+
+    def __init__(self, desk: JoinDesk, ready: Callable[[], bool], version: str) -> None:
+        self._desk = desk
+        self._ready = ready
+        self._version = version
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str, port: int, cert_path: Path, key_path: Path) -> None:
+        """Listen; OSError when the address is taken."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(cert_path, key_path)
+        app = web.Application(client_max_size=LARGEST_BODY_BYTES, middlewares=[_answering_errors])
+        app.router.add_get(CA_PATH, self._ca)
+        app.router.add_post(JOIN_PATH, self._join)
+        app.router.add_get("/livez", self._live)
+        app.router.add_get("/healthz", self._is_ready)
+        app.router.add_get("/readyz", self._is_ready)
+        app.router.add_get("/version", self._versions)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port, ssl_context=context, reuse_address=True).start()
+
+    async def close(self) -> None:
+        """Stop listening and end open connections."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _ca(self, _request: web.Request) -> web.Response:
+        return web.json_response({"ca": self._desk.ca_pem.decode()})
+
+    async def _join(self, request: web.Request) -> web.Response:
+        try:
+            body = await request.json()
+            token, name, pem = str(body["token"]), str(body["name"]), str(body["request"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise errors.Invalid("the body must be JSON with token, name and request") from error
+        return web.json_response(await self._desk.join(DESK_IDENTITY, token, name, pem))
+
+    async def _live(self, _request: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def _is_ready(self, _request: web.Request) -> web.Response:
+        if self._ready():
+            return web.Response(text="ok")
+        return web.Response(status=503, text="no leader is known or the state is behind")
+
+    async def _versions(self, _request: web.Request) -> web.Response:
+        return web.json_response({"gitVersion": f"v{self._version}", "platform": "linux"})
+
+
+@web.middleware
+async def _answering_errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except errors.ApiError as error:
+        return _error(STATUSES[type(error)], error.reason, str(error))
+    except web.HTTPException as error:
+        return _error(error.status, error.reason.replace(" ", ""), error.text or error.reason)
+    except Exception:
+        log.exception("request_failed", path=request.path)
+        return _error(500, "InternalError", "internal error; the server's log has the cause")
+
+
+def _error(status: int, reason: str, message: str) -> web.Response:
+    return web.json_response({"reason": reason, "message": message}, status=status)

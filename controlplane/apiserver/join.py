@@ -1,0 +1,104 @@
+"""Letting machines in: tokens for administrators, certificates for who brings one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import structlog
+
+from api.errors import Invalid, Unauthenticated, Unavailable
+from api.object import Tree
+from api.v1 import apiserver_pb2
+from component import pki
+from component.client import ApiClient
+from component.env import Env
+from controlplane.admission.request import NODE_USER_PREFIX, NODES_GROUP, Identity
+from controlplane.apiserver import incoming
+from controlplane.apiserver.core import ApiCore
+from controlplane.apiserver.decision import Decision, Snapshot
+from controlplane.apiserver.tokens import key_of_token, make_token, use_token
+from controlplane.commands import CommitRefused
+from controlplane.replica import Replica
+
+log = structlog.get_logger()
+
+ATTEMPTS = 3
+LARGEST_REQUEST_CHARACTERS = 8_192
+
+
+class JoinDesk:
+    """Makes tokens and signs the certificates of those who bring one. Any replica can: each holds the CA's key."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        core: ApiCore,
+        client: ApiClient,
+        ca: pki.KeyPair,
+        endpoints: Mapping[str, str],
+        cluster_uid: str,
+        env: Env,
+    ) -> None:
+        self._replica = replica
+        self._core = core
+        self._client = client
+        self._ca = ca
+        self._endpoints = endpoints
+        self._cluster_uid = cluster_uid
+        self._env = env
+
+    @property
+    def ca_pem(self) -> bytes:
+        """The CA's certificate, which everybody may see."""
+        return self._ca.cert_pem
+
+    async def create_token(
+        self, request: apiserver_pb2.CreateJoinTokenRequest
+    ) -> apiserver_pb2.CreateJoinTokenResponse:
+        """Make and store a token. Invalid for another role than "node"."""
+        if request.role not in {"", "node"}:
+            raise Invalid(f"role {request.role!r}: only nodes join by token")
+        token = make_token(self._env, request.name, request.ttl_seconds)
+        await self._client.create(token.secret)
+        return apiserver_pb2.CreateJoinTokenResponse(
+            token=token.text, ca_hash=pki.ca_hash(self._ca.cert_pem), expires_time=token.expires_time
+        )
+
+    async def join(self, identity: Identity, token: str, name: str, request_pem: str) -> Mapping[str, object]:
+        """Use the token up, make the Node and sign its certificate: all of it or nothing.
+
+        Unauthenticated when the token is not good for this name; Invalid for a bad name or request.
+        """
+        if len(request_pem) > LARGEST_REQUEST_CHARACTERS:
+            raise Invalid("the certificate request is too large")
+        key = key_of_token(token)
+        try:
+            certificate = pki.sign_request(
+                self._ca, request_pem.encode(), NODE_USER_PREFIX + name, self._env.now(), groups=[NODES_GROUP]
+            )
+        except pki.CertificateProblem as problem:
+            raise Invalid(str(problem)) from problem
+        for _ in range(ATTEMPTS):
+            await self._replica.read_barrier()
+            used = use_token(token, self._replica.state.get(key), name, self._env.now())
+            node = self._node(identity, name)
+            try:
+                await self._replica.commit([*used, *node.ops])
+            except CommitRefused:
+                continue
+            log.info("node_joined", node=name)
+            return {
+                "certificate": certificate.decode(),
+                "endpoints": list(self._endpoints.values()),
+                "cluster_uid": self._cluster_uid,
+            }
+        raise Unavailable("the cluster changes too fast: try again")
+
+    def _node(self, identity: Identity, name: str) -> Decision:
+        tree: Tree = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": {}}
+        snapshot = Snapshot(self._replica.state)
+        if snapshot.get_identity("nodes", "", name) is not None:
+            raise Unauthenticated(
+                f"node {name!r} exists: delete it first (`tim delete node {name}`), or join under another name"
+            )
+        return self._core.writing.create(identity, incoming.read(tree), self._env.new_uid(), snapshot)

@@ -1,0 +1,86 @@
+"""Join tokens: short-lived, used once, kept as Secrets of the type Kubernetes gives them.
+
+A token is `id.secret`; only a hash of the secret is stored. Using one is part of the transaction that makes the
+newcomer's Node, so it cannot be used twice, whatever fails in between.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+import msgspec
+
+from api.errors import Invalid, Unauthenticated
+from api.object import Tree
+from component.env import Env, parse_time, rfc3339
+from controlplane.commands import Check, Delete, Key, Op, Stored
+
+NAMESPACE = "kube-system"
+PREFIX = "bootstrap-token-"
+DEFAULT_SECONDS = 15 * 60
+LONGEST_SECONDS = 24 * 3600
+ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A fresh token: what the user gets, what is stored, and until when it can be used."""
+
+    text: str
+    secret: Tree
+    expires_time: str
+
+
+def make_token(env: Env, name: str, ttl_seconds: int) -> Token:
+    """Make a token for a node called `name` ("": any). Invalid when it would live longer than a day."""
+    seconds = ttl_seconds or DEFAULT_SECONDS
+    if not 0 < seconds <= LONGEST_SECONDS:
+        raise Invalid(f"a token may live {LONGEST_SECONDS} s at most, not {seconds}")
+    identifier, secret = (_random(env, length) for length in (6, 16))
+    expires = rfc3339(env.now() + seconds)
+    data = {"token-id": identifier, "secret-sha256": _hash(secret), "expiration": expires, "node-name": name}
+    tree = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": PREFIX + identifier, "namespace": NAMESPACE},
+        "type": "bootstrap.kubernetes.io/token",
+        "data": {field: base64.b64encode(value.encode()).decode() for field, value in data.items()},
+    }
+    return Token(f"{identifier}.{secret}", tree, expires)
+
+
+def key_of_token(text: str) -> Key:
+    """Where the Secret of a token is; Unauthenticated for what cannot be one."""
+    identifier, _, secret = text.partition(".")
+    if len(identifier) != 6 or len(secret) != 16 or not set(identifier + secret) <= set(ALPHABET):
+        raise Unauthenticated("the token is not one: it looks like abcdef.0123456789abcdef")
+    return Key("secrets", NAMESPACE, PREFIX + identifier)
+
+
+def use_token(text: str, stored: Stored | None, name: str, now: float) -> tuple[Op, ...]:
+    """The operations that use a token up for the node `name`. Unauthenticated says what is wrong with it."""
+    if stored is None:
+        raise Unauthenticated("the token is unknown: it was used or has expired; make one with `tim token create`")
+    data = {
+        field: base64.b64decode(value).decode()
+        for field, value in msgspec.json.decode(stored.body).get("data", {}).items()
+    }
+    if not hmac.compare_digest(data.get("secret-sha256", ""), _hash(text.partition(".")[2])):
+        raise Unauthenticated("the token's secret is wrong")
+    if parse_time(data["expiration"]) <= now:
+        raise Unauthenticated(f"the token expired at {data['expiration']}; make one with `tim token create`")
+    if data["node-name"] and data["node-name"] != name:
+        raise Unauthenticated(f"the token is for node {data['node-name']!r}, not {name!r}")
+    key = stored.envelope.key
+    return Check(key, stored.envelope.uid, stored.revision), Delete(key)
+
+
+def _random(env: Env, length: int) -> str:
+    return "".join(env.rng.choice(ALPHABET) for _ in range(length))
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
