@@ -232,6 +232,8 @@ Result = Committed | Refused
 _encoder = msgspec.msgpack.Encoder()
 _transaction_decoder = msgspec.msgpack.Decoder(Transaction)
 _command_decoder = msgspec.msgpack.Decoder(_Command)
+_BEFORE_ID: Final = b"\x93\xc4\x10"  # MessagePack: an array of three, the first of them 16 bytes
+_ID_AT: Final = 1 + len(_BEFORE_ID)
 _VERSION_BYTE: Final = bytes([COMMAND_VERSION])
 
 _ERRORS: Final[dict[Reason, type[errors.ApiError]]] = {
@@ -287,6 +289,11 @@ def decode_transaction(data: bytes) -> Transaction:
         return _transaction_decoder.decode(memoryview(data)[1:])
     except ValueError as error:
         raise Malformed(str(error)) from None
+
+
+def transaction_id(data: bytes) -> bytes:
+    """Return the id of an encoded transaction without decoding the rest; b"" when it has none of the right form."""
+    return data[_ID_AT : _ID_AT + ID_BYTES] if data.startswith(_BEFORE_ID, 1) else b""
 
 
 def encode_entry(transactions: Sequence[bytes], now_ms: int) -> bytes:

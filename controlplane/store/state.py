@@ -123,6 +123,11 @@ class State:
                 break
         return found
 
+    def each(self, resource: str) -> Iterator[Stored]:
+        """Iterate over all objects of a resource in order; the state must not change meanwhile."""
+        objects = self._objects.get(resource)
+        return iter(()) if objects is None else (stored for _, stored in objects.items())
+
     def count(self, resource: str) -> int:
         """Return how many objects of `resource` there are."""
         objects = self._objects.get(resource)
@@ -197,7 +202,6 @@ class State:
         new: State = State.__new__(State)
         new.__dict__.update(self.__dict__)
         new.settings = self.settings.copy()
-        new.attestations = self.attestations.copy()
         new.recent = self.recent.copy()
         new._objects = {resource: objects.clone() for resource, objects in self._objects.items()}
         new._owned = self._owned.clone()
@@ -276,7 +280,8 @@ class State:
                 self.settings[name] = value
             else:
                 self.settings.pop(name, None)
-        self.attestations.update(draft.attestations)
+        if draft.attestations:
+            self.attestations = {**self.attestations, **draft.attestations}  # a new dict, so that a look tells a change
         if draft.incarnation != self.incarnation:
             self.incarnation = draft.incarnation
             self.oldest_revision = draft.revision - len(draft.changes)

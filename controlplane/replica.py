@@ -1,0 +1,250 @@
+"""One replica of the cluster state: the log's entries applied to the state, the changes handed to watchers.
+
+It ties together the replicated log, the state, the hub, snapshots and leadership, and offers commits and reads to the
+API server. It must not know kinds, requests or connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from api import errors
+from component.env import Env
+from controlplane.commands import CommitRefused, Committed, Op, Refused, Transaction, encode_transaction
+from controlplane.raft.protocol import Entry, RaftStatus, ReplicatedLog, Snapshot
+from controlplane.replica_leadership import Leadership, OnLeadership
+from controlplane.replica_proposals import LeaderLink, Proposals
+from controlplane.replica_reads import Reached, ReadBarrier
+from controlplane.replica_snapshots import InThread, SnapshotSchedule
+from controlplane.store import snapshot as snapshots
+from controlplane.store.divergence import DivergenceCheck
+from controlplane.store.state import REMEMBERED_TRANSACTIONS, State
+from controlplane.watch.hub import Hub
+
+SLICE_SECONDS: Final = 0.003  # the loop must never be held for 5 ms
+DEADLINE_SECONDS: Final = 10.0
+NEWER_SECONDS: Final = 3.0
+
+logger = structlog.get_logger()
+
+__all__ = ["InThread", "LeaderLink", "Replica"]
+
+
+class Replica:
+    """The replica `replica_id`.
+
+    `state` and `hub` are for reading on the event loop; `state` is replaced whole when a snapshot is installed, so it
+    must be taken anew after every wait.
+    """
+
+    def __init__(
+        self,
+        replica_id: str,
+        log: ReplicatedLog,
+        peers: LeaderLink,
+        snapshots_dir: Path,
+        env: Env,
+        *,
+        in_thread: InThread = asyncio.to_thread,
+    ) -> None:
+        self.replica_id = replica_id
+        self.state = State()
+        self.hub = Hub()
+        self._log = log
+        self._folder = snapshots_dir
+        self._env = env
+        self._in_thread = in_thread
+        self._backlog: deque[Entry] = deque()
+        self._slice: asyncio.Handle | None = None
+        self._failed: asyncio.Future[None] | None = None
+        self._caught_up = False
+        self._proposals = Proposals(
+            log,
+            peers,
+            env,
+            remembered=REMEMBERED_TRANSACTIONS,
+            applied_count=lambda: self.state.transaction_count,
+        )
+        self._applied = Reached(lambda: self.state.applied_index)
+        self._revision = Reached(lambda: self.state.revision)
+        self._barrier = ReadBarrier(log, peers, self._applied)
+        self._leadership = Leadership(replica_id, self._proposals, env, lambda: self.state.epoch)
+        self._snapshots = SnapshotSchedule(snapshots_dir, in_thread, log.snapshot_saved)
+        self._divergence = DivergenceCheck(replica_id)
+
+    async def start(self) -> None:
+        """Load the newest snapshot and begin to apply the log. CorruptSnapshot when there are only damaged ones."""
+        self._failed = asyncio.get_running_loop().create_future()
+        loaded, damaged = await self._in_thread(functools.partial(snapshots.load_newest, self._folder))
+        for each in damaged:
+            logger.error("snapshot_damaged", path=str(each.path), error=str(each))
+        if loaded is not None:
+            self.state = loaded
+            self.hub.reset(loaded)
+        applied = self.state.applied_index, self.state.applied_term
+        logger.info("replica_started", replica=self.replica_id, applied_index=applied[0], revision=self.state.revision)
+        await self._log.connect(applied, self._on_entries, self._on_status, self._on_install)
+
+    async def close(self) -> None:
+        """Stop; waiting callers get Unavailable or Unknown, leadership ends."""
+        await self._log.close()
+        if self._slice is not None:
+            self._slice.cancel()
+            self._slice = None
+        self._backlog.clear()
+        self._leadership.lose()
+        await self._barrier.close()
+        await self._proposals.close()
+        await self._snapshots.close()
+        if self._failed is not None and not self._failed.done():
+            self._failed.set_result(None)
+
+    async def wait_failed(self) -> None:
+        """Return after `close`; raise what makes going on impossible: the process must end then, and say so."""
+        assert self._failed is not None, "not started"
+        await asyncio.shield(self._failed)
+
+    @property
+    def status(self) -> RaftStatus:
+        """What the local Raft process last said."""
+        return self._log.status
+
+    @property
+    def ready(self) -> bool:
+        """Whether this replica has caught up once, knows a leader and has not failed."""
+        failed = self._failed is None or self._failed.done()
+        return self._caught_up and not failed and bool(self._log.status.leader)
+
+    # Writes
+
+    async def commit(
+        self, ops: Sequence[Op], *, epoch: int = 0, deadline_seconds: float = DEADLINE_SECONDS
+    ) -> Committed:
+        """Apply operations together, wherever the leader is; return once they are applied here.
+
+        CommitRefused: an operation did not hold, nothing changed. TooLarge: over a limit, not even proposed.
+        Unavailable: no leader in time, certainly not done. Unknown: the outcome is open, read before retrying.
+        """
+        transaction = Transaction(self._env.rng.randbytes(16), tuple(ops), epoch)
+        result = await self._proposals.commit(encode_transaction(transaction), deadline_seconds)
+        if isinstance(result, Refused):
+            raise CommitRefused(result)
+        return result
+
+    def accept(self, term: int, transactions: Sequence[bytes]) -> None:
+        """Propose what a follower forwarded, in exactly `term`. NotLeader, Unavailable: none of it was taken."""
+        self._proposals.accept(term, transactions)
+
+    # Reads
+
+    async def read_barrier(self, deadline_seconds: float = DEADLINE_SECONDS) -> None:
+        """Return once `state` holds everything acknowledged anywhere before this call; Unavailable."""
+        await self._barrier.wait(deadline_seconds)
+
+    async def leader_read_index(self) -> int:
+        """The read index for a follower's barrier; NotLeader when this is not the leader."""
+        return await self._log.read_index()
+
+    async def at_least(self, revision: int, seconds: float = NEWER_SECONDS) -> None:
+        """Return once `state` has reached `revision`; Expired when it has not in time (it may be another cluster's)."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._revision.wait(revision)
+        except TimeoutError:
+            raise errors.Expired(
+                f"resource version {revision} is too large: {self.state.revision} is the newest here, list again"
+            ) from None
+
+    # Leadership
+
+    def on_leadership(self, callback: OnLeadership) -> None:
+        """Call back with the new epoch once it is applied here, and with None at once when leadership is lost."""
+        self._leadership.listen(callback)
+
+    # What the log says
+
+    def _on_entries(self, entries: Sequence[Entry]) -> None:
+        if self._failed is None or self._failed.done():
+            return
+        self._backlog.extend(entries)
+        if self._slice is None:
+            self._apply_slice()
+
+    def _on_status(self, status: RaftStatus) -> None:
+        self._note_caught_up()
+        self._leadership.status_changed(status)
+        self._proposals.status_changed()
+        self._barrier.status_changed()
+
+    async def _on_install(self, installed: Snapshot) -> None:
+        """Replace the state; delivery waits meanwhile."""
+        state = await self._in_thread(functools.partial(snapshots.load, installed.path))
+        if state.applied_index <= self.state.applied_index:
+            logger.info("installed_snapshot_ignored", index=state.applied_index, applied=self.state.applied_index)
+            return
+        adopt = functools.partial(snapshots.adopt, installed.path, self._folder, installed.index, installed.term)
+        kept = await self._in_thread(adopt)
+        logger.info("snapshot_installed", index=state.applied_index, revision=state.revision)
+        self._backlog.clear()  # all of it is in the snapshot
+        self.state = state
+        self._divergence.forget()
+        self.hub.reset(state)
+        self._proposals.installed(state)
+        self._snapshots.installed(kept.path.stat().st_size)
+        self._advance()
+
+    def _apply_slice(self) -> None:
+        """Apply what was delivered, for at most a few milliseconds at a time."""
+        self._slice = None
+        started = self._env.monotonic()
+        try:
+            while self._backlog:
+                self._apply(self._backlog.popleft())
+                if self._backlog and self._env.monotonic() - started > SLICE_SECONDS:
+                    self._slice = asyncio.get_running_loop().call_soon(self._apply_slice)
+                    break
+        except Exception as error:  # noqa: BLE001 - whatever it is, going on would skip an entry and fork the state
+            self._fail(error)
+            return
+        self._advance()
+
+    def _apply(self, entry: Entry) -> None:
+        index = self.state.applied_index
+        if entry.index <= index:
+            return  # delivered again after a reconnect
+        assert index in {0, entry.index - 1}, f"the log skipped from entry {index} to {entry.index}"
+        incarnation = self.state.incarnation
+        applied = self.state.apply(entry)
+        if incarnation == self.state.incarnation:
+            self.hub.append(applied.changes)
+        else:
+            self.hub.reset(self.state)  # revisions jumped: nobody can watch across
+        attestation = self._divergence.applied(self.state)
+        if attestation is not None and self._caught_up:
+            self._leadership.attest(self._log.status, attestation)
+        self._proposals.applied(entry.term, applied.results)
+        self._snapshots.applied(self.state, len(entry.data))
+
+    def _advance(self) -> None:
+        self._applied.advance()
+        self._revision.advance()
+        self._note_caught_up()
+
+    def _note_caught_up(self) -> None:
+        status = self._log.status
+        if not self._caught_up and status.leader and self.state.applied_index >= status.commit_index:
+            self._caught_up = True
+
+    def _fail(self, error: Exception) -> None:
+        logger.critical("replica_failed", index=self.state.applied_index, error=str(error), exc_info=error)
+        self._backlog.clear()
+        self._leadership.lose()
+        if self._failed is not None and not self._failed.done():
+            self._failed.set_exception(error)

@@ -1,0 +1,372 @@
+"""Getting transactions into the log exactly once, whoever leads: group commit, forwarding, precise outcomes.
+
+Every proposal is pinned to a term. When an entry of a higher term is applied first, it certainly never commits and
+is proposed again to the new leader under the same id; the state remembers ids, so that not even a copy that was
+thought lost counts twice. A failover is a delay to the caller, not an error. It must not know what transactions do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Final, Protocol
+
+import structlog
+
+from api import errors
+from component.env import Env
+from controlplane.commands import Result, encode_entry, transaction_id
+from controlplane.raft.protocol import NotLeader, ReplicatedLog
+
+BATCH_BYTES: Final = 1024 * 1024
+BATCH_TRANSACTIONS: Final = 128  # applying so many takes 2 ms: an entry is applied without a pause
+IN_FLIGHT_BATCHES: Final = 2  # one is being synced to disks while the next travels; the rest gathers
+QUEUE_BYTES: Final = 32 * 1024 * 1024
+QUEUE_TRANSACTIONS: Final = 20_000
+FORWARD_SECONDS: Final = 2.0
+RETRY_SECONDS: Final = 0.02
+
+logger = structlog.get_logger()
+
+
+class LeaderLink(Protocol):
+    """How a follower reaches the leader's `Replica.accept` and `Replica.leader_read_index`."""
+
+    async def propose(self, leader: str, term: int, transactions: Sequence[bytes]) -> None:
+        """Hand transactions to a leader. NotLeader: certainly refused. Any ApiError: the log will tell, or a retry."""
+
+    async def read_index(self, leader: str) -> int:
+        """Return the leader's read index; NotLeader or an ApiError when it does not answer as the leader."""
+
+
+class RememberedResults(Protocol):
+    """What of an installed state tells the fate of proposals."""
+
+    @property
+    def applied_term(self) -> int:
+        """Term of the last entry in it."""
+
+    @property
+    def transaction_count(self) -> int:
+        """Transactions ever applied."""
+
+    def result_of(self, transaction_id: bytes) -> Result | None:
+        """The result of one of the latest `remembered` transactions."""
+
+
+class Proposal:
+    """One transaction on its way. `open_term` is the highest term in which a copy may yet commit, 0 if none can."""
+
+    __slots__ = ("batch", "born", "data", "gone", "id", "on_outcome", "open_term", "pinned_term", "queued")
+
+    def __init__(
+        self, data: bytes, born: int, pinned_term: int, on_outcome: Callable[[Result | errors.ApiError], None] | None
+    ) -> None:
+        self.id = transaction_id(data)
+        self.data = data
+        self.born = born  # transactions applied here when it was made: how much may have been forgotten since
+        self.pinned_term = pinned_term  # other than 0: never proposed in any other term
+        self.on_outcome = on_outcome  # None: nobody waits for it here
+        self.open_term = 0
+        self.queued = False
+        self.gone = False  # resolved, or nobody wants it any more
+        self.batch: Batch | None = None
+
+
+class Batch:
+    """Transactions handed over together; its slot is free again when none of them is under way."""
+
+    __slots__ = ("earlier", "proposals", "term")
+
+    def __init__(self, term: int, proposals: Iterable[Proposal]) -> None:
+        self.term = term
+        self.proposals = {proposal.id: proposal for proposal in proposals}
+        self.earlier = {each.id: each.open_term for each in self.proposals.values()}  # before this copy
+        for proposal in self.proposals.values():
+            proposal.batch = self
+            proposal.open_term = term
+
+
+class Proposals:
+    """All proposals of one replica, own and forwarded by others."""
+
+    def __init__(
+        self, log: ReplicatedLog, link: LeaderLink, env: Env, *, remembered: int, applied_count: Callable[[], int]
+    ) -> None:
+        self._log = log
+        self._link = link
+        self._env = env
+        self._remembered = remembered
+        self._applied_count = applied_count
+        self._queue: deque[Proposal] = deque()
+        self._queued_bytes = 0
+        self._open: dict[bytes, Proposal] = {}
+        self._in_flight: dict[Batch, None] = {}
+        self._forwards: dict[asyncio.Task[None], None] = {}
+        self._flushing: asyncio.Handle | None = None
+        self._term = 0  # of the last applied entry
+        self._closed = False
+
+    async def commit(self, data: bytes, deadline_seconds: float) -> Result:
+        """Return the result of an encoded transaction, once applied here.
+
+        Unavailable: certainly nothing happened. Unknown: the deadline passed while a copy may yet commit. A caller
+        that is cancelled may have committed too.
+        """
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[Result] = loop.create_future()
+
+        def resolve(result: Result | errors.ApiError) -> None:
+            if outcome.done():
+                return
+            if isinstance(result, errors.ApiError):
+                outcome.set_exception(result)
+            else:
+                outcome.set_result(result)
+
+        proposal = self._add(data, 0, resolve)
+        timer = loop.call_later(deadline_seconds, self._expire, proposal)
+        try:
+            return await outcome
+        finally:
+            timer.cancel()
+            self._abandon(proposal)
+
+    def propose_in(self, term: int, data: bytes, on_outcome: Callable[[Result | errors.ApiError], None] | None) -> None:
+        """Propose in `term` or never; nothing is said when it is lost with the term."""
+        self._add(data, term, on_outcome)
+
+    def accept(self, term: int, transactions: Sequence[bytes]) -> None:
+        """Take in what a follower forwards to this leader. NotLeader, Unavailable: none of it was taken."""
+        status = self._log.status
+        if status.role != "leader" or status.term != term or self._closed:
+            raise NotLeader(f"not the leader of term {term}")
+        if not all(map(transaction_id, transactions)):
+            raise errors.Invalid("not a transaction")
+        self._check_room(sum(map(len, transactions)), len(transactions))
+        for data in transactions:
+            if transaction_id(data) not in self._open:  # sent again after a broken stream, but it did arrive
+                self._enqueue(Proposal(bytes(data), self._applied_count(), term, None))
+
+    def applied(self, term: int, results: Iterable[tuple[bytes, Result]]) -> None:
+        """Learn from one applied entry: its results, and by its term what is certainly lost."""
+        for proposed, result in results:
+            proposal = self._open.pop(proposed, None)
+            if proposal is not None:
+                self._resolve(proposal, result)
+        if term > self._term:
+            self._term = term
+            self._lose_below(term)
+        if self._queue:
+            self._flush_soon()
+
+    def installed(self, state: RememberedResults) -> None:
+        """Learn from a state that replaced the one before: what it remembers, and what it can only have forgotten."""
+        self._term = max(self._term, state.applied_term)
+        for proposal in list(self._open.values()):
+            result = state.result_of(proposal.id)
+            if result is not None:
+                del self._open[proposal.id]
+                self._resolve(proposal, result)
+            elif proposal.open_term and state.transaction_count - proposal.born >= self._remembered:
+                del self._open[proposal.id]
+                self._resolve(proposal, errors.Unknown("this replica fell behind: read before retrying"))
+        self._lose_below(state.applied_term)
+        self._flush_soon()
+
+    def status_changed(self) -> None:
+        """Try again with whoever leads now, without waiting out a pause."""
+        if self._queue:
+            if self._flushing is not None:
+                self._flushing.cancel()
+                self._flushing = None
+            self._flush_soon()
+
+    async def close(self) -> None:
+        """Give every waiting caller the most that is known: Unavailable if nothing was handed over, else Unknown."""
+        self._closed = True
+        if self._flushing is not None:
+            self._flushing.cancel()
+        for proposal in list(self._open.values()):
+            self._expire(proposal, "the replica is shutting down")
+        for task in self._forwards:
+            task.cancel()
+        if self._forwards:
+            await asyncio.gather(*self._forwards, return_exceptions=True)
+
+    # The queue
+
+    def _add(
+        self, data: bytes, pinned_term: int, on_outcome: Callable[[Result | errors.ApiError], None] | None
+    ) -> Proposal:
+        if self._closed:
+            raise errors.Unavailable("the replica is shutting down")
+        self._check_room(len(data), 1)
+        proposal = Proposal(data, self._applied_count(), pinned_term, on_outcome)
+        self._enqueue(proposal)
+        return proposal
+
+    def _check_room(self, size_bytes: int, count: int) -> None:
+        if self._fits(size_bytes, count):
+            return
+        self._queue = deque(each for each in self._queue if not each.gone)
+        self._queued_bytes = sum(len(each.data) for each in self._queue)
+        if not self._fits(size_bytes, count):
+            raise errors.Unavailable(f"{len(self._queue)} writes wait already: retry later")
+
+    def _fits(self, size_bytes: int, count: int) -> bool:
+        return self._queued_bytes + size_bytes <= QUEUE_BYTES and len(self._queue) + count <= QUEUE_TRANSACTIONS
+
+    def _enqueue(self, proposal: Proposal) -> None:
+        self._open[proposal.id] = proposal
+        proposal.queued = True
+        self._queue.append(proposal)
+        self._queued_bytes += len(proposal.data)
+        self._flush_soon()
+
+    def _requeue(self, proposals: Iterable[Proposal]) -> None:
+        """Put back in front what must be proposed again, in its old order."""
+        again = [each for each in proposals if not each.gone and not each.queued]
+        for proposal in reversed(again):
+            proposal.queued = True
+            self._queue.appendleft(proposal)
+            self._queued_bytes += len(proposal.data)
+
+    def _flush_soon(self) -> None:
+        if self._flushing is None and not self._closed:
+            self._flushing = asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush_later(self) -> None:
+        """Wait a moment before trying again, so that a refusal that repeats does not spin."""
+        if self._flushing is None and not self._closed:
+            self._flushing = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = None
+        status = self._log.status
+        if not status.leader or status.term < self._term:
+            return  # status_changed comes
+        while self._queue and len(self._in_flight) < IN_FLIGHT_BATCHES:
+            proposals = self._take(status.term)
+            if not proposals:
+                continue
+            batch = Batch(status.term, proposals)
+            self._in_flight[batch] = None
+            if status.role == "leader":
+                data = encode_entry([each.data for each in proposals], int(self._env.now() * 1000))
+                self._log.propose(data, status.term, partial(self._refused, batch))
+            else:
+                task = asyncio.get_running_loop().create_task(self._forward(status.leader, batch))
+                self._forwards[task] = None
+                task.add_done_callback(self._forwards.pop)
+
+    def _take(self, term: int) -> list[Proposal]:
+        """Take the next batch off the queue, and what nobody wants any more with it."""
+        taken: list[Proposal] = []
+        size = 0
+        while self._queue and len(taken) < BATCH_TRANSACTIONS:
+            proposal = self._queue[0]
+            if taken and size + len(proposal.data) > BATCH_BYTES:
+                break
+            self._queue.popleft()
+            self._queued_bytes -= len(proposal.data)
+            proposal.queued = False
+            if not proposal.gone and proposal.pinned_term not in {0, term}:
+                self._forget(proposal)
+            if not proposal.gone:
+                taken.append(proposal)
+                size += len(proposal.data)
+        return taken
+
+    # Outcomes
+
+    async def _forward(self, leader: str, batch: Batch) -> None:
+        try:
+            async with asyncio.timeout(FORWARD_SECONDS):
+                await self._link.propose(leader, batch.term, [each.data for each in batch.proposals.values()])
+        except NotLeader:
+            self._refused(batch)
+        except (errors.ApiError, TimeoutError) as error:
+            logger.info("forward_failed", leader=leader, term=batch.term, error=str(error))
+            self._retry(batch)
+
+    def _refused(self, batch: Batch) -> None:
+        """Certainly not appended: what remains are copies of earlier terms."""
+        for proposal in batch.proposals.values():
+            if proposal.batch is batch:
+                proposal.open_term = batch.earlier[proposal.id]
+        self._retry(batch)
+
+    def _retry(self, batch: Batch) -> None:
+        """Propose again; a copy that did arrive is found out by its id, unless so many came since that it is forgotten."""
+        self._in_flight.pop(batch, None)
+        again = []
+        for proposal in batch.proposals.values():
+            if proposal.batch is not batch:
+                continue  # lost with its term, and on its way again
+            proposal.batch = None
+            forgettable = self._applied_count() - proposal.born >= self._remembered
+            if proposal.gone and not proposal.open_term:
+                self._forget(proposal)
+            elif not (proposal.open_term and forgettable):
+                again.append(proposal)
+        self._requeue(again)
+        self._flush_later()
+
+    def _lose_below(self, term: int) -> None:
+        """Entries of lower terms that were not applied by now never will be."""
+        lost = []
+        for proposal in self._open.values():
+            if 0 < proposal.open_term < term:
+                proposal.open_term = 0
+                if not proposal.queued:
+                    lost.append(proposal)
+        for proposal in lost:
+            if proposal.batch is not None:
+                self._in_flight.pop(proposal.batch, None)
+                proposal.batch = None
+            if proposal.pinned_term or proposal.gone:
+                self._forget(proposal)
+        self._requeue(lost)
+        if lost:
+            self._flush_soon()
+
+    def _resolve(self, proposal: Proposal, result: Result | errors.ApiError) -> None:
+        """Its entry is applied; the proposal is no longer in `_open`."""
+        batch = proposal.batch
+        if batch is not None:
+            proposal.batch = None
+            batch.proposals.pop(proposal.id, None)
+            if not batch.proposals:
+                self._in_flight.pop(batch, None)
+        if not proposal.gone:
+            proposal.gone = True
+            if proposal.on_outcome is not None:
+                proposal.on_outcome(result)
+
+    def _expire(self, proposal: Proposal, why: str = "the deadline passed") -> None:
+        """The caller waits no longer. A copy that may yet commit stays open, so that its slot is not given away."""
+        if proposal.gone:
+            return
+        if proposal.open_term:
+            outcome: errors.ApiError = errors.Unknown(
+                f"{why} before the write's outcome was known: read before retrying"
+            )
+        else:
+            outcome = errors.Unavailable(f"{why} before the write reached a leader: nothing was changed, retry")
+        if proposal.on_outcome is not None:
+            proposal.on_outcome(outcome)
+        self._abandon(proposal)
+
+    def _abandon(self, proposal: Proposal) -> None:
+        if proposal.gone:
+            return
+        proposal.gone = True
+        if not proposal.open_term:
+            self._open.pop(proposal.id, None)
+
+    def _forget(self, proposal: Proposal) -> None:
+        proposal.gone = True
+        self._open.pop(proposal.id, None)

@@ -1,0 +1,130 @@
+"""Reads that are new enough: waiting for the log, and read barriers that many callers share.
+
+It must not know what is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+from typing import Final
+
+from api import errors
+from controlplane.raft.protocol import NotLeader, ReplicatedLog
+from controlplane.replica_proposals import LeaderLink
+
+ROUND_SECONDS: Final = 2.0
+RETRY_SECONDS: Final = 0.02
+
+
+class Reached:
+    """Callers waiting until a number that only grows gets to where they need it."""
+
+    def __init__(self, current: Callable[[], int]) -> None:
+        self._current = current
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._sequence = 0
+        self._left = 0  # cancelled since the last clean-up
+
+    async def wait(self, goal: int) -> None:
+        """Return once the number is `goal` or more."""
+        if self._current() >= goal:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sequence += 1
+        heappush(self._waiting, (goal, self._sequence, future))
+        try:
+            await future
+        except asyncio.CancelledError:
+            self._left += 1
+            if self._left * 2 > len(self._waiting):
+                self._waiting = [each for each in self._waiting if not each[2].done()]
+                heapify(self._waiting)
+                self._left = 0
+            raise
+
+    def advance(self) -> None:
+        """Wake whom the current number satisfies."""
+        current = self._current()
+        while self._waiting and self._waiting[0][0] <= current:
+            future = heappop(self._waiting)[2]
+            if not future.done():
+                future.set_result(None)
+
+
+class ReadBarrier:
+    """Linearizable reads: ask the leader for its read index, then wait until that is applied here.
+
+    One round serves all callers that wait when it starts; a caller that comes during a round waits for the next,
+    because the index of this one may be older than its request.
+    """
+
+    def __init__(self, log: ReplicatedLog, link: LeaderLink, applied: Reached) -> None:
+        self._log = log
+        self._link = link
+        self._applied = applied
+        self._waiting: list[asyncio.Future[int]] = []
+        self._rounds: asyncio.Task[None] | None = None
+        self._status_changed = asyncio.Event()
+
+    async def wait(self, deadline_seconds: float) -> None:
+        """Return once the state is at least as new as everything acknowledged before the call; Unavailable."""
+        try:
+            async with asyncio.timeout(deadline_seconds):
+                round_index: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+                self._waiting.append(round_index)
+                if self._rounds is None:
+                    self._rounds = asyncio.get_running_loop().create_task(self._run_rounds())
+                await self._applied.wait(await round_index)
+        except TimeoutError:
+            raise errors.Unavailable(f"no leader confirmed the read within {deadline_seconds:g} s: retry") from None
+
+    def status_changed(self) -> None:
+        """A round that found no leader may try again."""
+        self._status_changed.set()
+
+    async def close(self) -> None:
+        """End with Unavailable for all who wait for a round."""
+        if self._rounds is not None:
+            self._rounds.cancel()
+            await asyncio.gather(self._rounds, return_exceptions=True)
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_exception(errors.Unavailable("the replica is shutting down"))
+
+    async def _run_rounds(self) -> None:
+        try:
+            while self._waiting:
+                await self._run_round()
+        finally:
+            self._rounds = None
+
+    async def _run_round(self) -> None:
+        served, self._waiting = self._waiting, []
+        index: int | None = None
+        try:
+            index = await self._ask()
+        finally:
+            if index is None:  # nobody answered, or this replica is closing
+                self._waiting = [each for each in served + self._waiting if not each.done()]
+        if index is not None:
+            for waiting in served:
+                if not waiting.done():
+                    waiting.set_result(index)
+
+    async def _ask(self) -> int | None:
+        """Return the leader's read index, or None after a pause if nobody answered as the leader."""
+        self._status_changed.clear()
+        status = self._log.status
+        with contextlib.suppress(NotLeader, errors.ApiError, TimeoutError):  # then it is as without a leader
+            async with asyncio.timeout(ROUND_SECONDS):
+                if status.role == "leader":
+                    return await self._log.read_index()
+                if status.leader:
+                    return await self._link.read_index(status.leader)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RETRY_SECONDS):
+                await self._status_changed.wait()
+        return None
