@@ -80,7 +80,8 @@ def status_of(error: errors.ApiError) -> Status:
     """The status that carries `error`; `error_of` is the inverse, field errors included."""
     fields = error.fields if isinstance(error, errors.Invalid) else ()
     wire = _Wire(error.reason, str(error.args[0]) if error.args else "", _bounded(fields))
-    return Status(CODES[type(error)], str(error)[:MAX_DETAILS], ((ERROR_KEY, msgspec.json.encode(wire)),))
+    code = next((CODES[each] for each in type(error).__mro__ if each in CODES), grpc.StatusCode.INTERNAL)
+    return Status(code, str(error)[:MAX_DETAILS], ((ERROR_KEY, msgspec.json.encode(wire)),))
 
 
 def error_of(failure: grpc.aio.AioRpcError) -> errors.ApiError:

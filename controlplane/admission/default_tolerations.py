@@ -14,11 +14,11 @@ TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
 class DefaultTolerations:
-    """Adds a NoExecute toleration for each of `TAINTS` that a new pod does not mention."""
+    """Adds a NoExecute toleration for each of `TAINTS` that a pod does not mention; in updates too, or they would vanish."""
 
     def admit(self, request: Request, snapshot: Snapshot) -> Tree:  # noqa: ARG002 - decides on the pod alone
         """Return the pod with its tolerations complete."""
-        if request.kind.resource != "pods" or request.verb != "create":
+        if request.kind.resource != "pods" or request.verb not in {"create", "update"}:
             return request.tree
         spec = request.tree["spec"]
         given = spec.get("tolerations", [])

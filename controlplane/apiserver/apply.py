@@ -1,0 +1,78 @@
+"""Apply as a pure decision: a three-way strategic merge of what was last applied, what is applied and what is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from api import merge
+from api.errors import FieldError
+from api.object import Tree, canonical
+from component.client import ApplyOutcome
+from controlplane.admission.request import Identity
+from controlplane.apiserver import incoming as edge
+from controlplane.apiserver.decision import Decision, Snapshot
+from controlplane.apiserver.incoming import Incoming
+from controlplane.apiserver.objects import key_of, tree_of
+from controlplane.apiserver.writes import SERVER_OWNED, Writing
+
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+_NOT_APPLIED = (*SERVER_OWNED, "uid", "resourceVersion", "managedFields")
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A decision and what it means to the person who applied."""
+
+    decision: Decision
+    outcome: ApplyOutcome
+
+
+def decide(writing: Writing, identity: Identity, given: Incoming, uid: str, snapshot: Snapshot) -> Applied:
+    """Return how to make the stored object what `given` (read without defaults) says, leaving others' fields alone."""
+    edge.refuse(given, list(given.faults))
+    if not given.name:
+        message = "Required value: apply needs the name; to generate one, create"
+        edge.refuse(given, [FieldError("metadata.name", message)])
+    manifest = _manifest(given.tree)
+    recorded = _recorded(manifest)
+    stored = snapshot.state.get(key_of(given.kind, given.namespace, given.name))
+    if stored is None:
+        return Applied(writing.create(identity, edge.read(recorded), uid, snapshot), "created")
+    current = tree_of(stored.body)
+    current.pop("status", None)
+    merged = merge.three_way(given.kind, _last_applied(current), recorded, current)
+    preconditions = {"uid": given.uid, "resourceVersion": str(given.revision) if given.revision else ""}
+    metadata = {**merged["metadata"], **{name: value for name, value in preconditions.items() if value}}
+    decision = writing.update(identity, edge.read({**merged, "metadata": metadata}), snapshot)
+    return Applied(decision, "configured" if decision.ops else "unchanged")
+
+
+def _manifest(tree: Tree) -> Tree:
+    """What a person writes down: without status and what the API fills in, so that a read object can be applied."""
+    metadata = {name: value for name, value in tree["metadata"].items() if name not in _NOT_APPLIED}
+    annotations = {name: value for name, value in metadata.get("annotations", {}).items() if name != LAST_APPLIED}
+    if "annotations" in metadata:
+        metadata["annotations"] = annotations
+    return {**{name: value for name, value in tree.items() if name != "status"}, "metadata": metadata}
+
+
+def _recorded(manifest: Tree) -> Tree:
+    """The manifest with itself as an annotation, for the next apply."""
+    metadata = manifest["metadata"]
+    annotations = {**metadata.get("annotations", {}), LAST_APPLIED: canonical(manifest).decode()}
+    return {**manifest, "metadata": {**metadata, "annotations": annotations}}
+
+
+def _last_applied(current: Tree) -> Tree:
+    """What was applied last; nothing if that was never recorded or cannot be read, so that nothing is removed."""
+    text = current["metadata"].get("annotations", {}).get(LAST_APPLIED, "")
+    try:
+        original = msgspec.json.decode(text) if text else {}
+    except msgspec.DecodeError:
+        return {}
+    if not isinstance(original, dict) or not isinstance(original.get("metadata", {}), dict):
+        return {}
+    return original

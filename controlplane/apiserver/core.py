@@ -1,0 +1,254 @@
+"""The API without a transport: every verb over plain values, in the order that DESIGN section 6 gives.
+
+Authorise, decode, default, admit, validate, admit again, propose with a check for whatever the decision depended on.
+Decisions are pure (`writes`, `deletes`, `apply`, `binding`); this shell reads the state, commits and tries again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+
+from api import scheme
+from api.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
+from api.object import Object, Tree
+from api.scheme import Kind
+from component.client import ApplyOutcome, Binding, ObjectList, Propagation
+from component.env import Env
+from controlplane.admission.chain import Chain
+from controlplane.admission.request import Identity
+from controlplane.apiserver import apply, binding, deletes, incoming, selecting
+from controlplane.apiserver.authz import check_read, roles_of
+from controlplane.apiserver.decision import Decision, Snapshot
+from controlplane.apiserver.kinds import kind_rules
+from controlplane.apiserver.objects import key_of, object_of
+from controlplane.apiserver.pages import Pages
+from controlplane.apiserver.watches import Batch, watch
+from controlplane.apiserver.writes import Writing
+from controlplane.commands import CommitRefused
+from controlplane.replica import Replica
+
+RETRIES = 5
+"""How often a write is tried again that collided with another; a precondition of the caller makes the retry fail."""
+
+RETRIED = frozenset({"Exists", "NotFound", "Conflict", "Claimed", "Underflow"})
+
+
+class ApiCore:
+    """All verbs. Every replica has one; writes find the leader by themselves.
+
+    Verbs raise `api.errors` as `component.client.ApiClient` says. `epoch` other than 0 marks a write of the leader's
+    scheduler and controllers: it is refused with Conflict once another leader has begun.
+    """
+
+    def __init__(
+        self,
+        replica: Replica,
+        chain: Chain,
+        env: Env,
+        *,
+        pod_range: str = "10.244.0.0/16",
+        service_range: str = "10.96.0.0/16",
+    ) -> None:
+        self._replica = replica
+        self._env = env
+        self.writing = Writing(chain, kind_rules(env, pod_range, service_range), env)
+        self._pages = Pages(env)
+
+    # Writes
+
+    async def create(self, identity: Identity, tree: Tree, *, dry_run: bool = False, epoch: int = 0) -> Object:
+        """Store a new object. metadata.uid may be chosen by the caller: repeating the create then gives the same object."""
+        _check_writer(identity)
+        given = incoming.read(tree)
+        uid = given.uid or self._env.new_uid()
+        return await self._commit(
+            lambda state: self.writing.create(identity, given, uid, state), dry_run=dry_run, epoch=epoch
+        )
+
+    async def update(self, identity: Identity, tree: Tree, *, dry_run: bool = False, epoch: int = 0) -> Object:
+        """Replace all but the status. metadata.uid and resourceVersion are preconditions when given."""
+        _check_writer(identity)
+        given = incoming.read(tree)
+        return await self._commit(
+            lambda state: self.writing.update(identity, given, state), dry_run=dry_run, epoch=epoch
+        )
+
+    async def update_status(self, identity: Identity, tree: Tree, *, dry_run: bool = False, epoch: int = 0) -> Object:
+        """Replace the status only. Preconditions as `update`."""
+        _check_writer(identity)
+        given = incoming.read(tree, with_defaults=False)
+        return await self._commit(
+            lambda state: self.writing.update_status(identity, given, state), dry_run=dry_run, epoch=epoch
+        )
+
+    async def delete(
+        self,
+        identity: Identity,
+        resource: str,
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        revision: int = 0,
+        grace_seconds: int | None = None,
+        propagation: Propagation = "",
+        dry_run: bool = False,
+        epoch: int = 0,
+    ) -> Object:
+        """Mark for deletion or delete; returns the object as it is now, or was last."""
+        _check_writer(identity)
+        kind = scheme.by_resource(resource)
+        deletion = deletes.Deletion(kind, _namespace(kind, namespace), name, uid, revision, grace_seconds, propagation)
+        return await self._commit(
+            lambda state: deletes.decide(self.writing, identity, deletion, state), dry_run=dry_run, epoch=epoch
+        )
+
+    async def apply(
+        self, identity: Identity, tree: Tree, *, dry_run: bool = False, epoch: int = 0
+    ) -> tuple[Object, ApplyOutcome]:
+        """Create, or merge three ways with what was last applied."""
+        _check_writer(identity)
+        given = incoming.read(tree, with_defaults=False)
+        uid = self._env.new_uid()
+        outcome: ApplyOutcome = "unchanged"
+
+        def decide(state: Snapshot) -> Decision:
+            nonlocal outcome
+            applied = apply.decide(self.writing, identity, given, uid, state)
+            outcome = applied.outcome
+            return applied.decision
+
+        return await self._commit(decide, dry_run=dry_run, epoch=epoch), outcome
+
+    async def bind(
+        self, identity: Identity, bindings: Sequence[Binding], *, epoch: int = 0
+    ) -> Sequence[ApiError | None]:
+        """Assign pods to nodes, each on its own and all in one batch of the log; None for each that was bound."""
+        if "admin" not in roles_of(identity):
+            raise Forbidden(f'user "{identity.user}" may not bind pods')
+
+        async def bind_one(each: Binding) -> ApiError | None:
+            try:
+                await self._commit(lambda state: binding.decide(self._env, each, state), dry_run=False, epoch=epoch)
+            except ApiError as error:
+                return error
+            return None
+
+        return await asyncio.gather(*(bind_one(each) for each in bindings))
+
+    # Reads
+
+    async def get(
+        self, identity: Identity, resource: str, namespace: str, name: str, *, stale_ok: bool = False
+    ) -> Object:
+        """Return one object, linearizably unless `stale_ok`."""
+        kind = scheme.by_resource(resource)
+        if not stale_ok:
+            await self._replica.read_barrier()
+        key = key_of(kind, _namespace(kind, namespace), name)
+        check_read(identity, resource, key.namespace, name, self._replica.state)
+        stored = self._replica.state.get(key)
+        if stored is None:
+            raise NotFound(f'{resource} "{name}" not found')
+        return object_of(stored)
+
+    async def list(
+        self,
+        identity: Identity,
+        resource: str,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = 0,
+        limit_bytes: int = 0,
+        continue_token: str = "",
+        stale_ok: bool = False,
+    ) -> ObjectList:
+        """Return all matching objects at one revision, or at most `limit` and `limit_bytes` of them and a token."""
+        kind = scheme.by_resource(resource)
+        check_read(identity, resource, namespace, "", self._replica.state)
+        selection = selecting.parse(resource, namespace if kind.namespaced else "", label_selector, field_selector)
+        if not stale_ok:
+            await self._replica.read_barrier()
+        page = await self._pages.page(self._replica.state, kind, selection, limit, limit_bytes, continue_token)
+        return ObjectList(tuple(map(object_of, page.items)), page.revision, page.continue_token)
+
+    async def watch(
+        self,
+        identity: Identity,
+        resource: str,
+        namespace: str = "",
+        *,
+        revision: int | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> AsyncIterator[Batch]:
+        """Yield batches of changes after `revision`; None: what there is first. See `controlplane.apiserver.watches`."""
+        kind = scheme.by_resource(resource)
+        check_read(identity, resource, namespace, "", self._replica.state)
+        selection = selecting.parse(resource, namespace if kind.namespaced else "", label_selector, field_selector)
+        async for batch in watch(self._replica, kind, selection, revision):
+            yield batch
+
+    # The shell around decisions
+
+    async def _commit(self, decide: Callable[[Snapshot], Decision], *, dry_run: bool, epoch: int) -> Object:
+        """Decide on the state here and commit; again on newer state while the commit finds it changed.
+
+        A refusal, or finding that nothing has to change, counts only on a state that is not older than the request.
+        """
+        fresh = False
+        conflict: CommitRefused | None = None
+        refusal: ApiError | None = None
+        for _ in range(1 + RETRIES):
+            decision, refusal = _try(decide, Snapshot(self._replica.state))
+            if not fresh and (dry_run or decision is None or not decision.ops):
+                await self._replica.read_barrier()
+                fresh = True
+                decision, refusal = _try(decide, Snapshot(self._replica.state))
+            if decision is None:
+                assert refusal is not None, "no decision and no reason"
+                raise refusal
+            if dry_run or not decision.ops:
+                return decision.subject
+            try:
+                committed = await self._replica.commit(decision.ops, epoch=epoch)
+            except CommitRefused as error:
+                conflict, fresh = error, True  # whatever refused it is applied here by now
+                if error.refused.reason not in RETRIED:
+                    raise _told(error) from None
+            else:
+                return replace(decision.subject, revision=committed.last_revision)
+        raise Conflict(f"given up after {RETRIES} retries, the state keeps changing: {conflict}")
+
+
+def _try(decide: Callable[[Snapshot], Decision], state: Snapshot) -> tuple[Decision | None, ApiError | None]:
+    try:
+        return decide(state), None
+    except ApiError as error:
+        return None, error
+
+
+def _told(refused: CommitRefused) -> ApiError:
+    """What a refusal that no retry can heal means to the caller."""
+    if refused.refused.reason == "Limit":
+        return Conflict(f"not enough room: {refused.refused.message}")
+    return refused.error
+
+
+def _check_writer(identity: Identity) -> None:
+    """Administrators write anything, nodes what admission lets them, others nothing."""
+    if not roles_of(identity) & {"admin", "node"}:
+        raise Forbidden(f'user "{identity.user}" may only read')
+
+
+def _namespace(kind: Kind, namespace: str) -> str:
+    """The namespace of one object; what has none takes none, and what has one without saying is in "default"."""
+    if kind.namespaced:
+        return namespace or incoming.DEFAULT_NAMESPACE
+    if namespace:
+        raise Invalid(f"{kind.resource} have no namespace")
+    return ""

@@ -1,0 +1,52 @@
+"""What a write comes to: operations computed from one state, with a check for everything that was looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from api.object import Object
+from controlplane.apiserver.objects import object_of
+from controlplane.commands import Check, Key, Op
+from controlplane.store.state import State
+
+
+class Snapshot:
+    """The state while one decision is made. Objects read with `get` must be the same when the decision commits."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self._checks: dict[Key, Check] = {}
+
+    def get(self, resource: str, namespace: str, name: str) -> Object | None:
+        """Return an object that the decision depends on in every detail, or None if it depends on there being none."""
+        key = Key(resource, namespace, name)
+        stored = self.state.get(key)
+        if stored is None:
+            self._checks[key] = Check(key, absent=True)
+            return None
+        self._checks[key] = Check(key, stored.envelope.uid, stored.revision)
+        return object_of(stored)
+
+    def get_identity(self, resource: str, namespace: str, name: str) -> Object | None:
+        """As `get`, but the decision stands when the object changes as long as it is the same one."""
+        found = self.get(resource, namespace, name)
+        if found is not None:
+            key = Key(resource, namespace, name)
+            self._checks[key] = Check(key, found.uid)
+        return found
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """One for each object read."""
+        return tuple(self._checks.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`ops` to commit, none when nothing has to change; `subject` is the object the caller gets.
+
+    Once committed, the subject has the revision of the transaction's last object change.
+    """
+
+    subject: Object
+    ops: tuple[Op, ...] = ()

@@ -1,0 +1,114 @@
+"""From what a client sent to a tree the rest of the API can rely on: known kind, right types, defaults written out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import msgspec
+
+from api import defaults, scheme, strict
+from api.errors import FieldError, Invalid
+from api.object import Tree
+from api.scheme import Kind
+
+DEFAULT_NAMESPACE = "default"
+
+_UID = re.compile(r"[A-Za-z0-9-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """An object on its way in. `tree` has metadata and, where the kind has one, spec; `uid` "" and `revision` 0: not given.
+
+    `faults` are fields that the kind does not know, refused unless the stored object has them already.
+    """
+
+    kind: Kind
+    tree: Tree
+    namespace: str
+    name: str
+    uid: str
+    revision: int
+    faults: tuple[FieldError, ...]
+
+    @property
+    def title(self) -> str:
+        """How messages call it: pod "web"."""
+        return title(self.kind, self.name)
+
+
+def title(kind: Kind, name: str) -> str:
+    """How messages call an object: pod "web"."""
+    return f'{kind.singular} "{name}"'
+
+
+def read(tree: Tree, *, with_defaults: bool = True) -> Incoming:
+    """Check the form of `tree` and complete it. Raises Invalid naming every wrong field, NotFound for the kind."""
+    if not isinstance(tree, dict):
+        raise Invalid("an object is needed")
+    kind = scheme.by_kind(_text(tree, "apiVersion"), _text(tree, "kind"))
+    tree = strict.prune(tree)
+    metadata = tree.get("metadata")
+    if not isinstance(metadata, dict):
+        raise Invalid(f"{kind.kind} is invalid", [FieldError("metadata", "Required value")])
+    faults = tuple(strict.check(kind, tree))
+    wrong = [fault for fault in faults if not fault.message.startswith("unknown field")]
+    name = metadata.get("name", "")
+    if wrong:
+        raise Invalid(f"{kind.kind} {_shown(name)} is invalid", faults)
+    tree = {**tree, "metadata": dict(metadata)}
+    if "spec" in kind.type.__struct_fields__:
+        tree.setdefault("spec", {})
+    if with_defaults:
+        tree = defaults.default(kind, tree)
+    uid, revision = _uid(kind, metadata), _revision(kind, metadata)
+    return Incoming(kind, tree, _namespace(kind, tree), name, uid, revision, faults)
+
+
+def refuse(incoming: Incoming, faults: list[FieldError]) -> None:
+    """Raise Invalid if there are any."""
+    if faults:
+        raise Invalid(f"{incoming.kind.kind} {_shown(incoming.name)} is invalid", faults)
+
+
+def _namespace(kind: Kind, tree: Tree) -> str:
+    """The namespace, which is also written into the tree."""
+    metadata = tree["metadata"]
+    if kind.namespaced:
+        namespace: str = metadata.setdefault("namespace", DEFAULT_NAMESPACE) or DEFAULT_NAMESPACE
+        metadata["namespace"] = namespace
+        return namespace
+    if metadata.pop("namespace", ""):
+        raise Invalid(
+            f"{kind.kind} is invalid",
+            [FieldError("metadata.namespace", f"Forbidden: {kind.resource} have no namespace")],
+        )
+    return ""
+
+
+def _uid(kind: Kind, metadata: Tree) -> str:
+    uid: str = metadata.get("uid", "")
+    if uid and not _UID.fullmatch(uid):
+        message = "Invalid value: must be up to 64 letters, digits and hyphens"
+        raise Invalid(f"{kind.kind} is invalid", [FieldError("metadata.uid", message)])
+    return uid
+
+
+def _revision(kind: Kind, metadata: Tree) -> int:
+    text = metadata.get("resourceVersion", "") or "0"
+    if not (text.isascii() and text.isdigit() and len(text) <= 20):
+        message = f'Invalid value: "{text}": must be what the API gave'
+        raise Invalid(f"{kind.kind} is invalid", [FieldError("metadata.resourceVersion", message)])
+    return int(text)
+
+
+def _text(tree: Tree, name: str) -> str:
+    value = tree.get(name)
+    if isinstance(value, str) and value:
+        return value
+    raise Invalid("the object is invalid", [FieldError(name, "Required value: every object names its kind")])
+
+
+def _shown(name: str) -> str:
+    return msgspec.json.encode(name).decode() if name else "without a name"

@@ -1,0 +1,46 @@
+"""Namespaces: they go only when a controller has emptied them and clears spec.finalizers."""
+
+from __future__ import annotations
+
+from api.errors import Conflict
+from api.object import Tree
+from api.scheme import KINDS
+from controlplane.apiserver.decision import Snapshot
+from controlplane.apiserver.kinds.base import KindRules
+
+FINALIZER = "kubernetes"
+NAME_LABEL = "kubernetes.io/metadata.name"
+
+
+class NamespaceRules(KindRules):
+    """Rules of namespaces."""
+
+    def arriving(self, tree: Tree, old: Tree | None) -> Tree:
+        """Users do not write spec.finalizers; on a terminating namespace they may be removed, by naming the rest."""
+        tree = super().arriving(tree, old)
+        spec, metadata = tree.get("spec", {}), tree["metadata"]
+        if old is None:
+            finalizers = [FINALIZER]
+            tree = {**tree, "status": {"phase": "Active"}}
+        else:
+            finalizers = old["spec"].get("finalizers", [])
+            if "deletionTimestamp" in old["metadata"] and "finalizers" in spec:
+                finalizers = [each for each in finalizers if each in spec["finalizers"]]
+        labels = {**metadata.get("labels", {}), NAME_LABEL: metadata["name"]}
+        return {**tree, "metadata": {**metadata, "labels": labels}, "spec": {**spec, "finalizers": finalizers}}
+
+    def marked(self, tree: Tree) -> Tree:
+        """From now on nothing new is accepted in it."""
+        return {**tree, "status": {**tree.get("status", {}), "phase": "Terminating"}}
+
+    def held(self, tree: Tree) -> bool:
+        """Until the namespace controller is done."""
+        return bool(tree["spec"].get("finalizers"))
+
+    def leaving(self, tree: Tree, snapshot: Snapshot) -> None:
+        """A terminating namespace only ever gets emptier, so what is seen empty stays empty."""
+        namespace = tree["metadata"]["name"]
+        for kind in KINDS:
+            left = snapshot.state.scan(kind.resource, namespace, limit=1) if kind.namespaced else ()
+            if left:
+                raise Conflict(f'namespace "{namespace}" still holds {left[0].envelope.key}')

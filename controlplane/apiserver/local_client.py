@@ -1,0 +1,124 @@
+"""The API for the parts that run inside the leading replica: no sockets, and every write carries the leader's epoch."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from api.errors import ApiError
+from api.object import Object, Tree
+from component.client import ApplyOutcome, Binding, EventType, ObjectList, Propagation, WatchEvent
+from controlplane.admission.request import Identity
+from controlplane.apiserver.core import ApiCore
+from controlplane.apiserver.objects import object_at
+from controlplane.commands import ADDED, DELETED, MODIFIED
+
+_EVENT_TYPES: dict[int, EventType] = {ADDED: "ADDED", MODIFIED: "MODIFIED", DELETED: "DELETED"}
+
+
+class LocalClient:
+    """Implements `component.client.ApiClient`. With an `epoch`, writes fail with Conflict once it is over; 0: none."""
+
+    def __init__(self, core: ApiCore, identity: Identity, epoch: int = 0) -> None:
+        self._core = core
+        self._identity = identity
+        self._epoch = epoch
+
+    async def create(self, tree: Tree, *, dry_run: bool = False) -> Object:
+        """Store a new object. Invalid, AlreadyExists, NotFound (its namespace)."""
+        return await self._core.create(self._identity, tree, dry_run=dry_run, epoch=self._epoch)
+
+    async def get(self, resource: str, namespace: str, name: str) -> Object:
+        """Return one object, linearizably. NotFound."""
+        return await self._core.get(self._identity, resource, namespace, name)
+
+    async def list(
+        self,
+        resource: str,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = 0,
+        continue_token: str = "",
+    ) -> ObjectList:
+        """Return all matching objects at one revision; `limit` 0 returns them whole."""
+        return await self._core.list(
+            self._identity,
+            resource,
+            namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            limit=limit,
+            continue_token=continue_token,
+        )
+
+    async def update(self, tree: Tree, *, dry_run: bool = False) -> Object:
+        """Replace all but the status. Conflict when metadata.resourceVersion or uid is not the stored one."""
+        return await self._core.update(self._identity, tree, dry_run=dry_run, epoch=self._epoch)
+
+    async def update_status(self, tree: Tree) -> Object:
+        """Replace the status only. Conflict, NotFound."""
+        return await self._core.update_status(self._identity, tree, epoch=self._epoch)
+
+    async def delete(
+        self,
+        resource: str,
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        revision: int = 0,
+        grace_seconds: int | None = None,
+        propagation: Propagation = "",
+        dry_run: bool = False,
+    ) -> Object:
+        """Mark for deletion or delete. NotFound, Conflict."""
+        return await self._core.delete(
+            self._identity,
+            resource,
+            namespace,
+            name,
+            uid=uid,
+            revision=revision,
+            grace_seconds=grace_seconds,
+            propagation=propagation,
+            dry_run=dry_run,
+            epoch=self._epoch,
+        )
+
+    async def apply(self, tree: Tree, *, dry_run: bool = False) -> tuple[Object, ApplyOutcome]:
+        """Create, or merge three ways with what was last applied. Invalid."""
+        return await self._core.apply(self._identity, tree, dry_run=dry_run, epoch=self._epoch)
+
+    async def bind(self, bindings: Sequence[Binding]) -> Sequence[ApiError | None]:
+        """Assign pods to nodes; one answer per binding, None for a pod that was bound."""
+        return await self._core.bind(self._identity, bindings, epoch=self._epoch)
+
+    async def watch(
+        self,
+        resource: str,
+        namespace: str = "",
+        *,
+        revision: int | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> AsyncIterator[Sequence[WatchEvent]]:
+        """Yield batches of changes after `revision`, oldest first; None: what there is, a BOOKMARK, then changes."""
+        batches = self._core.watch(
+            self._identity,
+            resource,
+            namespace,
+            revision=revision,
+            label_selector=label_selector,
+            field_selector=field_selector,
+        )
+        async for batch in batches:
+            events = [
+                WatchEvent(
+                    _EVENT_TYPES[event.type], event.revision, object_at(event.envelope, event.body, event.revision)
+                )
+                for event in batch.events
+            ]
+            if batch.bookmark:
+                events.append(WatchEvent("BOOKMARK", batch.bookmark, None))
+            yield events

@@ -1,0 +1,135 @@
+"""Lists in pages that all show one revision, however long their reader takes within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from api.errors import Expired, Invalid
+from api.scheme import Kind
+from component.env import Env
+from controlplane.apiserver.selecting import Selection
+from controlplane.commands import Stored
+from controlplane.store.state import State
+
+KEPT_STATES: Final = 16
+KEPT_SECONDS: Final = 300.0
+SCANNED_AT_ONCE: Final = 500
+"""Objects looked at before others may run: with every body decoded 4 ms, the loop must never be held over 5."""
+
+OVERHEAD_BYTES: Final = 300  # of an object in a response besides its JSON
+
+
+class _Token(msgspec.Struct, array_like=True, frozen=True):
+    revision: int
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some objects of one revision, by namespace and name; the token is empty on the last page."""
+
+    items: Sequence[Stored]
+    revision: int
+    continue_token: str = ""
+
+
+class Pages:
+    """Cuts lists into pages. Keeps the few states that unfinished lists need; a forgotten one gives Expired."""
+
+    def __init__(self, env: Env) -> None:
+        self._env = env
+        self._kept: OrderedDict[int, tuple[float, State]] = OrderedDict()
+
+    async def page(
+        self, current: State, kind: Kind, selection: Selection, limit: int, limit_bytes: int, token: str
+    ) -> Page:
+        """Return the objects after `token` ("": from the start), at most `limit` and `limit_bytes` (0: any number).
+
+        A page always holds at least one object if one is left. Raises Expired, and Invalid for a token that is none.
+        """
+        start = _decode(token)
+        state = current if start is None else self._at(start.revision, current)
+        if state is current and state.count(kind.resource) >= SCANNED_AT_ONCE:
+            state = current.clone()
+        after = None if start is None else (start.namespace, start.name)
+        found: list[Stored] = []
+        size_bytes = 0
+        async for stored in _selected(state, kind, selection, after):
+            size_bytes += len(stored.body) + OVERHEAD_BYTES
+            if found and ((limit and len(found) == limit) or (limit_bytes and size_bytes > limit_bytes)):
+                self._keep(state if state is not current else current.clone())
+                last = found[-1].envelope.key
+                return Page(found, state.revision, _encode(_Token(state.revision, last.namespace, last.name)))
+            found.append(stored)
+        return Page(found, state.revision)
+
+    def _keep(self, state: State) -> None:
+        self._kept[state.revision] = (self._env.monotonic(), state)
+        self._kept.move_to_end(state.revision)
+        self._forget()
+
+    def _forget(self) -> None:
+        oldest = self._env.monotonic() - KEPT_SECONDS
+        while self._kept and (len(self._kept) > KEPT_STATES or next(iter(self._kept.values()))[0] < oldest):
+            self._kept.popitem(last=False)
+
+    def _at(self, revision: int, current: State) -> State:
+        self._forget()
+        if current.revision == revision:
+            return current
+        if revision in self._kept:
+            return self._kept[revision][1]
+        raise Expired(f"the list at resource version {revision} is not kept any more: list again from the start")
+
+
+async def _selected(
+    state: State, kind: Kind, selection: Selection, after: tuple[str, str] | None
+) -> AsyncIterator[Stored]:
+    """Selected objects in order. Lets others run between slices, so the state must not change if it is long."""
+    if selection.node and kind.resource == "pods":
+        for stored in _placed(state, selection, after):
+            if selection.matches(stored.envelope, stored.body):
+                yield stored
+        return
+    while True:
+        batch = state.scan(kind.resource, selection.namespace, after, SCANNED_AT_ONCE)
+        for stored in batch:
+            if selection.everything or selection.matches(stored.envelope, stored.body):
+                yield stored
+        if len(batch) < SCANNED_AT_ONCE:
+            return
+        last = batch[-1].envelope.key
+        after = (last.namespace, last.name)
+        await asyncio.sleep(0)
+
+
+def _placed(state: State, selection: Selection, after: tuple[str, str] | None) -> Iterator[Stored]:
+    """The pods of the one node that is asked for, from the index."""
+    for key in state.by_node(selection.node):
+        if selection.namespace not in {"", key.namespace} or (after and (key.namespace, key.name) <= after):
+            continue
+        stored = state.get(key)
+        assert stored is not None, "the index names an object that is not there"
+        yield stored
+
+
+def _encode(token: _Token) -> str:
+    return base64.urlsafe_b64encode(msgspec.msgpack.encode(token)).decode().rstrip("=")
+
+
+def _decode(token: str) -> _Token | None:
+    if not token:
+        return None
+    try:
+        data = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        return msgspec.msgpack.decode(data, type=_Token)
+    except ValueError as error:
+        raise Invalid("the continue token is not one that a list returned") from error

@@ -1,0 +1,87 @@
+"""Watches: what there is, then every change, as events that all watchers of a kind share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from api.scheme import Kind
+from controlplane.apiserver.selecting import Selection
+from controlplane.commands import ADDED
+from controlplane.replica import Replica
+from controlplane.watch.hub import HubEvent
+from controlplane.watch.selection import Match, selection
+
+BOOKMARK_SECONDS: Final = 30.0
+FIRST_BATCH: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events in order, then, unless it is 0, a bookmark: everything up to this revision was sent."""
+
+    events: Sequence[HubEvent] = ()
+    bookmark: int = 0
+
+
+async def watch(
+    replica: Replica,
+    kind: Kind,
+    selected: Selection,
+    revision: int | None,
+    *,
+    bookmark_seconds: float = BOOKMARK_SECONDS,
+) -> AsyncIterator[Batch]:
+    """Yield changes after `revision`, oldest first; None: first an ADDED for each object there is, then a bookmark.
+
+    An idle watch gets a bookmark every `bookmark_seconds`. Expired when changes are gone: list again and watch from
+    there. Entering a selection is ADDED, leaving it DELETED with the object as it was.
+    """
+    if revision is None:
+        await replica.read_barrier()
+        revision = replica.state.revision
+        first = _present(replica, kind, selected)
+    else:
+        await replica.at_least(revision)
+        first = None
+    node = selected.node if kind.resource == "pods" else ""
+    cursor = replica.hub.node_cursor(node, revision, kind.resource)
+    if first is not None:
+        for start in range(0, len(first), FIRST_BATCH):
+            yield Batch(first[start : start + FIRST_BATCH])
+        yield Batch((), revision)
+    match = _match(selected)
+    while True:
+        try:
+            async with asyncio.timeout(bookmark_seconds):
+                await cursor.wait()
+        except TimeoutError:
+            yield Batch((), cursor.revision)
+            continue
+        if events := cursor.pull(match):
+            yield Batch(events)
+        else:
+            await asyncio.sleep(0)  # looked at many changes of others: let the loop go on
+
+
+def _present(replica: Replica, kind: Kind, selected: Selection) -> list[HubEvent]:
+    """The selected objects of this moment. Not in slices: the cursor must start at the very same revision."""
+    if selected.node and kind.resource == "pods":
+        keys = replica.state.by_node(selected.node)
+        present = [each for key in keys if (each := replica.state.get(key)) is not None]
+    else:
+        present = list(replica.state.scan(kind.resource, selected.namespace))
+    return [
+        HubEvent(ADDED, stored.revision, stored.envelope, stored.body)
+        for stored in present
+        if selected.namespace in {"", stored.envelope.key.namespace}
+        and (selected.everything or selected.matches(stored.envelope, stored.body))
+    ]
+
+
+def _match(selected: Selection) -> Match | None:
+    if selected.everything:
+        return selection(namespace=selected.namespace)
+    return selection(namespace=selected.namespace, predicate=selected.matches)

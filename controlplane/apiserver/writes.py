@@ -1,0 +1,177 @@
+"""Create, update and status update as pure decisions: a request and one state in, operations out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from api import strict, validation
+from api.errors import AlreadyExists, Conflict, FieldError, Invalid, NotFound
+from api.object import Tree
+from component.env import Env
+from controlplane.admission.chain import Chain
+from controlplane.admission.request import Identity, Request, Verb
+from controlplane.apiserver.decision import Decision, Snapshot
+from controlplane.apiserver.incoming import Incoming, refuse
+from controlplane.apiserver.kinds.base import KindRules
+from controlplane.apiserver.objects import key_of, object_at, object_of, put_of, tree_of
+from controlplane.commands import Check, Delete, Stored
+
+SERVER_OWNED = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink")
+"""Metadata that only the API writes; what clients send there is replaced, so that a read object can be sent back."""
+
+SUFFIX_CHARACTERS = "bcdfghjklmnpqrstvwxz2456789"
+"""Of generated names: no vowels and nothing that looks alike, as in Kubernetes."""
+
+_COMMON_RULES = KindRules()
+
+
+@dataclass(frozen=True)
+class Writing:
+    """What every write decision needs besides the request: the plugins, the kinds' rules, clock and uids."""
+
+    chain: Chain
+    rules: Mapping[str, KindRules]
+    env: Env
+
+    def rules_of(self, resource: str) -> KindRules:
+        """The rules of one kind."""
+        return self.rules.get(resource, _COMMON_RULES)
+
+    def create(self, identity: Identity, incoming: Incoming, uid: str, snapshot: Snapshot) -> Decision:
+        """Store a new object as `uid`. One that is there with the same name and uid is the answer to a repetition."""
+        kind, namespace = incoming.kind, incoming.namespace
+        if incoming.revision:
+            message = "Forbidden: a new object has none; to replace a stored one, update it"
+            refuse(incoming, [FieldError("metadata.resourceVersion", message)])
+        refuse(incoming, list(incoming.faults))
+        name = incoming.name or _generated_name(incoming, uid)
+        key = key_of(kind, namespace, name)
+        stored = snapshot.state.get(key)
+        if stored is not None:
+            if stored.envelope.uid == incoming.uid:
+                return Decision(object_of(stored))
+            raise AlreadyExists(f'{kind.resource} "{name}" already exists')
+        metadata = {each: value for each, value in incoming.tree["metadata"].items() if each not in SERVER_OWNED}
+        metadata |= {"name": name, "uid": uid, "creationTimestamp": self.env.timestamp()}
+        if "spec" in incoming.tree:
+            metadata["generation"] = 1
+        rules = self.rules_of(kind.resource)
+        tree = rules.arriving({**incoming.tree, "metadata": metadata}, None)
+        tree = self._admit(Request(identity, "create", kind, namespace, name, tree), incoming, snapshot)
+        put = put_of(kind, tree)
+        ops = (*snapshot.checks, Check(key, absent=True), *rules.consequences(None, tree), put)
+        return Decision(object_at(put.envelope, put.body, 0), ops)
+
+    def update(self, identity: Identity, incoming: Incoming, snapshot: Snapshot) -> Decision:
+        """Replace everything but the status. Sending back what was read changes nothing."""
+        stored = self.current(incoming, snapshot)
+        old = tree_of(stored.body)
+        known = set(strict.check(incoming.kind, old)) if incoming.faults else set()
+        refuse(incoming, [fault for fault in incoming.faults if fault not in known])
+        metadata = _carried(incoming, old["metadata"])
+        rules = self.rules_of(incoming.kind.resource)
+        tree = rules.arriving({**incoming.tree, "metadata": metadata}, old)
+        tree = self._admit(self._request("update", identity, incoming, tree, old), incoming, snapshot)
+        if tree.get("spec") != old.get("spec"):
+            metadata = {**tree["metadata"], "generation": old["metadata"].get("generation", 0) + 1}
+            tree = {**tree, "metadata": metadata}
+        return self.replaced(incoming, stored, old, tree, snapshot)
+
+    def update_status(self, identity: Identity, incoming: Incoming, snapshot: Snapshot) -> Decision:
+        """Replace the status only; nothing else of the request counts."""
+        kind = incoming.kind
+        if not kind.has_status:
+            raise Invalid(f"{kind.resource} have no status")
+        stored = self.current(incoming, snapshot)
+        old = tree_of(stored.body)
+        sent = [fault for fault in incoming.faults if fault.path.startswith("status")]
+        known = set(strict.check(kind, old)) if sent else set()
+        refuse(incoming, [fault for fault in sent if fault not in known])
+        tree = {**old, "status": incoming.tree.get("status", {})}
+        self.chain.check(self._request("update_status", identity, incoming, tree, old), snapshot)
+        return self.replaced(incoming, stored, old, tree, snapshot)
+
+    def current(self, incoming: Incoming, snapshot: Snapshot) -> Stored:
+        """The stored object that a write names. NotFound; Conflict when a precondition does not hold."""
+        kind, name = incoming.kind, incoming.name
+        if not name:
+            refuse(incoming, [FieldError("metadata.name", "Required value")])
+        stored = snapshot.state.get(key_of(kind, incoming.namespace, name))
+        if stored is None:
+            raise NotFound(f'{kind.resource} "{name}" not found')
+        check_preconditions(incoming.title, stored, incoming.uid, incoming.revision)
+        return stored
+
+    def replaced(self, incoming: Incoming, stored: Stored, old: Tree, new: Tree, snapshot: Snapshot) -> Decision:
+        """Put `new` in place of `stored`, or delete it when nothing holds a terminating object any more."""
+        kind, key = incoming.kind, stored.envelope.key
+        put = put_of(kind, new)
+        if put.body == stored.body:
+            return Decision(object_of(stored))
+        rules = self.rules_of(kind.resource)
+        unchanged = Check(key, stored.envelope.uid, stored.revision)
+        subject = object_at(put.envelope, put.body, 0)
+        if _finished(new) and not rules.held(new):
+            rules.leaving(new, snapshot)
+            return Decision(subject, (*snapshot.checks, unchanged, *rules.consequences(old, None), Delete(key)))
+        return Decision(subject, (*snapshot.checks, unchanged, *rules.consequences(old, new), put))
+
+    def _admit(self, request: Request, incoming: Incoming, snapshot: Snapshot) -> Tree:
+        """Mutating plugins, validation, validating plugins, allocation."""
+        tree = self.chain.admit(request, snapshot)
+        refuse(incoming, validation.validate(request.kind, tree, request.old))
+        request = Request(
+            request.identity, request.verb, request.kind, request.namespace, request.name, tree, request.old
+        )
+        self.chain.check(request, snapshot)
+        return self.rules_of(request.kind.resource).completed(tree, request.old, snapshot)
+
+    @staticmethod
+    def _request(verb: Verb, identity: Identity, incoming: Incoming, tree: Tree, old: Tree) -> Request:
+        return Request(identity, verb, incoming.kind, incoming.namespace, incoming.name, tree, old)
+
+
+def check_preconditions(title: str, stored: Stored, uid: str, revision: int) -> None:
+    """Raise Conflict unless `uid` ("": any) and `revision` (0: any) are the stored ones."""
+    if uid and uid != stored.envelope.uid:
+        raise Conflict(f"{title} has uid {stored.envelope.uid}, not {uid}: it was deleted and made anew")
+    if revision and revision != stored.revision:
+        raise Conflict(f"{title} has changed: its resourceVersion is {stored.revision}, not {revision}; read it again")
+
+
+def _carried(incoming: Incoming, old: Tree) -> Tree:
+    """The metadata of an update: identity and history stay; a terminating object takes no new finalizers."""
+    metadata = {each: value for each, value in incoming.tree["metadata"].items() if each not in SERVER_OWNED}
+    metadata |= {each: old[each] for each in (*SERVER_OWNED, "uid") if each in old}
+    if "deletionTimestamp" in old:
+        added = [each for each in metadata.get("finalizers", ()) if each not in old.get("finalizers", ())]
+        if added:
+            message = f"Forbidden: the object is being deleted, {_list(added)} cannot be added"
+            refuse(incoming, [FieldError("metadata.finalizers", message)])
+    return metadata
+
+
+def _finished(tree: Tree) -> bool:
+    """Whether a deletion that was under way is complete as far as metadata tells."""
+    metadata = tree["metadata"]
+    waiting = metadata.get("finalizers") or metadata.get("deletionGracePeriodSeconds", 0)
+    return "deletionTimestamp" in metadata and not waiting
+
+
+def _generated_name(incoming: Incoming, uid: str) -> str:
+    """The generateName plus five characters made from the uid, so that a repeated create makes the same name."""
+    prefix: str = incoming.tree["metadata"].get("generateName", "")
+    if not prefix:
+        refuse(incoming, [FieldError("metadata.name", "Required value: name or generateName is required")])
+    number = int.from_bytes(hashlib.sha256(uid.encode()).digest()[:8])
+    suffix = ""
+    for _ in range(5):
+        number, digit = divmod(number, len(SUFFIX_CHARACTERS))
+        suffix += SUFFIX_CHARACTERS[digit]
+    return prefix[:58] + suffix
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
