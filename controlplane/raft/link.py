@@ -1,0 +1,258 @@
+"""The API process's end of the socket to the Raft process of its replica: `ReplicatedLog` for production.
+
+Reconnects by itself; every session starts from what was applied, so nothing is delivered twice or left out. It must
+not know what entries mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+from google.protobuf.message import DecodeError
+
+from api.v1 import raft_pb2
+from controlplane.raft import frames
+from controlplane.raft.frames import ENTRY_OVERHEAD_BYTES, FrameError, FrameReader
+from controlplane.raft.protocol import Entry, NotLeader, RaftStatus, Role, Snapshot
+
+log = structlog.get_logger()
+
+TICK_SECONDS = 0.25
+SILENCE_SECONDS = 2.0  # the Raft process answers every tick
+CREDIT_BYTES = 8 << 20
+MAX_UNSENT_BYTES = 32 << 20
+_RETRY_SECONDS = 0.05
+_READ_BYTES = 256 << 10
+_ROLES: dict[str, Role] = {"leader": "leader", "follower": "follower", "candidate": "candidate"}
+
+
+class LinkRefused(Exception):
+    """The Raft process says that this API process can never continue; the text says why and what to do."""
+
+
+class SocketLog:
+    """`ReplicatedLog` over the Unix socket at `socket_path`.
+
+    `run` is the task that delivers; it ends only with `close`, or with the error of a callback or a `LinkRefused`,
+    after which this API process must end too.
+    """
+
+    def __init__(self, socket_path: Path, replica: str) -> None:
+        self._socket_path = socket_path
+        self._replica = replica
+        self._applied = (0, 0)
+        self._status = RaftStatus("follower", 0, "", 0, 0)
+        self._on_entries: Callable[[Sequence[Entry]], None] = lambda _entries: None
+        self._on_status: Callable[[RaftStatus], None] = lambda _status: None
+        self._on_install: Callable[[Snapshot], Awaitable[None]]
+        self._writer: asyncio.StreamWriter | None = None
+        self._unsent: list[bytes] = []
+        self._last_id = 0
+        self._own: dict[int, tuple[bytes, Callable[[], None]]] = {}
+        self._reads: dict[int, asyncio.Future[int]] = {}
+        self._ticking: asyncio.TimerHandle | None = None
+        self.run: asyncio.Task[None] | None = None
+
+    async def connect(
+        self,
+        applied: tuple[int, int],
+        on_entries: Callable[[Sequence[Entry]], None],
+        on_status: Callable[[RaftStatus], None],
+        on_install: Callable[[Snapshot], Awaitable[None]],
+    ) -> None:
+        """Start delivery after `applied`; returns at once, the Raft process need not be there yet."""
+        assert self.run is None, "already connected"
+        self._applied = applied
+        self._on_entries, self._on_status, self._on_install = on_entries, on_status, on_install
+        self.run = asyncio.create_task(self._run(), name="raft-link")
+
+    def propose(self, data: bytes, term: int, on_refused: Callable[[], None]) -> None:
+        """Send to the Raft process; refused at once while there is none or it takes nothing."""
+        writer = self._writer
+        if writer is None or writer.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+            asyncio.get_running_loop().call_soon(on_refused)
+            return
+        self._last_id += 1
+        self._own[self._last_id] = (data, on_refused)
+        proposal = raft_pb2.LinkPropose(id=self._last_id, term=term, data=data)
+        self._send(raft_pb2.LinkMessage(propose=proposal))
+
+    async def read_index(self) -> int:
+        """The index a linearizable read starting now must have applied; NotLeader elsewhere or without Raft process."""
+        if self._writer is None:
+            raise NotLeader
+        self._last_id += 1
+        number = self._last_id
+        read: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._reads[number] = read
+        self._send(raft_pb2.LinkMessage(read_index=raft_pb2.LinkReadIndex(id=number)))
+        try:
+            return await read
+        finally:
+            self._reads.pop(number, None)
+
+    @property
+    def status(self) -> RaftStatus:
+        """The latest status; a follower without a leader while there is no Raft process."""
+        return self._status
+
+    def snapshot_saved(self, snapshot: Snapshot) -> None:
+        """Tell the Raft process; while it is away nothing is lost, the next snapshot will do."""
+        saved = raft_pb2.LinkSnapshot(index=snapshot.index, term=snapshot.term, path=str(snapshot.path.absolute()))
+        self._send(raft_pb2.LinkMessage(snapshot_saved=saved))
+
+    async def close(self) -> None:
+        """Stop delivery. Proposals under way stay unknown."""
+        run, self.run = self.run, None
+        if run is not None:
+            run.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await run
+
+    # Sessions ---------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                reader, self._writer = await asyncio.open_unix_connection(self._socket_path)
+            except OSError:
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            try:
+                await self._session(reader)
+            except (OSError, TimeoutError, FrameError, DecodeError) as error:
+                log.warning("raft_link_lost", reason=str(error) or "silent")
+            finally:
+                self._disconnect()
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _session(self, reader: asyncio.StreamReader) -> None:
+        index, term = self._applied
+        hello = raft_pb2.LinkHello(
+            applied_index=index, applied_term=term, replica=self._replica, credit_bytes=CREDIT_BYTES
+        )
+        self._send(raft_pb2.LinkMessage(hello=hello))
+        self._tick()
+        frame_reader = FrameReader()
+        while True:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                received = await reader.read(_READ_BYTES)
+            if not received:
+                raise OSError("closed by the Raft process")
+            for body in frame_reader.feed(received):
+                await self._handle(raft_pb2.LinkMessage.FromString(body))
+
+    def _disconnect(self) -> None:
+        """Forget everything of the session: proposals are unknown now, reads must go elsewhere."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.transport.abort()
+        if self._ticking is not None:
+            self._ticking.cancel()
+            self._ticking = None
+        self._unsent.clear()
+        self._own.clear()
+        self._fail_reads()
+        old = self._status
+        self._set_status(RaftStatus("follower", old.term, "", old.commit_index, old.last_index))
+
+    def _fail_reads(self) -> None:
+        for read in self._reads.values():
+            if not read.done():
+                read.set_exception(NotLeader())
+
+    def _set_status(self, status: RaftStatus) -> None:
+        if status != self._status:
+            self._status = status
+            self._on_status(status)
+
+    # Receiving --------------------------------------------------------------------------------------------------
+
+    async def _handle(self, message: raft_pb2.LinkMessage) -> None:
+        match message.WhichOneof("message"):
+            case "entries":
+                self._deliver(message.entries)
+            case "refused":
+                proposal = self._own.pop(message.refused.id, None)
+                if proposal is not None:
+                    proposal[1]()
+            case "read_reply":
+                self._answer_read(message.read_reply)
+            case "status":
+                said = message.status
+                self._set_status(
+                    RaftStatus(
+                        _ROLES[said.role], said.term, said.leader, said.commit_index, said.last_index, said.leading
+                    )
+                )
+            case "snapshot_install":
+                await self._install(message.snapshot_install)
+            case "error":
+                raise LinkRefused(message.error.message)
+            case other:
+                raise FrameError(f"a message without meaning here: {other}")
+
+    def _deliver(self, batch: raft_pb2.LinkEntries) -> None:
+        entries: list[Entry] = []
+        cost_bytes = 0
+        next_index = self._applied[0] + 1
+        for said in batch.entries:
+            data = said.data
+            cost_bytes += ENTRY_OVERHEAD_BYTES + len(data)
+            if said.own_id:
+                data = self._own.pop(said.own_id)[0]
+            if said.index < next_index:
+                continue
+            if said.index > next_index:
+                raise FrameError(f"entry {said.index} came where {next_index} was due")
+            entries.append(Entry(said.index, said.term, data))
+            next_index += 1
+        self._status = replace(self._status, commit_index=max(self._status.commit_index, batch.commit_index))
+        if entries:
+            self._applied = (entries[-1].index, entries[-1].term)
+            self._on_entries(entries)
+        credit = raft_pb2.LinkCredit(bytes=cost_bytes, applied_index=self._applied[0])
+        self._send(raft_pb2.LinkMessage(credit=credit))
+
+    async def _install(self, said: raft_pb2.LinkSnapshot) -> None:
+        if said.index <= self._applied[0]:
+            return
+        await self._on_install(Snapshot(said.index, said.term, Path(said.path)))
+        self._applied = (said.index, said.term)
+        credit = raft_pb2.LinkCredit(bytes=0, applied_index=said.index)
+        self._send(raft_pb2.LinkMessage(credit=credit))
+
+    def _answer_read(self, reply: raft_pb2.LinkReadReply) -> None:
+        read = self._reads.get(reply.id)
+        if read is None or read.done():
+            return
+        if reply.refused:
+            read.set_exception(NotLeader())
+        else:
+            read.set_result(reply.index)
+
+    # Sending ----------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        """Show that this process's loop is alive; the Raft process leads only while it sees that."""
+        loop = asyncio.get_running_loop()
+        self._send(raft_pb2.LinkMessage(tick=raft_pb2.LinkTick(applied_index=self._applied[0])))
+        self._ticking = loop.call_later(TICK_SECONDS, self._tick)
+
+    def _send(self, message: raft_pb2.LinkMessage) -> None:
+        """Queue a frame; everything queued in one turn of the loop leaves in one write."""
+        if self._writer is None:
+            return
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent.append(frames.encode(message))
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if self._writer is not None and unsent:
+            self._writer.write(b"".join(unsent))

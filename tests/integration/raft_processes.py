@@ -1,0 +1,160 @@
+"""Real Raft processes on loopback, with mutual TLS, for tests and benchmarks. Everything lives below one folder."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from component import pki
+from controlplane.raft.link import SocketLog
+from controlplane.raft.protocol import Entry, RaftStatus, ReplicatedLog, Snapshot
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for held in sockets:
+            held.bind(("127.0.0.1", 0))
+        return [held.getsockname()[1] for held in sockets]
+    finally:
+        for held in sockets:
+            held.close()
+
+
+class Reader:
+    """A small API process: collects what a log delivers."""
+
+    def __init__(self, log: ReplicatedLog) -> None:
+        self.log = log
+        self.entries: list[Entry] = []
+        self.statuses: list[RaftStatus] = []
+        self.installed: list[Snapshot] = []
+
+    async def connect(self, applied: tuple[int, int] = (0, 0)) -> None:
+        await self.log.connect(applied, self._take, self.statuses.append, self._install)
+
+    def _take(self, entries: Sequence[Entry]) -> None:
+        assert entries, "an empty batch"
+        self.entries.extend(entries)
+
+    async def _install(self, snapshot: Snapshot) -> None:
+        self.installed.append(snapshot)
+
+    @property
+    def data(self) -> list[bytes]:
+        return [entry.data for entry in self.entries if entry.data]
+
+    @property
+    def applied(self) -> tuple[int, int]:
+        return (self.entries[-1].index, self.entries[-1].term) if self.entries else (0, 0)
+
+    async def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
+        await until(condition, seconds)
+
+    async def lead(self) -> int:
+        await self.until(lambda: self.log.status.leading)
+        return self.log.status.term
+
+
+async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - real processes offer no event to wait for
+            await asyncio.sleep(0.002)
+
+
+class RaftProcesses:
+    """Replicas r1..rN. `start`, `kill`, `stop` work on one replica's Raft process; `api` makes its API end."""
+
+    def __init__(self, folder: Path, count: int = 3, **settings: object) -> None:
+        self.folder = folder
+        self.names = [f"r{number}" for number in range(1, count + 1)]
+        ports = free_ports(count)
+        self.addresses = {name: f"127.0.0.1:{port}" for name, port in zip(self.names, ports, strict=True)}
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self._settings = settings
+        # A Unix socket's name is limited to 107 bytes, which a test folder's may exceed.
+        self._run_folder = Path(f"/tmp/traft-{os.getpid()}-{ports[0]}")
+        self._run_folder.mkdir()
+        now = time.time()
+        ca = pki.make_ca("test-raft-ca", now)
+        for name in self.names:
+            home = self.home(name)
+            home.mkdir(parents=True)
+            pair = pki.issue(ca, f"raft:{name}", now, dns_names=[f"{name}.raft.timonier.internal"])
+            (home / "raft.crt").write_bytes(pair.cert_pem)
+            (home / "raft.key").write_bytes(pair.key_pem)
+            (home / "ca.crt").write_bytes(ca.cert_pem)
+            (home / "raft.json").write_text(json.dumps(self.config(name)))
+
+    def home(self, name: str) -> Path:
+        return self.folder / name
+
+    def socket_path(self, name: str) -> Path:
+        return self._run_folder / f"{name}.sock"
+
+    def config(self, name: str) -> dict[str, object]:
+        home = self.home(name)
+        return {
+            "replica_id": name,
+            "cluster_uid": "test",
+            "listen": self.addresses[name],
+            "peers": self.addresses,
+            "data_dir": str(home / "raft"),
+            "socket_path": str(self.socket_path(name)),
+            "cert": str(home / "raft.crt"),
+            "key": str(home / "raft.key"),
+            "ca": str(home / "ca.crt"),
+            **self._settings,
+        }
+
+    def start(self, *names: str) -> None:
+        for name in names or self.names:
+            with (self.home(name) / "raft.log").open("ab") as output:
+                self.running[name] = subprocess.Popen(
+                    [sys.executable, "-m", "controlplane.raft.main", "--config", str(self.home(name) / "raft.json")],
+                    cwd=ROOT,
+                    stderr=output,
+                    stdin=subprocess.DEVNULL,
+                )
+
+    def kill(self, *names: str) -> None:
+        for name in names:
+            self.running[name].kill()
+        for name in names:
+            self.running.pop(name).wait()
+
+    def stop(self, name: str) -> int:
+        process = self.running.pop(name)
+        process.send_signal(signal.SIGTERM)
+        return process.wait(timeout=20)
+
+    def api(self, name: str) -> Reader:
+        return Reader(SocketLog(self.socket_path(name), name))
+
+    def logs(self, name: str) -> list[dict[str, object]]:
+        lines = (self.home(name) / "raft.log").read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def close(self) -> None:
+        self.kill(*list(self.running))
+        for name in self.names:
+            self.socket_path(name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._run_folder.rmdir()
+
+
+async def leading(apis: Sequence[Reader], seconds: float = 20.0) -> Reader:
+    """Wait for the one reader whose replica leads."""
+    await until(lambda: any(api.log.status.leading for api in apis), seconds)
+    return max((api for api in apis if api.log.status.leading), key=lambda api: api.log.status.term)
