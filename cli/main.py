@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from cli.version import version
+from component.version import version
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "annotate": ("cli.commands.metadata:annotate", "Set or remove annotations of objects."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cli.connect import call
-from cli.version import version
+from component.version import version
 from component.rpc_client import RpcClient
 
 

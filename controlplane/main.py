@@ -1,0 +1,101 @@
+"""`tim-server`: the two processes of a replica, `tim-server raft` and `tim-server api`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import structlog
+
+from component import config as configuration
+from component.env import system_env
+from component.log import configure
+from component.version import version
+from controlplane.config import ServerConfig, join_host_port
+
+log = structlog.get_logger()
+
+
+@click.group()
+@click.version_option(version(), prog_name="tim-server")
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("/etc/timonier/server.yaml"),
+    show_default=True,
+)
+@click.option("--log-level", default=None, help="debug, info, warning or error.")
+@click.option("--log-format", type=click.Choice(["auto", "json", "console"]), default=None)
+@click.pass_context
+def main(ctx: click.Context, path: Path, log_level: str | None, log_format: str | None) -> None:
+    """One control-plane replica: start both processes, they find each other."""
+    flags: dict[str, Any] = {"log_level": log_level, "log_format": log_format}
+    try:
+        ctx.obj = configuration.load(ServerConfig, path, os.environ, prefix="TIM_SERVER", flags=flags)
+    except configuration.ConfigProblem as problem:
+        raise click.ClickException(str(problem)) from problem
+
+
+@main.command()
+@click.pass_obj
+def raft(config: ServerConfig) -> None:
+    """The replicated log: elections, peers, disk."""
+    from controlplane.raft.config import RaftConfig  # noqa: PLC0415 - the other process must not load pysyncobj
+    from controlplane.raft.main import run  # noqa: PLC0415
+
+    configure("raft", level=config.log_level, log_format=config.log_format)
+    structlog.contextvars.bind_contextvars(replica=config.replica)
+    Path(config.run_dir).mkdir(parents=True, exist_ok=True)
+    pki_dir = Path(config.pki_dir)
+    settings = RaftConfig(
+        replica_id=config.replica,
+        cluster_uid=config.cluster_uid,
+        listen=join_host_port(config.listen, config.raft_port),
+        peers={replica: join_host_port(host, config.raft_port) for replica, host in config.replicas.items()},
+        data_dir=str(Path(config.data_dir) / "raft"),
+        socket_path=str(config.raft_socket),
+        cert=str(pki_dir / "raft.crt"),
+        key=str(pki_dir / "raft.key"),
+        ca=str(pki_dir / "raft-ca.crt"),
+        time_factor=config.time_factor,
+    )
+    sys.exit(run(settings))
+
+
+@main.command()
+@click.pass_obj
+def api(config: ServerConfig) -> None:
+    """The API: requests, state, watches, node sessions; scheduler and controllers on the leader."""
+    import uvloop  # noqa: PLC0415 - the Raft process needs neither
+
+    from controlplane.server import Server  # noqa: PLC0415
+
+    configure("api", level=config.log_level, log_format=config.log_format)
+    structlog.contextvars.bind_contextvars(replica=config.replica)
+    Path(config.data_dir, "snapshots").mkdir(parents=True, exist_ok=True)
+
+    async def serve() -> None:
+        server = Server(config, system_env(), version())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, server.stop)
+        await server.run()
+
+    try:
+        uvloop.run(serve())
+    except (OSError, KeyError) as error:
+        log.critical("api_not_started", reason=str(error))
+        sys.exit(1)
+    except Exception:
+        log.critical("api_failed", exc_info=True)
+        sys.exit(70)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""The composition root of a replica's API process: builds every part, and runs the leader's work while it leads.
+
+The only module that sees all of the control plane.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import grpc.aio
+import structlog
+
+from api.v1 import node_pb2_grpc, raft_pb2_grpc
+from component import pki
+from component.env import Env
+from component.rpc import Tls
+from controlplane.admission.chain import default_chain
+from controlplane.admission.request import MASTERS_GROUP, Identity, node_identity
+from controlplane.apiserver.authn import Authenticator
+from controlplane.apiserver.bootstrap import bootstrap
+from controlplane.apiserver.core import ApiCore
+from controlplane.apiserver.directory import SessionDirectory
+from controlplane.apiserver.https import HttpsServer
+from controlplane.apiserver.join import JoinDesk
+from controlplane.apiserver.local_client import LocalClient
+from controlplane.apiserver.replica_link import Peers, ReplicaLinkService
+from controlplane.apiserver.server import ApiServer
+from controlplane.apiserver.sessions import ClusterFacts, NodeSessions
+from controlplane.apiserver.status import StatusSource
+from controlplane.apiserver.streams import NodeStreams
+from controlplane.config import ServerConfig, join_host_port
+from controlplane.controllers.run import run_all
+from controlplane.raft.link import SocketLog
+from controlplane.replica import Replica
+
+log = structlog.get_logger()
+
+SWITCH_INTERVAL_SECONDS = 0.0005  # a busy helper thread must not hold the loop for the default 5 ms
+LEADER_RETRY_SECONDS = 0.2
+
+
+class Server:
+    """One replica's API process. `run` returns when `stop` is called, or raises what makes going on impossible."""
+
+    def __init__(self, config: ServerConfig, env: Env, version: str) -> None:
+        self._config = config
+        self._env = env
+        self._files = {path.name: path.read_bytes() for path in sorted(Path(config.pki_dir).iterdir()) if path.is_file()}
+        tls = Tls(self._files["ca.crt"], self._files["api.crt"], self._files["api.key"])
+        others = {replica: at for replica, at in config.endpoints.items() if replica != config.replica}
+        self._peers = Peers(others, tls)
+        self._raft = SocketLog(config.raft_socket, config.replica)
+        self._replica = Replica(config.replica, self._raft, self._peers, Path(config.data_dir) / "snapshots", env)
+        self._core = ApiCore(
+            self._replica, default_chain(), env, pod_range=config.pod_range, service_range=config.service_range
+        )
+        self._directory = SessionDirectory(config.replica, env)
+        self._system = self._client(0)
+        self._streams = NodeStreams(self._system, self._directory, self._peers, env)
+        self._status = StatusSource(
+            self._replica, config.replica, config.endpoints, self._peers, config.cluster_uid, version
+        )
+        ca = pki.KeyPair(self._files["ca.crt"], self._files["ca.key"])
+        self._desk = JoinDesk(
+            self._replica, self._core, self._system, ca, config.endpoints, config.cluster_uid, env
+        )
+        self._authenticator = Authenticator()
+        self._grpc = ApiServer(self._core, self._streams, self._desk, self._status, self._authenticator, tls)
+        self._https = HttpsServer(self._desk, lambda: self._replica.ready, version)
+        self._stop = asyncio.Event()
+        self._leading: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Serve until `stop`."""
+        sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+        gc.freeze()
+        self._add_services(self._grpc.server)
+        self._replica.on_leadership(self._leadership_changed)
+        await self._replica.start()
+        config, pki_dir = self._config, Path(self._config.pki_dir)
+        try:
+            await self._grpc.start(join_host_port(config.listen, config.grpc_port))
+            await self._https.start(config.listen, config.https_port, pki_dir / "api.crt", pki_dir / "api.key")
+            log.info("api_started", grpc_port=config.grpc_port, https_port=config.https_port)
+            await self._until_stopped()
+        finally:
+            await self._close()
+        log.info("api_stopped")
+
+    def stop(self) -> None:
+        """Let `run` return; safe in a signal handler of the loop."""
+        self._stop.set()
+
+    async def _until_stopped(self) -> None:
+        """Return after `stop`; raise when the replica failed. The reports to the peers and health run meanwhile."""
+        assert self._raft.run is not None, "connected by start"
+        watched = {
+            asyncio.ensure_future(self._stop.wait()),
+            asyncio.ensure_future(self._replica.wait_failed()),
+            asyncio.ensure_future(self._peers.report_sessions(self._directory)),
+            asyncio.ensure_future(self._grpc.follow_readiness(lambda: self._replica.ready)),
+            self._raft.run,
+        }
+        try:
+            done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in watched - {self._raft.run}:
+                task.cancel()
+            await asyncio.gather(*(watched - {self._raft.run}), return_exceptions=True)
+
+    async def _close(self) -> None:
+        self._leadership_changed(None)
+        if self._leading is not None:
+            await asyncio.gather(self._leading, return_exceptions=True)
+        await self._https.close()
+        await self._grpc.close()
+        await self._replica.close()
+        await self._peers.close()
+
+    def _add_services(self, server: grpc.aio.Server) -> None:
+        config = self._config
+        facts = ClusterFacts(
+            config.cluster_uid,
+            config.replica,
+            dict(config.endpoints),
+            config.pod_range,
+            config.service_range,
+            config.cluster_domain,
+        )
+        sessions = NodeSessions(
+            self._replica,
+            facts,
+            self._directory,
+            self._streams,
+            lambda node: LocalClient(self._core, node_identity(node)),
+            self._authenticator,
+            self._env,
+        )
+        link = ReplicaLinkService(self._replica, self._directory, self._streams, self._status)
+        node_pb2_grpc.add_NodeServiceServicer_to_server(sessions, server)  # type: ignore[no-untyped-call]
+        raft_pb2_grpc.add_ReplicaLinkServicer_to_server(link, server)  # type: ignore[no-untyped-call]
+
+    def _leadership_changed(self, epoch: int | None) -> None:
+        """Start the leader's work with its epoch; stop it at once when leadership ends."""
+        if self._leading is not None:
+            self._leading.cancel()
+        if epoch is not None:
+            self._leading = asyncio.ensure_future(self._lead(epoch, self._leading))
+
+    async def _lead(self, epoch: int, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.gather(before, return_exceptions=True)
+        client = self._client(epoch)
+        log.info("leading_started", epoch=epoch)
+        try:
+            while True:
+                with contextlib.suppress(ExceptionGroup):
+                    await self._lead_once(client)
+                await asyncio.sleep(LEADER_RETRY_SECONDS)
+        finally:
+            log.info("leading_stopped", epoch=epoch)
+
+    async def _lead_once(self, client: LocalClient) -> None:
+        try:
+            await bootstrap(client, self._config.service_range)
+            await run_all(client, self._env, self._directory, tuple(self._replica_addresses().values()))
+        except Exception:
+            log.exception("leading_failed")
+
+    def _replica_addresses(self) -> Mapping[str, str]:
+        return {replica: join_host_port(host, self._config.https_port) for replica, host in self._config.replicas.items()}
+
+    def _client(self, epoch: int) -> LocalClient:
+        return LocalClient(self._core, Identity("system:control-plane", (MASTERS_GROUP,)), epoch)
