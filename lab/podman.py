@@ -1,7 +1,6 @@
-"""A Podman service of one's own: storage, state, socket and mount namespace apart from the machine's.
+"""A Podman service of one's own: storage, state and socket apart from the machine's.
 
-Each host of a lab has one, and so has every test run. Everything it leaves in the kernel or on disk can be found by
-its folder and its cgroup alone, so that `stop` works after any crash, too.
+Each node of a lab has one, run by the host's holder; PrivatePodman runs one by itself, for tests.
 """
 
 from __future__ import annotations
@@ -10,60 +9,120 @@ import os
 import re
 import resource
 import shutil
-import signal
 import socket
 import subprocess
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.runtime import cgroups, kernel
+from agent.runtime import kernel
 from agent.runtime.containers_conf import NOFILE_LIMIT, NPROC_LIMIT, PodmanSettings, containers_conf, permitted_limit
+from lab.podman_remains import (
+    attempts,
+    command_lines,
+    kill,
+    mounts_below,
+    processes_of,
+    remove_cgroup,
+    remove_cgroups,
+    remove_runtime_states,
+)
+
+__all__ = ["PodmanHost", "PodmanStartError", "PrivatePodman", "remove_cgroups"]
 
 START_TIMEOUT_SECONDS = 20.0
 STOP_TIMEOUT_SECONDS = 10.0
-_POLL_SECONDS = 0.01
 _CAP_SYS_RESOURCE = 1 << 24  # capability 24, linux/capability.h
 _UNIFIED_OF_HYBRID = "/sys/fs/cgroup/unified"
 
-# Keeps the mount namespace while the service is restarted. crun takes a hybrid hierarchy for version 2 where the
-# unified tree is mounted and then finds no controllers in it. Its command line names the folder: so it can be found.
-_HOLDER = """[ -z "$1" ] || umount "$1" 2>/dev/null; exec 0<>"$0/hold" && : > "$0/holding" && read -r _"""
-_PROGRAMS = frozenset({"podman", "conmon", "crun", "runc", "nsenter", "unshare", "sh"})
+# Keeps the mount namespace while the service is restarted. Its command line names the folder: so it can be found.
+_HOLDER = """for path in "$@"; do umount "$path"; done; exec 0<>"$0/hold" && : > "$0/holding" && read -r _"""
 
 
 class PodmanStartError(Exception):
-    """The service does not come up; the message carries what it said."""
+    """The service cannot run or does not come up; the message carries what it said, or the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
-class PodmanFolder:
-    """Where a private Podman keeps its things, below one folder."""
+class PodmanHost:
+    """The files and the command of one service. It runs in a mount namespace in which `unmount_first` is done.
 
-    root: Path
+    `state_dir` is the host's disk, `run_dir` what a reboot would empty. `image_store` is read beside its own images.
+    """
+
+    state_dir: Path
+    run_dir: Path
+    image_store: Path | None = None
 
     @property
-    def socket(self) -> Path:
-        """The API socket; Linux limits its path to 107 bytes."""
-        return self.root / "podman.sock"
+    def socket_path(self) -> Path:
+        """Where the API answers; Linux limits the path to 107 bytes."""
+        return self.run_dir / "podman.sock"
 
     @property
-    def log(self) -> Path:
-        """What the service and the holder print."""
-        return self.root / "podman.log"
+    def configuration(self) -> Path:
+        """The containers.conf it runs with."""
+        return self.run_dir / "containers.conf"
 
-    def part(self, name: str) -> Path:
-        """A folder: storage, runroot, tmp, networks; run and data are for an agent beside it."""
-        return self.root / name
+    def write_configuration(self) -> None:
+        """Make the folders and containers.conf. Raises PodmanStartError when no OCI runtime is installed."""
+        for folder in (
+            self.state_dir / "storage",
+            self.run_dir / "runroot",
+            self.run_dir / "tmp",
+            self.run_dir / "networks",
+        ):
+            folder.mkdir(parents=True, exist_ok=True)
+        settings = PodmanSettings(
+            runtime=_oci_runtime(),
+            network_config_dir=str(self.run_dir / "networks"),
+            nofile_limit=_limit(NOFILE_LIMIT, resource.RLIMIT_NOFILE),
+            nproc_limit=_limit(NPROC_LIMIT, resource.RLIMIT_NPROC),
+        )
+        self.configuration.write_text(containers_conf(settings))
+        self.socket_path.unlink(missing_ok=True)
+
+    def command(self) -> list[str]:
+        """The service's command line."""
+        command = ["podman", "--root", str(self.state_dir / "storage"), "--runroot", str(self.run_dir / "runroot")]
+        command += ["--tmpdir", str(self.run_dir / "tmp"), "--storage-driver", "overlay"]
+        if self.image_store:
+            command += ["--storage-opt", f"additionalimagestore={self.image_store}"]
+        return [*command, "system", "service", "--time=0", f"unix://{self.socket_path}"]
+
+    def environment(self) -> dict[str, str]:
+        """Variables it needs; conmon and the clean-ups inherit them."""
+        return {"CONTAINERS_CONF": str(self.configuration), "TMPDIR": str(self.run_dir / "tmp"), "HOME": "/root"}
+
+    def unmount_first(self) -> list[str]:
+        """What to unmount in the service's mount namespace.
+
+        crun takes a hybrid hierarchy for version 2 where the unified tree is mounted, and finds no controllers in it.
+        """
+        return [_UNIFIED_OF_HYBRID] if _oci_runtime() == "crun" and os.path.ismount(_UNIFIED_OF_HYBRID) else []
+
+    def answers(self) -> bool:
+        """Whether the service answers a ping."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(START_TIMEOUT_SECONDS)
+            try:
+                connection.connect(str(self.socket_path))
+                connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: podman\r\n\r\n")
+                return b" 200 " in connection.recv(100)
+            except OSError:
+                return False
+
+    def forget_run_state(self) -> None:
+        """Remove what a power cut would: the run folder and the OCI runtime's states. Nothing of it may be running."""
+        shutil.rmtree(self.run_dir, ignore_errors=True)
+        remove_runtime_states(self.state_dir)
 
 
 class PrivatePodman:
-    """`podman system service` in its own folder, optionally in a network namespace.
+    """A service in a folder of its own, in a mount namespace of its own, optionally in a network namespace.
 
     Mounts made below `root_dir` by other processes (namespace pins, tmpfs volumes) reach the service; its own mounts
-    (root file systems of containers) stay in its mount namespace. `prefix` names the cgroup below which every
-    container belongs; choose it unique, since `stop` kills all that is in it.
+    (root file systems of containers) stay in its namespace. `prefix` names the cgroup below which its pods belong;
+    choose it unique, since `stop` kills all that is in it. With `tmpfs_bytes` storage is in memory.
     """
 
     def __init__(
@@ -77,27 +136,28 @@ class PrivatePodman:
     ) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", prefix):
             raise ValueError(f"prefix {prefix!r} is not a plain name")
-        self.folder = PodmanFolder(Path(root_dir).resolve())
+        self.root = Path(root_dir).resolve()
         self.prefix = prefix
+        store = Path(additional_image_store).resolve() if additional_image_store else None
+        self.host = PodmanHost(self.root / "state", self.root / "podman", store)
         self._netns_path = netns_path
-        self._additional_image_store = additional_image_store
         self._tmpfs_bytes = tmpfs_bytes
         self._children: list[subprocess.Popen[bytes]] = []
 
     @property
     def socket_path(self) -> str:
         """Where the API answers once `start` returned."""
-        return str(self.folder.socket)
+        return str(self.host.socket_path)
 
     @property
     def run_dir(self) -> str:
         """A folder for an agent's run files; mounts made there are seen by the service."""
-        return str(self.folder.part("run"))
+        return str(self.root / "run")
 
     @property
     def data_dir(self) -> str:
         """A folder for an agent's data."""
-        return str(self.folder.part("data"))
+        return str(self.root / "data")
 
     @property
     def cgroup_root(self) -> str:
@@ -111,116 +171,80 @@ class PrivatePodman:
 
     def start(self) -> None:
         """Start the service and wait until it answers; one that runs is left alone. Raises PodmanStartError."""
-        if self.service_pids() and _answers(self.folder.socket):
+        if self.service_pids() and self.host.answers():
             return
-        for name in ("storage", "runroot", "tmp", "networks", "run", "data"):
-            self.folder.part(name).mkdir(parents=True, exist_ok=True)
+        for folder in (self.host.state_dir, self.host.run_dir, Path(self.run_dir), Path(self.data_dir)):
+            folder.mkdir(parents=True, exist_ok=True)
         self._prepare_mounts()
         if not self._holder():
             self._start_holder()
-        settings = PodmanSettings(
-            runtime=_oci_runtime(),
-            network_config_dir=str(self.folder.part("networks")),
-            nofile_limit=_limit(NOFILE_LIMIT, resource.RLIMIT_NOFILE),
-            nproc_limit=_limit(NPROC_LIMIT, resource.RLIMIT_NPROC),
-        )
-        configuration = self.folder.root / "containers.conf"
-        configuration.write_text(containers_conf(settings))
-        self.folder.socket.unlink(missing_ok=True)
-        environment = {
-            **_clean_environment(),
-            "CONTAINERS_CONF": str(configuration),
-            "TMPDIR": str(self.folder.part("tmp")),
-        }
-        self._wait_until_answering(self._spawn([*self.enter_command(), *self._service_command()], environment))
+        self.host.write_configuration()
+        service = self._spawn([*self.enter_command(), *self.host.command()])
+        for _ in attempts(START_TIMEOUT_SECONDS):
+            if self.host.answers():
+                return
+            if service.poll() is not None:
+                break
+        raise PodmanStartError(f"podman system service does not answer: {self._last_words()}")
 
     def kill_service(self) -> None:
-        """Kill the service (signal 9), as a crash would; containers go on and `start` brings it back in the same place."""
-        for _ in _attempts(STOP_TIMEOUT_SECONDS):
+        """Kill the service (signal 9), as a crash would; containers go on and `start` brings it back in place."""
+        for _ in attempts(STOP_TIMEOUT_SECONDS):
             pids = self.service_pids()
             if not pids:
                 break
-            _kill(pids)
+            kill(pids)
         self._reap()
 
     def stop(self) -> None:
         """Kill everything and remove everything: processes, mounts, cgroups and the folder. May be repeated."""
-        root = self.folder.root
-        for _ in _attempts(STOP_TIMEOUT_SECONDS):
-            pids = processes_of(root)
+        for _ in attempts(STOP_TIMEOUT_SECONDS):
+            pids = processes_of(self.root)
             if not pids:
                 break
-            _kill(pids)
-        trees = cgroups.own_hierarchies()
-        for _ in _attempts(STOP_TIMEOUT_SECONDS):
-            if cgroups.remove(self.cgroup_root, trees):
-                break
-            cgroups.kill(self.cgroup_root, trees)
+            kill(pids)
         self._reap()
-        _remove_runtime_states(root)
-        for target in reversed(_mounts_below(root)):
+        remove_cgroups(self.root)
+        remove_cgroup(self.cgroup_root)
+        remove_runtime_states(self.root)
+        for target in reversed(mounts_below(self.root)):
             kernel.unmount(target)
-        shutil.rmtree(root, ignore_errors=True)
+        shutil.rmtree(self.root, ignore_errors=True)
 
     def service_pids(self) -> list[int]:
         """The service's processes."""
-        unix = f"unix://{self.folder.socket}"
-        return [pid for pid, arguments in _command_lines() if unix in arguments]
-
-    def _service_command(self) -> list[str]:
-        part = self.folder.part
-        command = [
-            "podman",
-            "--root",
-            str(part("storage")),
-            "--runroot",
-            str(part("runroot")),
-            "--tmpdir",
-            str(part("tmp")),
-        ]
-        command += ["--storage-driver", "overlay", "--cgroup-manager", "cgroupfs"]
-        if self._additional_image_store:
-            command += ["--storage-opt", f"additionalimagestore={Path(self._additional_image_store).resolve()}"]
-        return [*command, "system", "service", "--time=0", f"unix://{self.folder.socket}"]
+        unix = f"unix://{self.host.socket_path}"
+        return [pid for pid, arguments in command_lines() if unix in arguments]
 
     def _prepare_mounts(self) -> None:
         """Make the folder a shared mount of its own, whatever the machine's propagation is; a tmpfs when asked."""
-        root = str(self.folder.root)
-        if root in _mounts_below(self.folder.root):
+        root = str(self.root)
+        if root in mounts_below(self.root):
             return
         kernel.mount(root, root, "none", kernel.MS_BIND)
         kernel.mount("none", root, "none", kernel.MS_SHARED)
         if self._tmpfs_bytes:
-            kernel.mount("storage", str(self.folder.part("storage")), "tmpfs", 0, f"size={self._tmpfs_bytes},mode=0700")
+            kernel.mount("storage", str(self.host.state_dir), "tmpfs", 0, f"size={self._tmpfs_bytes},mode=0700")
 
     def _start_holder(self) -> None:
-        hold, holding = self.folder.root / "hold", self.folder.root / "holding"
+        hold, holding = self.root / "hold", self.root / "holding"
         holding.unlink(missing_ok=True)
         if not hold.exists():
             os.mkfifo(hold, 0o600)
-        unmounted = _UNIFIED_OF_HYBRID if _oci_runtime() == "crun" else ""
-        command = ["unshare", "--mount", "--propagation", "slave"]
-        holder = self._spawn([*command, "sh", "-c", _HOLDER, str(self.folder.root), unmounted], _clean_environment())
-        for _ in _attempts(START_TIMEOUT_SECONDS):
+        command = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", _HOLDER, str(self.root)]
+        holder = self._spawn([*command, *self.host.unmount_first()])
+        for _ in attempts(START_TIMEOUT_SECONDS):
             if holding.exists():
                 return
             if holder.poll() is not None:
                 break
         raise PodmanStartError(f"cannot make a mount namespace: {self._last_words()}")
 
-    def _wait_until_answering(self, service: subprocess.Popen[bytes]) -> None:
-        for _ in _attempts(START_TIMEOUT_SECONDS):
-            if _answers(self.folder.socket):
-                return
-            if service.poll() is not None:
-                break
-        raise PodmanStartError(f"podman system service does not answer: {self._last_words()}")
-
-    def _spawn(self, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-        with self.folder.log.open("ab") as output:
+    def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
+        with (self.root / "log").open("ab") as output:
             child = subprocess.Popen(
                 command,
-                env=environment,
+                env={**os.environ, **self.host.environment()},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -234,98 +258,16 @@ class PrivatePodman:
         self._children = [child for child in self._children if child.poll() is None]
 
     def _holder(self) -> int:
-        for pid, arguments in _command_lines():
-            if arguments[1:4] == ["-c", _HOLDER, str(self.folder.root)]:
+        for pid, arguments in command_lines():
+            if arguments[1:4] == ["-c", _HOLDER, str(self.root)]:
                 return pid
         return 0
 
     def _last_words(self) -> str:
         try:
-            return self.folder.log.read_text(errors="replace").strip()[-500:] or "it printed nothing"
+            return (self.root / "log").read_text(errors="replace").strip()[-500:] or "it printed nothing"
         except FileNotFoundError:
             return "it printed nothing"
-
-
-def processes_of(root: Path) -> list[int]:
-    """Every process of the private Podman in `root`: service, holder, conmons, clean-ups, and all in its containers.
-
-    The programs are known by their arguments, a container's processes by the writable layer below their root.
-    """
-    inside = f"{root}/"
-    pids = []
-    for pid, arguments in _command_lines():
-        name = os.path.basename(arguments[0])  # noqa: PTH119 - a command name, not a path of ours
-        if (
-            name in _PROGRAMS and any(argument == str(root) or inside in argument for argument in arguments)
-        ) or f"upperdir={inside}" in _root_mount(pid):
-            pids.append(pid)
-    return pids
-
-
-def _command_lines() -> Iterator[tuple[int, list[str]]]:
-    """Pid and arguments of every process but this one; zombies and kernel threads have none."""
-    for entry in os.listdir("/proc"):  # noqa: PTH208 - names only
-        if entry.isdecimal() and int(entry) != os.getpid():
-            try:
-                text = Path("/proc", entry, "cmdline").read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            if text:
-                yield int(entry), text.split("\0")
-
-
-def _root_mount(pid: int) -> str:
-    """The line of a process's mountinfo that describes its root."""
-    try:
-        with Path(f"/proc/{pid}/mountinfo").open() as lines:
-            return next((line for line in lines if line.split(" ", 5)[4] == "/"), "")
-    except OSError:
-        return ""
-
-
-def _mounts_below(root: Path) -> list[str]:
-    """Mount points at and below a folder, in the order they were made."""
-    points = [line.split(" ", 5)[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    points = [re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), point) for point in points]
-    return [point for point in points if point == str(root) or point.startswith(f"{root}/")]
-
-
-def _remove_runtime_states(root: Path) -> None:
-    """Remove what a killed OCI runtime remembers of our containers below /run."""
-    for state in (*Path("/run/crun").glob("*/status"), *Path("/run/runc").glob("*/state.json")):
-        try:
-            ours = f'"{root}/' in state.read_text() or f"={root}/" in state.read_text()
-        except OSError:
-            continue
-        if ours:
-            shutil.rmtree(state.parent, ignore_errors=True)
-
-
-def _kill(pids: list[int]) -> None:
-    for pid in pids:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-
-
-def _attempts(seconds: float) -> Iterator[int]:
-    """Count attempts, with a pause before each but the first, until `seconds` of pauses have passed."""
-    for attempt in range(int(seconds / _POLL_SECONDS)):
-        if attempt:
-            time.sleep(_POLL_SECONDS)
-        yield attempt
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(START_TIMEOUT_SECONDS)
-        try:
-            connection.connect(str(path))
-            connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: podman\r\n\r\n")
-            return b" 200 " in connection.recv(100)
-        except OSError:
-            return False
 
 
 def _oci_runtime() -> str:
@@ -340,19 +282,3 @@ def _limit(wanted: int, kind: int) -> int:
     capabilities = re.search(r"^CapEff:\s*([0-9a-f]+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
     may_raise = bool(capabilities and int(capabilities[1], 16) & _CAP_SYS_RESOURCE)
     return permitted_limit(wanted, resource.getrlimit(kind)[1], may_raise=may_raise)
-
-
-def _clean_environment() -> dict[str, str]:
-    """Nothing of the caller's environment but what pulling through a proxy needs."""
-    kept = (
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "NO_PROXY",
-        "http_proxy",
-        "https_proxy",
-        "no_proxy",
-        "SSL_CERT_FILE",
-        "SSL_CERT_DIR",
-    )
-    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    return {"PATH": path, "HOME": "/root"} | {name: os.environ[name] for name in kept if name in os.environ}
