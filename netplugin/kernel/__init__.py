@@ -1,0 +1,1 @@
+"""The kernel behind a port: netlink, nftables, /proc. No decisions here."""
