@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from cli.connect import call
-from component.version import version
 from component.rpc_client import RpcClient
+from component.version import version
 
 
 @click.command(name="version")
