@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from api.core import Pod
+from api.core import Event, Pod
 from api.errors import Forbidden
 from component.rpc_server import Context, Guard
 from controlplane.admission.request import MASTERS_GROUP, REPLICAS_GROUP, Identity
@@ -107,12 +107,15 @@ async def _checked(authenticator: Authenticator, method: str, context: Context) 
 
 
 def _needed_by(node: str, key: Key, state: State) -> bool:
-    """A node needs itself, its pods, and the ConfigMaps, Secrets and service accounts they name."""
+    """A node needs itself, its pods, the ConfigMaps, Secrets and service accounts they name, and the Events it wrote."""
     if key.resource == "nodes":
         return key.name == node
-    if key.resource == "pods":
+    if key.resource in {"pods", "events"}:
         stored = state.get(key)
-        return stored is not None and stored.envelope.node == node
+        if stored is None or key.resource == "pods":
+            return stored is not None and stored.envelope.node == node
+        source = msgspec.json.decode(stored.body, type=Event).source
+        return source is not None and source.host == node
     for pod_key in state.by_node(node):
         stored = state.get(pod_key) if pod_key.namespace == key.namespace else None
         if stored is not None and (key.resource, key.name) in named_by(msgspec.json.decode(stored.body, type=Pod)):

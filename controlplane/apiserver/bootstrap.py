@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 
 from api.errors import AlreadyExists
 from api.object import Tree
+from component.client import ApiClient
 from controlplane.admission.namespace_lifecycle import PROTECTED
-from controlplane.admission.request import MASTERS_GROUP, Identity
-from controlplane.apiserver.core import ApiCore
-
-SYSTEM = Identity("system:apiserver", (MASTERS_GROUP,))
 
 
-async def bootstrap(core: ApiCore, service_range: str, https_port: int, epoch: int = 0) -> None:
+async def bootstrap(client: ApiClient, service_range: str, https_port: int = 6443) -> None:
     """Create the system's namespaces and the Service default/kubernetes unless they are there. Repeat at every start.
 
     The service has the first address of the service range and no selector: a controller keeps its endpoints.
     """
     for name in sorted(PROTECTED):
-        await _ensure(core, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, epoch)
-    await _ensure(core, _kubernetes_service(service_range, https_port), epoch)
+        await _ensure(client, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    await _ensure(client, _kubernetes_service(service_range, https_port))
 
 
-async def _ensure(core: ApiCore, tree: Tree, epoch: int) -> None:
-    try:
-        await core.create(SYSTEM, tree, epoch=epoch)
-    except AlreadyExists:
-        return
+async def _ensure(client: ApiClient, tree: Tree) -> None:
+    with contextlib.suppress(AlreadyExists):
+        await client.create(tree)
 
 
 def _kubernetes_service(service_range: str, https_port: int) -> Tree:

@@ -1,0 +1,125 @@
+"""The gRPC server of a replica: options, TLS, health, reflection, and the guards around every handler."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import cached_property
+from typing import Final
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from component.rpc import MESSAGE_OPTIONS, Tls
+from component.rpc_server import GuardInterceptor, answering_errors
+from controlplane.apiserver import authz
+from controlplane.apiserver.authn import Authenticator
+from controlplane.apiserver.core import ApiCore
+from controlplane.apiserver.service import (
+    SERVICE_NAME,
+    ApiService,
+    JoinTokens,
+    NodeStreams,
+    StatusSource,
+    method_handlers,
+)
+
+STOP_SECONDS: Final = 2.0
+READINESS_SECONDS: Final = 0.1
+
+SERVER_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
+    *MESSAGE_OPTIONS,
+    # Bursts of more than about 1,000 new calls are cancelled otherwise.
+    ("grpc.server.max_pending_requests", 100_000),
+    ("grpc.server.max_pending_requests_hard_limit", 200_000),
+    ("grpc.max_concurrent_streams", 100_000),
+    # Two replicas on one port by mistake must fail, not share it.
+    ("grpc.so_reuseport", 0),
+    # A node or client that vanished without a word frees its streams within 20 s.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # Our clients ping every 5 s, even while they say nothing else.
+    ("grpc.http2.min_ping_interval_without_data_ms", 2_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 2_000),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+_READINESS_SERVICES: Final = ("", SERVICE_NAME, "api.v1.NodeService")
+_SERVICES: Final = (
+    SERVICE_NAME,
+    "api.v1.NodeService",
+    "api.v1.ReplicaLink",
+    health.SERVICE_NAME,
+    reflection.SERVICE_NAME,
+)
+
+
+class ApiServer:
+    """Serves `ApiService`, health and reflection. Further services are added to `server` before `start`.
+
+    Peers need a certificate of the CA in `tls`; without `tls` nobody can be told apart and every call is refused.
+    """
+
+    def __init__(
+        self,
+        core: ApiCore,
+        streams: NodeStreams,
+        tokens: JoinTokens,
+        status: StatusSource,
+        authenticator: Authenticator,
+        tls: Tls | None,
+    ) -> None:
+        self._service = ApiService(core, streams, tokens, status, authenticator)
+        self._authenticator = authenticator
+        self._tls = tls
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined] # set at run time
+
+    @cached_property
+    def server(self) -> grpc.aio.Server:
+        """The server; must first be asked for inside the running loop."""
+        guards = [GuardInterceptor(answering_errors), GuardInterceptor(authz.guard(self._authenticator))]
+        server = grpc.aio.server(interceptors=guards, options=SERVER_OPTIONS)
+        handlers = grpc.method_handlers_generic_handler(SERVICE_NAME, method_handlers(self._service))
+        server.add_generic_rpc_handlers((handlers,))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflection.enable_server_reflection(_SERVICES, server)
+        return server
+
+    async def start(self, address: str) -> int:
+        """Listen on `address` ("host:port") and serve; returns the port. OSError when it cannot be had."""
+        await self._tell_health(ready=False)
+        try:
+            if self._tls is None:
+                port = self.server.add_insecure_port(address)
+            else:
+                pairs = [(self._tls.key_pem, self._tls.cert_pem)]
+                credentials = grpc.ssl_server_credentials(pairs, self._tls.ca_pem, require_client_auth=True)
+                port = self.server.add_secure_port(address, credentials)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {address}: is another server running there? ({error})") from error
+        await self.server.start()
+        return port
+
+    async def follow_readiness(self, ready: Callable[[], bool]) -> None:
+        """Keep the health service telling the truth, until cancelled."""
+        told: bool | None = None
+        while True:
+            if ready() != told:
+                told = not told
+                await self._tell_health(ready=told)
+            await asyncio.sleep(READINESS_SECONDS)
+
+    async def close(self) -> None:
+        """Take no more calls, give those under way two seconds, and cancel the rest."""
+        await self._health.enter_graceful_shutdown()
+        await self.server.stop(STOP_SECONDS)
+
+    async def _tell_health(self, *, ready: bool) -> None:
+        for service in _READINESS_SERVICES:
+            await self._health.set(service, _SERVING if ready else _NOT_SERVING)

@@ -1,0 +1,311 @@
+"""`ApiServer` over gRPC: messages to plain values and back. No rule of the API lives here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import Any, Final, Protocol
+
+import grpc
+import msgspec
+from google.protobuf import message_factory
+
+from api import scheme
+from api.errors import ApiError, Expired, FieldError, Invalid, TooLarge
+from api.object import Object, Tree
+from api.v1 import apiserver_pb2 as pb
+from api.v1 import resource_pb2
+from component.client import ApplyOutcome, Binding, Propagation
+from component.rpc_server import Context
+from controlplane.apiserver.authn import Authenticator
+from controlplane.apiserver.core import ApiCore
+from controlplane.commands import OBJECT_LIMIT_BYTES
+from controlplane.watch.frames import bookmark_frame
+
+SERVICE_NAME: Final = "api.v1.ApiServer"
+
+REQUEST_LIMIT_CHARACTERS: Final = 3 * OBJECT_LIMIT_BYTES
+"""Of an object as sent, which white space may make longer than it is stored. Beyond, it is not even decoded."""
+
+PAGE_BYTES: Final = 3 << 20
+"""Of one List response: below the 4 MB that gRPC clients accept unless told otherwise."""
+
+WATCH_MESSAGE_BYTES: Final = 1 << 20
+SLOW_READER_SECONDS: Final = 30.0
+
+_PROPAGATIONS: dict[int, Propagation] = {
+    pb.PROPAGATION_UNSPECIFIED: "",
+    pb.BACKGROUND: "Background",
+    pb.FOREGROUND: "Foreground",
+    pb.ORPHAN: "Orphan",
+}
+_OUTCOMES: dict[ApplyOutcome, pb.ApplyResponse.Outcome] = {
+    "created": pb.ApplyResponse.CREATED,
+    "configured": pb.ApplyResponse.CONFIGURED,
+    "unchanged": pb.ApplyResponse.UNCHANGED,
+}
+
+
+class NodeStreams(Protocol):
+    """Reaches into containers; whether the caller may was decided before."""
+
+    def logs(self, request: pb.LogsRequest) -> AsyncIterator[bytes]:
+        """Yield a container's log. NotFound, NotReady, Unavailable."""
+
+    def exec(self, frames: AsyncIterator[pb.StreamFrame]) -> AsyncIterator[pb.StreamFrame]:
+        """Run the command that the first frame names."""
+
+
+class JoinTokens(Protocol):
+    """Makes tokens."""
+
+    async def create_token(self, request: pb.CreateJoinTokenRequest) -> pb.CreateJoinTokenResponse:
+        """Make and store a token. Invalid."""
+
+
+class StatusSource(Protocol):
+    """Knows how the replicas are."""
+
+    async def cluster_status(self) -> pb.ClusterStatusResponse:
+        """Answer without waiting for a quorum."""
+
+
+class ApiService:
+    """One method per RPC. Errors are raised; `component.rpc_server` turns them into statuses."""
+
+    def __init__(
+        self,
+        core: ApiCore,
+        streams: NodeStreams,
+        tokens: JoinTokens,
+        status: StatusSource,
+        authenticator: Authenticator,
+        *,
+        slow_reader_seconds: float = SLOW_READER_SECONDS,
+    ) -> None:
+        self._core = core
+        self._streams = streams
+        self._tokens = tokens
+        self._status = status
+        self._identify = authenticator.identify
+        self._slow_reader_seconds = slow_reader_seconds
+
+    async def create(self, request: pb.CreateRequest, context: Context) -> resource_pb2.Resource:
+        """Create."""
+        tree = _tree(request.object)
+        return _resource(await self._core.create(self._identify(context), tree, dry_run=request.dry_run))
+
+    async def get(self, request: pb.GetRequest, context: Context) -> resource_pb2.Resource:
+        """Get."""
+        identity = self._identify(context)
+        return _resource(
+            await self._core.get(identity, request.resource, request.namespace, request.name, stale_ok=request.stale_ok)
+        )
+
+    async def list(self, request: pb.ListRequest, context: Context) -> pb.ListResponse:
+        """List, one page."""
+        found = await self._core.list(
+            self._identify(context),
+            request.resource,
+            request.namespace,
+            label_selector=request.label_selector,
+            field_selector=request.field_selector,
+            limit=request.limit,
+            limit_bytes=PAGE_BYTES,
+            continue_token=request.continue_token,
+            stale_ok=request.stale_ok,
+        )
+        return pb.ListResponse(
+            items=map(_resource, found.items), resource_version=found.revision, continue_token=found.continue_token
+        )
+
+    async def update(self, request: pb.UpdateRequest, context: Context) -> resource_pb2.Resource:
+        """Update."""
+        tree = _tree(request.object)
+        return _resource(await self._core.update(self._identify(context), tree, dry_run=request.dry_run))
+
+    async def update_status(self, request: pb.UpdateRequest, context: Context) -> resource_pb2.Resource:
+        """UpdateStatus."""
+        tree = _tree(request.object)
+        return _resource(await self._core.update_status(self._identify(context), tree, dry_run=request.dry_run))
+
+    async def delete(self, request: pb.DeleteRequest, context: Context) -> resource_pb2.Resource:
+        """Delete."""
+        return _resource(
+            await self._core.delete(
+                self._identify(context),
+                request.resource,
+                request.namespace,
+                request.name,
+                uid=request.uid,
+                revision=request.resource_version,
+                grace_seconds=request.grace_seconds if request.HasField("grace_seconds") else None,
+                propagation=_PROPAGATIONS.get(request.propagation, ""),
+                dry_run=request.dry_run,
+            )
+        )
+
+    async def apply(self, request: pb.ApplyRequest, context: Context) -> pb.ApplyResponse:
+        """Apply."""
+        tree = _tree(request.object)
+        stored, outcome = await self._core.apply(self._identify(context), tree, dry_run=request.dry_run)
+        return pb.ApplyResponse(object=_resource(stored), outcome=_OUTCOMES[outcome])
+
+    async def bind(self, request: pb.BindRequest, context: Context) -> pb.BindResponse:
+        """Bind."""
+        bindings = [Binding(each.namespace, each.name, each.uid, each.node) for each in request.bindings]
+        return pb.BindResponse(results=map(_result, await self._core.bind(self._identify(context), bindings)))
+
+    async def watch(self, request: pb.WatchRequest, context: Context) -> None:
+        """Watch: cached frames of single events, concatenated; nothing is decoded or encoded per watcher."""
+        batches = self._core.watch(
+            self._identify(context),
+            request.resource,
+            request.namespace,
+            revision=request.resource_version if request.HasField("resource_version") else None,
+            label_selector=request.label_selector,
+            field_selector=request.field_selector,
+        )
+        async for batch in batches:
+            frames = [event.frame for event in batch.events]
+            if batch.bookmark:
+                frames.append(bookmark_frame(batch.bookmark))
+            for message in _joined(frames):
+                try:
+                    await asyncio.wait_for(context.write(message), self._slow_reader_seconds)
+                except TimeoutError:
+                    raise Expired(
+                        f"nothing was read for {self._slow_reader_seconds:g} s: list again and watch from there"
+                    ) from None
+
+    async def logs(self, request: pb.LogsRequest, context: Context) -> AsyncIterator[pb.LogsResponse]:
+        """Logs."""
+        async for data in self._streams.logs(request):
+            yield pb.LogsResponse(data=data)
+
+    async def exec(
+        self,
+        request_iterator: AsyncIterator[pb.StreamFrame],
+        context: Context,
+    ) -> AsyncIterator[pb.StreamFrame]:
+        """Exec."""
+        async for frame in self._streams.exec(request_iterator):
+            yield frame
+
+    async def create_join_token(
+        self,
+        request: pb.CreateJoinTokenRequest,
+        context: Context,
+    ) -> pb.CreateJoinTokenResponse:
+        """CreateJoinToken."""
+        return await self._tokens.create_token(request)
+
+    async def cluster_status(
+        self,
+        request: pb.ClusterStatusRequest,
+        context: Context,
+    ) -> pb.ClusterStatusResponse:
+        """ClusterStatus."""
+        return await self._status.cluster_status()
+
+
+def method_handlers(service: ApiService) -> dict[str, Any]:
+    """The handler of each RPC in the .proto file, by name. A method that answers with bytes has encoded them itself."""
+    behaviours: dict[str, Callable[..., Any]] = {
+        "Create": service.create,
+        "Get": service.get,
+        "List": service.list,
+        "Update": service.update,
+        "UpdateStatus": service.update_status,
+        "Delete": service.delete,
+        "Watch": service.watch,
+        "Apply": service.apply,
+        "Bind": service.bind,
+        "Logs": service.logs,
+        "Exec": service.exec,
+        "CreateJoinToken": service.create_join_token,
+        "ClusterStatus": service.cluster_status,
+    }
+    return {
+        method.name: _handler(method, behaviours[method.name])
+        for method in pb.DESCRIPTOR.services_by_name["ApiServer"].methods
+    }
+
+
+def _handler(method: Any, behaviour: Callable[..., Any]) -> Any:
+    make = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }[method.client_streaming, method.server_streaming]
+    request_type: Any = message_factory.GetMessageClass(method.input_type)
+    return make(behaviour, request_type.FromString, _serialized)
+
+
+def _serialized(message: Any) -> bytes:
+    data: bytes = message if isinstance(message, bytes) else message.SerializeToString()
+    return data
+
+
+def _joined(frames: Iterable[bytes]) -> Iterator[bytes]:
+    """Concatenate frames to messages of about a megabyte: a batch may be larger than a message can be."""
+    message: list[bytes] = []
+    size = 0
+    for frame in frames:
+        if message and size + len(frame) > WATCH_MESSAGE_BYTES:
+            yield b"".join(message)
+            message, size = [], 0
+        message.append(frame)
+        size += len(frame)
+    if message:
+        yield b"".join(message)
+
+
+def _tree(resource: resource_pb2.Resource) -> Tree:
+    """The object in a request. The envelope's fields may stand for what its JSON leaves out, not contradict it."""
+    if len(resource.json) > REQUEST_LIMIT_CHARACTERS:
+        raise TooLarge(
+            f"the object is {len(resource.json)} characters long; an object may have {OBJECT_LIMIT_BYTES} bytes"
+        )
+    try:
+        tree = msgspec.json.decode(resource.json)
+    except msgspec.DecodeError as error:
+        raise Invalid("the object is not JSON", [FieldError("object.json", str(error))]) from error
+    if not isinstance(tree, dict):
+        raise Invalid("the object is not a JSON object", [FieldError("object.json", "expected { ... }")])
+    _fill(tree, "apiVersion", resource.api_version)
+    _fill(tree, "kind", resource.kind)
+    metadata = tree.setdefault("metadata", {})
+    if isinstance(metadata, dict):
+        _fill(metadata, "namespace", resource.namespace)
+        _fill(metadata, "name", resource.name)
+        _fill(metadata, "uid", resource.uid)
+        _fill(metadata, "resourceVersion", str(resource.resource_version or ""))
+    return tree
+
+
+def _fill(tree: Tree, name: str, value: str) -> None:
+    if value and (tree.get(name) or value) != value:
+        message = f'the message says "{value}", its JSON "{tree[name]}"'
+        raise Invalid("the object contradicts itself", [FieldError(name, message)])
+    if value:
+        tree[name] = value
+
+
+def _resource(stored: Object) -> resource_pb2.Resource:
+    kind = scheme.by_resource(stored.resource)
+    return resource_pb2.Resource(
+        api_version=kind.api_version,
+        kind=kind.kind,
+        namespace=stored.namespace,
+        name=stored.name,
+        uid=stored.uid,
+        resource_version=stored.revision,
+        json=stored.json.decode(),
+    )
+
+
+def _result(error: ApiError | None) -> pb.BindResponse.Result:
+    return (
+        pb.BindResponse.Result() if error is None else pb.BindResponse.Result(reason=error.reason, message=str(error))
+    )
