@@ -114,7 +114,7 @@ def _node(tree: Tree) -> None:
         spec["podCIDR"] = spec["podCIDRs"][0]
     status = tree.get("status", {})
     if capacity := status.get("capacity"):
-        status["allocatable"] = capacity | status.get("allocatable", {})
+        status.setdefault("allocatable", dict(capacity))
 
 
 _RULES: dict[str, Callable[[Tree], None]] = {

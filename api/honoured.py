@@ -1,0 +1,222 @@
+"""Refused until honoured: which fields this version acts on; all others are refused by name.
+
+A manifest must never be accepted and then half obeyed. A field outside the table is fine while it is absent, empty, false or
+0, which mean "off" in Kubernetes too, so that what `get -o yaml` prints can be applied again. To honour a field, add its line.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from api.affinity import Toleration
+from api.apps import DeploymentSpec, ReplicaSetSpec
+from api.config import ServiceAccount
+from api.container import Container, ContainerPort, ResourceRequirements, VolumeMount
+from api.coordination import LeaseSpec
+from api.env import EnvVarSource, ObjectFieldSelector, ResourceFieldSelector
+from api.errors import FieldError
+from api.meta import Resource
+from api.network import Endpoint, EndpointSlice
+from api.node import NodeSpec
+from api.object import Tree
+from api.pod import PodOS, PodSpec
+from api.probe import HTTPGetAction, Lifecycle, LifecycleHandler, Probe
+from api.scheme import Kind
+from api.security import PodSecurityContext, SecurityContext
+from api.service import ServicePort, ServiceSpec
+from api.shape import Shape, fields
+from api.volume import ConfigMapVolumeSource, EmptyDirVolumeSource, KeyToPath, SecretVolumeSource, Volume
+
+NOT_YET = "not supported yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Only:
+    """A field that is honoured for some values; empty ones are fine too, unless `off` says that they mean something."""
+
+    values: tuple[Any, ...]
+    off: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """A map that is honoured for some keys."""
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Like:
+    """A text that is honoured if it matches the pattern."""
+
+    pattern: re.Pattern[str]
+
+
+@dataclass(frozen=True, slots=True)
+class InHostNetwork:
+    """A field that is honoured in pods that use the host's network."""
+
+
+Rule = Only | Keys | Like | InHostNetwork | None
+"""None honours a field whatever it holds; what is inside is looked at by its own type."""
+
+
+def _only(*values: Any) -> Only:
+    return Only(values)
+
+
+def _all(names: str) -> dict[str, Rule]:
+    return dict.fromkeys(names.split())
+
+
+_ENV_FIELDS = re.compile(
+    r"metadata\.(name|namespace|uid|labels\['[^']+'\]|annotations\['[^']+'\])"
+    r"|spec\.(nodeName|serviceAccountName)|status\.(podIP|hostIP)"
+)
+
+HONOURED: dict[type[Resource], dict[str, Rule]] = {
+    PodSpec: {
+        **_all("containers volumes restartPolicy terminationGracePeriodSeconds"),
+        **_all("nodeName nodeSelector tolerations"),
+        **_all("hostNetwork hostname enableServiceLinks securityContext"),
+        **_all("serviceAccountName serviceAccount automountServiceAccountToken"),
+        "os": None,
+        "dnsPolicy": _only("ClusterFirst", "Default"),
+        "schedulerName": _only("default-scheduler"),
+        "preemptionPolicy": _only("PreemptLowerPriority"),
+        "hostUsers": Only((True,), off=False),  # false asks for a user namespace
+    },
+    PodOS: {"name": _only("linux")},
+    Toleration: _all("key operator value effect tolerationSeconds"),
+    PodSecurityContext: _all("runAsUser runAsGroup supplementalGroups"),
+    Container: {
+        **_all("name image imagePullPolicy command args workingDir env envFrom stdin tty"),
+        **_all("ports resources volumeMounts securityContext lifecycle"),
+        **_all("livenessProbe readinessProbe startupProbe"),
+        "terminationMessagePath": _only("/dev/termination-log"),
+        "terminationMessagePolicy": _only("File"),
+    },
+    ContainerPort: {
+        **_all("name containerPort"),
+        "protocol": _only("TCP", "UDP"),
+        "hostPort": InHostNetwork(),
+    },
+    ResourceRequirements: {"limits": Keys(("cpu", "memory")), "requests": Keys(("cpu", "memory"))},
+    EnvVarSource: _all("configMapKeyRef secretKeyRef fieldRef resourceFieldRef"),
+    ObjectFieldSelector: {"apiVersion": _only("v1"), "fieldPath": Like(_ENV_FIELDS)},
+    ResourceFieldSelector: {
+        **_all("divisor containerName"),
+        "resource": _only("limits.cpu", "limits.memory", "requests.cpu", "requests.memory"),
+    },
+    VolumeMount: {
+        **_all("name mountPath readOnly"),
+        "mountPropagation": _only("None"),
+        "recursiveReadOnly": _only("Disabled"),
+    },
+    Probe: {
+        **_all("exec httpGet tcpSocket initialDelaySeconds timeoutSeconds periodSeconds"),
+        **_all("successThreshold failureThreshold"),
+    },
+    Lifecycle: _all("preStop"),
+    LifecycleHandler: _all("exec httpGet sleep"),
+    HTTPGetAction: _all("path port host scheme httpHeaders"),
+    SecurityContext: {
+        **_all("privileged runAsUser runAsGroup readOnlyRootFilesystem capabilities allowPrivilegeEscalation"),
+        "procMount": _only("Default"),
+    },
+    Volume: _all("name emptyDir hostPath configMap secret"),
+    EmptyDirVolumeSource: {"medium": _only("Memory"), "sizeLimit": None},
+    ConfigMapVolumeSource: _all("name items defaultMode optional"),
+    SecretVolumeSource: _all("secretName items defaultMode optional"),
+    KeyToPath: _all("key path mode"),
+    ReplicaSetSpec: _all("replicas selector template minReadySeconds"),
+    DeploymentSpec: {
+        **_all("replicas selector template strategy minReadySeconds paused"),
+        **_all("revisionHistoryLimit progressDeadlineSeconds"),
+    },
+    ServiceSpec: {
+        **_all("ports selector clusterIP clusterIPs sessionAffinity sessionAffinityConfig publishNotReadyAddresses"),
+        "type": _only("ClusterIP"),
+        "internalTrafficPolicy": _only("Cluster"),
+        "ipFamilyPolicy": _only("SingleStack"),
+        "ipFamilies": _only(["IPv4"]),
+    },
+    ServicePort: {**_all("name port targetPort appProtocol"), "protocol": _only("TCP", "UDP")},
+    EndpointSlice: {
+        **_all("apiVersion kind metadata endpoints ports"),
+        "addressType": _only("IPv4"),
+    },
+    Endpoint: _all("addresses conditions hostname nodeName targetRef zone"),
+    NodeSpec: _all("podCIDR podCIDRs providerID taints unschedulable externalID"),
+    ServiceAccount: _all("apiVersion kind metadata secrets automountServiceAccountToken"),
+    LeaseSpec: _all("holderIdentity leaseDurationSeconds acquireTime renewTime leaseTransitions"),
+}
+"""By type, the fields that are acted on. A type that is not here is honoured as a whole."""
+
+
+UNIONS = frozenset({Volume, Probe, LifecycleHandler, EnvVarSource})
+"""Types of which one field chooses what the object is: here even an empty field says something."""
+
+
+def refusals(kind: Kind, tree: Tree) -> list[FieldError]:
+    """Return a fault for every field of the desired state that would be ignored, in document order."""
+    found: list[FieldError] = []
+    desired = {name: value for name, value in tree.items() if name not in {"metadata", "status"}}
+    _walk(kind.type, desired, "", found, host_network=False)
+    return found
+
+
+def _walk(struct: type[Resource], tree: Tree, path: str, found: list[FieldError], *, host_network: bool) -> None:
+    shapes = fields(struct)
+    table = HONOURED.get(struct)
+    if struct is PodSpec:
+        host_network = bool(tree.get("hostNetwork"))
+    for name, value in tree.items():
+        shape = shapes.get(name)
+        if shape is None:
+            continue
+        where = f"{path}.{name}" if path else name
+        if table is not None and name not in table:
+            found += _refuse_unknown(struct, value, where)
+        elif table is not None and (rule := table[name]) is not None:
+            found += _refuse_value(rule, value, where, host_network=host_network)
+        else:
+            _descend(shape, value, where, found, host_network=host_network)
+
+
+def _descend(shape: Shape, value: Any, path: str, found: list[FieldError], *, host_network: bool) -> None:
+    if shape.form == "object" and shape.struct:
+        _walk(shape.struct, value, path, found, host_network=host_network)
+    elif shape.form == "list" and shape.item and shape.item.struct:
+        for index, item in enumerate(value):
+            _walk(shape.item.struct, item, f"{path}[{index}]", found, host_network=host_network)
+
+
+def _refuse_unknown(struct: type[Resource], value: Any, path: str) -> Iterator[FieldError]:
+    number = type(value) is int  # in a union, a number is a setting beside the choice: 0 is off
+    if not _off(value) or (struct in UNIONS and not number):
+        yield FieldError(path, NOT_YET)
+
+
+def _refuse_value(rule: Rule, value: Any, path: str, *, host_network: bool) -> Iterator[FieldError]:
+    match rule:
+        case Only(values, off) if value not in values and not (off and _off(value)):
+            shown = ", ".join(json.dumps(accepted) for accepted in values)
+            yield FieldError(path, f"{json.dumps(value)} is {NOT_YET}; supported: {shown}")
+        case Keys(keys):
+            for key in value:
+                if key not in keys:
+                    yield FieldError(f"{path}[{key}]", f"{NOT_YET}; supported: {', '.join(keys)}")
+        case Like(pattern) if not pattern.fullmatch(value):
+            yield FieldError(path, f"{json.dumps(value)} is {NOT_YET}")
+        case InHostNetwork() if not host_network and not _off(value):
+            yield FieldError(path, f"{NOT_YET} outside the host's network")
+
+
+def _off(value: Any) -> bool:
+    """Whether a value says nothing: empty, false, 0, or an object of such."""
+    return not value or (type(value) is dict and all(map(_off, value.values())))

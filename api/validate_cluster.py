@@ -1,0 +1,96 @@
+"""Rules for Nodes, Namespaces, Leases and Events."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+
+from api.coordination import Lease
+from api.errors import FieldError
+from api.event import Event
+from api.faults import (
+    check_choice,
+    check_quantity,
+    check_range,
+    check_text,
+    duplicate,
+    immutable,
+    invalid,
+    required,
+    unsupported,
+)
+from api.names import label_value_fault, qualified_name_fault
+from api.namespace import Namespace
+from api.node import Node
+from api.validate_pod import TAINT_EFFECTS
+
+EVENT_TYPES = ("Normal", "Warning")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+
+
+def node_faults(node: Node, old: Node | None) -> Iterator[FieldError]:
+    """Yield what is wrong with a node."""
+    seen = set()
+    for index, taint in enumerate(node.spec.taints):
+        path = f"spec.taints[{index}]"
+        yield from check_text(f"{path}.key", taint.key, qualified_name_fault)
+        yield from check_text(f"{path}.value", taint.value, label_value_fault, optional=True)
+        if not taint.effect:
+            yield required(f"{path}.effect")
+        elif taint.effect not in TAINT_EFFECTS:
+            yield unsupported(f"{path}.effect", taint.effect, TAINT_EFFECTS)
+        if (taint.key, taint.effect) in seen:
+            yield duplicate(path, f"{taint.key}:{taint.effect}")
+        seen.add((taint.key, taint.effect))
+    yield from _pod_range_faults(node, old)
+    for name, amounts in (("capacity", node.status.capacity), ("allocatable", node.status.allocatable)):
+        for resource, quantity in amounts.items():
+            yield from check_quantity(f"status.{name}[{resource}]", quantity)
+
+
+def _pod_range_faults(node: Node, old: Node | None) -> Iterator[FieldError]:
+    for index, pod_range in enumerate(node.spec.pod_cidrs):
+        try:
+            ipaddress.ip_network(pod_range)
+        except ValueError:
+            why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+            yield invalid(f"spec.podCIDRs[{index}]", pod_range, why)
+    if node.spec.pod_cidrs and node.spec.pod_cidr != node.spec.pod_cidrs[0]:
+        yield invalid("spec.podCIDR", node.spec.pod_cidr or "", "must match the first of `podCIDRs`")
+    if old is None:
+        return
+    if old.spec.pod_cidrs and node.spec.pod_cidrs != old.spec.pod_cidrs:
+        yield immutable("spec.podCIDRs", list(node.spec.pod_cidrs))
+    if old.spec.provider_id and node.spec.provider_id != old.spec.provider_id:
+        yield immutable("spec.providerID", node.spec.provider_id or "")
+
+
+def namespace_faults(namespace: Namespace) -> Iterator[FieldError]:
+    """Yield what is wrong with a namespace."""
+    for index, finalizer in enumerate(namespace.spec.finalizers):
+        yield from check_text(f"spec.finalizers[{index}]", finalizer, qualified_name_fault)
+    yield from check_choice("status.phase", namespace.status.phase, ("Active", "Terminating"))
+
+
+def lease_faults(lease: Lease) -> Iterator[FieldError]:
+    """Yield what is wrong with a lease."""
+    spec = lease.spec
+    if spec.lease_duration_seconds is not None and spec.lease_duration_seconds <= 0:
+        yield invalid("spec.leaseDurationSeconds", spec.lease_duration_seconds, "must be greater than 0")
+    yield from check_range("spec.leaseTransitions", spec.lease_transitions, 0)
+    for name, time in (("acquireTime", spec.acquire_time), ("renewTime", spec.renew_time)):
+        if time is not None and not _TIME.fullmatch(time):
+            yield invalid(f"spec.{name}", time, "must be an RFC 3339 time (such as 2025-01-15T08:30:00.000000Z)")
+
+
+def event_faults(event: Event) -> Iterator[FieldError]:
+    """Yield what is wrong with an event."""
+    namespace = event.involved_object.namespace or "default"
+    if event.metadata.namespace != namespace:
+        yield invalid(
+            "involvedObject.namespace", event.involved_object.namespace or "", "does not match event.namespace"
+        )
+    if event.type:
+        yield from check_choice("type", event.type, EVENT_TYPES)
+    yield from check_range("count", event.count, 0)

@@ -1,0 +1,211 @@
+"""Rules for one container: image, ports, environment, mounts, resources, security."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from api.container import Container, ContainerPort, ResourceRequirements, VolumeMount
+from api.env import EnvFromSource, EnvVar, EnvVarSource
+from api.errors import FieldError, Invalid
+from api.faults import (
+    PORT_LIMIT,
+    check_choice,
+    check_quantity,
+    check_range,
+    check_text,
+    check_unique,
+    duplicate,
+    forbidden,
+    invalid,
+    required,
+)
+from api.meta import Quantity
+from api.names import (
+    config_key_fault,
+    dns_label_fault,
+    dns_subdomain_fault,
+    env_name_fault,
+    port_name_fault,
+    qualified_name_fault,
+)
+from api.quantity import parse
+from api.security import SecurityContext
+from api.validate_probe import probe_faults
+
+PROTOCOLS = ("SCTP", "TCP", "UDP")
+PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+STANDARD_RESOURCES = ("cpu", "memory", "ephemeral-storage")
+ID_LIMIT = 2**31 - 1
+RESOURCE_FIELDS = (
+    *("limits.cpu", "limits.memory", "limits.ephemeral-storage"),
+    *("requests.cpu", "requests.memory", "requests.ephemeral-storage"),
+)
+_FIELD_PATH = re.compile(
+    r"metadata\.(name|namespace|uid|labels\['[^']+'\]|annotations\['[^']+'\])"
+    r"|spec\.(nodeName|serviceAccountName)|status\.(podIPs?|hostIPs?)"
+)
+
+
+def container_faults(
+    container: Container, path: str, volumes: frozenset[str], grace_seconds: int
+) -> Iterator[FieldError]:
+    """Yield what is wrong with one container; `volumes` are the names of the pod's."""
+    yield from check_text(f"{path}.name", container.name, dns_label_fault)
+    if not container.image:
+        yield required(f"{path}.image")
+    elif container.image != container.image.strip():
+        yield invalid(f"{path}.image", container.image, "must not have leading or trailing whitespace")
+    yield from check_choice(f"{path}.imagePullPolicy", container.image_pull_policy, PULL_POLICIES)
+    yield from _port_faults(container.ports, f"{path}.ports")
+    for index, variable in enumerate(container.env):
+        yield from _variable_faults(variable, f"{path}.env[{index}]")
+    for index, source in enumerate(container.env_from):
+        yield from _env_from_faults(source, f"{path}.envFrom[{index}]")
+    yield from _mount_faults(container.volume_mounts, f"{path}.volumeMounts", volumes)
+    if container.resources:
+        yield from resource_faults(container.resources, f"{path}.resources")
+    yield from probe_faults(container, path, grace_seconds)
+    policies = ("FallbackToLogsOnError", "File")
+    yield from check_choice(f"{path}.terminationMessagePolicy", container.termination_message_policy, policies)
+    if container.security_context:
+        yield from _security_faults(container.security_context, f"{path}.securityContext")
+
+
+def _port_faults(ports: tuple[ContainerPort, ...], path: str) -> Iterator[FieldError]:
+    for index, port in enumerate(ports):
+        yield from check_text(f"{path}[{index}].name", port.name, port_name_fault, optional=True)
+        if not port.container_port:
+            yield required(f"{path}[{index}].containerPort")
+        else:
+            yield from check_range(f"{path}[{index}].containerPort", port.container_port, 1, PORT_LIMIT)
+        yield from check_range(f"{path}[{index}].hostPort", port.host_port, 0, PORT_LIMIT)
+        yield from check_choice(f"{path}[{index}].protocol", port.protocol, PROTOCOLS)
+    yield from check_unique(f"{path}[{{}}].name", (port.name for port in ports))
+
+
+def _variable_faults(variable: EnvVar, path: str) -> Iterator[FieldError]:
+    yield from check_text(f"{path}.name", variable.name, env_name_fault)
+    if variable.value_from is None:
+        return
+    if variable.value:
+        yield forbidden(f"{path}.valueFrom", "may not be specified when `value` is not empty")
+    yield from _source_faults(variable.value_from, f"{path}.valueFrom")
+
+
+def _source_faults(source: EnvVarSource, path: str) -> Iterator[FieldError]:
+    given = [
+        name
+        for name, value in (
+            ("configMapKeyRef", source.config_map_key_ref),
+            ("fieldRef", source.field_ref),
+            ("fileKeyRef", source.file_key_ref),
+            ("resourceFieldRef", source.resource_field_ref),
+            ("secretKeyRef", source.secret_key_ref),
+        )
+        if value is not None
+    ]
+    if not given:
+        why = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"
+        yield required(path, why)
+    elif len(given) > 1:
+        yield forbidden(path, f"may not have more than one field specified at a time, found {', '.join(given)}")
+    for name, selector in (("configMapKeyRef", source.config_map_key_ref), ("secretKeyRef", source.secret_key_ref)):
+        if selector:
+            yield from check_text(f"{path}.{name}.name", selector.name, dns_subdomain_fault)
+            yield from check_text(f"{path}.{name}.key", selector.key, config_key_fault)
+    if source.field_ref:
+        field_path = source.field_ref.field_path
+        if not field_path:
+            yield required(f"{path}.fieldRef.fieldPath")
+        elif not _FIELD_PATH.fullmatch(field_path):
+            yield invalid(
+                f"{path}.fieldRef.fieldPath", field_path, "no such field can be used in an environment variable"
+            )
+    if source.resource_field_ref:
+        resource = source.resource_field_ref
+        yield from check_choice(f"{path}.resourceFieldRef.resource", resource.resource, RESOURCE_FIELDS)
+        if resource.divisor is not None:
+            yield from check_quantity(f"{path}.resourceFieldRef.divisor", resource.divisor)
+
+
+def _env_from_faults(source: EnvFromSource, path: str) -> Iterator[FieldError]:
+    yield from check_text(f"{path}.prefix", source.prefix, env_name_fault, optional=True)
+    if source.config_map_ref and source.secret_ref:
+        yield forbidden(path, "may not have more than one field specified at a time")
+    if not source.config_map_ref and not source.secret_ref:
+        yield required(path, "must specify one of: `configMapRef` or `secretRef`")
+    for name, reference in (("configMapRef", source.config_map_ref), ("secretRef", source.secret_ref)):
+        if reference:
+            yield from check_text(f"{path}.{name}.name", reference.name, dns_subdomain_fault)
+
+
+def _mount_faults(mounts: tuple[VolumeMount, ...], path: str, volumes: frozenset[str]) -> Iterator[FieldError]:
+    seen = set()
+    for index, mount in enumerate(mounts):
+        if not mount.name:
+            yield required(f"{path}[{index}].name")
+        elif mount.name not in volumes:
+            yield FieldError(f"{path}[{index}].name", f'Not found: "{mount.name}"')
+        if not mount.mount_path:
+            yield required(f"{path}[{index}].mountPath")
+        elif ":" in mount.mount_path:
+            yield invalid(f"{path}[{index}].mountPath", mount.mount_path, "must not contain ':'")
+        elif not mount.mount_path.startswith("/"):
+            yield invalid(f"{path}[{index}].mountPath", mount.mount_path, "must be an absolute path")
+        if mount.mount_path in seen:
+            yield invalid(f"{path}[{index}].mountPath", mount.mount_path, "must be unique")
+        seen.add(mount.mount_path)
+        if mount.sub_path and mount.sub_path_expr:
+            yield forbidden(f"{path}[{index}].subPathExpr", "subPathExpr and subPath are mutually exclusive")
+
+
+def resource_faults(resources: ResourceRequirements, path: str) -> Iterator[FieldError]:
+    """Yield what is wrong with requests and limits: names, amounts, requests above limits."""
+    yield from _amount_faults(resources.limits, f"{path}.limits")
+    yield from _amount_faults(resources.requests, f"{path}.requests")
+    for resource, request in resources.requests.items():
+        limit = resources.limits.get(resource)
+        try:
+            if limit is not None and parse(request) > parse(limit):
+                why = f"must be less than or equal to {resource} limit of {limit}"
+                yield invalid(f"{path}.requests[{resource}]", request, why)
+        except Invalid:
+            continue  # named above
+    yield from check_unique(f"{path}.claims[{{}}].name", (claim.name for claim in resources.claims))
+
+
+def _amount_faults(amounts: Mapping[str, Quantity], path: str) -> Iterator[FieldError]:
+    for resource, quantity in amounts.items():
+        if why := qualified_name_fault(resource):
+            yield invalid(f"{path}[{resource}]", resource, why)
+        elif "/" not in resource and resource not in STANDARD_RESOURCES and not resource.startswith("hugepages-"):
+            yield invalid(f"{path}[{resource}]", resource, "must be a standard resource type or fully qualified")
+        yield from check_quantity(f"{path}[{resource}]", quantity)
+
+
+def _security_faults(context: SecurityContext, path: str) -> Iterator[FieldError]:
+    yield from check_range(f"{path}.runAsUser", context.run_as_user, 0, ID_LIMIT)
+    yield from check_range(f"{path}.runAsGroup", context.run_as_group, 0, ID_LIMIT)
+    if context.allow_privilege_escalation is False:
+        if context.privileged:
+            yield invalid(path, False, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true")
+        if context.capabilities and {"SYS_ADMIN", "CAP_SYS_ADMIN"} & set(context.capabilities.add):
+            why = "cannot set `allowPrivilegeEscalation` to false and `capabilities.add` CAP_SYS_ADMIN"
+            yield invalid(path, False, why)
+
+
+def host_port_faults(containers: tuple[Container, ...], path: str, *, host_network: bool) -> Iterator[FieldError]:
+    """Yield host ports that are used twice in a pod, or that differ from the container's in the host's network."""
+    seen = set()
+    for number, container in enumerate(containers):
+        for index, port in enumerate(container.ports):
+            if not port.host_port:
+                continue
+            where = f"{path}[{number}].ports[{index}].hostPort"
+            if host_network and port.host_port != port.container_port:
+                yield invalid(where, port.host_port, "must match `containerPort` when `hostNetwork` is true")
+            used = (port.host_port, port.protocol, port.host_ip or "")
+            if used in seen:
+                yield duplicate(where, port.host_port)
+            seen.add(used)

@@ -1,0 +1,101 @@
+"""Rules for pods and pod templates, and for what may change in a pod that exists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from api.affinity import Toleration
+from api.defaults_pod import default_pod
+from api.errors import FieldError
+from api.faults import check_choice, check_labels, check_range, check_text, check_unique, forbidden, invalid, required
+from api.names import dns_label_fault, dns_subdomain_fault, label_value_fault, qualified_name_fault
+from api.object import Tree
+from api.pod import Pod, PodSpec
+from api.validate_container import ID_LIMIT, container_faults, host_port_faults
+from api.validate_volume import volume_faults
+
+RESTART_POLICIES = ("Always", "OnFailure", "Never")
+DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
+TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_CHANGEABLE = "`spec.containers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only additions to existing tolerations)"
+
+
+def pod_faults(pod: Pod) -> Iterator[FieldError]:
+    """Yield what is wrong with a pod."""
+    yield from pod_spec_faults(pod.spec, "spec")
+
+
+def pod_spec_faults(spec: PodSpec, path: str) -> Iterator[FieldError]:
+    """Yield what is wrong with the spec of a pod or template."""
+    yield from volume_faults(spec.volumes, f"{path}.volumes")
+    if not spec.containers:
+        yield required(f"{path}.containers")
+    volumes = frozenset(volume.name for volume in spec.volumes)
+    grace_seconds = 30 if spec.termination_grace_period_seconds is None else spec.termination_grace_period_seconds
+    for index, container in enumerate(spec.containers):
+        yield from container_faults(container, f"{path}.containers[{index}]", volumes, grace_seconds)
+    yield from check_unique(f"{path}.containers[{{}}].name", (container.name for container in spec.containers))
+    yield from host_port_faults(spec.containers, f"{path}.containers", host_network=bool(spec.host_network))
+    yield from check_choice(f"{path}.restartPolicy", spec.restart_policy, RESTART_POLICIES)
+    yield from check_choice(f"{path}.dnsPolicy", spec.dns_policy, DNS_POLICIES)
+    yield from check_range(f"{path}.terminationGracePeriodSeconds", spec.termination_grace_period_seconds, 0)
+    yield from check_range(f"{path}.activeDeadlineSeconds", spec.active_deadline_seconds, 1, ID_LIMIT)
+    yield from check_labels(f"{path}.nodeSelector", spec.node_selector)
+    for name, value, fault in (
+        ("nodeName", spec.node_name, dns_subdomain_fault),
+        ("serviceAccountName", spec.service_account_name, dns_subdomain_fault),
+        ("hostname", spec.hostname, dns_label_fault),
+        ("subdomain", spec.subdomain, dns_label_fault),
+        ("schedulerName", spec.scheduler_name, qualified_name_fault),
+    ):
+        yield from check_text(f"{path}.{name}", value, fault, optional=True)
+    for index, toleration in enumerate(spec.tolerations):
+        yield from _toleration_faults(toleration, f"{path}.tolerations[{index}]")
+    if context := spec.security_context:
+        where = f"{path}.securityContext"
+        yield from check_range(f"{where}.runAsUser", context.run_as_user, 0, ID_LIMIT)
+        yield from check_range(f"{where}.runAsGroup", context.run_as_group, 0, ID_LIMIT)
+        for index, group in enumerate(context.supplemental_groups):
+            yield from check_range(f"{where}.supplementalGroups[{index}]", group, 0, ID_LIMIT)
+
+
+def _toleration_faults(toleration: Toleration, path: str) -> Iterator[FieldError]:
+    if toleration.key:
+        yield from check_text(f"{path}.key", toleration.key, qualified_name_fault)
+    elif toleration.operator != "Exists":
+        problem = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
+        yield invalid(f"{path}.operator", toleration.operator or "", problem)
+    match toleration.operator or "Equal":
+        case "Equal":
+            if why := label_value_fault(toleration.value or ""):
+                yield invalid(f"{path}.value", toleration.value, why)
+        case "Exists":
+            if toleration.value:
+                yield invalid(f"{path}.value", toleration.value, "value must be empty when `operator` is 'Exists'")
+        case other:
+            yield from check_choice(f"{path}.operator", other, ("Equal", "Exists"))
+    if toleration.effect:
+        yield from check_choice(f"{path}.effect", toleration.effect, TAINT_EFFECTS)
+    if toleration.toleration_seconds is not None and toleration.effect != "NoExecute":
+        yield invalid(f"{path}.effect", toleration.effect or "", "must be NoExecute when `tolerationSeconds` is set")
+
+
+def pod_change_faults(spec: Tree, old_spec: Tree) -> Iterator[FieldError]:
+    """Yield the changes that a pod's spec may not see once the pod exists. Expects defaulted specs."""
+    if spec == old_spec:
+        return
+    before = {**old_spec, "containers": [dict(container) for container in old_spec.get("containers", [])]}
+    default_pod(before)  # stored by a version that knew fewer defaults
+    expected = before | {name: spec[name] for name in ("tolerations", "activeDeadlineSeconds") if name in spec}
+    containers = spec.get("containers", [])
+    if len(containers) == len(before["containers"]):
+        pairs = zip(before["containers"], containers, strict=True)
+        expected["containers"] = [old | {"image": new.get("image")} for old, new in pairs]
+    for name in sorted(expected.keys() | spec.keys()):
+        if expected.get(name) != spec.get(name):
+            yield forbidden(f"spec.{name}", f"pod updates may not change fields other than {_CHANGEABLE}")
+    if any(toleration not in spec.get("tolerations", []) for toleration in before.get("tolerations", [])):
+        yield forbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")
+    deadline, old_deadline = spec.get("activeDeadlineSeconds"), before.get("activeDeadlineSeconds")
+    if old_deadline is not None and (deadline is None or deadline > old_deadline):
+        yield invalid("spec.activeDeadlineSeconds", deadline, f"must be less than or equal to {old_deadline}")
