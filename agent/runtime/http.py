@@ -62,6 +62,7 @@ class PodmanHttp:
         self.socket_path = socket_path
         self._idle: list[Upgraded] = []
         self._slots = asyncio.Semaphore(PARALLEL_REQUESTS)
+        self._closed = False
 
     async def request(
         self,
@@ -129,7 +130,8 @@ class PodmanHttp:
         return connection
 
     async def close(self) -> None:
-        """Close the kept connections."""
+        """Close the kept connections; requests under way end, and so do their connections."""
+        self._closed = True
         idle, self._idle = self._idle, []
         for connection in idle:
             connection.writer.close()
@@ -162,7 +164,7 @@ class PodmanHttp:
             reusable = headers.get("connection", "").lower() != "close" and _framed(method, status, headers)
             return Response(status, headers, body)
         finally:
-            if reusable and len(self._idle) < IDLE_CONNECTIONS:
+            if reusable and not self._closed and len(self._idle) < IDLE_CONNECTIONS:
                 self._idle.append(connection)
             else:
                 connection.writer.close()
