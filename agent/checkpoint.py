@@ -68,10 +68,10 @@ class Checkpoint:
         try:
             header = msgspec.json.decode(loaded.records[0], type=_Header)
         except msgspec.DecodeError as error:
-            log.error("checkpoint_refused", error=str(error))
+            log.warning("checkpoint_refused", error=str(error))
             return Remembered()
         if header.version != VERSION:
-            log.error("checkpoint_refused", error=f"version {header.version} is not {VERSION}")
+            log.warning("checkpoint_refused", error=f"version {header.version} is not {VERSION}")
             return Remembered()
         resources, revision = _fold(loaded.records[1:])
         rebooted = header.boot_id != self._boot_id
@@ -106,10 +106,10 @@ def _load(journal: Journal, name: str) -> Loaded | None:
     try:
         loaded = journal.load()
     except JournalDamage as error:
-        log.error("journal_refused", journal=name, error=str(error))
+        log.warning("journal_refused", journal=name, error=str(error))
         return None
     except OSError as error:
-        log.error("journal_unreadable", journal=name, error=str(error))
+        log.warning("journal_unreadable", journal=name, error=str(error))
         return None
     if loaded is not None and loaded.torn:
         log.warning("journal_torn", journal=name, records=len(loaded.records))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from agent.backoff import restart_time
+from agent.backoff import PULL_FIRST_SECONDS, restart_time
 from agent.observed import Failure, Observed, attempts, dead
 from agent.pod_sync import restarts
 from agent.runtime.protocol import Container
@@ -120,7 +120,7 @@ def _waiting(pod: Pod, spec: ContainerSpec, last: Container | None, observed: Ob
     """Why a container does not run yet, or not again yet."""
     image = observed.failures.get(f"image:{spec.name}")
     if image is not None and spec.name not in observed.images:
-        return _image_waiting(spec, image, observed)
+        return _image_waiting(spec, image)
     create = observed.failures.get(f"create:{spec.name}")
     if create is not None:
         return create.reason, create.message
@@ -133,10 +133,9 @@ def _waiting(pod: Pod, spec: ContainerSpec, last: Container | None, observed: Ob
     return "ContainerCreating", ""
 
 
-def _image_waiting(spec: ContainerSpec, failure: Failure, observed: Observed) -> tuple[str, str]:
-    """The error itself when it happened, the back-off from the second time on (as `kubectl get` alternates)."""
-    repeated = failure.reason == "ErrImagePull" and failure.delay_seconds > 0 and spec.name not in observed.pulling
-    if repeated:
+def _image_waiting(spec: ContainerSpec, failure: Failure) -> tuple[str, str]:
+    """The error itself the first time, the back-off from the second time on."""
+    if failure.reason == "ErrImagePull" and failure.delay_seconds > PULL_FIRST_SECONDS:
         return "ImagePullBackOff", f'Back-off pulling image "{spec.image}": {failure.message}'
     return failure.reason, failure.message
 

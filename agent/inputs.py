@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
@@ -27,6 +28,9 @@ RESOURCES = {
     ("v1", "Node"): "nodes",
     ("discovery.k8s.io/v1", "EndpointSlice"): "endpointslices.discovery.k8s.io",
 }
+Place = TypeVar("Place")
+View = TypeVar("View")
+
 _NETWORK = {"services", "nodes", "endpointslices.discovery.k8s.io"}
 
 
@@ -189,7 +193,7 @@ class Inputs:
                 yield uid
 
 
-def _set[Place, View](views: dict[Place, View], place: Place, view: View | None) -> None:
+def _set(views: dict[Place, View], place: Place, view: View | None) -> None:
     if view is None:
         views.pop(place, None)
     else:

@@ -54,7 +54,8 @@ def decode(content: bytes) -> Loaded:
     """Return the records of a journal's bytes. Raises JournalDamage."""
     if content[: len(MAGIC)] != MAGIC:
         raise JournalDamage("it does not start as a journal does")
-    offset, records = len(MAGIC), []
+    offset = len(MAGIC)
+    records: list[bytes] = []
     while offset < len(content):
         payload = _read(content, offset)
         if payload is None:
@@ -96,7 +97,8 @@ class Journal:
         content = MAGIC + b"".join(_frame(record) for record in records)
         fresh = self._path.with_name(f"{self._path.name}.new")
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+        with fresh.open("wb") as file:
+            fresh.chmod(0o600)
             file.write(content)
             file.flush()
             if self._synced:
