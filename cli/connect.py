@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -58,3 +58,16 @@ def call(work: Callable[[RpcClient, str], Awaitable[Answer]]) -> Answer:
             return asyncio.run(connected())
         except KeyboardInterrupt:
             raise click.exceptions.Exit(130) from None
+
+
+def fail_after(problems: Sequence[ApiError]) -> None:
+    """Print each problem on a line of standard error and exit with code 1, if there are any."""
+    for problem in problems:
+        click.echo(f"Error: {problem.reason}: {' '.join(str(problem).split())}", err=True)
+    if problems:
+        raise click.exceptions.Exit(1)
+
+
+def system_time() -> float:
+    """Seconds since the epoch, for the ages in tables."""
+    return system_env().now()

@@ -72,6 +72,12 @@ def namespace_of(tree: Tree, kind: Kind, chosen: str, default: str) -> str:
     return own or chosen or default
 
 
+def placed(tree: Tree, chosen: str, default: str) -> Tree:
+    """The object of a manifest with the namespace it goes to written into it."""
+    where = namespace_of(tree, target_of(tree).kind, chosen, default)
+    return {**tree, "metadata": {**(tree.get("metadata") or {}), "namespace": where}} if where else tree
+
+
 def _kinds(word: str) -> Iterator[Kind]:
     if word == "all":
         yield from map(scheme.by_resource, ALL)
