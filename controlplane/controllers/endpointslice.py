@@ -54,7 +54,7 @@ def reconcile(
     updates: list[Update] = []
     deletes: list[Delete] = []
     for slice_, content in zip(ordered, contents, strict=True):
-        content += _take(waiting.get(_group_of(slice_.view), {}), MAX_ENDPOINTS - len(content))
+        content.extend(_take(waiting.get(_group_of(slice_.view), {}), MAX_ENDPOINTS - len(content)))
         if content:
             updates += _updated(slice_, labels, content)
         else:
