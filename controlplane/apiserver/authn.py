@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from cryptography import x509
-from cryptography.x509.oid import NameOID
-
 from api.errors import Unauthenticated
+from component import pki
 from component.rpc_server import Context
 from controlplane.admission.request import Identity
 
@@ -37,14 +35,9 @@ def identity_of(pem: bytes) -> Identity:
     if not pem:
         raise Unauthenticated("a client certificate is needed")
     try:
-        subject = x509.load_pem_x509_certificate(pem).subject
-    except ValueError as error:
-        raise Unauthenticated(f"the client certificate cannot be read: {error}") from error
-    users = _texts(subject, NameOID.COMMON_NAME)
-    if len(users) != 1 or not users[0]:
-        raise Unauthenticated("the client certificate names no user: its subject needs one CN")
-    return Identity(users[0], _texts(subject, NameOID.ORGANIZATION_NAME))
-
-
-def _texts(subject: x509.Name, oid: x509.ObjectIdentifier) -> tuple[str, ...]:
-    return tuple(str(attribute.value) for attribute in subject.get_attributes_for_oid(oid))
+        subject = pki.read_subject(pem)
+    except pki.CertificateProblem as problem:
+        raise Unauthenticated(f"the client certificate cannot be read: {problem}") from problem
+    if not subject.common_name:
+        raise Unauthenticated("the client certificate names no user: its subject needs a CN")
+    return Identity(subject.common_name, subject.groups)

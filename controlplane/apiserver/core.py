@@ -26,7 +26,7 @@ from controlplane.apiserver.objects import key_of, object_of
 from controlplane.apiserver.pages import Pages
 from controlplane.apiserver.watches import Batch, watch
 from controlplane.apiserver.writes import Writing
-from controlplane.commands import CommitRefused
+from controlplane.commands import CommitRefused, Op
 from controlplane.replica import Replica
 
 RETRIES = 5
@@ -66,6 +66,21 @@ class ApiCore:
         return await self._commit(
             lambda state: self.writing.create(identity, given, uid, state), dry_run=dry_run, epoch=epoch
         )
+
+    async def create_spending(
+        self, identity: Identity, tree: Tree, spend: Callable[[Snapshot], Sequence[Op]]
+    ) -> Object:
+        """As `create`, together with operations that `spend` decides on the same state: all of it or nothing."""
+        _check_writer(identity)
+        given = incoming.read(tree)
+        uid = self._env.new_uid()
+
+        def decide(state: Snapshot) -> Decision:
+            spent = spend(state)
+            made = self._writing.create(identity, given, uid, state)
+            return replace(made, ops=(*spent, *made.ops))
+
+        return await self._commit(decide, dry_run=False, epoch=0)
 
     async def update(self, identity: Identity, tree: Tree, *, dry_run: bool = False, epoch: int = 0) -> Object:
         """Replace all but the status. metadata.uid and resourceVersion are preconditions when given."""

@@ -110,9 +110,9 @@ class ApiServer:
         """Keep the health service telling the truth, until cancelled."""
         told: bool | None = None
         while True:
-            if ready() != told:
-                told = not told
-                await self._tell_health(ready=told)
+            if told != (now := ready()):
+                told = now
+                await self._tell_health(ready=now)
             await asyncio.sleep(READINESS_SECONDS)
 
     async def close(self) -> None:

@@ -1,0 +1,290 @@
+"""The API over real gRPC and TLS: verbs, errors, roles, watches and fail over."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from api import errors
+from api.v1 import apiserver_pb2 as pb
+from component import rpc
+from tests.integration.api_server import config_map, make_pki, pod, running_cluster
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+async def cluster(tmp_path):
+    async with running_cluster(tmp_path) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+async def client(cluster):
+    return cluster.client()
+
+
+async def test_what_is_created_can_be_read_listed_changed_and_deleted(client):
+    created = await client.create(config_map("a", {"k": "1"}))
+    assert created.revision > 0
+    assert await client.get("configmaps", "default", "a") == created
+    tree = created.tree()
+    tree["data"]["k"] = "2"
+    updated = await client.update(tree)
+    assert updated.revision > created.revision
+    listed = await client.list("configmaps", "default")
+    assert listed.items == (updated,)
+    deleted = await client.delete("configmaps", "default", "a")
+    assert deleted.revision > updated.revision
+    with pytest.raises(errors.NotFound, match='configmaps "a" not found'):
+        await client.get("configmaps", "default", "a")
+
+
+async def next_event(stream, wanted=lambda event: True):
+    async with asyncio.timeout(5):
+        async for batch in stream:
+            for event in batch:
+                if wanted(event):
+                    return event
+    raise AssertionError("the watch ended")
+
+
+async def collect(stream, count):
+    events = []
+    async with asyncio.timeout(10):
+        async for batch in stream:
+            events += [event for event in batch if event.type != "BOOKMARK"]
+            if len(events) >= count:
+                return events
+    raise AssertionError("the watch ended")
+
+
+async def test_invalid_objects_come_back_with_every_field_named(client):
+    bad = pod("a", restartPolicy="Sometimes", colour="red")
+    bad["spec"]["containers"][0]["imagePullPolice"] = "Always"
+    with pytest.raises(errors.Invalid) as caught:
+        await client.create(bad)
+    paths = [field.path for field in caught.value.fields]
+    assert "spec.colour" in paths
+    assert "spec.containers[0].imagePullPolice" in paths
+    assert 'did you mean "imagePullPolicy"?' in str(caught.value)
+
+
+def large_container():
+    return {"name": "main", "image": "app:1", "env": [{"name": "X", "value": "x" * (2 << 20)}]}
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda c: c.get("pods", "default", "no"), errors.NotFound),
+        (lambda c: c.get("podz", "default", "no"), errors.NotFound),
+        (lambda c: c.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "A_"}}), errors.Invalid),
+        (lambda c: c.create(config_map("a", namespace="nowhere")), errors.NotFound),
+        (
+            lambda c: c.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}}),
+            errors.AlreadyExists,
+        ),
+        (lambda c: c.update(config_map("no")), errors.NotFound),
+        (lambda c: c.delete("namespaces", "", "default"), errors.Forbidden),
+        (lambda c: c.delete("services", "default", "kubernetes", uid="other"), errors.Conflict),
+        (lambda c: c.list("pods", label_selector="a in ("), errors.Invalid),
+        (lambda c: c.list("pods", field_selector="spec.colour=red"), errors.Invalid),
+        (lambda c: c.list("pods", limit=1, continue_token="rubbish"), errors.Invalid),
+        (
+            lambda c: c.create(pod("a", metadata={"namespace": "default"}, containers=[large_container()])),
+            errors.TooLarge,
+        ),
+    ],
+)
+async def test_errors_arrive_as_what_they_are(client, call, error):
+    with pytest.raises(error):
+        await call(client)
+
+
+async def test_a_manifest_larger_than_a_message_is_refused_in_one_line(client):
+    with pytest.raises(errors.TooLarge) as caught:
+        await client.create(config_map("a", {"k": "x" * (20 << 20)}))
+    assert "\n" not in str(caught.value)
+
+
+async def test_error_texts_in_any_language_survive(client):
+    with pytest.raises(errors.NotFound, match="größe"):
+        await client.get("pods", "default", "größe")
+
+
+async def test_a_stranger_is_turned_away_by_tls(cluster):
+    stranger = cluster.client(make_pki().admin, timeout_seconds=0.5)
+    with pytest.raises(errors.Unavailable, match="no API server can be reached"):
+        await stranger.get("pods", "default", "a")
+
+
+async def test_somebody_without_a_role_may_read_but_not_write_nor_see_secrets(cluster):
+    reader = cluster.client(cluster.keys.client("jane", "developers"))
+    assert (await reader.get("namespaces", "", "default")).name == "default"
+    for call in (
+        reader.create(config_map("a")),
+        reader.list("secrets"),
+        reader.apply(config_map("a")),
+        reader.delete("services", "default", "kubernetes"),
+        reader.create_join_token("node"),
+    ):
+        with pytest.raises(errors.Forbidden):
+            await call
+
+
+async def test_a_node_reads_itself_only(cluster, client):
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}}
+    await client.create(node)
+    await client.create({**node, "metadata": {"name": "n2"}})
+    agent = cluster.client(cluster.keys.client("system:node:n1", "system:nodes"))
+    assert (await agent.get("nodes", "", "n1")).name == "n1"
+    with pytest.raises(errors.Forbidden):
+        await agent.get("nodes", "", "n2")
+    with pytest.raises(errors.Forbidden):
+        await agent.list("nodes")
+
+
+async def test_the_watch_shows_what_there_is_then_a_bookmark_then_changes(client):
+    await client.create(config_map("a"))
+    stream = client.watch("configmaps", "default")
+    first = await anext(stream)
+    assert [(event.type, event.object and event.object.name) for event in first] == [("ADDED", "a"), ("BOOKMARK", None)]
+    created = await client.create(config_map("b"))
+    event = await next_event(stream)
+    assert (event.type, event.revision, event.object) == ("ADDED", created.revision, created)
+    deleted = await client.delete("configmaps", "default", "b")
+    event = await next_event(stream)
+    assert (event.type, event.revision, event.object.json) == ("DELETED", deleted.revision, created.json)
+    await stream.aclose()
+
+
+async def test_the_watch_from_a_revision_shows_only_later_changes(client):
+    first = await client.create(config_map("a"))
+    second = await client.create(config_map("b"))
+    stream = client.watch("configmaps", "default", revision=first.revision)
+    assert (await next_event(stream)).object == second
+    await stream.aclose()
+
+
+async def test_selectors_turn_changes_into_entering_and_leaving(client):
+    stream = client.watch("configmaps", "default", label_selector="app=web")
+    await anext(stream)
+    created = await client.create(config_map("a", labels={"app": "db"}))
+    tree = created.tree()
+    tree["metadata"]["labels"]["app"] = "web"
+    entered = await client.update(tree)
+    tree = entered.tree()
+    tree["metadata"]["labels"]["app"] = "db"
+    left = await client.update(tree)
+    events = await collect(stream, 2)
+    assert [(event.type, event.revision) for event in events] == [
+        ("ADDED", entered.revision),
+        ("DELETED", left.revision),
+    ]
+    assert events[1].object.json == entered.json
+    await stream.aclose()
+
+
+async def test_a_revision_of_the_future_is_expired_so_that_the_client_lists_again(client, cluster):
+    cluster.replica.at_least = lambda revision: type(cluster.replica).at_least(cluster.replica, revision, 0.05)
+    with pytest.raises(errors.Expired, match="list again"):
+        await anext(client.watch("pods", revision=10**9))
+
+
+async def test_pages_show_one_revision_even_while_objects_change(client):
+    for index in range(7):
+        await client.create(config_map(f"m{index}"))
+    page = await client.list("configmaps", "default", limit=3)
+    await client.create(config_map("m1a"))
+    await client.delete("configmaps", "default", "m6")
+    names, revision = [item.name for item in page.items], page.revision
+    while page.continue_token:
+        page = await client.list("configmaps", "default", limit=3, continue_token=page.continue_token)
+        names += [item.name for item in page.items]
+        assert page.revision == revision
+    assert names == [f"m{index}" for index in range(7)]
+
+
+async def test_a_list_larger_than_a_message_arrives_whole(client):
+    big = "x" * 900_000
+    for index in range(8):
+        await client.create(config_map(f"m{index}", {"k": big}))
+    listed = await client.list("configmaps", "default")
+    assert [item.name for item in listed.items] == [f"m{index}" for index in range(8)]
+
+
+async def test_a_watch_over_many_large_objects_is_cut_into_messages(client):
+    big = "x" * 1_000_000
+    for index in range(20):
+        await client.create(config_map(f"m{index:02}", {"k": big}))
+    first = await anext(client.watch("configmaps", "default"))
+    assert len(first) == 21
+
+
+async def test_apply_creates_configures_and_leaves_alone(client):
+    stored, outcome = await client.apply(config_map("a", {"k": "1"}))
+    assert outcome == "created"
+    again, outcome = await client.apply(config_map("a", {"k": "1"}))
+    assert (outcome, again) == ("unchanged", stored)
+    changed, outcome = await client.apply(config_map("a", {"other": "1"}))
+    assert (outcome, changed.tree()["data"]) == ("configured", {"other": "1"})
+
+
+async def test_logs_and_commands_pass_through(client):
+    lines = [data async for data in client.logs(pb.LogsRequest(namespace="default", pod="a"))]
+    assert lines == [b"log of default/a\n"]
+
+    async def typed():
+        yield pb.StreamFrame(stdin=b"hello")
+        yield pb.StreamFrame(stdin_closed=True)
+
+    start = pb.ExecStart(namespace="default", pod="a", command=["echo", "x"])
+    frames = [frame async for frame in client.exec(start, typed())]
+    assert [frame.WhichOneof("frame") for frame in frames] == ["stdout", "stdout", "exit_code"]
+    assert (frames[0].stdout, frames[1].stdout, frames[2].exit_code) == (b"echo x", b"hello", 3)
+
+
+async def test_status_and_tokens_are_answered(client):
+    assert (await client.cluster_status()).cluster_uid == "c1"
+    assert (await client.create_join_token("node")).token == "node.secret"
+
+
+async def test_health_follows_readiness_and_reflection_names_the_service(cluster):
+    ready = False
+    following = asyncio.create_task(cluster.servers[0].follow_readiness(lambda: ready))
+    try:
+        async with rpc.channel(cluster.addresses[0], cluster.keys.admin) as channel:
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="api.v1.ApiServer"))
+            async with asyncio.timeout(5):
+                assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+                ready = True
+                assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+            watch.cancel()
+            request = reflection_pb2.ServerReflectionRequest(list_services="")
+            call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([request]))
+            answer = await call.read()
+            names = [service.name for service in answer.list_services_response.service]
+            assert "api.v1.ApiServer" in names
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_an_unexpected_error_is_logged_once_and_tells_nothing(cluster, client, capsys):
+    async def explode(*args, **kwargs):
+        raise RuntimeError("secret detail")
+
+    cluster.core.get = explode
+    with pytest.raises(errors.ApiError) as caught:
+        await client.get("pods", "default", "a")
+    assert "secret detail" not in str(caught.value)
+    assert capsys.readouterr().out.count("rpc_failed") == 1
+
+
+async def test_two_thousand_calls_at_once_are_all_answered(client):
+    found = await asyncio.gather(*(client.get("namespaces", "", "default") for _ in range(2_000)))
+    assert len(found) == 2_000
