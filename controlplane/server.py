@@ -50,7 +50,9 @@ class Server:
     def __init__(self, config: ServerConfig, env: Env, version: str) -> None:
         self._config = config
         self._env = env
-        self._files = {path.name: path.read_bytes() for path in sorted(Path(config.pki_dir).iterdir()) if path.is_file()}
+        self._files = {
+            path.name: path.read_bytes() for path in sorted(Path(config.pki_dir).iterdir()) if path.is_file()
+        }
         tls = Tls(self._files["ca.crt"], self._files["api.crt"], self._files["api.key"])
         others = {replica: at for replica, at in config.endpoints.items() if replica != config.replica}
         self._peers = Peers(others, tls)
@@ -66,9 +68,7 @@ class Server:
             self._replica, config.replica, config.endpoints, self._peers, config.cluster_uid, version
         )
         ca = pki.KeyPair(self._files["ca.crt"], self._files["ca.key"])
-        self._desk = JoinDesk(
-            self._replica, self._core, self._system, ca, config.endpoints, config.cluster_uid, env
-        )
+        self._desk = JoinDesk(self._core, self._system, ca, config.endpoints, config.cluster_uid, env)
         self._authenticator = Authenticator()
         self._grpc = ApiServer(self._core, self._streams, self._desk, self._status, self._authenticator, tls)
         self._https = HttpsServer(self._desk, lambda: self._replica.ready, version)
@@ -175,7 +175,9 @@ class Server:
             log.exception("leading_failed")
 
     def _replica_addresses(self) -> Mapping[str, str]:
-        return {replica: join_host_port(host, self._config.https_port) for replica, host in self._config.replicas.items()}
+        return {
+            replica: join_host_port(host, self._config.https_port) for replica, host in self._config.replicas.items()
+        }
 
     def _client(self, epoch: int) -> LocalClient:
         return LocalClient(self._core, Identity("system:control-plane", (MASTERS_GROUP,)), epoch)

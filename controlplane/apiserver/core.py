@@ -77,7 +77,7 @@ class ApiCore:
 
         def decide(state: Snapshot) -> Decision:
             spent = spend(state)
-            made = self._writing.create(identity, given, uid, state)
+            made = self.writing.create(identity, given, uid, state)
             return replace(made, ops=(*spent, *made.ops))
 
         return await self._commit(decide, dry_run=False, epoch=0)

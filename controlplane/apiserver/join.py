@@ -6,23 +6,18 @@ from collections.abc import Mapping
 
 import structlog
 
-from api.errors import Invalid, Unauthenticated, Unavailable
+from api.errors import AlreadyExists, Invalid
 from api.object import Tree
 from api.v1 import apiserver_pb2
 from component import pki
 from component.client import ApiClient
 from component.env import Env
 from controlplane.admission.request import NODE_USER_PREFIX, NODES_GROUP, Identity
-from controlplane.apiserver import incoming
 from controlplane.apiserver.core import ApiCore
-from controlplane.apiserver.decision import Decision, Snapshot
 from controlplane.apiserver.tokens import key_of_token, make_token, use_token
-from controlplane.commands import CommitRefused
-from controlplane.replica import Replica
 
 log = structlog.get_logger()
 
-ATTEMPTS = 3
 LARGEST_REQUEST_CHARACTERS = 8_192
 
 
@@ -31,7 +26,6 @@ class JoinDesk:
 
     def __init__(
         self,
-        replica: Replica,
         core: ApiCore,
         client: ApiClient,
         ca: pki.KeyPair,
@@ -39,7 +33,6 @@ class JoinDesk:
         cluster_uid: str,
         env: Env,
     ) -> None:
-        self._replica = replica
         self._core = core
         self._client = client
         self._ca = ca
@@ -78,27 +71,17 @@ class JoinDesk:
             )
         except pki.CertificateProblem as problem:
             raise Invalid(str(problem)) from problem
-        for _ in range(ATTEMPTS):
-            await self._replica.read_barrier()
-            used = use_token(token, self._replica.state.get(key), name, self._env.now())
-            node = self._node(identity, name)
-            try:
-                await self._replica.commit([*used, *node.ops])
-            except CommitRefused:
-                continue
-            log.info("node_joined", node=name)
-            return {
-                "certificate": certificate.decode(),
-                "endpoints": list(self._endpoints.values()),
-                "cluster_uid": self._cluster_uid,
-            }
-        raise Unavailable("the cluster changes too fast: try again")
-
-    def _node(self, identity: Identity, name: str) -> Decision:
         tree: Tree = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": {}}
-        snapshot = Snapshot(self._replica.state)
-        if snapshot.get_identity("nodes", "", name) is not None:
-            raise Unauthenticated(
-                f"node {name!r} exists: delete it first (`tim delete node {name}`), or join under another name"
+        try:
+            await self._core.create_spending(
+                identity, tree, lambda state: use_token(token, state.state.get(key), name, self._env.now())
             )
-        return self._core.writing.create(identity, incoming.read(tree), self._env.new_uid(), snapshot)
+        except AlreadyExists as error:
+            message = f"node {name!r} exists: delete it first (`tim delete node {name}`), or join under another name"
+            raise AlreadyExists(message) from error
+        log.info("node_joined", node=name)
+        return {
+            "certificate": certificate.decode(),
+            "endpoints": list(self._endpoints.values()),
+            "cluster_uid": self._cluster_uid,
+        }

@@ -23,7 +23,9 @@ from component.rpc_server import Context
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.directory import SessionDirectory
 from controlplane.apiserver.node_inputs import NodeInputs
+from controlplane.apiserver.objects import tree_of
 from controlplane.apiserver.streams import NodeStreams, StreamFrame
+from controlplane.commands import Key
 from controlplane.replica import Replica
 
 log = structlog.get_logger()
@@ -133,7 +135,6 @@ class Session:
         self._outbox: asyncio.Queue[node_pb2.ServerMessage | None] = asyncio.Queue(OUTBOX_MESSAGES)
         self._events: asyncio.Queue[Tree] = asyncio.Queue(EVENTS_QUEUED)
         self._status: Tree = {}
-        self._status_revision = 0  # of the Node object when its conditions were last compared
 
     async def register(self, register: node_pb2.Register) -> int:
         """Write who holds the node's session and what the node is; returns the session's epoch."""
@@ -298,8 +299,8 @@ class Session:
                 return
 
     def _stored_node(self) -> Tree | None:
-        stored = self._replica.read("nodes", "", self._node)
-        return None if stored is None else stored.tree()
+        stored = self._replica.state.get(Key("nodes", "", self._node))
+        return None if stored is None else tree_of(stored.body)
 
 
 def _merged_status(stored: Tree, reported: Tree) -> Tree:
