@@ -11,7 +11,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from api import errors
 from api.v1 import apiserver_pb2 as pb
 from component import rpc
-from tests.integration.api_server import config_map, make_pki, pod, running_cluster
+from tests.api_server import config_map, make_pki, pod, running_cluster
 
 pytestmark = pytest.mark.slow
 

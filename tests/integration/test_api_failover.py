@@ -1,0 +1,188 @@
+"""Clients move between replicas by themselves: nothing is lost, nothing done twice, doubt is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from api import errors
+from component.rpc_client import RpcClient
+from tests.api_server import config_map, running_cluster
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+async def cluster(tmp_path):
+    async with running_cluster(tmp_path, endpoints=2) as cluster:
+        yield cluster
+
+
+async def test_a_call_goes_to_the_next_replica_when_one_is_gone(cluster):
+    client = cluster.client()
+    await client.create(config_map("a"))
+    await cluster.stop(0)
+    assert (await client.get("configmaps", "default", "a")).name == "a"
+    await client.create(config_map("b"))
+
+
+async def test_an_address_where_nobody_listens_is_passed_over(cluster):
+    client = cluster.client(addresses=["127.0.0.1:1", *cluster.addresses])
+    assert (await client.get("namespaces", "", "default")).name == "default"
+
+
+async def test_without_any_replica_the_error_names_the_addresses(cluster):
+    addresses = list(cluster.addresses)
+    await cluster.stop(0)
+    await cluster.stop(1)
+    client = cluster.client(timeout_seconds=0.3)
+    with pytest.raises(errors.Unavailable, match=f"{addresses[0]}, {addresses[1]}"):
+        await client.get("namespaces", "", "default")
+
+
+async def test_creates_under_fail_over_happen_exactly_once(cluster):
+    """The writer sees only success although its replica dies while calls are under way, again and again."""
+    client = cluster.client()
+    ports = [int(address.rpartition(":")[2]) for address in cluster.addresses]
+    written = []
+
+    async def write(worker):
+        for index in range(60):
+            stored = await client.create(config_map(f"w{worker}-{index}"))
+            written.append(stored)
+
+    async def trouble():
+        while True:
+            for index in (0, 1):
+                await asyncio.sleep(0.05)
+                await cluster.servers[index].server.stop(0)
+                cluster.servers[index] = None
+                while True:
+                    with contextlib.suppress(OSError):
+                        await cluster.serve(ports[index])
+                        break
+                cluster.addresses.pop()
+                cluster.servers[index] = cluster.servers.pop()
+
+    troubling = asyncio.create_task(trouble())
+    try:
+        await asyncio.gather(*(write(worker) for worker in range(8)))
+    finally:
+        troubling.cancel()
+        await asyncio.gather(troubling, return_exceptions=True)
+        cluster.servers[:] = [server for server in cluster.servers if server is not None]
+    assert {item.uid for item in (await cluster.local.list("configmaps", "default")).items} == {
+        item.uid for item in written
+    }
+    assert len(written) == 480
+
+
+async def test_a_watch_goes_on_elsewhere_without_losing_or_doubling(cluster):
+    client = cluster.client()
+    seen = []
+
+    async def follow():
+        async for batch in client.watch("configmaps", "default"):
+            seen.extend(event for event in batch if event.type != "BOOKMARK")
+            if len(seen) >= 60:
+                return
+
+    following = asyncio.create_task(follow())
+    expected = []
+    ports = [int(address.rpartition(":")[2]) for address in cluster.addresses]
+    try:
+        for index in range(60):
+            expected.append((await cluster.local.create(config_map(f"m{index}"))).revision)
+            if index % 15 == 7:
+                victim = (index // 15) % 2
+                await cluster.stop(victim)
+                await cluster.serve(ports[victim])
+                cluster.servers[victim] = cluster.servers.pop()
+                cluster.addresses.pop()
+            await asyncio.sleep(0.003)
+        await asyncio.wait_for(following, 10)
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+    assert [event.revision for event in seen] == expected
+
+
+class Breaking:
+    """A core whose next write is applied and whose answer is never given."""
+
+    def __init__(self, cluster, method):
+        self._inner = getattr(cluster.core, method)
+        self._cluster = cluster
+        self.applied = 0
+
+    async def __call__(self, *args, **kwargs):
+        result = await self._inner(*args, **kwargs)
+        self.applied += 1
+        if self.applied == 1:
+            raise errors.Unknown("the leader was lost while the write was under way")
+        return result
+
+
+async def test_a_create_whose_answer_was_lost_is_repeated_and_recognised(cluster):
+    client = cluster.client()
+    cluster.core.create = Breaking(cluster, "create")
+    created = await client.create(config_map("a"))
+    assert cluster.core.create.applied == 2
+    assert (await client.get("configmaps", "default", "a")).uid == created.uid
+
+
+async def test_a_generated_name_is_the_same_when_its_create_is_repeated(cluster):
+    client = cluster.client()
+    cluster.core.create = Breaking(cluster, "create")
+    tree = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "a-"}}
+    created = await client.create(tree)
+    assert [item.name for item in (await client.list("configmaps", "default")).items] == [created.name]
+
+
+async def test_an_update_whose_answer_was_lost_is_told_as_unknown(cluster):
+    client: RpcClient = cluster.client()
+    tree = (await client.create(config_map("a"))).tree()
+    cluster.core.update = Breaking(cluster, "update")
+    with pytest.raises(errors.Unknown, match="read before trying again"):
+        await client.update({**tree, "data": {"k": "2"}})
+    del tree["metadata"]["resourceVersion"]
+    cluster.core.update = Breaking(cluster, "update")
+    with pytest.raises(errors.Unknown):
+        await client.update({**tree, "data": {"k": "3"}})
+    assert cluster.core.update.applied == 1
+
+
+async def test_a_delete_without_uid_is_never_repeated(cluster):
+    client = cluster.client()
+    await client.create(config_map("a"))
+    cluster.core.delete = Breaking(cluster, "delete")
+    with pytest.raises(errors.Unknown):
+        await client.delete("configmaps", "default", "a")
+    assert cluster.core.delete.applied == 1
+
+
+async def test_while_nobody_leads_calls_wait_and_then_succeed(cluster):
+    client = cluster.client()
+    cluster.log.step_down()
+    waiting = asyncio.create_task(client.create(config_map("a")))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    cluster.log.lead()
+    assert (await waiting).name == "a"
+
+
+async def test_a_replica_that_answers_unavailable_is_left_for_the_other(cluster):
+    client = cluster.client()
+    calls = []
+
+    async def refuse(*args, **kwargs):
+        calls.append(args)
+        if len(calls) < 3:
+            raise errors.Unavailable("catching up")
+        return await type(cluster.core).get(cluster.core, *args, **kwargs)
+
+    cluster.core.get = refuse
+    assert (await client.get("namespaces", "", "default")).name == "default"
+    assert len(calls) == 3
