@@ -97,6 +97,19 @@ def build_images(store_root: str | Path) -> None:
         (root / _STAMP).write_text(stamp)
 
 
+def load_image(reference: str, store_root: str | Path) -> None:
+    """Copy an image from this machine's Podman into the store. Raises ImageBuildError with Podman's word."""
+    root = Path(store_root)
+    saved = subprocess.run(
+        ["podman", "save", "--quiet", "--format", "docker-archive", reference], capture_output=True, check=False
+    )
+    if saved.returncode:
+        lines = saved.stderr.decode(errors="replace").strip().splitlines()
+        raise ImageBuildError(f"podman save {reference}: {lines[-1] if lines else 'failed'}")
+    with _locked(root.with_name(root.name + ".lock")):
+        _load(root, saved.stdout)
+
+
 def recipes(busybox: Path) -> list[Recipe]:
     """The images, made around one static busybox binary."""
     base = _layer({"bin/busybox": busybox.read_bytes()}, _FILES, _FOLDERS, _applets(busybox))

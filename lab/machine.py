@@ -77,12 +77,17 @@ def ask(host: Host, request: dict[str, Any], *, missing_ok: bool = False) -> dic
 
 def holder_pid(host: Host) -> int:
     """The holder's pid, 0 when it does not run."""
+    return pid_of(host.run_dir / "holder.pid")
+
+
+def pid_of(path: Path) -> int:
+    """The pid in a holder's file if that process is still this holder, else 0."""
     try:
-        pid = int((host.run_dir / "holder.pid").read_text(encoding="ascii"))
+        pid = int(path.read_text(encoding="ascii"))
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (OSError, ValueError):
         return 0
-    return pid if b"lab.holder" in command and os.fsencode(host.run_dir) in command else 0
+    return pid if b"lab.holder" in command and os.fsencode(path.parent) in command else 0
 
 
 def processes(pids: Iterable[int]) -> set[int]:
