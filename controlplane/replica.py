@@ -180,12 +180,17 @@ class Replica:
     def _on_status(self, status: RaftStatus) -> None:
         self._note_caught_up()
         self._leadership.status_changed(status)
-        self._proposals.status_changed()
+        self._proposals.status_changed(status)
         self._barrier.status_changed()
 
     async def _on_install(self, installed: Snapshot) -> None:
         """Replace the state; delivery waits meanwhile."""
-        state = await self._in_thread(functools.partial(snapshots.load, installed.path))
+        try:
+            expected = installed.index, installed.term
+            state = await self._in_thread(functools.partial(snapshots.load, installed.path, expected))
+        except snapshots.CorruptSnapshot as error:
+            self._fail(error)
+            raise
         if state.applied_index <= self.state.applied_index:
             logger.info("installed_snapshot_ignored", index=state.applied_index, applied=self.state.applied_index)
             return

@@ -18,7 +18,7 @@ import structlog
 from api import errors
 from component.env import Env
 from controlplane.commands import Result, encode_entry, transaction_id
-from controlplane.raft.protocol import NotLeader, ReplicatedLog
+from controlplane.raft.protocol import NotLeader, RaftStatus, ReplicatedLog
 
 BATCH_BYTES: Final = 1024 * 1024
 BATCH_TRANSACTIONS: Final = 128  # applying so many takes 2 ms: an entry is applied without a pause
@@ -107,6 +107,7 @@ class Proposals:
         self._forwards: dict[asyncio.Task[None], None] = {}
         self._flushing: asyncio.Handle | None = None
         self._term = 0  # of the last applied entry
+        self._interrupted = False  # the local Raft process knew no leader, or was away
         self._closed = False
 
     async def commit(self, data: bytes, deadline_seconds: float) -> Result:
@@ -176,8 +177,19 @@ class Proposals:
         self._lose_below(state.applied_term)
         self._flush_soon()
 
-    def status_changed(self) -> None:
-        """Try again with whoever leads now, without waiting out a pause."""
+    def status_changed(self, status: RaftStatus) -> None:
+        """Try again with whoever leads now, without waiting out a pause.
+
+        When the local Raft process was out of sight and still leads in the same term, what it was given may not have
+        arrived: that is handed over again.
+        """
+        if not status.leader:
+            self._interrupted = True
+        elif self._interrupted:
+            self._interrupted = False
+            if status.role == "leader":
+                for batch in [each for each in self._in_flight if each.term == status.term]:
+                    self._retry(batch)
         if self._queue:
             if self._flushing is not None:
                 self._flushing.cancel()

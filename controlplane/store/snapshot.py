@@ -97,6 +97,51 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[_Frame] = msgspec.msgpack.Decoder(_Frame)
 
 
+class _Contents:
+    """What the frames read so far hold; `whole` once the last one said that none is missing."""
+
+    def __init__(self) -> None:
+        self.state = State()
+        self.objects: dict[str, list[Stored]] = {}
+        self.claims: list[tuple[str, str, str]] = []
+        self.ledgers: list[tuple[str, dict[str, int]]] = []
+        self.whole = False
+        self._frames = 0
+
+    def take(self, frame: _Frame) -> None:
+        match frame:
+            case _Head():
+                self._take_head(frame)
+            case _Objects(resource, objects):
+                self.objects.setdefault(resource, []).extend(objects)
+            case _Claims(claims):
+                self.claims.extend(claims)
+            case _Ledgers(ledgers):
+                self.ledgers.extend(ledgers)
+            case _Recent(before, results):
+                (self.state.recent_before if before else self.state.recent).update(results)
+            case _End():
+                pass
+        self.whole = isinstance(frame, _End) and frame.frames == self._frames
+        self._frames += 1
+
+    def _take_head(self, head: _Head) -> None:
+        state = self.state
+        state.applied_index = head.index
+        state.applied_term = head.term
+        state.revision = head.revision
+        state.oldest_revision = head.oldest_revision
+        state.incarnation = head.incarnation
+        state.time_ms = head.time_ms
+        state.epoch = head.epoch
+        state.epoch_holder = head.epoch_holder
+        state.level = head.level
+        state.transaction_count = head.transaction_count
+        state.digest = head.digest
+        state.settings = head.settings
+        state.attestations = head.attestations
+
+
 def write(state: State, folder: Path) -> SnapshotFile:
     """Write a state that nobody changes (a clone), durably, and read it back before it counts.
 
@@ -143,36 +188,41 @@ def verify(path: Path) -> None:
         raise CorruptSnapshot(path, "the end is missing")
 
 
-def load(path: Path) -> State:
-    """Return the state that a file holds; raises CorruptSnapshot, OSError."""
-    state = State()
-    objects: dict[str, list[Stored]] = {}
-    claims: list[tuple[str, str, str]] = []
-    ledgers: list[tuple[str, dict[str, int]]] = []
-    frames, whole = 0, False
+def load(path: Path, expected: tuple[int, int] | None = None) -> State:
+    """Return the state that a file holds, of the `expected` (index, term) if given; raises CorruptSnapshot, OSError."""
+    contents = _Contents()
     with path.open("rb") as file:
         for data in _read_frames(file, path):
-            match _decode(data, path):
-                case _Head() as head:
-                    _restore_head(state, head)
-                case _Objects(resource, some):
-                    objects.setdefault(resource, []).extend(some)
-                case _Claims(some_claims):
-                    claims.extend(some_claims)
-                case _Ledgers(some_ledgers):
-                    ledgers.extend(some_ledgers)
-                case _Recent(before, results):
-                    (state.recent_before if before else state.recent).update(results)
-                case _End(count):
-                    whole = count == frames
-            frames += 1
-    if not whole:
+            contents.take(_decode(data, path))
+    state = contents.state
+    if not contents.whole:
         raise CorruptSnapshot(path, "the end is missing")
+    if expected not in {None, (state.applied_index, state.applied_term)}:
+        raise CorruptSnapshot(path, f"it holds index {state.applied_index} of term {state.applied_term}")
     try:
-        state.restore(objects, claims, ledgers)
+        state.restore(contents.objects, contents.claims, contents.ledgers)
     except ValueError as error:
         raise CorruptSnapshot(path, str(error)) from error
     return state
+
+
+def load_newest(folder: Path) -> tuple[State | None, list[CorruptSnapshot]]:
+    """Load the newest snapshot that is whole, and say which newer ones are not; None if the folder has none.
+
+    Raises the newest one's CorruptSnapshot if there are snapshots but all of them are damaged.
+    """
+    damaged: list[CorruptSnapshot] = []
+    for left in folder.glob("*.tmp"):
+        if _NAME.fullmatch(left.with_suffix(".snapshot").name):
+            left.unlink(missing_ok=True)  # half-written when this replica ended
+    for each in listed(folder):
+        try:
+            return load(each.path), damaged
+        except CorruptSnapshot as error:
+            damaged.append(error)
+    if damaged:
+        raise damaged[0]
+    return None, []
 
 
 def adopt(path: Path, folder: Path, index: int, term: int) -> SnapshotFile:
@@ -280,38 +330,3 @@ def _decode(data: bytes, path: Path) -> _Frame:
         return _decoder.decode(data)
     except ValueError as error:
         raise CorruptSnapshot(path, str(error)) from error
-
-
-def _restore_head(state: State, head: _Head) -> None:
-    state.applied_index = head.index
-    state.applied_term = head.term
-    state.revision = head.revision
-    state.oldest_revision = head.oldest_revision
-    state.incarnation = head.incarnation
-    state.time_ms = head.time_ms
-    state.epoch = head.epoch
-    state.epoch_holder = head.epoch_holder
-    state.level = head.level
-    state.transaction_count = head.transaction_count
-    state.digest = head.digest
-    state.settings = head.settings
-    state.attestations = head.attestations
-
-
-def load_newest(folder: Path) -> tuple[State | None, list[CorruptSnapshot]]:
-    """Load the newest snapshot that is whole, and say which newer ones are not; None if the folder has none.
-
-    Raises the newest one's CorruptSnapshot if there are snapshots but all of them are damaged.
-    """
-    damaged: list[CorruptSnapshot] = []
-    for left in folder.glob("*.tmp"):
-        if _NAME.fullmatch(left.with_suffix(".snapshot").name):
-            left.unlink(missing_ok=True)  # half-written when this replica ended
-    for each in listed(folder):
-        try:
-            return load(each.path), damaged
-        except CorruptSnapshot as error:
-            damaged.append(error)
-    if damaged:
-        raise damaged[0]
-    return None, []
