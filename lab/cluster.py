@@ -223,8 +223,6 @@ def down(name: str, *, tell: Tell) -> None:
     lab = Lab(name, 0, 0, 0)
     with contextlib.suppress(LabProblem):
         lab = load(name)
-    for host in lab.hosts:
-        machine.shut_down(host)
     machine.kill_all(*(machine.pid_of(path) for path in run_dir.glob("*/holder.pid")))
     network.remove(name, lab.table, lab.uplink, state_dir)
     remove_cgroups(str(state_dir))

@@ -136,17 +136,6 @@ def kill_all(*holders: int) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def shut_down(host: Host) -> None:
-    """Stop the host's programs in order, then whatever is left."""
-    pid = holder_pid(host)
-    if not pid:
-        return
-    ask(host, {"do": "shutdown"}, missing_ok=True)
-    with contextlib.suppress(LabProblem):
-        _wait(lambda: not _running(pid), STOP_SECONDS, "")
-    kill(host)
-
-
 def enter(host: Host, command: Sequence[str]) -> list[str]:
     """The command line that runs `command` inside the host. LabProblem when it is down."""
     pid = holder_pid(host)
@@ -169,13 +158,6 @@ def _mount_space(pid: int) -> str:
         return str(Path(f"/proc/{pid}/ns/mnt").readlink())
     except OSError:
         return ""
-
-
-def _running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def _wait(condition: Any, seconds: float, complaint: str) -> None:
