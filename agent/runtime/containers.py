@@ -36,6 +36,7 @@ def from_inspect(tree: Mapping[str, Any]) -> Inspected:
     """Read an answer of GET /containers/ID/json."""
     state = tree["State"]
     name = _STATES.get(state["Status"], "unknown")
+    started_time = instant(state.get("StartedAt", ""))
     container = _labelled(
         tree["Config"].get("Labels") or {},
         id=tree["Id"],
@@ -44,8 +45,9 @@ def from_inspect(tree: Mapping[str, Any]) -> Inspected:
         image_id=tree.get("Image", ""),
         pid=state.get("Pid", 0) if name == "running" else 0,
         created_time=instant(tree.get("Created", "")),
-        started_time=instant(state.get("StartedAt", "")),
-        finished_time=instant(state.get("FinishedAt", "")) if name == "exited" else 0.0,
+        started_time=started_time,
+        # Read from a file's time, which lags by up to one tick (4 ms).
+        finished_time=max(instant(state.get("FinishedAt", "")), started_time) if name == "exited" else 0.0,
         exit_code=state.get("ExitCode", 0),
         oom_killed=bool(state.get("OOMKilled")),
         message=state.get("Error", ""),

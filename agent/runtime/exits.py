@@ -172,4 +172,6 @@ def _from_exit_file(watched: _Watched) -> Container | None:
         return None
     if not text.strip():
         return None
+    # A file's time comes from the kernel's coarse clock, which lags by up to one tick (4 ms).
+    finished_time = max(finished_time, watched.container.started_time)
     return replace(watched.container, state="exited", pid=0, exit_code=int(text), finished_time=finished_time)

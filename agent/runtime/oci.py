@@ -21,9 +21,7 @@ from agent.runtime.protocol import ExecResult, RuntimeFailure
 
 OUTPUT_BYTES = 16 << 10
 NOT_EXECUTABLE_EXIT_CODE, NOT_FOUND_EXIT_CODE = 126, 127
-_KILL_WAIT_SECONDS = 2.0
 _DRAIN_SECONDS = 0.2
-_POLL_SECONDS = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,31 +141,20 @@ class _Output:
 
 
 async def _kill(process: asyncio.subprocess.Process, pid_file: Path) -> None:
-    """Kill the command by its own pid, which is safe while the runtime, its parent, has not collected it; then that."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_KILL_WAIT_SECONDS):
-            while process.returncode is None and not _kill_group(pid_file):  # noqa: ASYNC110 - waits for a file
-                await asyncio.sleep(_POLL_SECONDS)
-            await process.wait()
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+    """Kill the command with its process group, then the runtime.
 
-
-def _kill_group(pid_file: Path) -> bool:
-    """Kill the process group of the command, or the command alone when it leads none; False while its pid is unknown."""
-    try:
+    crun leaves the command in its own group, which `start_new_session` made; runc gives it a session of its own. The
+    command's pid is safe to use while the runtime, its parent, has not collected it.
+    """
+    with suppress(FileNotFoundError, ValueError, ProcessLookupError):
         pid = int(pid_file.read_text())
         if os.getpgid(pid) == pid:
             os.killpg(pid, signal.SIGKILL)
         else:
             os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return True
-    except (FileNotFoundError, ValueError):
-        return False
-    return True
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
 
 
 def _logged_error(log_file: Path) -> str:

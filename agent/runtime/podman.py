@@ -38,7 +38,7 @@ from agent.runtime.spec import LABEL_POD_UID, container_name, create_request
 from component.env import Env
 
 OLDEST_VERSION = (4, 3)
-CGROUP_PATIENCE_SECONDS = 1.0  # conmon and podman's clean-up leave a pod's cgroup some 100 ms after its containers
+CGROUP_PATIENCE_SECONDS = 0.25  # conmon and podman's clean-up leave within 100 ms; those of a user's exec linger 3 s
 REMOVE_ATTEMPTS = 4
 _POLL_SECONDS = 0.01
 
@@ -114,7 +114,7 @@ class PodmanRuntime:
             raise RuntimeFailure(f"sandbox of pod {pod_uid}: {error}", reason="CreateSandboxError") from error
 
     async def remove_sandbox(self, pod_uid: str) -> None:
-        """Remove pins, shm and cgroups; processes that stay in the cgroups for over a second are killed."""
+        """Remove pins, shm and cgroups; processes that stay in the cgroups for over 0.25 s are killed."""
         folder = SandboxFolder(self._run_dir, pod_uid)
         try:
             for parent in folder.cgroup_parents():
@@ -320,7 +320,7 @@ class PodmanRuntime:
         deadline = self._env.monotonic() + CGROUP_PATIENCE_SECONDS
         while not await asyncio.to_thread(cgroups.remove, parent, self._trees):
             if self._env.monotonic() > deadline:
-                log.warning("cgroup_processes_killed", cgroup=parent)
+                log.debug("cgroup_processes_killed", cgroup=parent)
                 await asyncio.to_thread(cgroups.kill, parent, self._trees)
                 deadline += CGROUP_PATIENCE_SECONDS
             await asyncio.sleep(_POLL_SECONDS)
