@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from component.env import Env
-from netplugin import adoption, ipam, routes, ruleset, sysctl
+from netplugin import adoption, firewall, ipam, routes, ruleset, sysctl
 from netplugin.kernel.protocol import Connections, Kernel, PodLink
 from netplugin.protocol import NetworkConfig, NetworkFailure, NetworkInputs, PodAttachment
 from netplugin.ruleset import Rules
@@ -123,6 +123,12 @@ class Dataplane:
                 repaired.append(f"table {ruleset.TABLE}")
             self._generation = self._kernel.nft_generation()
         return repaired + self._repair_routes()
+
+    def problems(self) -> list[str]:
+        """Return which foreign chains drop our traffic, with remedies."""
+        commands = firewall.tables_to_read(self._kernel.list_nft(adoption.LIST_CHAINS))
+        listings = [self._kernel.list_nft(command) for command in commands]
+        return firewall.problems(listings, self._kernel.list_legacy(), self._config)
 
     def reset(self) -> None:
         """Remove every trace of ours, found by names, labels and route protocol alone."""

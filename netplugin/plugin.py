@@ -2,26 +2,34 @@
 
 All kernel work happens in one thread, because pyroute2's synchronous sockets cannot run inside a running loop, and
 because that thread can live in another network namespace than the process: given `netns_path`, the plugin works there
-and its process stays where it is. This module must not decide anything about routes or rules.
+and its process stays where it is. This module must not decide anything about routes, rules or names.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import structlog
 
 from component.env import Env
+from netplugin import resolvers
 from netplugin.dataplane import Dataplane
-from netplugin.kernel import namespace
+from netplugin.dns_server import DNS_PORT, DnsServer
+from netplugin.kernel import events, namespace
 from netplugin.kernel.linux import LinuxKernel
 from netplugin.kernel.protocol import Kernel
 from netplugin.protocol import NetworkConfig, NetworkFailure, NetworkInputs, PodAttachment
+from netplugin.zone import ZonePacker
 
 log = structlog.get_logger()
+
+_SETTLE_SECONDS = 0.05  # changes come in groups: look once, after the last
+_RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 
 T = TypeVar("T")
 
@@ -36,6 +44,10 @@ class Plugin:
         netns_path: str | None = None,
         open_kernel: Callable[[], Kernel] | None = None,
     ) -> None:
+        """Work in the namespace at `netns_path`, without one in the process's own.
+
+        `open_kernel` is called in the kernel thread; by default the kernel is Linux.
+        """
         self._config = config
         self._env = env
         self._netns_path = netns_path
@@ -43,22 +55,37 @@ class Plugin:
         self._executor: ThreadPoolExecutor | None = None
         self._kernel: Kernel | None = None
         self._dataplane: Dataplane | None = None
+        self._packer = ZonePacker(config.cluster_domain, (config.service_range, config.pod_range))
+        self._dns: DnsServer | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._events: Sequence[socket.socket] = ()
+        self._changed = asyncio.Event()
+        self._firewalls: list[str] = []
+        self._dns_problems: list[str] = []
 
     async def start(self) -> None:
         """See PodNetwork.start."""
-        if self._dataplane is None:
-            self._executor = ThreadPoolExecutor(1, thread_name_prefix="network")
-            try:
-                self._kernel, self._dataplane = await self._run(self._open)
-            except BaseException:
-                self._executor.shutdown(wait=False)
-                self._executor = None
-                raise
-        await self._run(self._started.start)
+        if self._dataplane is not None:
+            return
+        try:
+            kernel, dataplane = await self._open()
+            await self._run(dataplane.start)
+            self._firewalls = await self._run(dataplane.problems)
+            await self._start_dns(kernel)
+            await self._start_watch(kernel)
+        except BaseException:
+            await self.close()
+            raise
+        for problem in self.problems():
+            log.warning("network_problem_found", problem=problem)
 
     async def sync(self, inputs: NetworkInputs) -> None:
         """See PodNetwork.sync."""
         await self._run(self._started.sync, inputs)
+        # Packing names takes as long as the services are many: beside the loop, in the thread that is there.
+        zone = await self._run(self._packer.pack, inputs.records, inputs.services, inputs.revision)
+        if self._dns is not None:
+            self._dns.zone = zone
 
     async def attach(self, pod_uid: str, namespace: str, name: str, netns_path: str) -> PodAttachment:
         """See PodNetwork.attach."""
@@ -76,25 +103,40 @@ class Plugin:
 
     def problems(self) -> Sequence[str]:
         """See PodNetwork.problems."""
-        return ()
+        return (*self._firewalls, *self._dns_problems)
 
     def dns_config(self, namespace: str) -> str:
         """See PodNetwork.dns_config."""
-        domain = self._config.cluster_domain
-        return f"nameserver {self._config.dns_address}\nsearch {namespace}.svc.{domain} svc.{domain} {domain}\noptions ndots:5\n"
+        return resolvers.pod_resolv_conf(self._config, namespace)
 
     async def close(self) -> None:
         """See PodNetwork.close."""
-        if self._executor is None:
-            return
-        if self._kernel is not None:
-            await self._run(self._kernel.close)
-        self._executor.shutdown()
-        self._executor = self._kernel = self._dataplane = None
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+            self._watch = None
+        loop = asyncio.get_running_loop()
+        for each in self._events:
+            loop.remove_reader(each)
+            each.close()
+        self._events = ()
+        if self._dns is not None:
+            await self._dns.close()
+            self._dns = None
+        if self._executor is not None:
+            if self._kernel is not None:
+                await self._run(self._kernel.close)
+            self._executor.shutdown()
+            self._executor = self._kernel = self._dataplane = None
 
     async def reset(self) -> None:
-        """See PodNetwork.reset."""
-        await self._run(self._started.reset)
+        """See PodNetwork.reset. Works without `start`, and closes: nothing may put back what was removed."""
+        await self.close()
+        _, dataplane = await self._open()
+        try:
+            await self._run(dataplane.reset)
+        finally:
+            await self.close()
 
     @property
     def _started(self) -> Dataplane:
@@ -102,17 +144,101 @@ class Plugin:
             raise NetworkFailure("the network was not started")
         return self._dataplane
 
-    def _open(self) -> tuple[Kernel, Dataplane]:
+    async def _open(self) -> tuple[Kernel, Dataplane]:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="network")
+        try:
+            self._kernel, self._dataplane = opened = await self._run(self._open_in_thread)
+        except NetworkFailure:
+            self._executor.shutdown()
+            self._executor = None
+            raise
+        return opened
+
+    def _open_in_thread(self) -> tuple[Kernel, Dataplane]:
         if self._netns_path is not None:
             try:
                 namespace.enter(self._netns_path)
             except OSError as error:
                 raise NetworkFailure(f"could not enter the network namespace {self._netns_path}: {error}") from error
         kernel = self._open_kernel()
-        return kernel, Dataplane(self._config, self._env, kernel)
+        try:
+            return kernel, Dataplane(self._config, self._env, kernel)
+        except NetworkFailure:
+            kernel.close()
+            raise
 
     async def _run(self, function: Callable[..., T], *arguments: object) -> T:
-        """Run in the kernel thread, after everything given to it before, even when the caller gives up."""
+        """Run in the kernel thread, after everything given to it before; goes on when the caller gives up."""
         if self._executor is None:
             raise NetworkFailure("the network was not started")
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+
+    # Names
+
+    async def _start_dns(self, kernel: Kernel) -> None:
+        self._upstreams()
+        server = DnsServer(
+            self._config.dns_address, self._packer.empty(), kernel.open_socket, self._upstreams, self._env.rng
+        )
+        try:
+            await server.start()
+        except OSError as error:
+            await server.close()
+            raise NetworkFailure(
+                f"could not answer DNS on {self._config.dns_address}:{DNS_PORT}: {error.strerror or error};"
+                " stop what listens there or choose another DNS address"
+            ) from error
+        self._dns = server
+
+    def _upstreams(self) -> list[str]:
+        servers, self._dns_problems = resolvers.upstreams(self._config, _read_text)
+        return servers
+
+    # Others who change things
+
+    async def _start_watch(self, kernel: Kernel) -> None:
+        self._events = await self._run(kernel.open_events)
+        loop = asyncio.get_running_loop()
+        for each in self._events:
+            loop.add_reader(each, self._note_event, each)
+        self._watch = loop.create_task(self._repair_on_change())
+
+    def _note_event(self, source: socket.socket) -> None:
+        events.drain(source)
+        self._changed.set()
+
+    async def _repair_on_change(self) -> None:
+        """Look again after each change of links, routes or rules; keep trying while something cannot be repaired."""
+        failures = 0
+        while True:
+            if not failures:
+                await self._changed.wait()
+            await asyncio.sleep(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS)) - 1] if failures else _SETTLE_SECONDS)
+            self._changed.clear()
+            try:
+                repaired, firewalls = await self._run(self._look_again, self._started)
+            except NetworkFailure as error:
+                failures += 1
+                log.warning("network_not_repaired", error=str(error))
+                continue
+            except Exception:
+                failures += 1
+                log.exception("network_repair_crashed")
+                continue
+            failures = 0
+            if repaired:
+                log.warning("network_repaired", what=repaired)
+            for problem in sorted(set(firewalls) - set(self._firewalls)):
+                log.warning("network_problem_found", problem=problem)
+            self._firewalls = firewalls
+
+    @staticmethod
+    def _look_again(dataplane: Dataplane) -> tuple[list[str], list[str]]:
+        return dataplane.repair(), dataplane.problems()
+
+
+def _read_text(path: str) -> str | None:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return None

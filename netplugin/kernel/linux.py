@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 from netplugin.kernel import conntrack, events, namespace, netlink, nft
 from netplugin.kernel.protocol import Connections
 from netplugin.protocol import NetworkFailure
+
+_LEGACY_TABLES = Path("/proc/thread-self/net/ip_tables_names")
+_LEGACY_DEADLINE_SECONDS = 5.0
 
 
 class LinuxKernel(netlink.Netlink):
@@ -41,6 +46,23 @@ class LinuxKernel(netlink.Netlink):
     def describe_nft(self, command: str) -> str | None:
         """See Kernel.describe_nft."""
         return self._nft.list_text(command)
+
+    def list_legacy(self) -> str | None:
+        """See Kernel.list_legacy."""
+        try:
+            if "filter" not in _LEGACY_TABLES.read_text().split():
+                return None
+            # A child inherits the namespace of the thread that starts it.
+            saved = subprocess.run(
+                ["iptables-legacy-save", "-t", "filter"],
+                capture_output=True,
+                text=True,
+                timeout=_LEGACY_DEADLINE_SECONDS,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return saved.stdout
 
     def nft_generation(self) -> int:
         """See Kernel.nft_generation."""

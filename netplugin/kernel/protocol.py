@@ -110,6 +110,9 @@ class Kernel(Protocol):
     def describe_nft(self, command: str) -> str | None:
         """The text a list command answers, without elements; None as above."""
 
+    def list_legacy(self) -> str | None:
+        """What iptables-legacy-save says of the filter table; None where nobody uses the old kind of rules."""
+
     def nft_generation(self) -> int:
         """The number of the last nftables transaction of anybody: each adds one."""
 
