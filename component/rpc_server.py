@@ -41,7 +41,7 @@ async def answering_errors(method: str, context: Context) -> AsyncIterator[None]
         await context.abort(grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause")
 
 
-class GuardInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # generic in its stubs only
+class GuardInterceptor(grpc.aio.ServerInterceptor):
     """Runs every handler of the server, unary or streaming, inside `guard`."""
 
     def __init__(self, guard: Guard) -> None:
