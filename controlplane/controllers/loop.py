@@ -94,14 +94,14 @@ class ControllerLoop:
         env: Env,
         recorder: Recorder,
         *,
-        workers: int = WORKERS,
+        workers: int | None = None,
         resync_seconds: float = RESYNC_SECONDS,
     ) -> None:
         self._controller = controller
         self._client = client
         self._env = env
         self._recorder = recorder
-        self._workers = workers
+        self._workers = workers or WORKERS
         self._resync_seconds = resync_seconds
         self._queue: WorkQueue[Key] = WorkQueue(env.rng)
         self._caches: Mapping[str, Informer[Any]] = {}
@@ -113,6 +113,10 @@ class ControllerLoop:
     def idle(self) -> bool:
         """Whether there is nothing to do now or later, as far as is known."""
         return self._queue.idle
+
+    def add(self, key: Key) -> None:
+        """Look at a key for a reason that is in no cache."""
+        self._queue.add(key)
 
     async def run(self) -> None:
         """Wait for the caches, look at everything once, then react to changes; ends by cancellation."""

@@ -10,29 +10,52 @@ from controlplane.controllers.caches import Caches
 from controlplane.controllers.deployment import DeploymentController
 from controlplane.controllers.endpointslice import EndpointSliceController
 from controlplane.controllers.events import EventWriter, expire_events
+from controlplane.controllers.garbage import GarbageCollector
+from controlplane.controllers.heartbeats import NodeAges, NodeLifecycleController
+from controlplane.controllers.kubernetes_service import KubernetesServiceController
 from controlplane.controllers.loop import Controller, ControllerLoop
+from controlplane.controllers.namespace import NamespaceController
+from controlplane.controllers.pod_gc import PodCollector
 from controlplane.controllers.replicaset import ReplicaSetController
+from controlplane.controllers.service_account import ServiceAccountController
 from controlplane.controllers.tasks import run_together
 from controlplane.scheduler.loop import Scheduler
 
+GARBAGE_WORKERS = 32  # its keys are single dependents
 
-async def run_all(client: ApiClient, env: Env) -> None:
-    """Run until cancelled, which is what loss of leadership means; nothing outlives the call."""
+
+async def run_all(client: ApiClient, env: Env, ages: NodeAges, replica_addresses: Sequence[str]) -> None:
+    """Run until cancelled, which is what loss of leadership means; nothing outlives the call.
+
+    `client` acts with the leader's epoch, `ages` tells when nodes were last heard, `replica_addresses` are the
+    host:port of every replica's HTTPS. Raises only what is our own bug.
+    """
     caches = Caches(client, env)
     events = EventWriter(client, env)
-    controllers: Sequence[Controller] = (
-        DeploymentController(caches.deployments, caches.replica_sets, caches.pods, env),
-        ReplicaSetController(caches.replica_sets, caches.pods, env),
-        EndpointSliceController(caches.services, caches.pods, caches.slices, caches.nodes),
-    )
+
+    def loop_of(controller: Controller, workers: int | None = None) -> ControllerLoop:
+        recorder = events.recorder(f"{controller.name}-controller")
+        return ControllerLoop(controller, client, env, recorder, workers=workers)
+
+    node_lifecycle = NodeLifecycleController(caches.nodes, caches.pods, ages, env)
+    node_loop = loop_of(node_lifecycle)
+    everything = list(caches.by_resource.values())
     loops = [
-        ControllerLoop(controller, client, env, events.recorder(f"{controller.name}-controller"))
-        for controller in controllers
+        loop_of(DeploymentController(caches.deployments, caches.replica_sets, caches.pods, env)),
+        loop_of(ReplicaSetController(caches.replica_sets, caches.pods, env)),
+        loop_of(EndpointSliceController(caches.services, caches.pods, caches.slices, caches.nodes)),
+        loop_of(KubernetesServiceController(caches.slices, replica_addresses)),
+        loop_of(NamespaceController(client, caches.namespaces, everything)),
+        loop_of(GarbageCollector(client, caches.by_resource), GARBAGE_WORKERS),
+        loop_of(PodCollector(client, caches.pods, caches.nodes)),
+        loop_of(ServiceAccountController(caches.namespaces, caches.service_accounts)),
+        node_loop,
     ]
     scheduler = Scheduler(client, env, caches.pods, caches.nodes, events.recorder("default-scheduler"))
     await run_together(
-        *(informer.run() for informer in caches.by_resource.values()),
+        *(informer.run() for informer in everything),
         *(loop.run() for loop in loops),
+        node_lifecycle.follow_heartbeats(node_loop.add),
         scheduler.run(),
         events.run(),
         expire_events(client, env),

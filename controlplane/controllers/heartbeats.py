@@ -1,0 +1,152 @@
+"""Which nodes are silent, and the controller that acts on it (`node_lifecycle` decides).
+
+Heartbeats stay in the memory of the replicas that hold the sessions; `NodeAges` is how their ages get here. Nothing
+is known of the time before this replica led, so every node starts with full grace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+import structlog
+
+from api.core import Node, Pod
+from api.errors import ApiError
+from component.env import Env
+from component.informer import Change, Informer
+from controlplane.controllers import node_lifecycle, pods
+from controlplane.controllers.actions import Action
+from controlplane.controllers.loop import Key, Source
+from controlplane.controllers.node_lifecycle import NODE_LOST, SILENCE_SECONDS, Surroundings
+
+log = structlog.get_logger()
+
+LONGEST_WAIT_SECONDS = 1.0
+SHORTEST_WAIT_SECONDS = 0.05
+
+
+class NodeAges(Protocol):
+    """The port through which heartbeats are seen."""
+
+    def ages(self) -> Mapping[str, float]:
+        """Seconds since each node was last heard, as far as any replica knows; unknown nodes are left out."""
+
+
+class Heartbeats:
+    """When each node was last heard (monotonic seconds); what was once heard is not forgotten with its session."""
+
+    def __init__(self, ages: NodeAges, start_time: float) -> None:
+        self._ages = ages
+        self._start_time = start_time
+        self._heard: dict[str, float] = {}
+
+    def read(self, nodes: Iterable[str], now: float) -> None:
+        """Take the latest ages; `nodes` are the nodes there are, a new one counts as just heard."""
+        ages = self._ages.ages()
+        heard = self._heard
+        self._heard = {
+            name: max(heard.get(name, now if heard else self._start_time), now - ages.get(name, float("inf")))
+            for name in nodes
+        }
+
+    def silent(self, node: str, now: float) -> bool:
+        """Whether the node has not been heard for 4 s."""
+        return now - self._heard.get(node, now) >= SILENCE_SECONDS
+
+    def next_silence_seconds(self, now: float) -> float:
+        """Seconds until the next node may fall silent; infinite when all are silent already."""
+        left = (heard + SILENCE_SECONDS - now for heard in self._heard.values())
+        return min((seconds for seconds in left if seconds > 0), default=float("inf"))
+
+
+class NodeLifecycleController:
+    """Looks at nodes when they change and when they fall silent."""
+
+    name = "node-lifecycle"
+
+    def __init__(self, nodes: Informer[Node], pod_cache: Informer[Pod], ages: NodeAges, env: Env) -> None:
+        self._nodes = nodes
+        self._pods = pod_cache
+        self._env = env
+        self._heartbeats = Heartbeats(ages, env.monotonic())
+        self._silent: frozenset[str] = frozenset()
+        self._evicting = True
+        self._calm_since = env.now()
+
+    def sources(self) -> Sequence[Source]:
+        """Nodes, and pods of nodes that are not well."""
+        return [Source(self._nodes, self._keys_of_node), Source(self._pods, self._keys_of_pod)]
+
+    def all_keys(self) -> Iterable[Key]:
+        """All nodes."""
+        return [node.key for node in self._nodes.items()]
+
+    async def follow_heartbeats(self, add: Callable[[Key], None]) -> None:
+        """Tell `add` which nodes fell silent or spoke again, at the moment they do; ends by cancellation."""
+        await self._nodes.wait_synced()
+        evicting = self._evicting
+        while True:
+            now = self._env.monotonic()
+            names = [node.object.name for node in self._nodes.items()]
+            self._heartbeats.read(names, now)
+            silent = frozenset(name for name in names if self._heartbeats.silent(name, now))
+            for name in sorted(silent ^ self._silent):
+                if name in silent:
+                    log.warning("node_lost", node=name)
+                add(("", name))
+            self._silent = silent
+            self._judge_evictions()
+            if self._evicting != evicting:
+                evicting = self._evicting
+                for node in self._nodes.items():
+                    add(node.key)
+            wait = min(self._heartbeats.next_silence_seconds(now), LONGEST_WAIT_SECONDS)
+            await asyncio.sleep(max(wait, SHORTEST_WAIT_SECONDS))
+
+    async def plan(self, key: Key, failure: ApiError | None) -> Sequence[Action]:
+        """Decide for one node."""
+        del failure
+        node = self._nodes.get("", key[1])
+        if node is None:
+            return []
+        self._judge_evictions()
+        surroundings = Surroundings(
+            now=self._env.now(),
+            silent=key[1] in self._silent,
+            evicting=self._evicting,
+            calm_since=self._calm_since,
+        )
+        return node_lifecycle.reconcile(node, self._pods.by_index("node", key[1]), surroundings)
+
+    def _judge_evictions(self) -> None:
+        """Stop evictions while half or more of the nodes are lost."""
+        nodes = self._nodes.items()
+        lost = sum(node_lifecycle.lost(n.view, silent=n.object.name in self._silent) for n in nodes)
+        evicting = 2 * lost < len(nodes) or not lost
+        if evicting == self._evicting:
+            return
+        self._evicting = evicting
+        if evicting:
+            self._calm_since = self._env.now()
+            log.info("evictions_resumed", lost=lost, nodes=len(nodes))
+        else:
+            log.warning("evictions_stopped", lost=lost, nodes=len(nodes))
+
+    def _keys_of_node(self, change: Change[Node]) -> Iterable[Key]:
+        return [change.latest.key]
+
+    def _keys_of_pod(self, change: Change[Pod]) -> Iterable[Key]:
+        pod = change.new
+        if pod is None or not pod.view.spec.node_name:
+            return []
+        node = self._nodes.get("", pod.view.spec.node_name)
+        if node is None:
+            return []
+        condition = pods.condition(pod.view, "Ready")
+        marked = condition is not None and condition.reason == NODE_LOST
+        ill = node_lifecycle.ready_status(node.view) != "True" or any(
+            taint.effect == "NoExecute" for taint in node.view.spec.taints
+        )
+        return [node.key] if marked or ill or node.object.name in self._silent else []
