@@ -161,8 +161,8 @@ def _load_yaml(text: str, source: str) -> Iterator[tuple[int, Any]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         _fail(source, mark.line + 1 if mark else 1, " ".join(filter(None, (error.context, error.problem))))
-    except yaml.YAMLError as error:
-        _fail(source, 1, str(error).splitlines()[0])
+    except yaml.reader.ReaderError as error:
+        _fail(source, text.encode().count(b"\n", 0, error.position) + 1, error.reason)
 
 
 def _line(event: yaml.Event) -> int:
