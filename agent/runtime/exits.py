@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal as signals
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -31,6 +31,7 @@ class _Watched:
     pidfd: int  # -1 when the process was gone already
     exit_file: str
     oom_counter: str
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class ExitWatcher:
@@ -86,6 +87,14 @@ class ExitWatcher:
                 return True  # it ended; the loop has not come round to it yet
         return True
 
+    async def wait(self, container_id: str) -> None:
+        """Return once a watched container's end is handled, at once for one that is not watched."""
+        while (watched := self._watched.get(container_id)) is not None:
+            await watched.ended.wait()
+        task = self._finishing.get(container_id)
+        if task is not None:
+            await asyncio.wait([task])
+
     async def close(self) -> None:
         """Stop watching; containers go on."""
         for container_id in list(self._watched):
@@ -100,6 +109,8 @@ class ExitWatcher:
         if watched is not None and watched.pidfd >= 0:
             asyncio.get_running_loop().remove_reader(watched.pidfd)
             os.close(watched.pidfd)
+        if watched is not None:
+            watched.ended.set()
         return watched
 
     def _process_ended(self, container_id: str) -> None:

@@ -143,15 +143,15 @@ class _Output:
 async def _kill(process: asyncio.subprocess.Process, pid_file: Path) -> None:
     """Kill the command with its process group, then the runtime.
 
-    crun leaves the command in its own group, which `start_new_session` made; runc gives it a session of its own. The
-    command's pid is safe to use while the runtime, its parent, has not collected it.
+    crun and runc start every command in a session of its own. The command's pid is safe to use while the runtime,
+    its parent, has not collected it.
     """
     with suppress(FileNotFoundError, ValueError, ProcessLookupError):
-        pid = int(pid_file.read_text())
-        if os.getpgid(pid) == pid:
-            os.killpg(pid, signal.SIGKILL)
-        else:
-            os.kill(pid, signal.SIGKILL)
+        pid = int(pid_file.read_text())  # noqa: ASYNC240 - one small file on a tmpfs
+        group = os.getpgid(pid)
+        if group > 1 and group != os.getpgrp():
+            os.killpg(group, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     await process.wait()
