@@ -65,10 +65,7 @@ def undone(deployment: Tree, replica_sets: Sequence[Tree], revision: int) -> Tre
     if at(deployment, "spec.paused", default=False):
         raise Invalid(f'deployment "{name}" is paused: resume it first with `tim rollout resume deployment/{name}`')
     own = own_replica_sets(deployment, replica_sets)
-    if revision:
-        found = [each for each in own if revision_of(each) == revision]
-    else:
-        found = own[-2:-1]
+    found = [each for each in own if revision_of(each) == revision] if revision else own[-2:-1]
     if not found:
         which = f"revision {revision}" if revision else "an earlier revision"
         raise NotFound(f'deployment "{name}" has no {which}; see `tim rollout history deployment/{name}`')

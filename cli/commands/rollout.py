@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import click
 
@@ -88,9 +89,8 @@ def undo(words: tuple[str, ...], namespace: str, to_revision: int) -> None:
         where = namespace or default
         for target in _deployments(words):
             replica_sets = await _replica_sets(client, where)
-            stored, changed = await edit(
-                client, target, where, lambda tree, known=replica_sets: undone(tree, known, to_revision)
-            )
+            change = partial(undone, replica_sets=replica_sets, revision=to_revision)
+            stored, changed = await edit(client, target, where, change)
             click.echo(f"{object_name(stored)} {'rolled back' if changed else 'has that template already'}")
 
     call(work)
