@@ -8,7 +8,7 @@ other rows: a heap stays valid while pods are placed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +18,6 @@ from controlplane.scheduler.snapshot import ZONE, Ids, Ints, Snapshot
 FULL = 10_000
 TAINT_WEIGHT = 3
 SPREAD_WEIGHT = 2
-
-Amount = TypeVar("Amount", int, Ints)
 
 
 def static(snapshot: Snapshot, pod: PodClass) -> Ints:
@@ -31,10 +29,10 @@ def static(snapshot: Snapshot, pod: PodClass) -> Ints:
     return np.full(snapshot.capacity, TAINT_WEIGHT * FULL) // (1 + disliked)
 
 
-def resources(cpu: Amount, memory: Amount, cpu_allocatable: Amount, memory_allocatable: Amount) -> Amount:
+def resources(cpu: Any, memory: Any, cpu_allocatable: Any, memory_allocatable: Any) -> Any:
     """Least allocated and balanced: free nodes are better, and those that use CPU and memory alike.
 
-    `cpu` and `memory` are what the node would use with the pod on it.
+    `cpu` and `memory` are what the node would use with the pod on it. All integers, or all columns of them.
     """
     cpu_share = cpu * FULL // cpu_allocatable
     memory_share = memory * FULL // memory_allocatable
@@ -43,17 +41,20 @@ def resources(cpu: Amount, memory: Amount, cpu_allocatable: Amount, memory_alloc
     return least + balanced
 
 
-def spread(count: Amount) -> Amount:
-    """The fewer pods of the same owner a node or zone has, the better."""
-    return SPREAD_WEIGHT * FULL // (1 + count)  # type: ignore[no-any-return] # what numpy says of int // array
+def spread(count: Any) -> Any:
+    """The fewer pods of the same owner a node or zone has, the better. An integer or a column of them."""
+    return SPREAD_WEIGHT * FULL // (1 + count)
 
 
 def all_rows(snapshot: Snapshot, pod: PodClass, cpu: int, memory: int, counts: Ints) -> Ints:
     """The scores of all rows but for the zone's part; `cpu` and `memory` as scores count them."""
     used = snapshot.scored
     allocatable = snapshot.scored_allocatable
-    scores = static(snapshot, pod) + resources(used[0] + cpu, used[1] + memory, allocatable[0], allocatable[1])
-    return scores + spread(counts) if pod.owner else scores
+    scores = static(snapshot, pod)
+    scores += resources(used[0] + cpu, used[1] + memory, allocatable[0], allocatable[1])
+    if pod.owner:
+        scores += spread(counts)
+    return scores
 
 
 def owner_counts(snapshot: Snapshot, owner: str) -> Ints:
@@ -82,4 +83,4 @@ def zone_counts(snapshot: Snapshot, owner: str) -> dict[int, int]:
 
 def zone_part(zone: int, counts: Mapping[int, int]) -> int:
     """The part of a row's score that its zone decides; nodes without a zone do not compete in this."""
-    return spread(counts.get(zone, 0)) if zone else 0
+    return int(spread(counts.get(zone, 0))) if zone else 0
