@@ -57,6 +57,7 @@ class Checkpoint:
         self._durable = Journal(paths.checkpoint, synced=True)
         self._secrets = Journal(paths.secrets, synced=False)
         self._boot_id = boot_id
+        self._adopted_boot_id = boot_id
         self._compacted_bytes = 0
         self._usable = False
 
@@ -74,6 +75,7 @@ class Checkpoint:
             log.warning("checkpoint_refused", error=f"version {header.version} is not {VERSION}")
             return Remembered()
         resources, revision = _fold(loaded.records[1:])
+        self._adopted_boot_id = header.boot_id
         rebooted = header.boot_id != self._boot_id
         secrets = _load(self._secrets, "secrets")
         if secrets is not None:
@@ -83,9 +85,13 @@ class Checkpoint:
             inputs = node_pb2.Inputs(full=True, results_in=revision, set=list(resources.values()))
         return Remembered(header.cluster, inputs, rebooted)
 
+    def boot_adopted(self) -> None:
+        """What the machine lost with the last boot has been dealt with; the next `save` remembers that."""
+        self._adopted_boot_id = self._boot_id
+
     def save(self, cluster: Cluster, inputs: node_pb2.Inputs | None) -> None:
         """Write everything anew; `inputs` is a full set or None when none was received. Raises OSError."""
-        header = msgspec.json.encode(_Header(VERSION, self._boot_id, cluster))
+        header = msgspec.json.encode(_Header(VERSION, self._adopted_boot_id, cluster))
         durable, secrets = _split(inputs) if inputs is not None else (None, None)
         self._secrets.rewrite([secrets.SerializeToString()] if secrets is not None else [])
         self._durable.rewrite([header] + ([durable.SerializeToString()] if durable is not None else []))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.backoff import PULL_FIRST_SECONDS, restart_time
-from agent.observed import Failure, Observed, attempts, dead
+from agent.observed import Failure, Observed, attempts, dead, finished_phase
 from agent.pod_sync import restarts
 from agent.runtime.protocol import Container
 from api.core import Container as ContainerSpec
@@ -102,9 +102,7 @@ def _end_reason(container: Container, observed: Observed) -> str:
 
 
 def _will_restart(pod: Pod, last: Container, observed: Observed) -> bool:
-    ending = (
-        observed.termination_time > 0 or observed.verdict is not None or pod.status.phase in {"Succeeded", "Failed"}
-    )
+    ending = observed.termination_time > 0 or observed.verdict is not None or finished_phase(pod)
     return not ending and restarts(pod, last)
 
 

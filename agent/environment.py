@@ -90,6 +90,21 @@ def service_variables(pod: Pod, services: Sequence[Service]) -> dict[str, str]:
     return variables
 
 
+def named_objects(pod: Pod) -> frozenset[tuple[str, str]]:
+    """("ConfigMap" or "Secret", name) of everything the pod's variables come from."""
+    names: set[tuple[str, str]] = set()
+    for container in pod.spec.containers:
+        for source in container.env_from:
+            if source.config_map_ref is not None:
+                names.add(("ConfigMap", source.config_map_ref.name or ""))
+            if source.secret_ref is not None:
+                names.add(("Secret", source.secret_ref.name or ""))
+        origins = [entry.value_from for entry in container.env if entry.value_from is not None]
+        names |= {("ConfigMap", o.config_map_key_ref.name or "") for o in origins if o.config_map_key_ref is not None}
+        names |= {("Secret", o.secret_key_ref.name or "") for o in origins if o.secret_key_ref is not None}
+    return frozenset(names)
+
+
 def field_value(pod: Pod, path: str, sources: Sources) -> str:
     """The value of a pod field by its path. Raises ConfigError for a path that is not offered."""
     match = _MAP_FIELD.fullmatch(path)

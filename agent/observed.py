@@ -8,6 +8,7 @@ from typing import Literal
 
 from agent.backoff import Backoff
 from agent.runtime.protocol import Container, Image, Sandbox
+from api.core import Pod
 
 HookState = Literal["running", "done"]
 
@@ -91,3 +92,8 @@ def running(observed: Observed) -> list[Container]:
 def dead(container: Container) -> bool:
     """Whether the container ran (or was lost) and will never run again."""
     return container.state in {"exited", "unknown"}
+
+
+def finished_phase(pod: Pod) -> bool:
+    """Whether the stored status says that the pod is over."""
+    return pod.status.phase in {"Succeeded", "Failed"}

@@ -33,7 +33,7 @@ from agent.actions import (
     Wait,
 )
 from agent.backoff import restart_time
-from agent.observed import Observed, attempts, dead, running
+from agent.observed import Observed, attempts, dead, finished_phase, running
 from agent.runtime.protocol import Container
 from api.core import Container as ContainerSpec
 from api.core import Pod
@@ -95,7 +95,7 @@ def restarts(pod: Pod, container: Container) -> bool:
 
 def finished(pod: Pod, observed: Observed) -> bool:
     """Whether the pod is over though nobody deleted it: every container ended for good, or the node gave it up."""
-    if observed.verdict is not None or pod.status.phase in {"Succeeded", "Failed"}:
+    if observed.verdict is not None or finished_phase(pod):
         return True
     latest = [attempts(observed, container.name)[-1:] for container in pod.spec.containers]
     return all(last and dead(last[0]) and not restarts(pod, last[0]) for last in latest)

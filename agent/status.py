@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.container_status import ContainerView, Health, container_view
-from agent.observed import Observed
+from agent.observed import Observed, finished_phase
 from api.core import Pod
 from api.object import Tree
 from api.resources import qos_class
@@ -56,7 +56,7 @@ def pod_status(
 
 def _phase(pod: Pod, observed: Observed, views: Sequence[ContainerView]) -> str:
     """Kubernetes' getPhase: waiting for the first start is Pending, between restarts is Running."""
-    if observed.verdict is not None or pod.status.phase in {"Succeeded", "Failed"}:
+    if observed.verdict is not None or finished_phase(pod):
         return pod.status.phase if observed.verdict is None and pod.status.phase else "Failed"
     all_ended = bool(views) and all(view.ended and view.state != "running" for view in views)
     if observed.termination_time and all_ended:

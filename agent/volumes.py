@@ -114,6 +114,11 @@ def remove_files(paths: Paths, uid: str) -> None:
     _remove(paths.pod(uid))
 
 
+def remove_memory_volumes(paths: Paths) -> None:
+    """Delete what a boot must not leave, also where the run folder outlived it. Raises VolumeFailure."""
+    _remove(paths.memory_pods)
+
+
 def present(paths: Paths) -> Mapping[str, bool]:
     """The uids of all pods with files here, each with whether it still has volumes."""
     found = {path.name: False for path in _entries(paths.pods)}

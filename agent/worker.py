@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Protocol
 
 import structlog
@@ -78,6 +79,10 @@ class PodWorker:
     def observed(self) -> Observed:
         """The newest observation."""
         return self._record.observed
+
+    def reported(self) -> Tree:
+        """The status that was reported last."""
+        return self._reports.last_status(self.uid)
 
     def assign(self, pod: Pod | None) -> None:
         """The control plane's newest word; None: nothing of this pod shall be here."""
@@ -161,7 +166,7 @@ class PodWorker:
             if self._performer.done:
                 return None
 
-    async def _perform(self, work: list[act.Action]) -> None:
+    async def _perform(self, work: Sequence[act.Action]) -> None:
         """Perform actions in order, up to the first that fails or until something happened meanwhile."""
         for action in work:
             self._wake.clear()

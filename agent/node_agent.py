@@ -1,0 +1,300 @@
+"""The agent as a whole: starts its parts in order and connects them. Built in `agent.main`, and in tests with fakes.
+
+Order after a start: checkpoint, runtime, network, pods. The session runs from the beginning, but nothing waits for
+it once a checkpoint says what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import grpc.aio
+import msgspec
+import structlog
+
+from agent.checkpoint import Checkpoint, Cluster
+from agent.events import EventRecorder
+from agent.images import Images
+from agent.inputs import Inputs
+from agent.log_rotation import LogRotation
+from agent.node_report import NodeReport
+from agent.node_status import node_labels
+from agent.observed import running
+from agent.paths import Paths
+from agent.pod_steps import NodeFacts, PodSteps
+from agent.pods import Pods
+from agent.probe_actions import ProbeActions
+from agent.reports import ReportBook
+from agent.runtime.protocol import Container, ContainerRuntime, RuntimeFailure
+from agent.session import Refused, Session
+from agent.streams import Streams
+from agent.volumes import VolumeFailure
+from api.core import NodeStatus
+from api.object import canonical
+from api.resources import allocatable
+from api.v1 import node_pb2
+from component.env import Env
+from netplugin.protocol import NetworkFailure, PodNetwork
+
+log = structlog.get_logger()
+
+START_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this node is; `endpoints` are the configured replicas, host:port."""
+
+    name: str
+    ip: str
+    endpoints: tuple[str, ...]
+    version: str
+    resolv_conf_path: str = "/etc/resolv.conf"
+
+
+class NodeAgent:
+    """Runs one node until cancelled; containers and network stay as they are then. Implements `SessionSide`."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        paths: Paths,
+        boot_id: str,
+        report: Callable[[Callable[[], Sequence[str]], Callable[[], None]], NodeReport],
+        runtime: ContainerRuntime,
+        make_network: Callable[[Cluster], PodNetwork],
+        connect: Callable[[str], grpc.aio.Channel],
+        env: Env,
+    ) -> None:
+        self.status_changed = asyncio.Event()
+        self.connected = False
+        self._identity = identity
+        self._paths = paths
+        self._boot_id = boot_id
+        self._runtime = runtime
+        self._make_network = make_network
+        self._env = env
+        self._inputs = Inputs("cluster.local")
+        self._cluster = Cluster()
+        self._cluster_known = asyncio.Event()
+        self._checkpoint = Checkpoint(paths, boot_id)
+        self._checkpoint_problem = ""
+        self._saving = asyncio.Lock()
+        self._rebooted = False
+        self._full_received = False
+        self._network: PodNetwork | None = None
+        self._pods: Pods | None = None
+        self._node = report(self._network_problems, self.status_changed.set)
+        self._events = EventRecorder(identity.name, env)
+        self._reports = ReportBook(self._events)
+        self._probes = ProbeActions(runtime, identity.version)
+        self._streams = Streams(lambda: self._pods, runtime, paths, env)
+        self._session = Session(self, self._reports, connect, env)
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        await self._remember()
+        rotation = LogRotation(self._running, self._runtime, self._paths)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._node.run())
+                group.create_task(self._session.run())
+                group.create_task(self._run_pods())
+                group.create_task(rotation.run())
+        finally:
+            await self._streams.close()
+            await self._probes.close()
+            if self._network is not None:
+                await self._network.close()
+            await self._runtime.close()
+
+    def problems(self) -> list[str]:
+        """Why this agent does not do its work, empty when it does."""
+        found = [self._node.runtime_problem, self._checkpoint_problem, *self._network_problems()]
+        if self._pods is None or not self._pods.ready:
+            found.append("the pods of this node have not been taken over yet")
+        return [problem for problem in found if problem]
+
+    def metrics(self) -> Mapping[str, float]:
+        """Numbers about the agent, by name."""
+        workers = self._pods.workers() if self._pods is not None else []
+        return {
+            "session_connected": float(self.connected),
+            "inputs_revision": float(self._inputs.revision),
+            "network_revision": float(self._pods.sync.synced_revision if self._pods is not None else -1),
+            "pods": float(len(workers)),
+            "containers_running": float(sum(len(running(worker.observed)) for worker in workers)),
+            "reports_unacknowledged": float(self._reports.unacknowledged),
+        }
+
+    # The session's side.
+
+    def endpoints(self) -> Sequence[str]:
+        """What the control plane last said, then what was configured."""
+        return tuple(dict.fromkeys((*self._cluster.endpoints, *self._identity.endpoints)))
+
+    def register(self) -> node_pb2.Register:
+        """Who we are."""
+        return node_pb2.Register(
+            node=self._identity.name,
+            cluster_uid=self._cluster.cluster_uid,
+            boot_id=self._boot_id,
+            last_revision=self._inputs.revision,
+            session_epoch=self._cluster.session_epoch,
+            node_status=self.node_status(),
+            node_labels=canonical(node_labels(self._identity.name, self._node.machine)).decode(),
+        )
+
+    async def registered(self, message: node_pb2.Registered) -> None:
+        """Check that it is our cluster and our newest session, and learn where its replicas are."""
+        known = self._cluster
+        if known.cluster_uid and message.cluster_uid != known.cluster_uid:
+            raise Refused(
+                f"this node belongs to cluster {known.cluster_uid}, the replica to {message.cluster_uid}: "
+                "pods keep running; reset the node to let it join the other one"
+            )
+        if message.session_epoch < known.session_epoch:
+            raise Refused(f"session epoch {message.session_epoch} is older than {known.session_epoch}")
+        self._cluster = Cluster(
+            cluster_uid=message.cluster_uid,
+            session_epoch=message.session_epoch,
+            endpoints=tuple(endpoint.address for endpoint in message.endpoints),
+            pod_range=message.network.pod_range,
+            service_range=message.network.service_range,
+            cluster_domain=message.network.cluster_domain,
+        )
+        if message.network.cluster_domain:
+            self._inputs.set_cluster_domain(message.network.cluster_domain)
+        self._cluster_known.set()
+        self.connected = True
+
+    async def inputs(self, message: node_pb2.Inputs) -> None:
+        """Remember, then act. Raises BrokenChain."""
+        changes = self._inputs.apply(message)
+        await self._save(message)
+        self._full_received = self._full_received or message.full
+        if self._pods is not None:
+            self._pods.apply(changes)
+
+    def node_status(self) -> str:
+        """The node's status now, as JSON."""
+        return self._node.json()
+
+    def unknown(self, uids: Sequence[str]) -> None:
+        """Pods that were reported and do not exist."""
+        if self._pods is not None:
+            self._pods.unknown(uids)
+
+    def open_stream(self, channel: grpc.aio.Channel, message: node_pb2.OpenStream) -> None:
+        """Serve a stream."""
+        self._streams.open(channel, message)
+
+    def disconnected(self, reason: str) -> None:
+        """Nothing changes on the node."""
+        del reason  # logged by the session
+        self.connected = False
+
+    # The parts.
+
+    async def _remember(self) -> None:
+        remembered = await asyncio.to_thread(self._checkpoint.load)
+        self._rebooted = remembered.rebooted
+        self._cluster = remembered.cluster
+        if not remembered.cluster.cluster_uid:
+            return
+        self._inputs.set_cluster_domain(remembered.cluster.cluster_domain)
+        if remembered.inputs is not None:
+            self._inputs.apply(remembered.inputs)
+        await self._save(None)
+        self._cluster_known.set()
+        log.info("checkpoint_loaded", revision=self._inputs.revision, pods=len(self._inputs.pods))
+
+    async def _save(self, change: node_pb2.Inputs | None) -> None:
+        """Make inputs durable; a full set and every so often everything anew."""
+        async with self._saving:
+            try:
+                if change is not None and not change.full:
+                    compact = await asyncio.to_thread(self._checkpoint.append, change)
+                    if not compact:
+                        return
+                full = self._inputs.as_full() if self._inputs.revision else None
+                await asyncio.to_thread(self._checkpoint.save, self._cluster, full)
+                self._checkpoint_problem = ""
+            except OSError as error:
+                # Going on is better than stopping: a restarted agent then knows less until it is told again.
+                self._checkpoint_problem = f"the checkpoint cannot be written: {error}"
+                log.exception("checkpoint_not_written")
+
+    async def _run_pods(self) -> None:
+        """Bring up network and pods as soon as the cluster is known, then keep them."""
+        await self._cluster_known.wait()
+        network = self._network = self._make_network(self._cluster)
+        await self._until_done("network_not_started", network.start)
+        pods = Pods(
+            inputs=self._inputs,
+            runtime=self._runtime,
+            network=network,
+            steps=self._steps(network),
+            reports=self._reports,
+            events=self._events,
+            paths=self._paths,
+            env=self._env,
+        )
+
+        async def adopt() -> None:
+            await pods.adopt(rebooted=self._rebooted)
+
+        await self._until_done("pods_not_adopted", adopt)
+        self._pods = pods
+        if self._inputs.revision:
+            pods.sync.submit(self._inputs.network())
+        if self._full_received:
+            pods.reap()
+        self._checkpoint.boot_adopted()
+        await self._save(None)
+        self.status_changed.set()
+        await pods.run()
+
+    async def _until_done(self, event: str, step: Callable[[], object]) -> None:
+        while True:
+            try:
+                await step()  # type: ignore[misc]
+            except (RuntimeFailure, NetworkFailure, VolumeFailure, OSError, TimeoutError) as error:
+                log.warning(event, error=str(error), retry_seconds=START_RETRY_SECONDS)
+                await asyncio.sleep(START_RETRY_SECONDS)
+            else:
+                return
+
+    def _steps(self, network: PodNetwork) -> PodSteps:
+        status = msgspec.convert(self._node.status(), NodeStatus)
+        offered = allocatable(status)
+        node = NodeFacts(
+            self._identity.name,
+            self._identity.ip,
+            self._node.machine.memory_bytes,
+            offered,
+            self._identity.resolv_conf_path,
+        )
+        return PodSteps(
+            runtime=self._runtime,
+            network=network,
+            paths=self._paths,
+            images=Images(self._runtime, self._env),
+            probes=self._probes,
+            inputs=self._inputs,
+            node=node,
+            cluster_domain=self._cluster.cluster_domain,
+        )
+
+    def _network_problems(self) -> Sequence[str]:
+        found = list(self._network.problems()) if self._network is not None else []
+        if self._pods is None:
+            return [*found, "the node's network is not set up yet"]
+        return [*found, self._pods.sync.problem] if self._pods.sync.problem else found
+
+    def _running(self) -> list[Container]:
+        workers = self._pods.workers() if self._pods is not None else []
+        return [container for worker in workers for container in running(worker.observed)]

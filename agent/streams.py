@@ -1,0 +1,216 @@
+"""Answers the control plane's requests to look into containers: dials back and carries logs or a command's streams."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Protocol
+
+import grpc
+import grpc.aio
+import structlog
+
+from agent.log_format import since_bound
+from agent.logs import LogOptions, read_log
+from agent.observed import attempts, dead
+from agent.paths import Paths
+from agent.runtime.protocol import Container, ContainerRuntime, ExecStream, RuntimeFailure
+from agent.worker import PodWorker
+from api import errors
+from api.v1 import apiserver_pb2, node_pb2, node_pb2_grpc
+from component.env import Env
+
+log = structlog.get_logger()
+
+Frame = apiserver_pb2.StreamFrame
+DIAL_SECONDS = 10.0
+WRITE_SECONDS = 30.0
+"""A reader that takes nothing for this long is given up."""
+
+STREAMS_AT_ONCE = 100
+
+
+class PodIndex(Protocol):
+    """Where a pod's containers are found."""
+
+    def worker(self, namespace: str, name: str) -> PodWorker | None:
+        """The worker of an assigned pod."""
+
+
+class Streams:
+    """The open streams; each is a task of its own that ends with its stream."""
+
+    def __init__(self, pods: Callable[[], PodIndex | None], runtime: ContainerRuntime, paths: Paths, env: Env) -> None:
+        self._pods = pods
+        self._runtime = runtime
+        self._paths = paths
+        self._env = env
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def open(self, channel: grpc.aio.Channel, request: node_pb2.OpenStream) -> None:
+        """Begin to serve a request; how it went is told in the stream."""
+        if len(self._tasks) >= STREAMS_AT_ONCE:
+            log.warning("stream_refused", streams=len(self._tasks))
+            return
+        task = asyncio.ensure_future(self._run(channel, request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """End all streams."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, channel: grpc.aio.Channel, request: node_pb2.OpenStream) -> None:
+        stub: Any = node_pb2_grpc.NodeServiceStub(channel)  # type: ignore[no-untyped-call] # generated
+        call = stub.Dial()
+        try:
+            await asyncio.wait_for(call.write(Frame(accept=request.stream_id)), DIAL_SECONDS)
+            try:
+                await self._serve(call, request)
+            except (errors.ApiError, RuntimeFailure) as error:
+                await call.write(Frame(error=_stream_error(error)))
+            await call.done_writing()
+            # Cancelling too early would drop what is still on its way.
+            await asyncio.wait_for(call.code(), DIAL_SECONDS)
+        except (grpc.aio.AioRpcError, TimeoutError, asyncio.InvalidStateError) as error:
+            log.info("stream_lost", error=type(error).__name__)
+        except Exception:  # the outermost frame of a task: nobody else would see it
+            log.exception("stream_crashed")
+        finally:
+            call.cancel()
+
+    async def _serve(self, call: Any, request: node_pb2.OpenStream) -> None:
+        if request.WhichOneof("request") == "exec":
+            await self._exec(call, request.exec)
+            return
+        reader = asyncio.ensure_future(call.read())  # the client sends nothing: the end of this is the end of it
+        try:
+            async for piece in self._logs(request.logs):
+                if reader.done():
+                    return
+                await asyncio.wait_for(call.write(Frame(stdout=piece)), WRITE_SECONDS)
+            await call.write(Frame(ended=True))
+        finally:
+            reader.cancel()
+
+    async def _logs(self, request: apiserver_pb2.LogsRequest) -> AsyncIterator[bytes]:
+        worker = self._worker(request.namespace, request.pod)
+        container = _logged(worker, request.container, previous=request.previous)
+        since = since_bound(
+            request.since_seconds if request.HasField("since_seconds") else None,
+            request.since_time if request.HasField("since_time") else None,
+            self._env.now(),
+        )
+        options = LogOptions(
+            follow=request.follow,
+            timestamps=request.timestamps,
+            tail_lines=request.tail_lines if request.HasField("tail_lines") else None,
+            since_time=since,
+            limit_bytes=request.limit_bytes if request.HasField("limit_bytes") else None,
+        )
+        path = self._paths.log(worker.uid, container.name, container.attempt)
+
+        def ended() -> bool:
+            now = next((c for c in worker.observed.containers if c.id == container.id), None)
+            return now is None or dead(now)
+
+        async for piece in read_log(path, options, ended):
+            yield piece
+
+    async def _exec(self, call: Any, request: apiserver_pb2.ExecStart) -> None:
+        if not request.command:
+            raise errors.Invalid("a command is needed")
+        worker = self._worker(request.namespace, request.pod)
+        tries = attempts(worker.observed, request.container)
+        if not tries or tries[-1].state != "running":
+            raise errors.NotReady(f"container {request.container} of pod {request.pod} is not running")
+        stream = await self._runtime.exec_stream(tries[-1].id, request.command, stdin=request.stdin, tty=request.tty)
+        try:
+            await _carry(call, stream)
+        finally:
+            await stream.close()
+
+    def _worker(self, namespace: str, name: str) -> PodWorker:
+        pods = self._pods()
+        worker = pods.worker(namespace, name) if pods is not None else None
+        if worker is None:
+            raise errors.NotFound(f"pod {name} is not on this node")
+        return worker
+
+
+async def _carry(call: Any, stream: ExecStream) -> None:
+    """Both directions until the command ends; the client's going away ends the command."""
+    inward = asyncio.ensure_future(_inward(call, stream))
+    outward = asyncio.ensure_future(_outward(call, stream))
+    try:
+        done, _ = await asyncio.wait((inward, outward), return_when=asyncio.FIRST_COMPLETED)
+        if outward not in done:
+            if inward.result():
+                return  # the client is gone
+            await outward
+        outward.result()
+    finally:
+        for task in (inward, outward):
+            task.cancel()
+        await asyncio.gather(inward, outward, return_exceptions=True)
+
+
+async def _inward(call: Any, stream: ExecStream) -> bool:
+    """Frames from the client; returns whether it went away (and did not just say that its input ended)."""
+    closed = False
+    while True:
+        frame = await call.read()
+        if not isinstance(frame, Frame):
+            return not closed
+        match frame.WhichOneof("frame"):
+            case "stdin":
+                await stream.write(frame.stdin)
+            case "stdin_closed":
+                closed = True
+                await stream.close_stdin()
+            case "resize":
+                await stream.resize(frame.resize.width, frame.resize.height)
+            case _:
+                continue
+
+
+async def _outward(call: Any, stream: ExecStream) -> None:
+    while (piece := await stream.read()) is not None:
+        name, data = piece
+        frame = Frame(stdout=data) if name == "stdout" else Frame(stderr=data)
+        await asyncio.wait_for(call.write(frame), WRITE_SECONDS)
+    await call.write(Frame(exit_code=await stream.exit_code()))
+
+
+def _logged(worker: PodWorker, name: str, *, previous: bool) -> Container:
+    """The attempt whose log is meant: the newest that started, or the one that ended before it."""
+    pod = worker.pod
+    if pod is not None and name not in {spec.name for spec in pod.spec.containers}:
+        raise errors.NotFound(f"container {name} is not valid for pod {pod.metadata.name}")
+    tries = [each for each in attempts(worker.observed, name) if each.state != "created"]
+    if previous:
+        ended = [each for each in tries if dead(each)]
+        if ended and ended[-1] is tries[-1] and not _waits(worker, name):
+            ended = ended[:-1]
+        if not ended:
+            raise errors.NotFound(f"previous terminated container {name} not found")
+        return ended[-1]
+    if not tries:
+        raise errors.NotReady(f"container {name} is waiting to start")
+    return tries[-1]
+
+
+def _waits(worker: PodWorker, name: str) -> bool:
+    """Whether another attempt follows the one that ended: then that one is already the previous."""
+    tree = worker.reported()
+    states = {each["name"]: each["state"] for each in tree.get("containerStatuses", ())}
+    return "waiting" in states.get(name, {})
+
+
+def _stream_error(error: errors.ApiError | RuntimeFailure) -> apiserver_pb2.StreamError:
+    if isinstance(error, errors.ApiError):
+        return apiserver_pb2.StreamError(reason=error.reason, message=str(error))
+    return apiserver_pb2.StreamError(reason="Invalid" if not error.temporary else "Unavailable", message=str(error))
