@@ -50,6 +50,6 @@ class Chain:
 def default_chain() -> Chain:
     """Every plugin of this version in its order."""
     return Chain(
-        mutators=(DefaultServiceAccount(), DefaultTolerations()),
+        mutators=(NodeRestriction(), DefaultServiceAccount(), DefaultTolerations()),
         validators=(NodeRestriction(), NamespaceLifecycle()),
     )

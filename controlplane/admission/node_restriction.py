@@ -5,13 +5,22 @@ from __future__ import annotations
 from typing import NoReturn
 
 from api.errors import Forbidden
+from api.object import Tree
 from controlplane.admission.request import Request, Snapshot
 
 LEASE_NAMESPACE = "kube-node-lease"
 
 
 class NodeRestriction:
-    """Judges writes of node identities; everybody else passes."""
+    """Judges writes of node identities; everybody else passes.
+
+    It stands at both ends of the chain: what a node may not do is told before anything is told about the object.
+    """
+
+    def admit(self, request: Request, snapshot: Snapshot) -> Tree:
+        """Return the tree as it is, if the write may be."""
+        self.check(request, snapshot)
+        return request.tree
 
     def check(self, request: Request, snapshot: Snapshot) -> None:  # noqa: ARG002 - the stored object is in the request
         """Forbidden unless the write is one that a node has to make."""

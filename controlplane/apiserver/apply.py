@@ -53,9 +53,9 @@ def decide(writing: Writing, identity: Identity, given: Incoming, uid: str, snap
 def _manifest(tree: Tree) -> Tree:
     """What a person writes down: without status and what the API fills in, so that a read object can be applied."""
     metadata = {name: value for name, value in tree["metadata"].items() if name not in _NOT_APPLIED}
-    annotations = {name: value for name, value in metadata.get("annotations", {}).items() if name != LAST_APPLIED}
-    if "annotations" in metadata:
-        metadata["annotations"] = annotations
+    annotations = metadata.pop("annotations", {})
+    if others := {name: value for name, value in annotations.items() if name != LAST_APPLIED}:
+        metadata["annotations"] = others
     return {**{name: value for name, value in tree.items() if name != "status"}, "metadata": metadata}
 
 
