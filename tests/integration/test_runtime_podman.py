@@ -16,7 +16,7 @@ import pytest
 from agent.runtime import cgroups
 from agent.runtime.http import PodmanHttp
 from agent.runtime.podman import PodmanRuntime
-from agent.runtime.protocol import ContainerSpec, Mount, ResourceLimits, RuntimeFailure
+from agent.runtime.protocol import ContainerSpec, Mount, ResourceLimits, RuntimeFailure, Sandbox
 from component.env import system_env
 from lab.images import BUSYBOX, WEB_1
 from lab.podman_remains import mounts_below, processes_of
@@ -126,7 +126,7 @@ async def fresh_host(fresh_podman, tmp_path):
 
 async def test_containers_of_a_pod_share_network_names_and_memory(host):
     first = await host.run("sh", "-c", "echo shared > /dev/shm/note; nc -l -p 7000 -e echo hello & exec sleep 1000")
-    await until(lambda: (Path(host.podman.run_dir) / "sandboxes" / first.pod_uid / "shm" / "note").exists(), "shm")
+    await until((Path(host.podman.run_dir) / "sandboxes" / first.pod_uid / "shm" / "note").exists, "shm")
     spec = await host.spec("sh", "-c", "cat /dev/shm/note; hostname; nc 127.0.0.1 7000; ls -l /proc/self/ns | wc -l")
     second = replace(spec, pod_uid=first.pod_uid, name="second", sandbox=replace_sandbox(host, first))
     created = await host.runtime.create(second)
@@ -137,8 +137,6 @@ async def test_containers_of_a_pod_share_network_names_and_memory(host):
 
 def replace_sandbox(host, container):
     folder = Path(host.podman.run_dir, "sandboxes", container.pod_uid)
-    from agent.runtime.protocol import Sandbox  # noqa: PLC0415
-
     return Sandbox(
         container.pod_uid, str(folder / "net"), str(folder / "ipc"), str(folder / "uts"), str(folder / "shm")
     )
@@ -367,12 +365,12 @@ async def test_a_child_that_keeps_the_output_open_does_not_hold_up_a_short_comma
 
 def sleeping(container, seconds):
     """Whether a `sleep SECONDS` runs in the container's pid namespace."""
-    space = os.readlink(f"/proc/{container.pid}/ns/pid")
+    space = Path(f"/proc/{container.pid}/ns/pid").readlink()
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
-                if words[:2] == [b"sleep", seconds.encode()] and os.readlink(entry / "ns" / "pid") == space:
+                if words[:2] == [b"sleep", seconds.encode()] and (entry / "ns" / "pid").readlink() == space:
                     return True
             except OSError:
                 continue
@@ -507,7 +505,7 @@ async def test_shared_memory_has_the_size_asked_for(host):
 
 async def test_the_calling_process_keeps_its_own_namespaces(host):
     def own():
-        return {kind: os.readlink(f"/proc/self/ns/{kind}") for kind in ("net", "ipc", "uts", "mnt")}
+        return {kind: Path(f"/proc/self/ns/{kind}").readlink() for kind in ("net", "ipc", "uts", "mnt")}
 
     before, name = own(), os.uname().nodename
     await host.spec()
@@ -536,7 +534,7 @@ def host_state(host):
     trees = cgroups.own_hierarchies()
     folders = [path for tree in trees for path, _, _ in os.walk(tree.path + host.podman.cgroup_root)]
     files = [path for part in ("run", "data") for path, _, _ in os.walk(root / part)]
-    layers = sorted(os.listdir(root / "state" / "storage" / "overlay"))
+    layers = sorted(path.name for path in (root / "state" / "storage" / "overlay").iterdir())
     return len(processes_of(root)), mounts_below(root), sorted(folders[1:]), sorted(files), layers
 
 
