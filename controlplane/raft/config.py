@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import dataclass
 
 import msgspec
 
@@ -25,6 +26,18 @@ class RaftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     election_min_seconds: float = 0.3
     election_max_seconds: float = 0.6
     time_factor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """Timing of one node. Election times should be at least ten times the disk's fsync p99."""
+
+    replica: str
+    peers: tuple[str, ...]
+    election_min_seconds: float = 0.3
+    election_max_seconds: float = 0.6
+    append_period_seconds: float = 0.05
+    api_silence_seconds: float = 0.75
 
 
 def resolve(address: str) -> tuple[str, int]:

@@ -42,9 +42,10 @@ class SocketLog:
     after which this API process must end too.
     """
 
-    def __init__(self, socket_path: Path, replica: str) -> None:
+    def __init__(self, socket_path: Path, replica: str, *, time_factor: float = 1.0) -> None:
         self._socket_path = socket_path
         self._replica = replica
+        self._silence_seconds = SILENCE_SECONDS * time_factor
         self._applied = (0, 0)
         self._status = RaftStatus("follower", 0, "", 0, 0)
         self._on_entries: Callable[[Sequence[Entry]], None] = lambda _entries: None
@@ -140,7 +141,7 @@ class SocketLog:
         self._tick()
         frame_reader = FrameReader()
         while True:
-            async with asyncio.timeout(SILENCE_SECONDS):
+            async with asyncio.timeout(self._silence_seconds):
                 received = await reader.read(_READ_BYTES)
             if not received:
                 raise OSError("closed by the Raft process")
@@ -212,7 +213,9 @@ class SocketLog:
                 raise FrameError(f"entry {said.index} came where {next_index} was due")
             entries.append(Entry(said.index, said.term, data))
             next_index += 1
-        self._status = replace(self._status, commit_index=max(self._status.commit_index, batch.commit_index))
+        commit_index = max(self._status.commit_index, batch.commit_index)
+        last_index = max(self._status.last_index, commit_index)
+        self._status = replace(self._status, commit_index=commit_index, last_index=last_index)
         if entries:
             self._applied = (entries[-1].index, entries[-1].term)
             self._on_entries(entries)

@@ -117,7 +117,7 @@ class DurableLog:
 
     def reset(self, index: int, term: int) -> None:
         """Start anew after a snapshot of (index, term): every entry goes. Durable at return."""
-        self._buffer = [records.encode_base(index, term)]
+        self._buffer.append(records.encode_base(index, term))
         self._entries = [(b"", index, term)]
         self.commit_index = max(self.commit_index, index)
         self.sync()

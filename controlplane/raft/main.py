@@ -19,9 +19,9 @@ import structlog
 from component.env import Env, system_env
 from component.log import configure
 from controlplane.raft.append_rules import ConflictBelowCommit
-from controlplane.raft.config import RaftConfig, resolve
+from controlplane.raft.config import NodeSettings, RaftConfig, resolve
 from controlplane.raft.log import LogFailure, SafetyViolation
-from controlplane.raft.node import NodeSettings, RaftNode
+from controlplane.raft.node import RaftNode
 from controlplane.raft.poller import Poller
 from controlplane.raft.recovery import Storage, open_storage
 from controlplane.raft.serve import LinkServer

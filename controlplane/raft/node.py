@@ -9,8 +9,6 @@ terms on every message. The node knows entries as bytes; it must not know socket
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -20,25 +18,26 @@ from pysyncobj.version import VERSION
 
 from api.v1 import raft_pb2
 from component.env import Env
+from controlplane.raft import messages
 from controlplane.raft.append_rules import Accept, Extend, LogView, Reject, decide
+from controlplane.raft.config import NodeSettings
 from controlplane.raft.frames import FrameError
-from controlplane.raft.log import DurableLog, LogFailure
+from controlplane.raft.library import Journal, Outlet
+from controlplane.raft.liveness import ApiLiveness
+from controlplane.raft.log import DurableLog
 from controlplane.raft.poller import Poller
+from controlplane.raft.pre_vote import Claim, PreVote, grants
 from controlplane.raft.protocol import RaftStatus, Role
 from controlplane.raft.reads import ReadDone, ReadRounds
-from controlplane.raft.snapshots import OutgoingSnapshot, SnapshotFolder
+from controlplane.raft.sender import PeerSender
+from controlplane.raft.snapshots import SnapshotFolder
 from controlplane.raft.transport import PeerTransport
 
 assert VERSION == "0.3.17", "controlplane.raft.node is written against the private names of pysyncobj 0.3.17"
 
 log = structlog.get_logger()
 
-COMMAND = bytes([raft_pb2.RaftEntry.COMMAND])
-NO_OP = bytes([raft_pb2.RaftEntry.NO_OP])
-
-APPEND_BATCH_BYTES = 1 << 20
 MAX_PEER_BACKLOG_BYTES = 4 << 20  # then only heartbeats until the socket drains
-SNAPSHOT_PIECE_BYTES = 256 << 10
 SNAPSHOT_BACKLOG_BYTES = 1 << 20
 
 _FOLLOWER, _CANDIDATE, _LEADER = 0, 1, 2
@@ -49,23 +48,13 @@ syncobj.createJournal = lambda journal: journal
 syncobj.createPoller = lambda poller: poller
 
 
-@dataclass(frozen=True, slots=True)
-class NodeSettings:
-    """Timing of one node. Election times should be at least ten times the disk's fsync p99."""
-
-    replica: str
-    peers: tuple[str, ...]
-    election_min_seconds: float = 0.3
-    election_max_seconds: float = 0.6
-    append_period_seconds: float = 0.05
-    api_silence_seconds: float = 0.75
-
-
-class RaftNode(SyncObj):  # type: ignore[misc]  # the library has no types
+class RaftNode(SyncObj):  # type: ignore[misc] # it has no types
     """One member of the cluster; everything happens in the thread that calls `step`.
 
-    It leads only while its API process is alive: `api_connected`, `api_seen` and `api_lost` tell it.
+    It leads only while its API process is alive; the link reports that to `api`.
     """
+
+    _SyncObj__transferInProgress: bool
 
     def __init__(
         self,
@@ -85,23 +74,18 @@ class RaftNode(SyncObj):  # type: ignore[misc]  # the library has no types
         self._rounds = ReadRounds()
         self._answering_round = 0
         self._append_due = False
-        self._append_cache: dict[int, raft_pb2.RaftMessage] = {}
-        self._outgoing: dict[str, OutgoingSnapshot] = {}
-        self._last_reset: dict[str, tuple[int, float]] = {}
+        self._sender = PeerSender(durable_log, snapshots)
+        self._api = ApiLiveness(env, settings.api_silence_seconds)
+        self._pre_vote = PreVote(len(settings.peers) + 1)
         self._electable_peers: set[str] = set()
         self._election_deadline = 0.0
         self._may_campaign = False
         self._contact_time = float("-inf")
-        self._pre_vote_round = 0
-        self._pre_votes: set[str] = set()
-        self._pre_vote_won = False
+        self._pre_vote_time = float("-inf")
         self._votes: set[str] = set()
-        self._transfer_time = 0.0
+        self._transfer_time = float("-inf")
         self._hand_over_deadline: float | None = None
         self._transfer_sent = False
-        self._api_is_connected = False
-        self._api_seen_time = 0.0
-        self._api_applied_index = 0
         # One clock and one source of chance: the library reads both from its module.
         syncobj.monotonicTime, syncobj.random = env.monotonic, env.rng
         conf = SyncObjConf(
@@ -114,11 +98,11 @@ class RaftNode(SyncObj):  # type: ignore[misc]  # the library has no types
             connectionTimeout=max(5.0, settings.election_max_seconds),
             dynamicMembershipChange=False,
             useFork=False,
-            journalFile=_Journal(durable_log),
+            journalFile=Journal(durable_log),
             pollerType=poller,
         )
         super().__init__(
-            Node(settings.replica), list(self._nodes.values()), conf, transport=_Outlet(self._send_library_message)
+            Node(settings.replica), list(self._nodes.values()), conf, transport=Outlet(self._send_library_message)
         )
         self._SyncObj__raftCommitIndex = self._SyncObj__raftLastApplied = max(1, durable_log.commit_index)
         self._election_deadline = env.monotonic() + env.rng.uniform(0.02, 0.15)
@@ -147,7 +131,7 @@ class RaftNode(SyncObj):  # type: ignore[misc]  # the library has no types
 
     def no_op_index(self) -> int:
         """The index of the no-op of this leader's term; 0 while it does not lead."""
-        return int(self._SyncObj__noopIDx) if self._leads() else 0
+        return int(self._SyncObj__noopIDx) if self.leads() else 0
 
     def deliverable_index(self) -> int:
         """Entries up to here are committed and durable on this replica."""
@@ -155,72 +139,51 @@ class RaftNode(SyncObj):  # type: ignore[misc]  # the library has no types
 
     def propose(self, data: bytes, term: int) -> int | None:
         """Append at this leader in exactly `term`; returns the index, or None: certainly not appended."""
-        if not self._leads() or term != self._SyncObj__raftCurrentTerm or self._hand_over_deadline is not None:
+        if not self.leads() or term != self._SyncObj__raftCurrentTerm or self._hand_over_deadline is not None:
             return None
         index = self._log.last_index + 1
-        self._log.add(COMMAND + data, index, term)
+        self._log.add(messages.COMMAND + data, index, term)
         self._append_due = True
         return index
 
     def read_index(self, done: ReadDone) -> None:
         """Call `done` with the index a read starting now must have applied, or None when this is no leader."""
-        if self._leads():
+        if self.leads():
             self._rounds.add(done)
         else:
             done(None)
 
-    def api_connected(self, applied_index: int) -> None:
-        """An API process is there."""
-        self._api_is_connected = True
-        self.api_seen(applied_index)
-
-    def api_seen(self, applied_index: int) -> None:
-        """The API process showed that it is alive and how far it is."""
-        self._api_seen_time = self._env.monotonic()
-        self._api_applied_index = applied_index
-
-    def api_lost(self) -> None:
-        """The API process is gone: leadership must move to a replica that has one."""
-        self._api_is_connected = False
-
-    def compact(self, index: int) -> None:
-        """Forget entries that the latest snapshot covers, except the tail for lagging peers."""
-        self._log.compact(index)
+    @property
+    def api(self) -> ApiLiveness:
+        """Where the link reports what it sees of the API process."""
+        return self._api
 
     def hand_over(self, reason: str) -> None:
         """Give up leadership: to a caught-up peer if there is one, else to nobody. Harmless on a follower."""
-        if self._leads() and self._hand_over_deadline is None:
+        if self.leads() and self._hand_over_deadline is None:
             self._hand_over_deadline = self._env.monotonic() + self._settings.election_min_seconds
             self._transfer_sent = False
             log.info("leadership_handed_over", reason=reason, term=self._SyncObj__raftCurrentTerm)
 
-    def leads(self) -> bool:
-        """Whether this replica believes that it leads."""
-        return self._leads()
-
     def close(self) -> None:
         """Close open snapshot files; log, transport and poller belong to the caller."""
-        for peer in list(self._outgoing):
-            self._drop_outgoing(peer)
+        self._sender.close()
 
     # Leadership and the API process -----------------------------------------------------------------------------
 
-    def _leads(self) -> bool:
+    def leads(self) -> bool:
+        """Whether this replica believes that it leads; another one may already lead in a higher term."""
         return bool(self._SyncObj__raftState == _LEADER)
-
-    def _api_alive(self) -> bool:
-        silence = self._env.monotonic() - self._api_seen_time
-        return self._api_is_connected and silence < self._settings.api_silence_seconds
 
     def _electable(self) -> bool:
         """Whether a leadership of this replica would be of use at once."""
-        return self._api_alive() and self._api_applied_index >= self._SyncObj__raftCommitIndex
+        return self._api.electable(self._SyncObj__raftCommitIndex)
 
     def _watch_api(self) -> None:
-        if not self._leads():
+        if not self.leads():
             return
-        if not self._api_alive():
-            self.hand_over("api process silent" if self._api_is_connected else "api process gone")
+        if not self._api.alive():
+            self.hand_over(self._api.why_dead())
         if self._hand_over_deadline is None:
             return
         if not self._transfer_sent:
@@ -246,35 +209,35 @@ class RaftNode(SyncObj):  # type: ignore[misc]  # the library has no types
         """Let the library campaign only after a won pre-vote, and never without a useful API process."""
         now = self._env.monotonic()
         self._may_campaign = False
-        if self._leads() or self._election_deadline >= now:
+        if self.leads() or self._election_deadline >= now:
             return
+        if now - self._transfer_time > self._settings.election_min_seconds:
+            self._SyncObj__transferInProgress = False
+        transferring = self._SyncObj__transferInProgress
         if not self._electable():
-            self._election_deadline = now + self._env.rng.uniform(0.005, 0.05)
-            if now - self._transfer_time > self._settings.election_min_seconds:
-                self._SyncObj__transferInProgress = False
+            self._election_deadline = now + (0.002 if transferring else self._env.rng.uniform(0.005, 0.05))
             return
-        if self._SyncObj__transferInProgress or self._pre_vote_won or not self._nodes:
-            self._pre_vote_won = False
+        if transferring or self._pre_vote.won or not self._nodes:
+            self._pre_vote.won = False
             self._votes = set()
             self._may_campaign = True
             return
-        self._pre_vote_round += 1
-        self._pre_votes = set()
-        wait_seconds = self._env.rng.uniform(self._settings.election_min_seconds, self._settings.election_max_seconds)
-        self._election_deadline = now + wait_seconds * (0.3 if self._contact_time < 0 else 1.0)
+        number, self._pre_vote_time = self._pre_vote.start(), now
+        first = 0.3 if self._contact_time < 0 else 1.0  # nobody leads for certain: ask again sooner
+        self._election_deadline = now + first * self._SyncObj__generateRaftTimeout()
         request = raft_pb2.VoteRequest(
             candidate_term=self._SyncObj__raftCurrentTerm + 1,
             last_index=self._log.last_index,
             last_term=self._log[-1][2],
-            round=self._pre_vote_round,
+            round=number,
         )
         for peer in self._nodes:
             self._send(peer, raft_pb2.RaftMessage(pre_vote_request=request))
 
     def _sleep_seconds(self, limit_seconds: float) -> float:
-        if self._append_due or self._pre_vote_won:
+        if self._append_due or self._pre_vote.won:
             return 0.0
-        due = self._SyncObj__newAppendEntriesTime if self._leads() else self._election_deadline
+        due = self._SyncObj__newAppendEntriesTime if self.leads() else self._election_deadline
         return min(limit_seconds, max(0.0, due - self._env.monotonic()) + 0.0005)
 
     @property
@@ -289,11 +252,10 @@ class RaftNode(SyncObj):  # type: ignore[misc]  # the library has no types
     # The library's steps, replaced --------------------------------------------------------------------------------
 
     def _checkCommandsToApply(self) -> None:  # noqa: N802 - the library's name
-        if not self._leads():
+        if not self.leads():
             return
-        if self._SyncObj__raftCommitIndex >= self._SyncObj__noopIDx and self._rounds.start(
-            self._SyncObj__raftCommitIndex
-        ):
+        commit_index = self._SyncObj__raftCommitIndex
+        if commit_index >= self._SyncObj__noopIDx and self._rounds.start(commit_index):
             self._append_due = True
         self._rounds.finish(len(self._nodes) + 1)
         if self._append_due:
@@ -303,7 +265,7 @@ class RaftNode(SyncObj):  # type: ignore[misc]  # the library has no types
         """Nothing is applied here: the API process applies what the link delivers."""
         if self._SyncObj__raftLastApplied < self._SyncObj__raftCommitIndex:
             self._SyncObj__raftLastApplied = int(self._SyncObj__raftCommitIndex)
-            self._append_due = self._leads()  # tell followers the new commit index at once
+            self._append_due = self.leads()  # tell followers the new commit index at once
         return False
 
     def _SyncObj__tryLogCompaction(self) -> None:  # noqa: N802
@@ -317,19 +279,18 @@ class RaftNode(SyncObj):  # type: ignore[misc]  # the library has no types
             self._append_due = True
             self._hand_over_deadline = None
             self._electable_peers.clear()
-            self._last_reset.clear()
             log.info("elected", term=term, last_index=self._log.last_index)
         if old == _LEADER and state != _LEADER:
             self._hand_over_deadline = None
             self._append_due = False
             self._rounds.fail()
-            self.close()
+            self._sender.close()
             log.info("stepped_down", term=term)
 
     def _SyncObj__sendAppendEntries(self) -> None:  # noqa: N802
         self._SyncObj__newAppendEntriesTime = self._env.monotonic() + self._settings.append_period_seconds
         self._append_due = False
-        self._append_cache.clear()
+        self._sender.begin_turn()
         for peer in self._nodes:
             if self._network.connected(peer):
                 self._append_to(peer)
@@ -359,91 +320,41 @@ class RaftNode(SyncObj):  # type: ignore[misc]  # the library has no types
         if next_index <= self._log.first_index:
             self._send_snapshot_piece(peer)
             return
-        self._drop_outgoing(peer)
+        self._sender.drop(peer)
         if self._network.backlog_bytes(peer) > MAX_PEER_BACKLOG_BYTES:
             return  # what waits in the socket is contact enough
-        message = self._append_cache.get(next_index)
-        if message is None:
-            message = self._append_cache[next_index] = self._append_message(next_index)
+        message = self._sender.append(next_index, self._SyncObj__raftCommitIndex, self._rounds.round)
         self._send(peer, message)
         next_index += len(message.append_entries.entries)
         self._SyncObj__raftNextIndex[node] = next_index
         if next_index <= self._log.last_index:
             self._append_due = True
 
-    def _append_message(self, next_index: int) -> raft_pb2.RaftMessage:
-        """The entries from `next_index` on, as many as fit one batch."""
-        prev = self._log[next_index - 1 - self._log.first_index]
-        append = raft_pb2.AppendEntries(
-            commit_index=self._SyncObj__raftCommitIndex,
-            prev_index=prev[1],
-            prev_term=prev[2],
-            round=self._rounds.round,
-        )
-        size_bytes = 0
-        for position in range(next_index - self._log.first_index, len(self._log)):
-            data, index, term = self._log[position]
-            size_bytes += len(data)
-            if size_bytes > APPEND_BATCH_BYTES and append.entries:
-                break
-            append.entries.add(index=index, term=term, kind=data[0], data=data[1:])
-        return raft_pb2.RaftMessage(append_entries=append)
-
     def _send_snapshot_piece(self, peer: str) -> None:
-        outgoing = self._outgoing.get(peer)
-        if outgoing is None:
-            assert self._snapshots.latest is not None, "a compacted log without a snapshot"
-            outgoing = self._outgoing[peer] = OutgoingSnapshot(self._snapshots.latest)
-            log.info("snapshot_sending", peer=peer, index=outgoing.snapshot.index, size_bytes=outgoing.size_bytes)
-        while self._network.backlog_bytes(peer) < SNAPSHOT_BACKLOG_BYTES:
-            offset, data = outgoing.read(SNAPSHOT_PIECE_BYTES)
-            piece = raft_pb2.SnapshotChunk(
-                index=outgoing.snapshot.index,
-                index_term=outgoing.snapshot.term,
-                offset=offset,
-                data=data,
-                last=outgoing.complete,
-                round=self._rounds.round,
-                size_bytes=outgoing.offset,
-                crc32=outgoing.crc32,
-            )
-            self._send(peer, raft_pb2.RaftMessage(snapshot_chunk=piece))
-            if outgoing.complete:
-                self._SyncObj__raftNextIndex[self._nodes[peer]] = outgoing.snapshot.index + 1
-                self._drop_outgoing(peer)
-            else:
-                self._append_due = True
+        if self._network.backlog_bytes(peer) >= SNAPSHOT_BACKLOG_BYTES:
             return
-
-    def _drop_outgoing(self, peer: str) -> None:
-        outgoing = self._outgoing.pop(peer, None)
-        if outgoing is not None:
-            outgoing.close()
+        piece = self._sender.snapshot_piece(peer, self._rounds.round)
+        if piece.offset == 0:
+            log.info("snapshot_sending", peer=peer, index=piece.index)
+        self._send(peer, raft_pb2.RaftMessage(snapshot_chunk=piece))
+        if piece.last:
+            self._SyncObj__raftNextIndex[self._nodes[peer]] = piece.index + 1
+        else:
+            self._append_due = True
 
     def _send(self, peer: str, message: raft_pb2.RaftMessage) -> bool:
         message.term = self._SyncObj__raftCurrentTerm
         return self._network.send(peer, message)
 
     def _send_library_message(self, node: Node, message: dict[str, Any]) -> None:
-        match message["type"]:
-            case "request_vote":
-                request = raft_pb2.VoteRequest(
-                    candidate_term=message["term"],
-                    last_index=message["last_log_index"],
-                    last_term=message["last_log_term"],
-                )
-                self._send(node.id, raft_pb2.RaftMessage(vote_request=request))
-            case "response_vote":
-                self._send(node.id, raft_pb2.RaftMessage(vote_reply=raft_pb2.VoteReply(granted=True)))
-            case other:
-                raise AssertionError(f"the library sends {other}")
+        self._send(node.id, messages.from_library(message))
 
     # Receiving ------------------------------------------------------------------------------------------------------
 
     def _peer_connected(self, peer: str) -> None:
         self._SyncObj__onNodeConnected(self._nodes[peer])
-        self._drop_outgoing(peer)
-        if self._leads():  # what was under way is lost with the old session
+        self._sender.drop(peer)
+        if self.leads():  # what was under way is lost with the old session
             node = self._nodes[peer]
             matched = self._SyncObj__raftMatchIndex[node]
             self._SyncObj__raftNextIndex[node] = (matched or self._log.last_index) + 1
@@ -451,10 +362,10 @@ class RaftNode(SyncObj):  # type: ignore[misc]  # the library has no types
 
     def _peer_disconnected(self, peer: str) -> None:
         self._SyncObj__onNodeDisconnected(self._nodes[peer])
-        self._drop_outgoing(peer)
+        self._sender.drop(peer)
         self._electable_peers.discard(peer)
         leader = self._SyncObj__raftLeader
-        if leader is not None and leader.id == peer and not self._leads():
+        if leader is not None and leader.id == peer and not self.leads():
             # The leader's socket died: do not wait for the timer, but not in step with the others either.
             self._contact_time = float("-inf")
             soon = self._env.monotonic() + self._env.rng.uniform(0.005, 0.06)
@@ -481,7 +392,7 @@ class RaftNode(SyncObj):  # type: ignore[misc]  # the library has no types
             case "snapshot_chunk":
                 self._receive_snapshot_piece(peer, message.term, message.snapshot_chunk)
             case "vote_request":
-                self._receive_vote_request(peer, message.term, message.vote_request)
+                self._deliver(peer, messages.vote_request(message.term, message.vote_request))
             case "pre_vote_request":
                 self._receive_pre_vote_request(peer, message.pre_vote_request)
             case "timeout_now":
@@ -499,7 +410,7 @@ class RaftNode(SyncObj):  # type: ignore[misc]  # the library has no types
     def _receive_reply(self, peer: str, message: raft_pb2.RaftMessage) -> None:
         """A reply to a message of this very term."""
         if message.HasField("append_reply"):
-            if self._leads():
+            if self.leads():
                 self._receive_append_reply(peer, message.append_reply)
         elif message.HasField("vote_reply"):
             if message.vote_reply.granted and peer not in self._votes:
@@ -507,11 +418,8 @@ class RaftNode(SyncObj):  # type: ignore[misc]  # the library has no types
                 self._deliver(peer, {"type": "response_vote", "term": message.term})
         elif message.HasField("pre_vote_reply"):
             reply = message.pre_vote_reply
-            if reply.granted and reply.round == self._pre_vote_round and not self._leads():
-                self._pre_votes.add(peer)
-                if 2 * (len(self._pre_votes) + 1) > len(self._nodes) + 1 and not self._pre_vote_won:
-                    self._pre_vote_won = True
-                    self._election_deadline = 0
+            if reply.granted and not self.leads() and self._pre_vote.granted(peer, reply.round):
+                self._election_deadline = 0.0
 
     def _receive_append_reply(self, peer: str, reply: raft_pb2.AppendReply) -> None:
         if reply.success and reply.next_index > self._log.last_index + 1:
@@ -521,34 +429,19 @@ class RaftNode(SyncObj):  # type: ignore[misc]  # the library has no types
             self._electable_peers.add(peer)
         else:
             self._electable_peers.discard(peer)
-        reset = reply.reset
-        if reset:
-            # Every append under way is answered with the same reset: following each would send all of it again.
-            now = self._env.monotonic()
-            last_index, last_time = self._last_reset.get(peer, (-1, 0.0))
-            reset = last_index != reply.next_index or now - last_time > self._settings.append_period_seconds
-            if reset:
-                self._last_reset[peer] = (reply.next_index, now)
-                self._append_due = True
-        self._deliver(
-            peer,
-            {
-                "type": "next_node_idx",
-                "next_node_idx": reply.next_index,
-                "success": reply.success,
-                "reset": reset,
-            },
+        reset = reply.reset and self._sender.follow_reset(
+            peer, reply.next_index, self._env.monotonic(), self._settings.append_period_seconds
         )
+        node = self._nodes[peer]
+        self._deliver(peer, messages.append_reply(reply, reset=reset))
+        if reset or self._SyncObj__raftNextIndex[node] <= self._log.last_index:
+            self._append_due = True
 
     def _receive_append(self, peer: str, term: int, append: raft_pb2.AppendEntries) -> None:
-        for offset, entry in enumerate(append.entries, start=1):
-            if entry.index != append.prev_index + offset:
-                raise FrameError("an append whose entries do not follow each other")
-            if entry.kind not in {raft_pb2.RaftEntry.COMMAND, raft_pb2.RaftEntry.NO_OP}:
-                raise LogFailure(f"entry {entry.index} is of kind {entry.kind}, written by a newer version; upgrade")
+        entries = messages.entries(append)
         self._heard_from_leader(append.round)
         view = LogView(self._log.first_index, self._log.last_index, self._SyncObj__raftCommitIndex, self._log.term_at)
-        match decide(view, append.prev_index, append.prev_term, [entry.term for entry in append.entries]):
+        match decide(view, append.prev_index, append.prev_term, [entry[2] for entry in entries]):
             case Accept(matched_index):
                 self._follow(peer, term, min(append.commit_index, matched_index))
                 self._SyncObj__sendNextNodeIdx(self._nodes[peer], nextNodeIdx=matched_index + 1, success=True)
@@ -556,29 +449,20 @@ class RaftNode(SyncObj):  # type: ignore[misc]  # the library has no types
                 self._follow(peer, term, 0)
                 self._SyncObj__sendNextNodeIdx(self._nodes[peer], nextNodeIdx=next_index, reset=True)
             case Extend(prev_index, prev_term, skip):
-                entries = [(bytes((entry.kind,)) + entry.data, entry.index, entry.term) for entry in append.entries]
+                following = entries[skip:]
                 self._deliver(
-                    peer,
-                    {
-                        "type": "append_entries",
-                        "term": term,
-                        "commit_index": append.commit_index,
-                        "prevLogIdx": prev_index,
-                        "prevLogTerm": prev_term,
-                        "entries": entries[skip:],
-                    },
+                    peer, messages.append_entries(term, append.commit_index, prev_index, prev_term, following)
                 )
 
     def _heard_from_leader(self, number: int) -> None:
         self._contact_time = self._env.monotonic()
         self._answering_round = number
-        self._pre_vote_round += 1  # answers to an earlier pre-vote are void
-        self._pre_vote_won = False
+        self._pre_vote.void()
 
     def _follow(self, peer: str, term: int, commit_index: int) -> None:
         """Contact with the leader of `term`, and everything up to `commit_index` is committed; the log stays."""
         commit_index = max(commit_index, self._SyncObj__raftCommitIndex)
-        self._deliver(peer, {"type": "append_entries", "term": term, "commit_index": commit_index})
+        self._deliver(peer, messages.contact(term, commit_index))
 
     def _receive_snapshot_piece(self, peer: str, term: int, piece: raft_pb2.SnapshotChunk) -> None:
         self._heard_from_leader(piece.round)
@@ -602,71 +486,21 @@ class RaftNode(SyncObj):  # type: ignore[misc]  # the library has no types
         log.info("snapshot_installed", index=index, term=piece.index_term, size_bytes=piece.size_bytes)
         self._SyncObj__sendNextNodeIdx(node, nextNodeIdx=index + 1, success=True)
 
-    def _receive_vote_request(self, peer: str, term: int, request: raft_pb2.VoteRequest) -> None:
-        if request.candidate_term != term:
-            raise FrameError("a vote request of another term than its sender's")
-        self._deliver(
-            peer,
-            {
-                "type": "request_vote",
-                "term": term,
-                "last_log_index": request.last_index,
-                "last_log_term": request.last_term,
-            },
-        )
-
     def _receive_pre_vote_request(self, peer: str, request: raft_pb2.VoteRequest) -> None:
         """Would this replica vote for the peer? Not while it hears a leader (dissertation, section 9.6)."""
-        silence = self._env.monotonic() - self._contact_time
-        leader_alive = self._leads() or silence < self._settings.election_min_seconds
-        complete = (request.last_term, request.last_index) >= (self._log[-1][2], self._log.last_index)
-        granted = request.candidate_term > self._SyncObj__raftCurrentTerm and complete and not leader_alive
+        now, settings = self._env.monotonic(), self._settings
+        leaderless = not self.leads() and now - self._contact_time >= settings.election_min_seconds
+        granted = (
+            leaderless
+            and request.candidate_term > self._SyncObj__raftCurrentTerm
+            and grants(
+                Claim(self._log[-1][2], self._log.last_index, settings.replica),
+                Claim(request.last_term, request.last_index, peer),
+                asking=now - self._pre_vote_time < settings.append_period_seconds,
+            )
+        )
+        if granted:  # give it the time to win
+            self._pre_vote.void()
+            self._election_deadline = max(self._election_deadline, now + settings.append_period_seconds)
         reply = raft_pb2.VoteReply(granted=granted, round=request.round)
         self._send(peer, raft_pb2.RaftMessage(pre_vote_reply=reply))
-
-
-class _Journal:
-    """The library's journal interface over a `DurableLog`."""
-
-    def __init__(self, durable_log: DurableLog) -> None:
-        self._log = durable_log
-        self.add: Callable[[bytes, int, int], None] = durable_log.add
-        self.setCurrentTerm = durable_log.set_term
-        self.deleteEntriesFrom = durable_log.delete_from
-
-    def __len__(self) -> int:
-        return len(self._log)
-
-    def __getitem__(self, position: Any) -> Any:
-        return self._log[position]
-
-    def setRaftCommitIndex(self, index: int) -> None:  # noqa: N802
-        self._log.commit_index = max(self._log.commit_index, index)
-
-    def getRaftCommitIndex(self) -> int:  # noqa: N802
-        return max(1, self._log.commit_index)
-
-    def getCurrentTerm(self) -> int:  # noqa: N802
-        return self._log.term
-
-    def getVotedForNodeId(self) -> str | None:  # noqa: N802
-        return self._log.vote
-
-    def onOneSecondTimer(self) -> None:  # noqa: N802
-        pass
-
-
-class _Outlet:
-    """The library's transport interface: what it still sends by itself goes to `send`; the rest never happens."""
-
-    ready = True
-
-    def __init__(self, send: Callable[[Node, dict[str, Any]], None]) -> None:
-        self.send = send
-
-    def _ignore(self, *_callback: object) -> None:
-        """Connections are reported by our transport, and the other message types do not exist."""
-
-    setOnNodeConnectedCallback = setOnNodeDisconnectedCallback = _ignore  # noqa: N815
-    setOnMessageReceivedCallback = setOnUtilityMessageCallback = _ignore  # noqa: N815
-    setOnReadonlyNodeConnectedCallback = setOnReadonlyNodeDisconnectedCallback = _ignore  # noqa: N815

@@ -77,7 +77,7 @@ class LinkServer:
 
     def _closed(self, reason: str) -> None:
         self._session = None
-        self._node.api_lost()
+        self._node.api.lost()
         log.info("api_disconnected", reason=reason)
 
 
@@ -189,14 +189,14 @@ class LinkSession:
         self._cursor = hello.applied_index
         self._unverified = (hello.applied_index, hello.applied_term)
         self._credit_bytes = hello.credit_bytes
-        self._node.api_connected(hello.applied_index)
+        self._node.api.connected(hello.applied_index)
         log.info("api_connected", applied_index=hello.applied_index)
         latest = self._snapshots.latest
         if latest is not None and latest.index > self._cursor:
             self._install(latest)
 
     def _seen(self, applied_index: int) -> None:
-        self._node.api_seen(applied_index)
+        self._node.api.seen(applied_index)
         latest = self._snapshots.latest
         if latest is not None and applied_index >= latest.index:
             self._snapshots.remove_older()
@@ -229,7 +229,7 @@ class LinkSession:
         except (FileNotFoundError, ValueError) as error:
             log.error("snapshot_refused", index=snapshot.index, reason=str(error))  # noqa: TRY400 - told, not traced
             return
-        self._node.compact(snapshot.index)
+        self._log.compact(snapshot.index)
         self._snapshots.remove_older()
         log.info("log_compacted", snapshot_index=snapshot.index, first_index=self._log.first_index)
 

@@ -1,0 +1,62 @@
+"""pysyncobj's interfaces for a journal and a transport, over our own log and network.
+
+Shapes only, no decisions; the library itself is imported by `node` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from controlplane.raft.log import DurableLog
+
+
+class Journal:
+    """The library's journal interface over a `DurableLog`."""
+
+    def __init__(self, durable_log: DurableLog) -> None:
+        self._log = durable_log
+        self.add = durable_log.add
+        self.setCurrentTerm = durable_log.set_term
+        self.deleteEntriesFrom = durable_log.delete_from
+
+    def __len__(self) -> int:
+        return len(self._log)
+
+    def __getitem__(self, position: Any) -> Any:
+        return self._log[position]
+
+    def setRaftCommitIndex(self, index: int) -> None:  # noqa: N802 - the library's names
+        """Guard everything up to `index` against truncation."""
+        self._log.commit_index = max(self._log.commit_index, index)
+
+    def getRaftCommitIndex(self) -> int:  # noqa: N802
+        """What is known to be committed at the start: the snapshot, no more."""
+        return max(1, self._log.commit_index)
+
+    def getCurrentTerm(self) -> int:  # noqa: N802
+        """The term of the last run."""
+        return self._log.term
+
+    def getVotedForNodeId(self) -> str | None:  # noqa: N802
+        """The vote given in that term."""
+        return self._log.vote
+
+    def onOneSecondTimer(self) -> None:  # noqa: N802
+        """Nothing: the log syncs every turn."""
+
+
+class Outlet:
+    """The library's transport interface: what it still sends by itself goes to `send`; the rest never happens."""
+
+    ready = True
+
+    def __init__(self, send: Callable[[Any, dict[str, Any]], None]) -> None:
+        self.send = send
+
+    def _ignore(self, *_callback: object) -> None:
+        """Connections are reported by our transport, and the other message types do not exist."""
+
+    setOnNodeConnectedCallback = setOnNodeDisconnectedCallback = _ignore  # noqa: N815
+    setOnMessageReceivedCallback = setOnUtilityMessageCallback = _ignore  # noqa: N815
+    setOnReadonlyNodeConnectedCallback = setOnReadonlyNodeDisconnectedCallback = _ignore  # noqa: N815

@@ -1,0 +1,82 @@
+"""Between pysyncobj's dictionaries and our protobuf messages.
+
+Pure. Only the types named here exist on the wire; whatever else the library could send or understand does not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api.v1 import raft_pb2
+from controlplane.raft.frames import FrameError
+from controlplane.raft.log import LogEntry, LogFailure
+
+COMMAND = bytes([raft_pb2.RaftEntry.COMMAND])
+NO_OP = bytes([raft_pb2.RaftEntry.NO_OP])
+
+
+def from_library(message: dict[str, Any]) -> raft_pb2.RaftMessage:
+    """What the library sends by itself: votes."""
+    match message["type"]:
+        case "request_vote":
+            request = raft_pb2.VoteRequest(
+                candidate_term=message["term"],
+                last_index=message["last_log_index"],
+                last_term=message["last_log_term"],
+            )
+            return raft_pb2.RaftMessage(vote_request=request)
+        case "response_vote":
+            return raft_pb2.RaftMessage(vote_reply=raft_pb2.VoteReply(granted=True))
+        case other:
+            raise AssertionError(f"the library sends {other}")
+
+
+def vote_request(term: int, request: raft_pb2.VoteRequest) -> dict[str, Any]:
+    """A vote request for the library; FrameError when it contradicts the term of its message."""
+    if request.candidate_term != term:
+        raise FrameError("a vote request of another term than its sender's")
+    return {
+        "type": "request_vote",
+        "term": term,
+        "last_log_index": request.last_index,
+        "last_log_term": request.last_term,
+    }
+
+
+def append_reply(reply: raft_pb2.AppendReply, *, reset: bool) -> dict[str, Any]:
+    """An answer to an append for the library."""
+    return {"type": "next_node_idx", "next_node_idx": reply.next_index, "success": reply.success, "reset": reset}
+
+
+def append_entries(
+    term: int, commit_index: int, prev_index: int, prev_term: int, entries: list[LogEntry]
+) -> dict[str, Any]:
+    """An append for the library, which truncates after `prev_index` and adds the entries."""
+    return {
+        "type": "append_entries",
+        "term": term,
+        "commit_index": commit_index,
+        "prevLogIdx": prev_index,
+        "prevLogTerm": prev_term,
+        "entries": entries,
+    }
+
+
+def contact(term: int, commit_index: int) -> dict[str, Any]:
+    """A sign of life of the leader for the library that leaves the log alone."""
+    return {"type": "append_entries", "term": term, "commit_index": commit_index}
+
+
+def entries(append: raft_pb2.AppendEntries) -> list[LogEntry]:
+    """The entries of an append; FrameError when they do not follow each other.
+
+    LogFailure when one is of a kind that only a newer version knows: skipping it would be worse than stopping.
+    """
+    found: list[LogEntry] = []
+    for index, entry in enumerate(append.entries, start=append.prev_index + 1):
+        if entry.index != index:
+            raise FrameError("an append whose entries do not follow each other")
+        if entry.kind not in {raft_pb2.RaftEntry.COMMAND, raft_pb2.RaftEntry.NO_OP}:
+            raise LogFailure(f"entry {index} is of kind {entry.kind}, which only a newer version knows; upgrade")
+        found.append((bytes((entry.kind,)) + entry.data, index, entry.term))
+    return found
