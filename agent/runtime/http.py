@@ -106,7 +106,12 @@ class PodmanHttp:
         response = await self.request(method, path, query=query, body=body, timeout_seconds=timeout_seconds)
         if response.status >= 400:
             raise PodmanError(response.status, error_message(response.body))
-        return response.json() if response.headers.get("content-type", "").startswith("application/json") else None
+        if not response.headers.get("content-type", "").startswith("application/json"):
+            return None
+        try:
+            return response.json()
+        except ValueError as error:
+            raise self._unreachable(error) from error
 
     async def upgrade(self, path: str, *, query: Mapping[str, str] | None = None, body: object = None) -> Upgraded:
         """POST and take over the connection as a two-way byte stream. Raises PodmanError."""
@@ -219,7 +224,10 @@ def _encode(method: str, target: str, body: object, headers: Mapping[str, str]) 
 
 async def _read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    status = int(head[0].split(" ", 2)[1])
+    protocol, _, rest = head[0].partition(" ")
+    if not protocol.startswith("HTTP/1."):
+        raise ValueError("the answer is not HTTP")
+    status = int(rest[:3])
     headers = {}
     for line in head[1:]:
         name, separator, value = line.partition(":")
