@@ -239,7 +239,8 @@ class Snapshot:
         self.live, self.ready = longer(self.live), longer(self.ready)
         self.unschedulable = longer(self.unschedulable)
         self.allocatable, self.used = longer(self.allocatable), longer(self.used)
-        self.scored, self.scored_allocatable = longer(self.scored), longer(self.scored_allocatable)
+        self.scored = longer(self.scored)
+        self.scored_allocatable = np.maximum(longer(self.scored_allocatable), 1)  # scores divide by it
         self.labels = {key: longer(column) for key, column in self.labels.items()}
         self.taints = {taint: longer(column) for taint, column in self.taints.items()}
 
