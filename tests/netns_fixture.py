@@ -7,18 +7,23 @@ happened. Nothing is done in the machine's own namespace.
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import selectors
 import socket
 import struct
 import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
+from component.env import system_env
 from netplugin.kernel import namespace
+from netplugin.plugin import Plugin
+from netplugin.protocol import DnsRecord, Endpoint, NetworkConfig, NetworkInputs, NodeRoute, ServicePort
 
 T = TypeVar("T")
 RUN = Path("/run/netns")
@@ -204,6 +209,40 @@ def ask_often(space: Space, address: str, port: int, times: int, *, udp: bool = 
     return space.inside(lambda: Counter(ask(address, port, udp=udp) for _ in range(times)))
 
 
+class Asking:
+    """A process in `space` that opens one connection after the other until the block ends; then, its answers.
+
+    A process, not a thread: it must not wait for the plugin under test, nor the plugin for it.
+    """
+
+    def __init__(self, space: Space, address: str, port: int) -> None:
+        self._command = ["nsenter", f"--net={space.path}", sys.executable, "-u", __file__, address, str(port)]
+        self._lines: list[str] = []
+        self.answers: Counter[str] = Counter()
+
+    def __enter__(self) -> Self:
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True, env=environment)
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait()
+        self._reader.join()
+        self._process.stdout.close()
+        self.answers = Counter(self._lines)
+
+    def count(self) -> int:
+        """How many answers there are by now."""
+        return len(self._lines)
+
+    def _read(self) -> None:
+        for line in self._process.stdout:
+            self._lines.append(line.strip())
+
+
 @contextlib.contextmanager
 def fabric() -> Iterator[Fabric]:
     """A fabric that is gone afterwards."""
@@ -212,3 +251,85 @@ def fabric() -> Iterator[Fabric]:
         yield made
     finally:
         made.close()
+
+
+class Net:
+    """Hosts of a fabric with a real Plugin each, and what they were told last."""
+
+    def __init__(self, made: Fabric, folder: Path, segments: Sequence[int] = (0, 0), mode: str = "auto") -> None:
+        self.fabric = made
+        self.hosts = [made.host(segment) for segment in segments]
+        self.nodes = tuple(
+            NodeRoute(host.name, host.address, f"10.244.{number}.0/24") for number, host in enumerate(self.hosts)
+        )
+        self.folder = folder
+        self.mode = mode
+        self.plugins = [self.plugin(number) for number in range(len(self.hosts))]
+        self.services: tuple[ServicePort, ...] = ()
+        self.records: tuple[DnsRecord, ...] = ()
+        self.revision = 0
+
+    def config(self, number: int) -> NetworkConfig:
+        host = self.hosts[number]
+        resolv = self.folder / "resolv.conf"
+        if not resolv.exists():
+            resolv.write_text("nameserver 203.0.113.1\n")
+        return NetworkConfig(
+            node_name=host.name,
+            node_ip=host.address,
+            pod_range="10.244.0.0/16",
+            service_range="10.96.0.0/16",
+            cluster_domain="cluster.local",
+            state_dir=str(self.folder / host.name / "state"),
+            run_dir=str(self.folder / host.name / "run"),
+            upstream_resolv_conf=str(resolv),
+            mode=self.mode,
+        )
+
+    def plugin(self, number: int) -> Plugin:
+        return Plugin(self.config(number), system_env(), self.hosts[number].path)
+
+    async def start(self) -> None:
+        for plugin in self.plugins:
+            await plugin.start()
+        await self.sync()
+
+    async def sync(self, services: Sequence[ServicePort] | None = None, records: Sequence[DnsRecord] = ()) -> None:
+        self.revision += 1
+        self.services = self.services if services is None else tuple(services)
+        self.records = tuple(records) or self.records
+        for plugin in self.plugins:
+            await plugin.sync(NetworkInputs(self.revision, self.nodes, self.services, self.records))
+
+    async def pod(self, number: int, uid: str, tcp: Sequence[int] = (8080,), udp: Sequence[int] = ()) -> Space:
+        """A pod of node `number` with its server, which calls itself `uid`."""
+        space = self.fabric.pod()
+        attachment = await self.plugins[number].attach(uid, "default", uid, space.path)
+        space.address = attachment.ip
+        self.fabric.serve(space, uid, tcp, udp)
+        return space
+
+    async def close(self) -> None:
+        for plugin in self.plugins:
+            await plugin.close()
+
+
+def service(
+    vip: str,
+    pods: Sequence[Space],
+    *,
+    port: int = 80,
+    target: int = 8080,
+    protocol: str = "tcp",
+    name: str = "web",
+    port_name: str = "",
+    affinity_seconds: int = 0,
+) -> ServicePort:
+    """A service port with ready endpoints."""
+    endpoints = tuple(Endpoint(pod.address, target, ready=True, serving=True, terminating=False) for pod in pods)
+    return ServicePort("default", name, port_name, vip, protocol, port, endpoints, affinity_seconds)
+
+
+if __name__ == "__main__":
+    while True:
+        sys.stdout.write(f"{ask(sys.argv[1], int(sys.argv[2]))}\n")

@@ -12,14 +12,14 @@ import ipaddress
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.exceptions import NetlinkDumpInterrupted, NetlinkError
 
 from netplugin.kernel import namespace
 from netplugin.kernel.protocol import LOCAL_LABEL_PREFIX, POD_GATEWAY, POD_GATEWAY_MAC, POD_INTERFACE, PodLink
@@ -34,6 +34,7 @@ _SCOPE_HOST = 254
 _ONLINK = 4  # RTNH_F_ONLINK
 _PERMANENT = 0x80  # NUD_PERMANENT
 _IFF_UP = 1
+_DUMP_TRIES = 10
 _GONE = {errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENXIO}
 
 
@@ -52,9 +53,9 @@ class Netlink:
     def underlay(self, node_ip: str) -> Underlay:
         """See Kernel.underlay."""
         with _step(f"find the link of {node_ip}"):
-            for message in self._ip.get_addr(family=socket.AF_INET):
+            for message in _dump(self._ip.get_addr, family=socket.AF_INET):
                 if message.get_attr("IFA_LOCAL") == node_ip:
-                    link = self._ip.get_links(message["index"])[0]
+                    link = _dump(self._ip.get_links, message["index"])[0]
                     network = ipaddress.IPv4Interface(f"{node_ip}/{message['prefixlen']}").network
                     return Underlay(link.get_attr("IFLA_IFNAME"), str(network), link.get_attr("IFLA_MTU"))
         raise NetworkFailure(f"no link of this node has the address {node_ip}: check --node-ip")
@@ -66,7 +67,7 @@ class Netlink:
         with _step("list links"):
             return {
                 name: link.get_attr("IFLA_IFALIAS") or ""
-                for link in self._ip.get_links(kind="veth")
+                for link in _dump(self._ip.get_links, kind="veth")
                 if self._pod_link.fullmatch(name := link.get_attr("IFLA_IFNAME"))
             }
 
@@ -93,7 +94,7 @@ class Netlink:
     def pod_link_whole(self, link: PodLink) -> bool:
         """See Kernel.pod_link_whole."""
         with _step(f"look at the link of pod {link.pod_uid}"):
-            found = list(self._ip.get_links(ifname=link.name)) if _exists(link.name) else []
+            found = _dump(self._ip.get_links, ifname=link.name) if _exists(link.name) else []
             if not found or found[0].get_attr("IFLA_IFALIAS") != link.pod_uid or not found[0]["flags"] & _IFF_UP:
                 return False
             index: int = found[0]["index"]
@@ -110,8 +111,8 @@ class Netlink:
     def routes(self) -> AbstractSet[Route]:
         """See Kernel.routes."""
         with _step("list routes"):
-            names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in self._ip.get_links()}
-            messages = self._ip.get_routes(family=socket.AF_INET, proto=ROUTE_PROTOCOL, table=_MAIN_TABLE)
+            names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in _dump(self._ip.get_links)}
+            messages = _dump(self._ip.get_routes, family=socket.AF_INET, proto=ROUTE_PROTOCOL, table=_MAIN_TABLE)
             return frozenset(
                 Route(
                     destination=f"{message.get_attr('RTA_DST')}/{message['dst_len']}",
@@ -141,9 +142,9 @@ class Netlink:
         with _step(f"look at link {name}"):
             if not _exists(name):
                 return None
-            link = self._ip.get_links(ifname=name)[0]
+            link = _dump(self._ip.get_links, ifname=name)[0]
             details = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA")
-            addresses = self._ip.get_addr(family=socket.AF_INET, index=link["index"])
+            addresses = _dump(self._ip.get_addr, family=socket.AF_INET, index=link["index"])
             right = (
                 details is not None
                 and details.get_attr("IFLA_VXLAN_ID") == VXLAN_NETWORK_ID
@@ -186,12 +187,12 @@ class Netlink:
                 return frozenset()
             index = socket.if_nametoindex(name)
             inner: dict[str, list[str]] = {}
-            for entry in self._ip.get_neighbours(family=socket.AF_INET, ifindex=index):
+            for entry in _dump(self._ip.get_neighbours, family=socket.AF_INET, ifindex=index):
                 if entry["ifindex"] == index and entry["state"] & _PERMANENT:
                     inner.setdefault(entry.get_attr("NDA_LLADDR"), []).append(entry.get_attr("NDA_DST"))
             return frozenset(
                 Peer(address, entry.get_attr("NDA_LLADDR"), entry.get_attr("NDA_DST"))
-                for entry in self._ip.fdb("dump", ifindex=index)
+                for entry in _dump(self._ip.fdb, "dump", ifindex=index)
                 if entry["ifindex"] == index and entry.get_attr("NDA_DST")
                 for address in inner.get(entry.get_attr("NDA_LLADDR"), [""])
             )
@@ -220,7 +221,7 @@ class Netlink:
         """See Kernel.local_addresses."""
         with _step("list addresses"):
             label = LOCAL_LABEL_PREFIX + self._prefix
-            messages = self._ip.get_addr(family=socket.AF_INET, index=socket.if_nametoindex("lo"))
+            messages = _dump(self._ip.get_addr, family=socket.AF_INET, index=socket.if_nametoindex("lo"))
             return frozenset(each.get_attr("IFA_LOCAL") for each in messages if each.get_attr("IFA_LABEL") == label)
 
     def set_local_address(self, address: str) -> None:
@@ -253,6 +254,16 @@ def _step(what: str, ignore: AbstractSet[int] = frozenset()) -> Iterator[None]:
     except OSError as error:
         if error.errno not in ignore:
             raise NetworkFailure(f"could not {what}: {error}") from error
+
+
+def _dump(request: Callable[..., Iterable[Any]], *arguments: Any, **filters: Any) -> list[Any]:
+    """Return all messages of a listing; the kernel asks to start over when something changed in between."""
+    for _ in range(_DUMP_TRIES - 1):
+        try:
+            return list(request(*arguments, **filters))
+        except NetlinkDumpInterrupted:
+            continue
+    return list(request(*arguments, **filters))
 
 
 def _exists(name: str) -> bool:
@@ -296,9 +307,11 @@ def _pod_set_up(address: str, host_index: int) -> bool:
     if not _exists(POD_INTERFACE):
         return False
     with IPRoute() as ip:
-        link = ip.get_links(ifname=POD_INTERFACE)[0]
-        addresses = {each.get_attr("IFA_LOCAL") for each in ip.get_addr(family=socket.AF_INET, index=link["index"])}
-        gateways = {each.get_attr("RTA_GATEWAY") for each in ip.get_routes(family=socket.AF_INET, dst_len=0)}
+        link = _dump(ip.get_links, ifname=POD_INTERFACE)[0]
+        addresses = {
+            each.get_attr("IFA_LOCAL") for each in _dump(ip.get_addr, family=socket.AF_INET, index=link["index"])
+        }
+        gateways = {each.get_attr("RTA_GATEWAY") for each in _dump(ip.get_routes, family=socket.AF_INET, dst_len=0)}
     return link.get_attr("IFLA_LINK") == host_index and address in addresses and POD_GATEWAY in gateways
 
 
