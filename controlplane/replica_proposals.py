@@ -27,6 +27,7 @@ QUEUE_BYTES: Final = 32 * 1024 * 1024
 QUEUE_TRANSACTIONS: Final = 20_000
 FORWARD_SECONDS: Final = 2.0
 RETRY_SECONDS: Final = 0.02
+RETRY_DOUBLINGS: Final = 5  # with every failure in a row, so at most 0.64 s
 
 logger = structlog.get_logger()
 
@@ -107,6 +108,7 @@ class Proposals:
         self._forwards: dict[asyncio.Task[None], None] = {}
         self._flushing: asyncio.Handle | None = None
         self._term = 0  # of the last applied entry
+        self._failures = 0  # in a row, since something was handed over or another leader was seen
         self._interrupted = False  # the local Raft process knew no leader, or was away
         self._closed = False
 
@@ -183,6 +185,7 @@ class Proposals:
         When the local Raft process was out of sight and still leads in the same term, what it was given may not have
         arrived: that is handed over again.
         """
+        self._failures = 0
         if not status.leader:
             self._interrupted = True
         elif self._interrupted:
@@ -190,6 +193,7 @@ class Proposals:
             if status.role == "leader":
                 for batch in [each for each in self._in_flight if each.term == status.term]:
                     self._retry(batch)
+                self._failures = 0
         if self._queue:
             if self._flushing is not None:
                 self._flushing.cancel()
@@ -251,9 +255,10 @@ class Proposals:
             self._flushing = asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush_later(self) -> None:
-        """Wait a moment before trying again, so that a refusal that repeats does not spin."""
+        """Wait before trying again, so that a refusal that repeats does not spin."""
         if self._flushing is None and not self._closed:
-            self._flushing = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._flush)
+            pause_seconds = RETRY_SECONDS * 2 ** min(self._failures, RETRY_DOUBLINGS)
+            self._flushing = asyncio.get_running_loop().call_later(pause_seconds, self._flush)
 
     def _flush(self) -> None:
         self._flushing = None
@@ -301,8 +306,11 @@ class Proposals:
         except NotLeader:
             self._refused(batch)
         except (errors.ApiError, TimeoutError) as error:
-            logger.info("forward_failed", leader=leader, term=batch.term, error=str(error))
+            if not self._failures:
+                logger.info("forward_failed", leader=leader, term=batch.term, error=str(error) or "time-out")
             self._retry(batch)
+        else:
+            self._failures = 0
 
     def _refused(self, batch: Batch) -> None:
         """Certainly not appended: what remains are copies of earlier terms."""
@@ -326,6 +334,7 @@ class Proposals:
                 again.append(proposal)
         self._requeue(again)
         self._flush_later()
+        self._failures += 1
 
     def _lose_below(self, term: int) -> None:
         """Entries of lower terms that were not applied by now never will be."""
