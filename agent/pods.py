@@ -185,6 +185,9 @@ class Pods:
         ]
 
     def _start(self, uid: str, pod: Pod | None, observed: Observed) -> PodWorker:
+        if pod is not None:
+            stored = self._inputs.stored_status(uid)
+            self._reports.seed(uid, pod.metadata.namespace, pod.metadata.name, stored)
         worker = PodWorker(
             Desired(uid, pod),
             observed,

@@ -44,6 +44,11 @@ class ReportBook:
         self._dirty: dict[str, None] = {}
         self._in_flight: dict[int, _Sent] = {}
 
+    def seed(self, uid: str, namespace: str, name: str, stored: str) -> None:
+        """Start from what the control plane holds for a pod (JSON), so that it need not be told the same again."""
+        if uid not in self._entries and stored not in {"", "{}"}:
+            self._entries[uid] = _Entry(namespace, name, stored, version=0)
+
     def put_status(self, uid: str, namespace: str, name: str, status: Tree) -> None:
         """Note a pod's status; the same one again is no news."""
         entry = self._entries.setdefault(uid, _Entry(namespace, name, version=0))

@@ -11,7 +11,7 @@ import structlog
 
 from agent import actions as act
 from agent.events import EventRecorder
-from agent.observed import Observed, Verdict, running
+from agent.observed import Observed, Verdict, finished_phase, running
 from agent.performer import STEP_FAILURES, Performer
 from agent.pod_record import PodRecord
 from agent.pod_steps import PodSteps
@@ -27,6 +27,7 @@ from component.env import Env
 log = structlog.get_logger()
 
 CRASH_PAUSE_SECONDS = 5.0
+FINAL_PHASES = ("Succeeded", "Failed")
 
 
 class World(Protocol):
@@ -211,6 +212,9 @@ class PodWorker:
         if pod is None:
             return
         before = self._reports.last_status(self.uid)
+        over = finished_phase(pod) or (terminating(self._record.desired) and before.get("phase") in FINAL_PHASES)
+        if over and len({c.name for c in self.observed.containers}) < len(pod.spec.containers):
+            return  # its containers are being removed: how they ended has been told
         health = self._prober.health(pod)
         node = NodeAddresses(self._steps.node.ip)
         status = pod_status(pod, self.observed, health, node, before, self._env.now())
