@@ -23,6 +23,7 @@ from api.service import ServiceSpec, ServiceStatus
 from api.shape import fields
 
 Struct = type[Resource] | None
+Key = tuple[str, ...]
 
 MERGE_KEYS: dict[type[Resource], dict[str, tuple[str, ...]]] = {
     ObjectMeta: {"ownerReferences": ("uid",)},
@@ -85,17 +86,23 @@ def _inner(struct: Struct, name: str) -> Struct:
     return shape.struct or (shape.item.struct if shape.item else None)
 
 
-def _keyed(struct: Struct, name: str, *lists: Sequence[Any]) -> list[dict[tuple[Any, ...], Tree]] | None:
+def _has_key(item: Any, key: str) -> bool:
+    return type(item) is dict and type(item.get(key)) in {str, int}
+
+
+def _key(item: Tree, keys: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(str(item.get(key, _ABSENT_KEY.get(key))) for key in keys)
+
+
+def _keyed(struct: Struct, name: str, *lists: Sequence[Any]) -> list[dict[Key, Tree]] | None:
     """Index each list by its merge key; None when the field has none or the elements cannot be told apart."""
     keys = MERGE_KEYS.get(struct, {}).get(name) if struct else None
     if not keys:
         return None
-    if not all(type(item) is dict and keys[0] in item for items in lists for item in items):
+    if not all(_has_key(item, keys[0]) for items in lists for item in items):
         return None
     for count in range(1, len(keys) + 1):
-        indexed = [
-            {tuple(item.get(k, _ABSENT_KEY.get(k)) for k in keys[:count]): item for item in items} for items in lists
-        ]
+        indexed = [{_key(item, keys[:count]): item for item in items} for items in lists]
         if all(len(index) == len(items) for index, items in zip(indexed, lists, strict=True)):
             return indexed
     return None
@@ -141,13 +148,13 @@ def _retain(struct: Struct, name: str, wanted: Tree, current: Tree, merged: Tree
 def _three_way_list(
     struct: Struct,
     name: str,
-    original: dict[tuple[Any, ...], Tree],
-    wanted: dict[tuple[Any, ...], Tree],
-    current: dict[tuple[Any, ...], Tree],
+    original: dict[Key, Tree],
+    wanted: dict[Key, Tree],
+    current: dict[Key, Tree],
 ) -> list[Tree]:
     """Wanted elements in their order; elements of others stay behind the wanted one they followed."""
     inner = _inner(struct, name)
-    followers: dict[tuple[Any, ...] | None, list[Tree]] = {}
+    followers: dict[Key | None, list[Tree]] = {}
     anchor = None
     for key, item in current.items():
         if key in wanted:
@@ -185,7 +192,8 @@ def _merge_object(struct: Struct, current: Tree, patch: Tree) -> Tree:
         case other:
             raise Invalid(f'patch: "$patch: {other}" is not known; use merge, replace or delete')
     if "$retainKeys" in patch:
-        result = {name: value for name, value in result.items() if name in patch["$retainKeys"]}
+        retained = _directive_list("$retainKeys", patch["$retainKeys"])
+        result = {name: value for name, value in result.items() if name in retained}
     for name, wanted in patch.items():
         if name.startswith("$"):
             _apply_directive(result, name, wanted)
@@ -196,13 +204,18 @@ def _merge_object(struct: Struct, current: Tree, patch: Tree) -> Tree:
     return result
 
 
+def _directive_list(name: str, value: Any) -> list[Any]:
+    if type(value) is not list:
+        raise Invalid(f'patch: "{name}" needs a list')
+    return value
+
+
 def _apply_directive(result: Tree, name: str, value: Any) -> None:
     if name.startswith(_DELETE):
         field = name.removeprefix(_DELETE)
-        if type(value) is not list:
-            raise Invalid(f'patch: "{name}" needs a list')
-        if field in result:
-            result[field] = [item for item in result[field] if item not in value]
+        gone = _directive_list(name, value)
+        if type(result.get(field)) is list:
+            result[field] = [item for item in result[field] if item not in gone]
     elif name not in _DIRECTIVES and not name.startswith(_ORDER):
         raise Invalid(f'patch: the directive "{name}" is not known')
 
@@ -222,9 +235,7 @@ def _merge_value(struct: Struct, name: str, current: Any, wanted: Any) -> Any:
     return wanted
 
 
-def _merge_list(
-    struct: Struct, current: dict[tuple[Any, ...], Tree], wanted: dict[tuple[Any, ...], Tree]
-) -> list[Tree]:
+def _merge_list(struct: Struct, current: dict[Key, Tree], wanted: dict[Key, Tree]) -> list[Tree]:
     result = dict(current)
     for key, item in wanted.items():
         if item.get("$patch") == "delete":

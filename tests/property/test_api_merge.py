@@ -1,5 +1,6 @@
 """Apply and patches: idempotent, and never at the cost of others' fields."""
 
+import contextlib
 import copy
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from api import scheme
 from api.defaults import default
+from api.errors import Invalid
 from api.merge import merge_patch, strategic_merge, three_way
 from tests.property.api_trees import NAMES, TEXT, VALID
 
@@ -83,6 +85,35 @@ def test_a_strategic_merge_with_itself_changes_nothing(drawn):
     kind = scheme.lookup(word)
     assert strategic_merge(kind, tree, tree) == tree
     assert strategic_merge(kind, tree, {}) == tree
+
+
+ODD = st.recursive(
+    st.one_of(st.none(), st.integers(), TEXT),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(
+                [
+                    *("metadata", "finalizers", "spec", "template", "containers", "name", "ports", "containerPort"),
+                    *("strategy", "volumes", "env", "$patch", "$retainKeys", "$deleteFromPrimitiveList/finalizers"),
+                ]
+            ),
+            inner,
+            max_size=4,
+        ),
+    ),
+    max_leaves=15,
+).filter(lambda tree: type(tree) is dict)
+
+
+@SLOW
+@given(st.sampled_from(["pod", "deployment"]), ODD, ODD, ODD)
+def test_odd_trees_are_merged_or_refused_but_never_crash(word, original, modified, current):
+    kind = scheme.lookup(word)
+    assert type(three_way(kind, original, modified, current)) is dict
+    assert type(merge_patch(current, modified)) is dict
+    with contextlib.suppress(Invalid):
+        assert type(strategic_merge(kind, current, modified)) is dict
 
 
 @SLOW

@@ -82,6 +82,7 @@ def test_retain_keys_clears_the_other_members_of_a_union():
         ({"$patch": "explode"}, "explode"),
         ({"metadata": {"$unknown": 1}}, r"\$unknown"),
         ({"metadata": {"$deleteFromPrimitiveList/finalizers": "a"}}, "needs a list"),
+        ({"metadata": {"$retainKeys": 3}}, "needs a list"),
     ],
 )
 def test_unknown_directives_are_refused(patch, problem):
@@ -155,6 +156,11 @@ def test_lists_whose_elements_cannot_be_told_apart_are_replaced():
     assert applied(POD, {}, {"spec": {"containers": [{}]}}, current)["spec"]["containers"] == [{}]
 
 
+def test_ports_that_are_given_twice_are_replaced():
+    twice = {"spec": {"ports": [{"port": 53, "name": "a"}, {"port": 53, "name": "b"}]}}
+    assert applied(SERVICE, {}, twice, {"spec": {"ports": [{"port": 53, "nodePort": 1}]}}) == twice
+
+
 def test_apply_treats_finalizers_as_a_set():
     original = {"metadata": {"finalizers": ["a/a", "b/b"]}}
     modified = {"metadata": {"finalizers": ["b/b", "c/c"]}}
@@ -191,3 +197,9 @@ def test_a_json_merge_patch_follows_its_rfc():
     assert merge_patch(current, patch) == {"a": "z", "c": {"d": "e"}, "h": [2], "i": {"k": 1}}
     assert merge_patch({"a": [1]}, {"a": {"b": "c"}}) == {"a": {"b": "c"}}
     assert current == {"a": "b", "c": {"d": "e", "f": "g"}, "h": [1]}
+
+
+def test_fields_of_a_newer_version_merge_as_objects():
+    current = {"future": {"a": 1, "theirs": 2}}
+    assert applied(POD, {}, {"future": {"a": 3}}, current) == {"future": {"a": 3, "theirs": 2}}
+    assert merged(POD, current, {"future": {"a": None}}) == {"future": {"theirs": 2}}

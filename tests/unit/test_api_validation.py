@@ -403,3 +403,30 @@ def test_long_values_are_cut_in_messages():
 def test_unique_counts_only_what_is_given():
     assert list(words.check_unique("a[{}]", ["", None, "", "x"])) == []
     assert [str(fault) for fault in words.check_unique("a[{}]", ["x", "x"])] == ['a[1]: Duplicate value: "x"']
+
+
+def test_secrets_that_have_what_their_type_needs_are_accepted():
+    for kind, data in (
+        ("kubernetes.io/tls", {"tls.crt": "eA==", "tls.key": "eA=="}),
+        ("kubernetes.io/basic-auth", {"password": "eA=="}),
+    ):
+        assert found("secret", put(put(BASES["secret"], "type", kind), "data", data)) == []
+
+
+def test_services_without_their_defaults_are_accepted():
+    kind = scheme.lookup("service")
+    assert validate(kind, put(BASES["service"], "spec|type", "ExternalName"), None)[0].path == "spec.type"
+    bare = put(BASES["service"], "spec|sessionAffinity", "ClientIP")
+    assert validate(kind, put(bare, "spec|sessionAffinityConfig", {}), None) == []
+
+
+def test_workloads_without_their_defaults_are_accepted():
+    assert validate(scheme.lookup("deployment"), BASES["deployment"], None) == []
+
+
+def test_an_event_may_say_nothing_of_its_type():
+    assert found("event", put(BASES["event"], "type", None)) == []
+
+
+def test_recreate_is_accepted():
+    assert found("deployment", put(BASES["deployment"], "spec|strategy", {"type": "Recreate"})) == []

@@ -356,3 +356,8 @@ def test_a_deadline_cannot_be_lifted():
 def test_a_pod_stored_with_fewer_defaults_is_not_held_against_its_writer():
     new = default(POD, BASE)
     assert validate(POD, new, copy.deepcopy(BASE)) == []
+
+
+def test_a_pod_without_its_defaults_is_accepted():
+    tree = put(BASE, "metadata/labels", {"a": "b"})
+    assert validate(POD, tree, None) == []
