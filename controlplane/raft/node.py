@@ -81,7 +81,6 @@ class RaftNode(SyncObj):  # type: ignore[misc] # it has no types
         self._election_deadline = 0.0
         self._may_campaign = False
         self._contact_time = float("-inf")
-        self._pre_vote_time = float("-inf")
         self._votes: set[str] = set()
         self._transfer_time = float("-inf")
         self._hand_over_deadline: float | None = None
@@ -130,8 +129,8 @@ class RaftNode(SyncObj):  # type: ignore[misc] # it has no types
         )
 
     def no_op_index(self) -> int:
-        """The index of the no-op of this leader's term; 0 while it does not lead."""
-        return int(self._SyncObj__noopIDx) if self.leads() else 0
+        """The index of the no-op of this leader's term; 0 while it does not lead or is about to stop."""
+        return int(self._SyncObj__noopIDx) if self.leads() and self._hand_over_deadline is None else 0
 
     def deliverable_index(self) -> int:
         """Entries up to here are committed and durable on this replica."""
@@ -222,14 +221,13 @@ class RaftNode(SyncObj):  # type: ignore[misc] # it has no types
             self._votes = set()
             self._may_campaign = True
             return
-        number, self._pre_vote_time = self._pre_vote.start(), now
         first = 0.3 if self._contact_time < 0 else 1.0  # nobody leads for certain: ask again sooner
         self._election_deadline = now + first * self._SyncObj__generateRaftTimeout()
         request = raft_pb2.VoteRequest(
             candidate_term=self._SyncObj__raftCurrentTerm + 1,
             last_index=self._log.last_index,
             last_term=self._log[-1][2],
-            round=number,
+            round=self._pre_vote.start(now),
         )
         for peer in self._nodes:
             self._send(peer, raft_pb2.RaftMessage(pre_vote_request=request))
@@ -490,15 +488,11 @@ class RaftNode(SyncObj):  # type: ignore[misc] # it has no types
         """Would this replica vote for the peer? Not while it hears a leader (dissertation, section 9.6)."""
         now, settings = self._env.monotonic(), self._settings
         leaderless = not self.leads() and now - self._contact_time >= settings.election_min_seconds
-        granted = (
-            leaderless
-            and request.candidate_term > self._SyncObj__raftCurrentTerm
-            and grants(
-                Claim(self._log[-1][2], self._log.last_index, settings.replica),
-                Claim(request.last_term, request.last_index, peer),
-                asking=now - self._pre_vote_time < settings.append_period_seconds,
-            )
-        )
+        own = Claim(self._log[-1][2], self._log.last_index, settings.replica)
+        claim = Claim(request.last_term, request.last_index, peer)
+        asking = now - self._pre_vote.asked_time < settings.append_period_seconds
+        later = request.candidate_term > self._SyncObj__raftCurrentTerm
+        granted = leaderless and later and grants(own, claim, asking=asking)
         if granted:  # give it the time to win
             self._pre_vote.void()
             self._election_deadline = max(self._election_deadline, now + settings.append_period_seconds)

@@ -16,11 +16,13 @@ class PreVote:
     members: int
     round: int = 0
     won: bool = False
+    asked_time: float = float("-inf")  # when this replica last asked
     _granted_by: set[str] = field(default_factory=set)
 
-    def start(self) -> int:
+    def start(self, now: float) -> int:
         """Begin a round and return its number."""
         self.void()
+        self.asked_time = now
         return self.round
 
     def void(self) -> None:

@@ -69,7 +69,7 @@ class Reader:
 
 async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - real processes offer no event to wait for
+        while not condition():
             await asyncio.sleep(0.002)
 
 
@@ -122,7 +122,17 @@ class RaftProcesses:
         for name in names or self.names:
             with (self.home(name) / "raft.log").open("ab") as output:
                 self.running[name] = subprocess.Popen(
-                    [sys.executable, "-m", "controlplane.raft.main", "--config", str(self.home(name) / "raft.json")],
+                    # setpriv: a killed test run leaves no process behind.
+                    [
+                        "setpriv",
+                        "--pdeathsig",
+                        "KILL",
+                        sys.executable,
+                        "-m",
+                        "controlplane.raft.main",
+                        "--config",
+                        str(self.home(name) / "raft.json"),
+                    ],
                     cwd=ROOT,
                     stderr=output,
                     stdin=subprocess.DEVNULL,
@@ -152,6 +162,24 @@ class RaftProcesses:
             self.socket_path(name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._run_folder.rmdir()
+
+
+async def put(apis: Sequence[Reader], data: bytes, seconds: float = 20.0) -> Reader:
+    """Write at whoever leads until it is delivered there; `data` may end up in the log twice."""
+    async with asyncio.timeout(seconds):
+        while True:
+            api = await leading(apis, seconds)
+            term, refused = api.log.status.term, []
+            start = len(api.entries)
+            api.log.propose(data, term, lambda refused=refused: refused.append(1))
+
+            def settled(api=api, start=start, refused=refused, term=term) -> bool:
+                delivered = any(entry.data == data for entry in api.entries[start:])
+                return bool(refused) or delivered or api.log.status.term != term or not api.log.status.leader
+
+            await until(settled, seconds)
+            if any(entry.data == data for entry in api.entries[start:]):
+                return api
 
 
 async def leading(apis: Sequence[Reader], seconds: float = 20.0) -> Reader:
