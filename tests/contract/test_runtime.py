@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import importlib.util
 import signal
 import uuid
@@ -97,7 +98,14 @@ async def subject(request, tmp_path):
         from tests.fake_runtime import FakeRuntime  # noqa: PLC0415 - may be absent
 
         fake = FakeRuntime()
-        made = Subject(fake, tmp_path, "/contract", lambda: fake)
+
+        def reopened() -> ContainerRuntime:
+            """Another watcher of the same containers."""
+            again = copy.copy(fake)
+            again._exits = asyncio.Queue()
+            return again
+
+        made = Subject(fake, tmp_path, "/contract", reopened)
     else:
         podman = request.getfixturevalue("podman")
 

@@ -248,6 +248,15 @@ async def test_a_container_that_ends_at_once_is_reported_once(host):
     assert (await host.next_exit(other.id)).id == other.id
 
 
+async def test_starting_a_container_again_after_its_end_does_not_run_it_again(host):
+    container = await host.run("sh", "-c", "echo ran; exit 3")
+    await host.next_exit(container.id)
+    for _ in range(2):
+        assert (await host.runtime.start(container.id)).exit_code == 3
+        await host.reconnect()
+    assert log_text(container.log_path) == "ran\n"
+
+
 async def test_running_out_of_memory_is_told_apart_from_being_killed(host):
     grow = "a=x; while :; do a=$a$a$a$a; done"
     limits = ResourceLimits(memory_limit_bytes=16 << 20)

@@ -1,0 +1,154 @@
+"""What is known of containers between calls: which are watched, which ended, and the OCI runtime below each.
+
+All of it is found again from Podman and from the OOM marks on disk, so a restart loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal as signals
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+from agent.runtime import cgroups, oci
+from agent.runtime.containers import Inspected, from_inspect
+from agent.runtime.exits import ExitWatcher
+from agent.runtime.http import PodmanError, PodmanHttp
+from agent.runtime.protocol import Container
+
+KILL_WAIT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """A container that was started, as Podman described it then, and what runs it."""
+
+    inspected: Inspected
+    runtime: oci.OciRuntime
+
+
+class ContainerTracker:
+    """Describes containers, watches the running ones and remembers the ended ones until they are removed.
+
+    `exits` receives every container that ended, once per tracker: its length is bounded by their number. None in it
+    means that the tracker was closed.
+    """
+
+    def __init__(self, http: PodmanHttp, oom_marks: Path) -> None:
+        self.exits: asyncio.Queue[Container | None] = asyncio.Queue()
+        self._http = http
+        self._oom_marks = oom_marks
+        self._trees = cgroups.own_hierarchies()
+        self._started: dict[str, _Started] = {}
+        self._ended: dict[str, Container] = {}
+        self._watcher = ExitWatcher(self._describe, self._mark_oom, self._container_ended)
+
+    async def inspect(self, name_or_id: str) -> Inspected | None:
+        """Podman's description, None when there is no such container. Raises PodmanError."""
+        try:
+            tree = await self._http.call("GET", f"/containers/{name_or_id}/json")
+        except PodmanError as error:
+            if error.status == 404:
+                return None
+            raise
+        inspected = from_inspect(tree)
+        container = inspected.container
+        if container.state == "exited" and container.exit_code != 0 and self._oom_mark(container.id).exists():
+            return replace(inspected, container=replace(container, oom_killed=True))
+        return inspected
+
+    async def refreshed(self, listed: Container) -> Container | None:
+        """What is known beyond a list's coarse entry; None when the container has gone since."""
+        if listed.id in self._ended:
+            return self._ended[listed.id]
+        if self._watcher.watching(listed.id):
+            return self._started[listed.id].inspected.container
+        if listed.state == "created":
+            return listed
+        inspected = await self.inspect(listed.id)
+        return self.adopt(inspected) if inspected else None
+
+    def adopt(self, inspected: Inspected) -> Container:
+        """Watch a running container, report one that ended; the same again changes nothing."""
+        container = inspected.container
+        if container.id in self._ended:
+            return self._ended[container.id]
+        if self._watcher.watching(container.id):
+            return container
+        if container.state == "running":
+            arguments = _command_line(inspected.conmon_pid)
+            self._started[container.id] = _Started(inspected, oci.runtime_of(arguments))
+            exit_dir = next((value for name, value in pairwise(arguments) if name == "--exit-dir"), "")
+            self._watcher.watch(container, exit_dir=exit_dir, cgroup_parent=inspected.cgroup_parent)
+        elif container.state == "exited":
+            self._started[container.id] = _Started(inspected, oci.OciRuntime(""))
+            counter = cgroups.oom_counter(inspected.cgroup_parent, container.id, self._trees)
+            if container.exit_code != 0 and cgroups.oom_kills(counter) > 0:  # it ended before it could be watched
+                self._mark_oom(container.id)
+                container = replace(container, oom_killed=True)
+            self._container_ended(container)
+        return container
+
+    def known(self) -> set[str]:
+        """Ids of the containers that are remembered."""
+        return set(self._started)
+
+    def ended(self, container_id: str) -> Container | None:
+        """A container whose end was seen."""
+        return self._ended.get(container_id)
+
+    def runtime_of(self, container_id: str) -> oci.OciRuntime | None:
+        """The OCI runtime of a container that was seen running and not seen ending."""
+        started = self._started.get(container_id)
+        return started.runtime if started and container_id not in self._ended else None
+
+    async def signal(self, container_id: str, signal: int) -> None:
+        """Send to a container's first process; nothing happens when it is gone. Raises PodmanError."""
+        if not self._watcher.send(container_id, signal) and container_id not in self._ended:
+            inspected = await self.inspect(container_id)
+            if inspected is not None and self.adopt(inspected).state == "running":
+                self._watcher.send(container_id, signal)
+
+    async def kill(self, container_id: str) -> None:
+        """Kill a watched container and wait for its end, for at most KILL_WAIT_SECONDS."""
+        self._watcher.send(container_id, signals.SIGKILL)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(KILL_WAIT_SECONDS):
+                await self._watcher.wait(container_id)
+
+    def forget(self, container_ids: Iterable[str]) -> None:
+        """Drop what is remembered of containers that were removed."""
+        for container_id in container_ids:
+            if not self._watcher.watching(container_id):
+                self._started.pop(container_id, None)
+                self._ended.pop(container_id, None)
+                self._oom_mark(container_id).unlink(missing_ok=True)
+
+    async def close(self) -> None:
+        """Stop watching; containers go on."""
+        await self._watcher.close()
+        self.exits.put_nowait(None)
+
+    async def _describe(self, container_id: str) -> Container | None:
+        inspected = await self.inspect(container_id)
+        return inspected.container if inspected else None
+
+    def _container_ended(self, container: Container) -> None:
+        self._ended[container.id] = container
+        self.exits.put_nowait(container)
+
+    def _oom_mark(self, container_id: str) -> Path:
+        return self._oom_marks / container_id
+
+    def _mark_oom(self, container_id: str) -> None:
+        self._oom_mark(container_id).touch()
+
+
+def _command_line(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0") if pid else []
+    except OSError:
+        return []
