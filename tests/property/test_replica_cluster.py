@@ -186,10 +186,11 @@ def script_of(rng, length):
                 [("lose sight", who), ("look", who)],
                 [("lose sight", who)],
                 [("install", who, rng.choice(REPLICAS))],
+                [("commit",), *(("deliver", name, 100) for name in rng.sample(REPLICAS, 2)), ("time", 0.1)],
                 [("time", 0.03)],
                 [("time", rng.choice([1.0, 3.0, 11.0]))],
             ],
-            weights=[8, 6, 8, 6, 4, 2, 3, 2, 2, 1, 1, 4, 0.5],
+            weights=[8, 6, 8, 6, 4, 2, 4, 2, 2, 1, 1, 4, 4, 0.5],
         )[0]
     return steps
 
