@@ -29,7 +29,7 @@ class AgentConfig(msgspec.Struct, kw_only=True, frozen=True):
     boot_id_path: str = "/proc/sys/kernel/random/boot_id"
     health_port: int = 7445
     max_pods: int = 110
-    system_reserved: dict[str, str] = {"memory": "100Mi"}
+    system_reserved: dict[str, str] = msgspec.field(default_factory=lambda: {"memory": "100Mi"})
     capacity: dict[str, str] = {}
     log_level: str = "info"
     log_format: Literal["auto", "json", "console"] = "auto"

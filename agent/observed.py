@@ -72,7 +72,7 @@ class Observed:
     signalled: Mapping[str, float] = field(default_factory=dict)
     killed: Mapping[str, float] = field(default_factory=dict)
     start_failed: frozenset[str] = frozenset()
-    termination_time: float = 0.0  # when this agent first saw that the pod shall go, 0: it shall not
+    termination_time: float = 0.0  # when this agent first saw that the pod shall end, 0: it shall not
     serving: bool = False  # an EndpointSlice we know of still sends traffic here
     left_service_time: float = 0.0  # when the last one stopped, 0: none did since termination began
     verdict: Verdict | None = None

@@ -101,6 +101,11 @@ def finished(pod: Pod, observed: Observed) -> bool:
     return all(last and dead(last[0]) and not restarts(pod, last[0]) for last in latest)
 
 
+def ending(desired: Desired, observed: Observed) -> bool:
+    """Whether the pod's containers shall end, for whatever reason; the grace counts from when this became true."""
+    return desired.pod is None or terminating(desired) or finished(desired.pod, observed)
+
+
 def pod_actions(desired: Desired, observed: Observed, now: float) -> list[Action]:
     """Return what can be done now to bring the pod closer to `desired`, in order; at most one Wait, last.
 
@@ -303,10 +308,10 @@ def _settle(pod: Pod, observed: Observed, now: float) -> list[Action]:
 
 
 def _end_all(desired: Desired, observed: Observed, now: float) -> list[Action]:
-    began = observed.termination_time or now
-    grace = grace_seconds(desired)
+    began, grace = observed.termination_time, grace_seconds(desired)
     actions: list[Action] = []
     for container in running(observed):
+        assert began, "the shell notes when the end began"
         stop = observed.stops.get(container.id)
         if stop is not None and stop.began_time + stop.grace_seconds < began + grace:
             actions += _stop(desired.pod, container, observed, stop.began_time, stop.grace_seconds, now)

@@ -15,7 +15,7 @@ from agent.observed import Observed, Verdict, finished_phase, running
 from agent.performer import STEP_FAILURES, Performer
 from agent.pod_record import PodRecord
 from agent.pod_steps import PodSteps
-from agent.pod_sync import Desired, pod_actions, pod_grace_seconds, terminating
+from agent.pod_sync import Desired, ending, pod_actions, pod_grace_seconds, terminating
 from agent.probes import Answer, ProbeKind, Prober
 from agent.reports import ReportBook
 from agent.runtime.protocol import Container
@@ -190,10 +190,11 @@ class PodWorker:
         ready = self._world.network_ready(self.uid)
         if ready != self.observed.network_ready:
             record.set(network_ready=ready)
-        if terminating(record.desired):
+        over = ending(record.desired, self.observed)
+        if over:
             self._look_at_end()
         if self.pod is not None:
-            alive = [] if terminating(record.desired) else running(self.observed)
+            alive = [] if over else running(self.observed)
             self._prober.sync(self.pod, {c.id: c for c in alive})
 
     def _look_at_end(self) -> None:
