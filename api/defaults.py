@@ -10,7 +10,7 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
-from api.defaults_pod import default_pod, default_pod_spec
+from api.defaults_pod import default_pod, default_pod_spec, fill
 from api.object import Tree
 from api.scheme import Kind
 
@@ -54,7 +54,8 @@ def _deployment(tree: Tree) -> None:
     spec.setdefault("revisionHistoryLimit", 10)
     spec.setdefault("progressDeadlineSeconds", 600)
     strategy = spec.setdefault("strategy", {})
-    if strategy.setdefault("type", "RollingUpdate") == "RollingUpdate":
+    fill(strategy, "type", "RollingUpdate")
+    if strategy["type"] == "RollingUpdate":
         rolling = strategy.setdefault("rollingUpdate", {})
         rolling.setdefault("maxUnavailable", "25%")
         rolling.setdefault("maxSurge", "25%")
@@ -62,14 +63,15 @@ def _deployment(tree: Tree) -> None:
 
 def _service(tree: Tree) -> None:
     spec = tree.setdefault("spec", {})
-    spec.setdefault("type", "ClusterIP")
-    if spec.setdefault("sessionAffinity", "None") == "ClientIP":
+    fill(spec, "type", "ClusterIP")
+    fill(spec, "sessionAffinity", "None")
+    if spec["sessionAffinity"] == "ClientIP":
         client = spec.setdefault("sessionAffinityConfig", {}).setdefault("clientIP", {})
         client.setdefault("timeoutSeconds", _AFFINITY_TIMEOUT_SECONDS)
     else:
         spec.pop("sessionAffinityConfig", None)
     for port in spec.get("ports", []):
-        port.setdefault("protocol", "TCP")
+        fill(port, "protocol", "TCP")
         if not port.get("targetPort") and "port" in port:
             port["targetPort"] = port["port"]
     if spec["type"] == "ExternalName":
@@ -94,7 +96,7 @@ def _endpoint_slice(tree: Tree) -> None:
 
 
 def _secret(tree: Tree) -> None:
-    tree.setdefault("type", "Opaque")
+    fill(tree, "type", "Opaque")
     if plain := tree.pop("stringData", None):
         encoded = {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
         tree["data"] = tree.get("data", {}) | encoded

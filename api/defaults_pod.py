@@ -5,10 +5,18 @@ Functions change the tree they are given; `api.defaults` hands them a copy.
 
 from __future__ import annotations
 
+from typing import Any
+
 from api.object import Tree
 
 _FILE_MODE = 0o644
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+
+
+def fill(tree: Tree, name: str, value: Any) -> None:
+    """Set a field whose zero value ("", 0) means absent, as for every field of Kubernetes' that is no pointer."""
+    if not tree.get(name):
+        tree[name] = value
 
 
 def default_pod(spec: Tree) -> None:
@@ -23,13 +31,13 @@ def default_pod(spec: Tree) -> None:
 
 def default_pod_spec(spec: Tree) -> None:
     """Defaults that pods and templates share."""
-    spec.setdefault("restartPolicy", "Always")
-    spec.setdefault("dnsPolicy", "ClusterFirst")
+    fill(spec, "restartPolicy", "Always")
+    fill(spec, "dnsPolicy", "ClusterFirst")
     spec.setdefault("terminationGracePeriodSeconds", 30)
-    spec.setdefault("schedulerName", "default-scheduler")
+    fill(spec, "schedulerName", "default-scheduler")
     spec.setdefault("securityContext", {})
     if "serviceAccount" in spec:  # the old name of the field
-        spec.setdefault("serviceAccountName", spec["serviceAccount"])
+        fill(spec, "serviceAccountName", spec["serviceAccount"])
     for container in spec.get("containers", []):
         _default_container(container, host_network=spec.get("hostNetwork", False))
     for volume in spec.get("volumes", []):
@@ -37,16 +45,16 @@ def default_pod_spec(spec: Tree) -> None:
 
 
 def _default_container(container: Tree, *, host_network: bool) -> None:
-    container.setdefault("terminationMessagePath", "/dev/termination-log")
-    container.setdefault("terminationMessagePolicy", "File")
-    container.setdefault("imagePullPolicy", pull_policy(container.get("image", "")))
+    fill(container, "terminationMessagePath", "/dev/termination-log")
+    fill(container, "terminationMessagePolicy", "File")
+    fill(container, "imagePullPolicy", pull_policy(container.get("image", "")))
     for port in container.get("ports", []):
-        port.setdefault("protocol", "TCP")
+        fill(port, "protocol", "TCP")
         if host_network and "containerPort" in port:
-            port.setdefault("hostPort", port["containerPort"])
+            fill(port, "hostPort", port["containerPort"])
     for variable in container.get("env", []):
         if "fieldRef" in (source := variable.get("valueFrom", {})):
-            source["fieldRef"].setdefault("apiVersion", "v1")
+            fill(source["fieldRef"], "apiVersion", "v1")
     for name in _PROBES:
         if name in container:
             _default_probe(container[name])
@@ -65,10 +73,10 @@ def pull_policy(image: str) -> str:
 
 
 def _default_probe(probe: Tree) -> None:
-    probe.setdefault("timeoutSeconds", 1)
-    probe.setdefault("periodSeconds", 10)
-    probe.setdefault("successThreshold", 1)
-    probe.setdefault("failureThreshold", 3)
+    fill(probe, "timeoutSeconds", 1)
+    fill(probe, "periodSeconds", 10)
+    fill(probe, "successThreshold", 1)
+    fill(probe, "failureThreshold", 3)
     _default_http(probe)
     if "grpc" in probe:
         probe["grpc"].setdefault("service", "")
@@ -76,8 +84,8 @@ def _default_probe(probe: Tree) -> None:
 
 def _default_http(action: Tree) -> None:
     if "httpGet" in action:
-        action["httpGet"].setdefault("path", "/")
-        action["httpGet"].setdefault("scheme", "HTTP")
+        fill(action["httpGet"], "path", "/")
+        fill(action["httpGet"], "scheme", "HTTP")
 
 
 def _default_volume(volume: Tree) -> None:

@@ -215,3 +215,27 @@ def test_a_node_offers_its_capacity_and_both_forms_of_its_range_agree():
 def test_kinds_without_defaults_keep_what_they_have():
     tree = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"b": "c"}}
     assert defaulted("configmap", tree) == tree
+
+
+def test_zeros_that_mean_absent_in_kubernetes_are_filled():
+    container = {
+        "name": "a",
+        "image": "b:1",
+        "imagePullPolicy": "",
+        "ports": [{"containerPort": 80, "protocol": ""}],
+        "livenessProbe": {"httpGet": {"port": 80, "path": ""}, "periodSeconds": 0, "initialDelaySeconds": 0},
+    }
+    spec = defaulted("pod", {"spec": {"restartPolicy": "", "containers": [container]}})["spec"]
+    assert spec["restartPolicy"] == "Always"
+    assert spec["containers"][0]["imagePullPolicy"] == "IfNotPresent"
+    assert spec["containers"][0]["ports"][0]["protocol"] == "TCP"
+    assert spec["containers"][0]["livenessProbe"]["httpGet"]["path"] == "/"
+    assert spec["containers"][0]["livenessProbe"]["periodSeconds"] == 10
+    assert defaulted("service", {"spec": {"type": "", "sessionAffinity": ""}})["spec"]["type"] == "ClusterIP"
+
+
+def test_zeros_that_mean_zero_stay():
+    spec = {"replicas": 0, "revisionHistoryLimit": 0, "strategy": {"rollingUpdate": {"maxUnavailable": 0}}}
+    found = defaulted("deployment", {"spec": spec})["spec"]
+    assert (found["replicas"], found["revisionHistoryLimit"]) == (0, 0)
+    assert found["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": "25%"}

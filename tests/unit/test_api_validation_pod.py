@@ -217,11 +217,10 @@ def test_bad_resources_are_refused(resources, message):
         ({"tcpSocket": {"port": 0}}, "tcpSocket.port: Invalid value: 0: must be between 1 and 65535"),
         ({"tcpSocket": {"port": "_"}}, "tcpSocket.port: Invalid value"),
         ({"grpc": {"port": 0}}, "grpc.port: Invalid value"),
-        ({"httpGet": {"port": 80, "path": ""}}, "httpGet.path: Required value"),
         ({"httpGet": {"port": 80, "scheme": "FTP"}}, "httpGet.scheme: Unsupported value"),
         ({"httpGet": {"port": 80, "httpHeaders": [{"name": "a b", "value": ""}]}}, "httpHeaders[0].name: Invalid"),
         ({"httpGet": {"port": 80, "httpHeaders": [{"name": "a", "value": "\n"}]}}, "httpHeaders[0].value: Invalid"),
-        ({"exec": {"command": ["a"]}, "periodSeconds": 0}, "periodSeconds: Invalid value: 0"),
+        ({"exec": {"command": ["a"]}, "periodSeconds": -1}, "periodSeconds: Invalid value: -1"),
         ({"exec": {"command": ["a"]}, "timeoutSeconds": -1}, "timeoutSeconds: Invalid value: -1"),
         ({"exec": {"command": ["a"]}, "initialDelaySeconds": -1}, "initialDelaySeconds: Invalid value: -1"),
         ({"exec": {"command": ["a"]}, "successThreshold": 2}, "successThreshold: Invalid value: 2: must be 1"),
@@ -361,3 +360,8 @@ def test_a_pod_stored_with_fewer_defaults_is_not_held_against_its_writer():
 def test_a_pod_without_its_defaults_is_accepted():
     tree = put(BASE, "metadata/labels", {"a": "b"})
     assert validate(POD, tree, None) == []
+
+
+def test_an_http_probe_needs_a_path_unless_defaulted():
+    tree = put(default(POD, BASE), "spec/containers/0/livenessProbe", {"httpGet": {"port": 80}})
+    assert "spec.containers[0].livenessProbe.httpGet.path: Required value" in map(str, validate(POD, tree, None))
