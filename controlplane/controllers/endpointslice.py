@@ -39,6 +39,8 @@ def reconcile(
     backends: Sequence[Cached[Pod]],
     slices: Sequence[Cached[EndpointSlice]],
     zones: Mapping[str, str],
+    *,
+    max_endpoints: int = MAX_ENDPOINTS,
 ) -> list[Action]:
     """Return what makes `slices` say what is behind `service`; [] once they do.
 
@@ -54,7 +56,7 @@ def reconcile(
     updates: list[Update] = []
     deletes: list[Delete] = []
     for slice_, content in zip(ordered, contents, strict=True):
-        content.extend(_take(waiting.get(_group_of(slice_.view), {}), MAX_ENDPOINTS - len(content)))
+        content.extend(_take(waiting.get(_group_of(slice_.view), {}), max_endpoints - len(content)))
         if content:
             updates += _updated(slice_, labels, content)
         else:
@@ -62,7 +64,7 @@ def reconcile(
     taken = {slice_.object.name for slice_ in slices}
     creates: list[Create] = []
     for group in sorted(waiting):
-        while content := _take(waiting[group], MAX_ENDPOINTS):
+        while content := _take(waiting[group], max_endpoints):
             name = _free_name(service.object, taken)
             taken.add(name)
             creates.append(Create(_slice(service.object, name, group, labels, content)))
