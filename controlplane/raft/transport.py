@@ -26,6 +26,7 @@ log = structlog.get_logger()
 
 MAX_BACKLOG_BYTES = 32 << 20  # of one peer; a peer that takes nothing loses its session and starts anew
 _MAX_UNKNOWN_SESSIONS = 16  # accepted, but not yet identified
+_MAX_REMEMBERED_REFUSALS = 100
 
 Address = tuple[str, int]
 
@@ -77,7 +78,7 @@ class TlsTransport:
         self._opening: dict[str, PeerSession] = {}
         self._unknown: list[PeerSession] = []
         self._queues: dict[str, list[raft_pb2.RaftMessage]] = {peer: [] for peer in peers}
-        self._dial_reasons: dict[str, str] = {}  # why the last dial failed: logged when it changes, not at each try
+        self._refusals: set[tuple[str, str]] = set()
         self._next_dial_time = dict.fromkeys(peers, 0.0)
         self.on_message: Callable[[str, raft_pb2.RaftMessage], None] = lambda _peer, _message: None
         self.on_connected: Callable[[str], None] = lambda _peer: None
@@ -189,10 +190,11 @@ class TlsTransport:
         )
 
     def _ready(self, session: PeerSession) -> None:
-        """The TLS handshake is done: say who we are; the peer's hello decides."""
-        if session.dialled is not None and session.identities is not None and session.dialled not in session.identities:
-            log.warning("peer_refused", peer=session.dialled, certificate=sorted(session.identities))
-            session.close("shows another replica's certificate")
+        """The TLS handshake is done: the dialling side says who it is; the other answers only to a member."""
+        if session.dialled is None:
+            return
+        if session.identities is not None and session.dialled not in session.identities:
+            session.close(f"its certificate says {', '.join(sorted(session.identities)) or 'nothing'}")
             return
         session.write(frames.encode(self._hello))
         session.flush()
@@ -221,8 +223,10 @@ class TlsTransport:
             refusal = f"belongs to another cluster: {hello.cluster_uid!r}"
         else:
             self._take_over(session, hello.replica)
+            if session.dialled is None:
+                session.write(frames.encode(self._hello))
+                session.flush()
             return
-        log.warning("peer_refused", reason=refusal)
         session.close(refusal)
 
     def _take_over(self, session: PeerSession, peer: str) -> None:
@@ -234,7 +238,7 @@ class TlsTransport:
         self._forget_opening(session)
         self._live[peer] = session
         self._queues[peer].clear()
-        self._dial_reasons.pop(peer, None)
+        self._refusals = {(known, reason) for known, reason in self._refusals if known != peer}
         log.info("peer_connected", peer=peer)
         self.on_connected(peer)
 
@@ -246,9 +250,17 @@ class TlsTransport:
             self._queues[peer].clear()
             log.info("peer_disconnected", peer=peer, reason=reason)
             self.on_disconnected(peer)
-        elif session.dialled is not None and self._dial_reasons.get(session.dialled) != reason:
-            self._dial_reasons[session.dialled] = reason
-            log.warning("peer_unreachable", peer=session.dialled, reason=reason)
+        else:
+            self._log_refusal(session.dialled or "unknown", reason)
+
+    def _log_refusal(self, peer: str, reason: str) -> None:
+        """Say why a session did not come about; once, not at each of ten tries a second."""
+        if (peer, reason) in self._refusals:
+            return
+        if len(self._refusals) >= _MAX_REMEMBERED_REFUSALS:
+            self._refusals.clear()
+        self._refusals.add((peer, reason))
+        log.warning("peer_refused" if peer == "unknown" else "peer_unreachable", peer=peer, reason=reason)
 
     def _forget_opening(self, session: PeerSession) -> None:
         if session in self._unknown:

@@ -1,0 +1,216 @@
+"""Three real Raft processes on loopback: killed, frozen, left behind."""
+
+import asyncio
+import os
+import signal
+import time
+
+import pytest
+
+from controlplane.raft.protocol import NotLeader, Snapshot
+from tests.integration.raft_processes import RaftProcesses, leading, put, until
+
+pytestmark = pytest.mark.slow
+
+
+class Cluster(RaftProcesses):
+    """With an API end per replica that stays connected."""
+
+    async def up(self):
+        self.start()
+        self.apis = {name: self.api(name) for name in self.names}
+        for api in self.apis.values():
+            await api.connect()
+        return await leading(list(self.apis.values()))
+
+    def readers(self):
+        return list(self.apis.values())
+
+    def name_of(self, reader):
+        return next(name for name, api in self.apis.items() if api is reader)
+
+    async def equal(self):
+        """Wait until every replica delivered the same last entry."""
+        await until(lambda: len({api.applied for api in self.readers()}) == 1)
+        common = max(api.entries[0].index for api in self.readers())
+        logs = [[entry for entry in api.entries if entry.index >= common] for api in self.readers()]
+        assert all(log == logs[0] for log in logs)
+
+    async def down(self):
+        try:
+            for api in self.apis.values():
+                await api.log.close()
+        finally:
+            self.close()
+
+
+@pytest.fixture
+async def cluster(tmp_path):
+    cluster = Cluster(tmp_path)
+    await cluster.up()
+    yield cluster
+    await cluster.down()
+
+
+class Writer:
+    """Writes numbered entries one after the other; `acknowledged` are those delivered where they were proposed."""
+
+    def __init__(self, cluster):
+        self._cluster = cluster
+        self.acknowledged = []
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self):
+        number = 0
+        while True:
+            number += 1
+            data = b"write %d" % number
+            await put(self._cluster.readers(), data)
+            self.acknowledged.append(data)
+
+    async def more(self, count=20):
+        goal = len(self.acknowledged) + count
+        await until(lambda: len(self.acknowledged) >= goal or self._task.done())
+        if self._task.done():
+            self._task.result()
+
+    async def stop(self):
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+@pytest.fixture
+async def writer(cluster):
+    writer = Writer(cluster)
+    await writer.more(5)
+    yield writer
+    await writer.stop()
+
+
+def assert_nothing_lost(cluster, writer):
+    for api in cluster.readers():
+        assert set(writer.acknowledged) <= set(api.data)
+        indexes = [entry.index for entry in api.entries]
+        assert indexes == list(range(indexes[0], indexes[0] + len(indexes)))
+
+
+async def test_five_kills_of_the_leader_lose_no_acknowledged_write(cluster, writer):
+    for _ in range(5):
+        victim = cluster.name_of(await leading(cluster.readers()))
+        cluster.kill(victim)
+        await writer.more()
+        cluster.start(victim)
+        await writer.more()
+    await writer.stop()
+    await cluster.equal()
+    assert_nothing_lost(cluster, writer)
+
+
+async def test_killing_all_replicas_at_once_loses_no_acknowledged_write(cluster, writer):
+    for _ in range(2):
+        await writer.more()
+        cluster.kill(*cluster.names)
+        cluster.start()
+        await writer.more()
+    await writer.stop()
+    await cluster.equal()
+    assert_nothing_lost(cluster, writer)
+
+
+async def test_the_next_write_follows_the_leaders_death_within_a_second(cluster):
+    await put(cluster.readers(), b"before")
+    victim = cluster.name_of(await leading(cluster.readers()))
+    await cluster.equal()
+    start = time.monotonic()
+    cluster.kill(victim)
+    await put(cluster.readers(), b"after")
+    assert time.monotonic() - start < 1.0
+
+
+async def test_a_frozen_leader_is_replaced_and_answers_no_read_when_it_wakes(cluster):
+    old = await put(cluster.readers(), b"before")
+    name = cluster.name_of(old)
+    process = cluster.running[name]
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        others = [api for api in cluster.readers() if api is not old]
+        await put(others, b"while frozen")
+        reading = asyncio.create_task(old.log.read_index())
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+    with pytest.raises(NotLeader):
+        await asyncio.wait_for(reading, 10)
+    await cluster.equal()
+
+
+async def test_a_replica_left_behind_catches_up_from_the_log(cluster):
+    leader = await put(cluster.readers(), b"before")
+    victim = next(name for name, api in cluster.apis.items() if api is not leader)
+    cluster.kill(victim)
+    for number in range(50):
+        await put(cluster.readers(), b"%d" % number * 100)
+    cluster.start(victim)
+    await cluster.equal()
+    assert not cluster.apis[victim].installed
+
+
+async def test_a_replica_left_far_behind_catches_up_from_the_snapshot(cluster, tmp_path):
+    leader = await put(cluster.readers(), b"before")
+    victim = next(name for name, api in cluster.apis.items() if api is not leader)
+    await cluster.equal()
+    cluster.kill(victim)
+    for number in range(20):  # more than the tail for laggards
+        leader = await put(cluster.readers(), b"%d" % number + bytes(1 << 20))
+    content = os.urandom(3 << 20)
+    for name, api in cluster.apis.items():
+        if name != victim:
+            await until(lambda api=api: api.applied >= leader.applied)
+            path = tmp_path / f"state-{name}"
+            path.write_bytes(content)
+            api.log.snapshot_saved(Snapshot(*api.applied, path))
+    await until(lambda: any(line["event"] == "log_compacted" for line in cluster.logs(cluster.name_of(leader))))
+    cluster.start(victim)
+    lagging = cluster.apis[victim]
+    await until(lambda: lagging.installed)
+    assert lagging.installed[0].path.read_bytes() == content
+    await put(cluster.readers(), b"after")
+    await until(lambda: lagging.data and lagging.data[-1] == b"after")
+    assert lagging.entries[-1].index > lagging.installed[0].index
+    # A restarted API process without state of its own gets the same snapshot again, from its own Raft process.
+    await lagging.log.close()
+    again = cluster.apis[victim] = cluster.api(victim)
+    await again.connect()
+    await until(lambda: again.data and again.data[-1] == b"after")
+    assert again.installed[0].index == lagging.installed[0].index
+
+
+async def test_a_terminated_leader_hands_over_before_it_ends(cluster):
+    leader = await put(cluster.readers(), b"before")
+    name = cluster.name_of(leader)
+    await cluster.equal()
+    assert await asyncio.to_thread(cluster.stop, name) == 0
+    start = time.monotonic()
+    await put(cluster.readers(), b"after")
+    assert time.monotonic() - start < 0.5
+    events = [line["event"] for line in cluster.logs(name)]
+    assert events[-1] == "raft_stopped"
+    assert "leadership_handed_over" in events
+
+
+async def test_a_dead_api_process_costs_its_replica_the_leadership(cluster):
+    leader = await put(cluster.readers(), b"before")
+    name = cluster.name_of(leader)
+    await leader.log.close()
+    others = [api for api in cluster.readers() if api is not leader]
+    await put(others, b"after")
+    await until(lambda: any(line["event"] == "stepped_down" for line in cluster.logs(name)))
+
+
+async def test_a_silent_api_process_costs_its_replica_the_leadership(cluster):
+    leader = await put(cluster.readers(), b"before")
+    name = cluster.name_of(leader)
+    leader.log._ticking.cancel()  # its loop hangs
+    others = [api for api in cluster.readers() if api is not leader]
+    await leading(others, 5)
+    reasons = [line.get("reason") for line in cluster.logs(name) if line["event"] == "leadership_handed_over"]
+    assert reasons == ["api process silent"]

@@ -1,0 +1,154 @@
+"""The socket between API and Raft process: every entry once, whichever side dies."""
+
+import asyncio
+import socket
+
+import pytest
+
+from controlplane.raft.link import LinkRefused, SocketLog
+from controlplane.raft.protocol import NotLeader
+from tests.integration.raft_processes import RaftProcesses, Reader, leading, put, until
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+async def one(tmp_path):
+    """A cluster of one replica, and API ends that are closed afterwards."""
+    cluster = RaftProcesses(tmp_path, 1)
+    cluster.start()
+    cluster.apis = []
+
+    def connectable():
+        api = cluster.api("r1")
+        cluster.apis.append(api)
+        return api
+
+    cluster.connectable = connectable
+    yield cluster
+    try:
+        for api in cluster.apis:
+            await asyncio.gather(api.log.close(), return_exceptions=True)
+    finally:
+        cluster.close()
+
+
+def assert_no_gap_and_no_duplicate(api, first=1):
+    assert [entry.index for entry in api.entries] == list(range(first, first + len(api.entries)))
+
+
+async def test_a_restarted_raft_process_delivers_neither_twice_nor_with_a_gap(one):
+    api = one.connectable()
+    await api.connect()
+    for round_number in range(3):
+        for number in range(20):
+            await put([api], b"%d.%d" % (round_number, number))
+        one.kill("r1")
+        await until(lambda: not api.log.status.leading)
+        with pytest.raises(NotLeader):
+            await api.log.read_index()
+        one.start("r1")
+    await put([api], b"last")
+    assert_no_gap_and_no_duplicate(api)
+    assert len(set(api.data)) == len(api.data) == 61
+
+
+async def test_a_new_api_process_continues_where_the_dead_one_stood(one):
+    api = one.connectable()
+    await api.connect()
+    for number in range(20):
+        await put([api], b"%d" % number)
+    api.log._writer.transport.abort()  # as kill -9: the kernel closes the socket
+    await api.log.close()
+    heir = one.connectable()
+    await heir.connect(api.applied)
+    await put([heir], b"after")
+    assert_no_gap_and_no_duplicate(heir, first=api.applied[0] + 1)
+
+
+async def test_a_lost_connection_is_made_again_without_gap_or_duplicate(one):
+    api = one.connectable()
+    await api.connect()
+    for _ in range(3):
+        await put([api], b"x")
+        api.log._writer.transport.abort()
+    await put([api], b"last")
+    assert_no_gap_and_no_duplicate(api)
+
+
+async def test_proposals_are_refused_while_there_is_no_raft_process(one):
+    api = one.connectable()
+    await api.connect()
+    term = await api.lead()
+    one.kill("r1")
+    await until(lambda: not api.log.status.leader)
+    refused = []
+    api.log.propose(b"x", term, lambda: refused.append(True))
+    await until(lambda: refused)
+
+
+async def test_an_api_process_of_another_history_is_told_so(one):
+    api = one.connectable()
+    await api.connect()
+    await put([api], b"x")
+    await api.log.close()
+    stranger = one.connectable()
+    await stranger.connect((api.applied[0], 99))
+    with pytest.raises(LinkRefused, match="another history"):
+        await asyncio.wait_for(asyncio.shield(stranger.log.run), 10)
+
+
+async def test_an_api_process_of_another_replica_is_told_so(one):
+    stranger = Reader(SocketLog(one.socket_path("r1"), "r9"))
+    one.apis.append(stranger)
+    await stranger.connect()
+    with pytest.raises(LinkRefused, match="r1, not of r9"):
+        await asyncio.wait_for(asyncio.shield(stranger.log.run), 10)
+
+
+async def test_a_reader_that_applies_slowly_is_not_flooded(one):
+    """Credits: what is under way to the API process is bounded, and everything arrives in the end."""
+    api = one.connectable()
+    await api.connect()
+    term = await api.lead()
+    data = bytes(1 << 20)
+    for _ in range(24):
+        api.log.propose(data, term, lambda: None)
+    await until(lambda: len(api.data) == 24)
+    await api.log.close()
+    slow = one.connectable()
+    await slow.connect()
+    await until(lambda: len(slow.data) == 24)
+    assert_no_gap_and_no_duplicate(slow)
+
+
+async def test_garbage_on_the_socket_ends_only_that_connection(one):
+    api = one.connectable()
+    await until(lambda: one.socket_path("r1").exists())
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.connect(str(one.socket_path("r1")))
+        stranger.sendall(b"GET / HTTP/1.1\r\n\r\n" * 10)
+        stranger.settimeout(5)
+        assert stranger.recv(10) == b""
+    await api.connect()
+    await put([api], b"still alive")
+
+
+async def test_a_status_names_the_leader_on_followers(tmp_path):
+    cluster = RaftProcesses(tmp_path, 3)
+    cluster.start()
+    apis = {name: cluster.api(name) for name in cluster.names}
+    try:
+        for api in apis.values():
+            await api.connect()
+        leader = await leading(list(apis.values()))
+        name = next(name for name, api in apis.items() if api is leader)
+        await until(lambda: all(api.log.status.leader == name for api in apis.values()))
+        follower = next(api for api in apis.values() if api is not leader)
+        assert (follower.log.status.role, follower.log.status.term) == ("follower", leader.log.status.term)
+        with pytest.raises(NotLeader):
+            await follower.log.read_index()
+    finally:
+        for api in apis.values():
+            await api.log.close()
+        cluster.close()
