@@ -8,6 +8,7 @@ generations count changes of specs, and the watch tells exactly what happened.
 from __future__ import annotations
 
 import asyncio
+import random
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -70,9 +71,14 @@ async def change(api, name, edit):
 async def create_pod(api, name, cpu, repeated, uid):
     tree = sized_pod(name, cpu, metadata={"uid": uid})
     created = await api.create(tree)
-    if repeated:  # the answer was lost: the same uid gives the same object, whatever happened to it meanwhile
-        again = await api.create(tree)
-        assert again.uid == created.uid
+    if repeated:  # as if the answer had been lost
+        try:
+            again = await api.create(tree)
+        except AlreadyExists:
+            again = await api.get("pods", "default", name)
+            assert again.uid != created.uid, "its own first attempt stands in its way"
+        else:
+            assert again.uid == created.uid
 
 
 async def bind(api, name, to):
@@ -109,9 +115,22 @@ PERFORM = {
 }
 
 
+def dawdle(cluster):
+    """Let time pass between decisions and commits, so that others get in between."""
+    commit, rng = cluster.replica.commit, random.Random(1)
+
+    async def slow_commit(ops, **options):
+        for _ in range(rng.randrange(12)):
+            await asyncio.sleep(0)
+        return await commit(ops, **options)
+
+    cluster.replica.commit = slow_commit
+
+
 async def run(folder, writers):
     async with running_core(folder) as cluster:
         start = cluster.replica.state.revision
+        dawdle(cluster)
         await cluster.local.create(node("n1", cpu="1"))
 
         async def write(steps):
@@ -195,8 +214,8 @@ def check_event(event, now, gone):
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(writers=st.lists(st.lists(operation, max_size=12), min_size=1, max_size=4))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(writers=st.lists(st.lists(operation, max_size=12), min_size=2, max_size=6))
 def test_concurrent_writers_never_break_what_the_api_promises(writers):
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(run(Path(folder), writers))
