@@ -201,8 +201,7 @@ def _chain_text(name: str) -> str:
         client = "ip saddr . ct original ip daddr . meta l4proto . ct original proto-dst"
         update = f"update @affinity {{ {client} timeout {number}s : ip daddr . {protocol} dport }}"
         rules = [f"meta l4proto {protocol} {update}"]
-    body = "".join(f"  {rule}\n" for rule in rules)
-    return f"table ip {TABLE} {{ chain {name} {{\n{body}}}\n}}\n"
+    return f"add chain ip {TABLE} {name}\n" + "".join(f"add rule ip {TABLE} {name} {rule}\n" for rule in rules)
 
 
 def _vip_text(key: VipKey) -> str:
