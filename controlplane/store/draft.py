@@ -37,7 +37,7 @@ from controlplane.commands import (
     Transaction,
 )
 
-OBJECT_OVERHEAD_BYTES: Final = 700  # of an object in memory besides its body, measured by bench/store_apply.py
+OBJECT_OVERHEAD_BYTES: Final = 950  # of a pod in memory besides its body, by bench/store_apply.py
 MESSAGE_CHARACTERS: Final = 400  # results are remembered, and names inside messages may be of any length
 INCARNATION_REVISIONS: Final = 1_000_000_000
 QUOTA_BYTES: Final = 1024 * 1024 * 1024

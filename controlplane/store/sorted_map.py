@@ -1,72 +1,62 @@
-"""A sorted mapping whose copies are cheap: blocks of items, shared between copies until one of them is written.
+"""A sorted mapping whose copies are cheap: small immutable blocks of items, shared between copies.
 
-Lookups and writes cost a binary search; `clone` costs one list of blocks (100,000 items: about 10 µs), so that a
-snapshot or a paged list can keep a whole state still while writes go on. It must not know what it holds.
+A write replaces one block, so `clone` only copies the list of blocks (100,000 items: about 20 µs) and a snapshot or a
+paged list can keep a whole state still while writes go on. Blocks are tuples because the garbage collector lets go of
+tuples that hold nothing it tracks: a full collection with 100,000 objects takes 2 ms instead of 27. It must not know
+what it holds.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final, Generic, TypeVar
 
-BLOCK_ITEMS: Final = 512
+BLOCK_ITEMS: Final = 128
 
 K = TypeVar("K", bound=tuple[str, ...])
 V = TypeVar("V")
 
 
-class _Block(Generic[K, V]):
-    """A run of items in order. Only the map whose token it carries may change it in place."""
-
-    __slots__ = ("keys", "token", "values")
-
-    def __init__(self, keys: list[K], values: list[V], token: object) -> None:
-        self.keys = keys
-        self.values = values
-        self.token = token
-
-
 class SortedMap(Generic[K, V]):
-    """Keys are tuples of strings, all of one length; iteration follows their order."""
+    """Keys are tuples of strings, all of one length; iteration follows their order. No block is ever empty."""
 
-    __slots__ = ("_blocks", "_firsts", "_length", "_token")
+    __slots__ = ("_firsts", "_keys", "_length", "_values")
 
     def __init__(self) -> None:
-        self._token = object()
-        self._blocks: list[_Block[K, V]] = []
         self._firsts: list[K] = []  # a lower bound of each block's keys
+        self._keys: list[tuple[K, ...]] = []
+        self._values: list[tuple[V, ...]] = []
         self._length = 0
 
     @classmethod
     def from_sorted(cls, items: Iterable[tuple[K, V]]) -> SortedMap[K, V]:
         """Build from items in strictly ascending order of their keys; raises ValueError when they are not."""
         new: SortedMap[K, V] = cls()
+        rest = iter(items)
         last: K | None = None
-        block: _Block[K, V] | None = None
-        for key, value in items:
-            if last is not None and not last < key:
-                raise ValueError(f"keys out of order: {last} before {key}")
-            if block is None or len(block.keys) >= BLOCK_ITEMS // 2:
-                block = _Block([], [], new._token)
-                new._blocks.append(block)
-                new._firsts.append(key)
-            block.keys.append(key)
-            block.values.append(value)
-            new._length += 1
-            last = key
+        while block := list(islice(rest, BLOCK_ITEMS // 2)):
+            for key, _ in block:
+                if last is not None and not last < key:
+                    raise ValueError(f"keys out of order: {last} before {key}")
+                last = key
+            new._firsts.append(block[0][0])
+            new._keys.append(tuple(key for key, _ in block))
+            new._values.append(tuple(value for _, value in block))
+            new._length += len(block)
         return new
 
     def __len__(self) -> int:
         return self._length
 
     def clone(self) -> SortedMap[K, V]:
-        """Return an independent copy that shares every block until either side changes it."""
+        """Return an independent copy."""
         new: SortedMap[K, V] = SortedMap()
-        new._blocks = self._blocks.copy()
         new._firsts = self._firsts.copy()
+        new._keys = self._keys.copy()
+        new._values = self._values.copy()
         new._length = self._length
-        self._token = object()  # neither side owns the shared blocks any more
         return new
 
     def get(self, key: K) -> V | None:
@@ -74,71 +64,84 @@ class SortedMap(Generic[K, V]):
         at = bisect_right(self._firsts, key) - 1
         if at < 0:
             return None
-        block = self._blocks[at]
-        keys = block.keys
+        keys = self._keys[at]
         i = bisect_left(keys, key)
-        return block.values[i] if i < len(keys) and keys[i] == key else None
+        return self._values[at][i] if i < len(keys) and keys[i] == key else None
 
     def set(self, key: K, value: V) -> None:
         """Insert or replace."""
         at = bisect_right(self._firsts, key) - 1
         if at < 0:
+            if not self._firsts:
+                self._firsts, self._keys, self._values = [key], [(key,)], [(value,)]
+                self._length = 1
+                return
             at = 0
-            if not self._blocks:
-                self._blocks.append(_Block([], [], self._token))
-                self._firsts.append(key)
-        block = self._own(at)
-        keys = block.keys
+            self._firsts[0] = key
+        keys, values = self._keys[at], self._values[at]
         i = bisect_left(keys, key)
         if i < len(keys) and keys[i] == key:
-            block.values[i] = value
+            self._values[at] = (*values[:i], value, *values[i + 1 :])
             return
-        keys.insert(i, key)
-        block.values.insert(i, value)
         self._length += 1
-        if i == 0:
-            self._firsts[at] = key
-        if len(keys) > BLOCK_ITEMS:
-            self._split(at)
+        keys, values = (*keys[:i], key, *keys[i:]), (*values[:i], value, *values[i:])
+        if len(keys) <= BLOCK_ITEMS:
+            self._keys[at], self._values[at] = keys, values
+            return
+        # Keys that come in order fill their blocks, others leave room on both sides.
+        middle = BLOCK_ITEMS if i == BLOCK_ITEMS else BLOCK_ITEMS // 2
+        self._keys[at : at + 1] = [keys[:middle], keys[middle:]]
+        self._values[at : at + 1] = [values[:middle], values[middle:]]
+        self._firsts.insert(at + 1, keys[middle])
 
     def remove(self, key: K) -> bool:
         """Remove `key`; False if it is not there."""
         at = bisect_right(self._firsts, key) - 1
         if at < 0:
             return False
-        keys = self._blocks[at].keys
+        keys, values = self._keys[at], self._values[at]
         i = bisect_left(keys, key)
         if i == len(keys) or keys[i] != key:
             return False
-        block = self._own(at)
-        del block.keys[i], block.values[i]
         self._length -= 1
-        if not block.keys:
-            del self._blocks[at], self._firsts[at]
+        if len(keys) == 1:
+            del self._firsts[at], self._keys[at], self._values[at]
+        else:
+            self._keys[at] = keys[:i] + keys[i + 1 :]
+            self._values[at] = values[:i] + values[i + 1 :]
         return True
 
-    def items(self, start: K | None = None) -> Iterator[tuple[K, V]]:
-        """Iterate in order from the first key at or after `start`. The map must not change meanwhile."""
-        at, i = 0, 0
-        if start is not None and self._blocks:
-            at = max(0, bisect_right(self._firsts, start) - 1)
-            i = bisect_left(self._blocks[at].keys, start)
-        for block in self._blocks[at:]:
-            keys, values = block.keys, block.values
-            yield from zip(keys[i:], values[i:], strict=True) if i else zip(keys, values, strict=True)
-            i = 0
+    def items(self) -> Iterator[tuple[K, V]]:
+        """Iterate in order. The map must not change meanwhile."""
+        for keys, values in zip(self._keys, self._values, strict=True):
+            yield from zip(keys, values, strict=True)
 
-    def _own(self, at: int) -> _Block[K, V]:
-        block = self._blocks[at]
-        if block.token is not self._token:
-            block = _Block(block.keys.copy(), block.values.copy(), self._token)
-            self._blocks[at] = block
-        return block
+    def values_between(self, start: K, stop: K | None, *, limit: int = 0, after_start: bool = False) -> list[V]:
+        """Return the values of keys from `start` (without it if `after_start`) up to but not `stop` (None: to the end).
 
-    def _split(self, at: int) -> None:
-        block = self._blocks[at]
-        middle = len(block.keys) // 2
-        upper = _Block(block.keys[middle:], block.values[middle:], self._token)
-        del block.keys[middle:], block.values[middle:]
-        self._blocks.insert(at + 1, upper)
-        self._firsts.insert(at + 1, upper.keys[0])
+        At most `limit` unless 0. Copies whole blocks at a time: 100,000 values take about 1 ms.
+        """
+        found: list[V] = []
+        for at, first, last in self._spans(start, stop, after_start=after_start):
+            found += self._values[at][first:last]
+            if len(found) >= limit > 0:
+                del found[limit:]
+                break
+        return found
+
+    def items_between(self, start: K, stop: K | None) -> list[tuple[K, V]]:
+        """Return the items of keys from `start` up to but not `stop` (None: to the end)."""
+        found: list[tuple[K, V]] = []
+        for at, first, last in self._spans(start, stop):
+            found += zip(self._keys[at][first:last], self._values[at][first:last], strict=True)
+        return found
+
+    def _spans(self, start: K, stop: K | None, *, after_start: bool = False) -> Iterator[tuple[int, int, int]]:
+        """Yield (block, first, last) of all keys between, block by block."""
+        for at in range(max(0, bisect_right(self._firsts, start) - 1), len(self._keys)):
+            keys = self._keys[at]
+            first = (bisect_right if after_start else bisect_left)(keys, start) if keys[0] <= start else 0
+            last = len(keys) if stop is None or keys[-1] < stop else bisect_left(keys, stop)
+            yield at, first, last
+            if last < len(keys):
+                return

@@ -112,16 +112,8 @@ class State:
         if objects is None:
             return []
         start = (namespace, "") if after is None or (namespace and after[0] < namespace) else after
-        found: list[Stored] = []
-        for key, stored in objects.items(start):
-            if namespace and key[0] != namespace:
-                break
-            if key == after:
-                continue
-            found.append(stored)
-            if len(found) == limit:
-                break
-        return found
+        stop = (_next(namespace), "") if namespace else None
+        return objects.values_between(start, stop, limit=limit, after_start=start == after)
 
     def each(self, resource: str) -> Iterator[Stored]:
         """Iterate over all objects of a resource in order; the state must not change meanwhile."""
@@ -139,11 +131,11 @@ class State:
 
     def by_owner(self, uid: str) -> Sequence[Key]:
         """Return the keys of the objects that name `uid` as an owner, sorted."""
-        return list(_prefixed(self._owned, uid))
+        return self._owned.values_between((uid, "", "", ""), (_next(uid), "", "", ""))
 
     def by_node(self, node: str) -> Sequence[Key]:
         """Return the keys of the objects placed on `node`, sorted."""
-        return list(_prefixed(self._placed, node))
+        return self._placed.values_between((node, "", "", ""), (_next(node), "", "", ""))
 
     def claimed(self, space: str, value: str) -> str | None:
         """Return who holds a claim, None if nobody does."""
@@ -151,12 +143,8 @@ class State:
 
     def claims(self, space: str) -> Sequence[tuple[str, str]]:
         """Return the (value, owner) of all claims of a space, sorted by value."""
-        found = []
-        for (claim_space, value), owner in self._claims.items((space, "")):
-            if claim_space != space:
-                break
-            found.append((value, owner))
-        return found
+        held = self._claims.items_between((space, ""), (_next(space), ""))
+        return [(value, owner) for (_, value), owner in held]
 
     def ledger(self, name: str) -> Amounts:
         """Return a ledger's amounts, none of them 0; empty if there is no such ledger. Not to be changed."""
@@ -343,8 +331,6 @@ def _under(prefix: str, key: Key) -> tuple[str, str, str, str]:
     return prefix, key.resource, key.namespace, key.name
 
 
-def _prefixed(index: SortedMap[tuple[str, str, str, str], Key], prefix: str) -> Iterator[Key]:
-    for place, key in index.items((prefix, "", "", "")):
-        if place[0] != prefix:
-            return
-        yield key
+def _next(text: str) -> str:
+    """The first string after `text` in order."""
+    return text + "\0"

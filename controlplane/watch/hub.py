@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 from api import errors
@@ -66,13 +66,12 @@ class _Record:
         self.size_bytes = EVENT_OVERHEAD_BYTES + 2 * len(change.body) + len(change.previous_body or b"")
 
     def view(self, event_type: int) -> HubEvent:
-        event = self.views.get(event_type)
-        if event is None:
-            change = self.change
-            envelope, body = change.envelope, change.body
-            if event_type == DELETED and change.previous_envelope is not None and change.previous_body is not None:
-                envelope, body = change.previous_envelope, change.previous_body
-            event = self.views[event_type] = HubEvent(event_type, change.revision, envelope, body)
+        """Make the view of one event type; once it is made, `views` has it."""
+        change = self.change
+        envelope, body = change.envelope, change.body
+        if event_type == DELETED and change.previous_envelope is not None and change.previous_body is not None:
+            envelope, body = change.previous_envelope, change.previous_body
+        event = self.views[event_type] = HubEvent(event_type, change.revision, envelope, body)
         return event
 
 
@@ -144,6 +143,10 @@ class _Ring:
         record = self._records[position - self._positions]
         assert record is not None, "evicted"
         return record
+
+    def records(self, start: int, stop: int) -> Iterator[_Record]:
+        """The records at the positions from `start`, not before the tail, up to but not `stop`."""
+        return (each for each in self._records[start - self._positions : stop - self._positions] if each is not None)
 
     def lost(self, node: str, position: int) -> bool:
         """Whether a record at or after `position` is gone, of this node only if one is given."""
@@ -257,10 +260,11 @@ class Cursor:
             return self._pull_topic(match or selection(node=self._node), limit)
         found: list[HubEvent] = []
         position = max(self._position, ring.tail)
-        end = min(ring.head, position + SCAN_EVENTS)
-        while position < end and len(found) < limit:
-            self._take(ring.record(position), match, found)
+        for record in ring.records(position, position + SCAN_EVENTS):
+            self._take(record, match, found)
             position += 1
+            if len(found) == limit:
+                break
         self._position = position
         return found
 
@@ -281,10 +285,10 @@ class Cursor:
         change = record.change
         if change.revision <= self._seen:
             return  # the watch started at a revision that this replica had not reached yet
+        self._seen = change.revision
         event_type = match(change) if match else change.type
         if event_type:
-            found.append(record.view(event_type))
-        self._seen = change.revision
+            found.append(record.views.get(event_type) or record.view(event_type))
 
     def _behind(self) -> bool:
         if not self._node:

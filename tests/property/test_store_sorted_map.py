@@ -55,10 +55,18 @@ def test_a_map_and_its_copies_hold_what_plain_dicts_hold(steps):
         check(*each)
 
 
-@given(st.dictionaries(KEYS, st.integers()), KEYS)
-def test_iteration_starts_at_the_first_key_not_below(model, start):
+@given(st.dictionaries(KEYS, st.integers(), max_size=1200), KEYS, st.none() | KEYS, st.integers(0, 900), st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_values_between_two_keys_are_those_of_the_sorted_dict(model, start, stop, limit, after_start):
     real = SortedMap.from_sorted(sorted(model.items()))
-    assert list(real.items(start)) == [item for item in sorted(model.items()) if item[0] >= start]
+    model.update({("b", f"{number:04d}"): number for number in range(700)})
+    for number in range(700):
+        real.set(("b", f"{number:04d}"), number)
+    between = [(key, value) for key, value in sorted(model.items()) if start <= key and (stop is None or key < stop)]
+    assert real.items_between(start, stop) == between
+    values = [value for key, value in between if key != start or not after_start]
+    found = real.values_between(start, stop, limit=limit, after_start=after_start)
+    assert found == (values[:limit] if limit else values)
 
 
 def test_items_out_of_order_are_refused():
