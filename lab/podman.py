@@ -31,6 +31,7 @@ __all__ = ["PodmanHost", "PodmanStartError", "PrivatePodman", "remove_cgroups"]
 
 START_TIMEOUT_SECONDS = 20.0
 STOP_TIMEOUT_SECONDS = 10.0
+RUN_BYTES = 256 << 20  # the most that run files may take; they take under 1 MiB per 10 containers
 _CAP_SYS_RESOURCE = 1 << 24  # capability 24, linux/capability.h
 _UNIFIED_OF_HYBRID = "/sys/fs/cgroup/unified"
 
@@ -217,12 +218,17 @@ class PrivatePodman:
         return [pid for pid, arguments in command_lines() if unix in arguments]
 
     def _prepare_mounts(self) -> None:
-        """Make the folder a shared mount of its own, whatever the machine's propagation is; a tmpfs when asked."""
+        """Make the folder a shared mount of its own, whatever the machine's propagation is.
+
+        What is in /run on a host is in memory here, too; storage only when asked.
+        """
         root = str(self.root)
         if root in mounts_below(self.root):
             return
         kernel.mount(root, root, "none", kernel.MS_BIND)
         kernel.mount("none", root, "none", kernel.MS_SHARED)
+        for folder in (self.host.run_dir, Path(self.run_dir)):
+            kernel.mount("run", str(folder), "tmpfs", 0, f"size={RUN_BYTES},mode=0700")
         if self._tmpfs_bytes:
             kernel.mount("storage", str(self.host.state_dir), "tmpfs", 0, f"size={self._tmpfs_bytes},mode=0700")
 
