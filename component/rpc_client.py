@@ -5,7 +5,8 @@ Imported by the command line, so it must stay light (see `component.rpc`).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
 from typing import Any, Self
 
 import grpc
@@ -163,7 +164,7 @@ class RpcClient:
         revision: int | None = None,
         label_selector: str = "",
         field_selector: str = "",
-    ) -> AsyncIterator[Sequence[WatchEvent]]:
+    ) -> AsyncGenerator[Sequence[WatchEvent]]:
         """Yield batches of changes after `revision`, oldest first, across lost connections: none missing, none twice.
 
         With None the objects there are come as one batch of ADDED that ends with a BOOKMARK. Raises Expired when
@@ -181,10 +182,11 @@ class RpcClient:
         while True:
             replica = await self._replicas.connected(patience, last)
             try:
-                async for batch in _watch_once(replica, request):
-                    patience.restart()
-                    request.resource_version = batch[-1].revision
-                    yield batch
+                async with aclosing(_watch_once(replica, request)) as batches:
+                    async for batch in batches:
+                        patience.restart()
+                        request.resource_version = batch[-1].revision
+                        yield batch
             except grpc.aio.AioRpcError as failure:
                 verdict, last = judge(failure)
                 if verdict == "final":
@@ -194,14 +196,15 @@ class RpcClient:
                 raise last or errors.Unavailable("the watch was closed by every replica")
             await patience.pause()
 
-    async def logs(self, request: pb.LogsRequest) -> AsyncIterator[bytes]:
+    async def logs(self, request: pb.LogsRequest) -> AsyncGenerator[bytes]:
         """Yield a container's log as it is written. NotFound, NotReady (not started), Unavailable (its node)."""
-        async for response in self._stream("Logs", request):
-            yield response.data
+        async with aclosing(self._stream("Logs", request)) as responses:
+            async for response in responses:
+                yield response.data
 
     async def exec(
         self, start: pb.ExecStart, frames: AsyncIterator[pb.StreamFrame] | None = None
-    ) -> AsyncIterator[pb.StreamFrame]:
+    ) -> AsyncGenerator[pb.StreamFrame]:
         """Run a command in a container: sends `frames` (stdin, stdin_closed, resize), yields stdout, stderr, exit_code.
 
         NotFound, NotReady, Unavailable as Logs; a frame of type error is raised as the error it names.
@@ -213,10 +216,11 @@ class RpcClient:
                 async for frame in frames:
                     yield frame
 
-        async for frame in self._stream("Exec", sent()):
-            if frame.WhichOneof("frame") == "error":
-                raise errors.ERRORS.get(frame.error.reason, errors.ApiError)(frame.error.message)
-            yield frame
+        async with aclosing(self._stream("Exec", sent())) as received:
+            async for frame in received:
+                if frame.WhichOneof("frame") == "error":
+                    raise errors.ERRORS.get(frame.error.reason, errors.ApiError)(frame.error.message)
+                yield frame
 
     async def cluster_status(self) -> pb.ClusterStatusResponse:
         """Who answers, and how the replicas are. Works without a quorum."""
@@ -254,7 +258,7 @@ class RpcClient:
             items += page.items
         return ObjectList(tuple(items), page.revision)
 
-    async def _stream(self, method: str, request: Any) -> AsyncIterator[Any]:
+    async def _stream(self, method: str, request: Any) -> AsyncGenerator[Any]:
         """One streaming call on one replica: what a container prints cannot be asked for twice."""
         replica = await self._replicas.connected(Patience(self._env, self._timeout_seconds))
         call = getattr(replica.stub, method)(request)
@@ -267,7 +271,7 @@ class RpcClient:
             call.cancel()
 
 
-async def _watch_once(replica: Replica, request: pb.WatchRequest) -> AsyncIterator[list[WatchEvent]]:
+async def _watch_once(replica: Replica, request: pb.WatchRequest) -> AsyncGenerator[list[WatchEvent]]:
     """One connection's events. The objects there are at first are held back until the bookmark that ends them.
 
     So a connection that breaks among them can start over without showing any object twice.

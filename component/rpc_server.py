@@ -5,6 +5,7 @@ Handlers raise `api.errors`; they never call `context.abort`. It knows no servic
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -22,6 +23,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Guard = Callable[[str, Context], AbstractAsyncContextManager[None]]
 """Given the full method name ("/api.v1.ApiServer/Get") and the context: what to do before and after the handler."""
 
+INTERNAL = rpc.Status(grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause", ())
+
 
 @asynccontextmanager
 async def answering_errors(method: str, context: Context) -> AsyncIterator[None]:
@@ -29,8 +32,7 @@ async def answering_errors(method: str, context: Context) -> AsyncIterator[None]
     try:
         yield
     except errors.ApiError as error:
-        status = rpc.status_of(error)
-        await context.abort(status.code, status.details, status.trailing_metadata)
+        await _abort(context, rpc.status_of(error))
     except grpc.aio.AbortError:
         raise
     except grpc.aio.InternalError:
@@ -38,7 +40,13 @@ async def answering_errors(method: str, context: Context) -> AsyncIterator[None]
         return
     except Exception:
         log.exception("rpc_failed", method=method)
-        await context.abort(grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause")
+        await _abort(context, INTERNAL)
+
+
+async def _abort(context: Context, status: rpc.Status) -> None:
+    """End the call with a status. A client that has gone already makes grpc fail here, which concerns nobody."""
+    with contextlib.suppress(grpc.aio.InternalError):
+        await context.abort(status.code, status.details, status.trailing_metadata)
 
 
 class GuardInterceptor(grpc.aio.ServerInterceptor):
@@ -75,8 +83,9 @@ def _guarded(handler: Any, method: str, guard: Guard) -> Any:
         async with guard(method, context):
             answers = behaviour(request, context)
             if hasattr(answers, "__aiter__"):
-                async for message in answers:
-                    await context.write(message)
+                async with contextlib.aclosing(answers):
+                    async for message in answers:
+                        await context.write(message)
             else:
                 await answers
 

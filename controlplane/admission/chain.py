@@ -38,7 +38,9 @@ class Chain:
     def admit(self, request: Request, snapshot: Snapshot) -> Tree:
         """Return the tree after every mutator."""
         for plugin in self.mutators:
-            request = replace(request, tree=plugin.admit(request, snapshot))
+            tree = plugin.admit(request, snapshot)
+            if tree is not request.tree:
+                request = replace(request, tree=tree)
         return request.tree
 
     def check(self, request: Request, snapshot: Snapshot) -> None:

@@ -7,7 +7,8 @@ Decisions are pure (`writes`, `deletes`, `apply`, `binding`); this shell reads t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 
 from api import scheme
@@ -200,13 +201,14 @@ class ApiCore:
         revision: int | None = None,
         label_selector: str = "",
         field_selector: str = "",
-    ) -> AsyncIterator[Batch]:
+    ) -> AsyncGenerator[Batch]:
         """Yield batches of changes after `revision`; None: what there is first. See `controlplane.apiserver.watches`."""
         kind = scheme.by_resource(resource)
         check_read(identity, resource, namespace, "", self._replica.state)
         selection = selecting.parse(resource, namespace if kind.namespaced else "", label_selector, field_selector)
-        async for batch in watch(self._replica, kind, selection, revision):
-            yield batch
+        async with aclosing(watch(self._replica, kind, selection, revision)) as batches:
+            async for batch in batches:
+                yield batch
 
     # The shell around decisions
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 from api.errors import ApiError
 from api.object import Object, Tree
@@ -10,7 +11,9 @@ from component.client import ApplyOutcome, Binding, EventType, ObjectList, Propa
 from controlplane.admission.request import Identity
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.objects import object_at
+from controlplane.apiserver.watches import Batch
 from controlplane.commands import ADDED, DELETED, MODIFIED
+from controlplane.watch.hub import HubEvent
 
 _EVENT_TYPES: dict[int, EventType] = {ADDED: "ADDED", MODIFIED: "MODIFIED", DELETED: "DELETED"}
 
@@ -102,7 +105,7 @@ class LocalClient:
         revision: int | None = None,
         label_selector: str = "",
         field_selector: str = "",
-    ) -> AsyncIterator[Sequence[WatchEvent]]:
+    ) -> AsyncGenerator[Sequence[WatchEvent]]:
         """Yield batches of changes after `revision`, oldest first; None: what there is, a BOOKMARK, then changes."""
         batches = self._core.watch(
             self._identity,
@@ -112,13 +115,15 @@ class LocalClient:
             label_selector=label_selector,
             field_selector=field_selector,
         )
-        async for batch in batches:
-            events = [
-                WatchEvent(
-                    _EVENT_TYPES[event.type], event.revision, object_at(event.envelope, event.body, event.revision)
-                )
-                for event in batch.events
-            ]
-            if batch.bookmark:
-                events.append(WatchEvent("BOOKMARK", batch.bookmark, None))
-            yield events
+        async with aclosing(batches):
+            async for batch in batches:
+                yield [*map(_event, batch.events), *_bookmark(batch)]
+
+
+def _event(event: HubEvent) -> WatchEvent:
+    subject = object_at(event.envelope, event.body, event.revision)
+    return WatchEvent(_EVENT_TYPES[event.type], event.revision, subject)
+
+
+def _bookmark(batch: Batch) -> Sequence[WatchEvent]:
+    return (WatchEvent("BOOKMARK", batch.bookmark, None),) if batch.bookmark else ()

@@ -78,7 +78,7 @@ class ApiServer:
         self._service = ApiService(core, streams, tokens, status, authenticator)
         self._authenticator = authenticator
         self._tls = tls
-        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined] # set at run time
+        self._health = health.aio.HealthServicer()
 
     @cached_property
     def server(self) -> grpc.aio.Server:

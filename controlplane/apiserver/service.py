@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from typing import Any, Final, Protocol
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, Final, Protocol, TypeVar
 
 import grpc
 import msgspec
@@ -21,6 +22,8 @@ from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.core import ApiCore
 from controlplane.commands import OBJECT_LIMIT_BYTES
 from controlplane.watch.frames import bookmark_frame
+
+Item = TypeVar("Item")
 
 SERVICE_NAME: Final = "api.v1.ApiServer"
 
@@ -166,22 +169,26 @@ class ApiService:
             label_selector=request.label_selector,
             field_selector=request.field_selector,
         )
-        async for batch in batches:
-            frames = [event.frame for event in batch.events]
-            if batch.bookmark:
-                frames.append(bookmark_frame(batch.bookmark))
-            for message in _joined(frames):
-                try:
-                    await asyncio.wait_for(context.write(message), self._slow_reader_seconds)
-                except TimeoutError:
-                    raise Expired(
-                        f"nothing was read for {self._slow_reader_seconds:g} s: list again and watch from there"
-                    ) from None
+        async with aclosing(batches):
+            async for batch in batches:
+                frames = [event.frame for event in batch.events]
+                if batch.bookmark:
+                    frames.append(bookmark_frame(batch.bookmark))
+                for message in _joined(frames):
+                    await self._write(context, message)
+
+    async def _write(self, context: Context, message: bytes) -> None:
+        try:
+            await asyncio.wait_for(context.write(message), self._slow_reader_seconds)
+        except TimeoutError:
+            seconds = f"{self._slow_reader_seconds:g} s"
+            raise Expired(f"nothing was read for {seconds}: list again and watch from there") from None
 
     async def logs(self, request: pb.LogsRequest, context: Context) -> AsyncIterator[pb.LogsResponse]:
         """Logs."""
-        async for data in self._streams.logs(request):
-            yield pb.LogsResponse(data=data)
+        async with _ending(self._streams.logs(request)) as lines:
+            async for data in lines:
+                yield pb.LogsResponse(data=data)
 
     async def exec(
         self,
@@ -189,8 +196,9 @@ class ApiService:
         context: Context,
     ) -> AsyncIterator[pb.StreamFrame]:
         """Exec."""
-        async for frame in self._streams.exec(request_iterator):
-            yield frame
+        async with _ending(self._streams.exec(request_iterator)) as frames:
+            async for frame in frames:
+                yield frame
 
     async def create_join_token(
         self,
@@ -230,6 +238,16 @@ def method_handlers(service: ApiService) -> dict[str, Any]:
         method.name: _handler(method, behaviours[method.name])
         for method in pb.DESCRIPTOR.services_by_name["ApiServer"].methods
     }
+
+
+@asynccontextmanager
+async def _ending(items: AsyncIterator[Item]) -> AsyncIterator[AsyncIterator[Item]]:
+    """When the client goes, the generator behind the port ends now and not when it is collected."""
+    try:
+        yield items
+    finally:
+        if isinstance(items, AsyncGenerator):
+            await items.aclose()
 
 
 def _handler(method: Any, behaviour: Callable[..., Any]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,7 +33,7 @@ async def watch(
     revision: int | None,
     *,
     bookmark_seconds: float = BOOKMARK_SECONDS,
-) -> AsyncIterator[Batch]:
+) -> AsyncGenerator[Batch]:
     """Yield changes after `revision`, oldest first; None: first an ADDED for each object there is, then a bookmark.
 
     An idle watch gets a bookmark every `bookmark_seconds`. Expired when changes are gone: list again and watch from

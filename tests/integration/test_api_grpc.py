@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import grpc
+import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -288,3 +290,52 @@ async def test_an_unexpected_error_is_logged_once_and_tells_nothing(cluster, cli
 async def test_two_thousand_calls_at_once_are_all_answered(client):
     found = await asyncio.gather(*(client.get("namespaces", "", "default") for _ in range(2_000)))
     assert len(found) == 2_000
+
+
+async def until(condition):
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def drain(call):
+    while await call.read() is not grpc.aio.EOF:
+        pass
+
+
+async def test_a_reader_that_stops_reading_is_let_go(cluster, client):
+    cluster.servers[0]._service._slow_reader_seconds = 0.2
+    watch, ended = cluster.core.watch, []
+
+    async def watched(*args, **kwargs):
+        try:
+            async for batch in watch(*args, **kwargs):
+                yield batch
+        finally:
+            ended.append(True)
+
+    cluster.core.watch = watched
+    async with rpc.channel(cluster.addresses[0], cluster.keys.admin) as channel:
+        stuck = channel.unary_stream("/api.v1.ApiServer/Watch")(
+            pb.WatchRequest(resource="configmaps").SerializeToString()
+        )
+        await stuck.read()
+        for index in range(8):
+            await client.create(config_map(f"m{index}", {"k": "x" * 1_000_000}))
+        await until(lambda: ended)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await drain(stuck)
+    assert caught.value.code() == grpc.StatusCode.OUT_OF_RANGE
+    assert isinstance(rpc.error_of(caught.value), errors.Expired)
+
+
+async def test_a_client_that_vanishes_leaves_nothing_behind(cluster, client, capsys):
+    await client.create(config_map("a"))
+    waiters = cluster.replica.hub._rings["configmaps"].waiters
+    for _ in range(3):
+        stream = client.watch("configmaps")
+        await anext(stream)
+        await until(lambda: len(waiters) == 1)
+        await stream.aclose()
+        await until(lambda: len(waiters) == 0)
+    assert "rpc_failed" not in capsys.readouterr().out
