@@ -28,6 +28,38 @@ WRITE_SECONDS = 30.0
 """A reader that takes nothing for this long is given up."""
 
 STREAMS_AT_ONCE = 100
+FRAMES_AHEAD = 16
+
+
+class Inbox:
+    """The client's frames, read by one task that lives as long as the call.
+
+    Cancelling a read of grpc.aio cancels the whole call, and with it frames that are still on their way out.
+    """
+
+    def __init__(self, call: Any) -> None:
+        self.ended = False  # the client is gone, or said everything
+        self._frames: asyncio.Queue[Frame | None] = asyncio.Queue(FRAMES_AHEAD)
+        self._task = asyncio.ensure_future(self._read(call))
+
+    async def get(self) -> Frame | None:
+        """The next frame, None after the last; may be cancelled."""
+        return await self._frames.get()
+
+    async def close(self) -> None:
+        """Stop reading; the call must be over."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _read(self, call: Any) -> None:
+        try:
+            while isinstance(frame := await call.read(), Frame):
+                await self._frames.put(frame)
+        except grpc.aio.AioRpcError:
+            pass  # how the call went is told to whoever waits for its status
+        finally:
+            self.ended = True
+        await self._frames.put(None)
 
 
 class PodIndex(Protocol):
@@ -66,35 +98,33 @@ class Streams:
     async def _run(self, channel: grpc.aio.Channel, request: node_pb2.OpenStream) -> None:
         stub: Any = node_pb2_grpc.NodeServiceStub(channel)  # type: ignore[no-untyped-call] # generated
         call = stub.Dial()
+        inbox = Inbox(call)
         try:
             await asyncio.wait_for(call.write(Frame(accept=request.stream_id)), DIAL_SECONDS)
             try:
-                await self._serve(call, request)
+                await self._serve(call, inbox, request)
             except (errors.ApiError, RuntimeFailure) as error:
                 await call.write(Frame(error=_stream_error(error)))
             await call.done_writing()
             # Cancelling too early would drop what is still on its way.
             await asyncio.wait_for(call.code(), DIAL_SECONDS)
-        except (grpc.aio.AioRpcError, TimeoutError, asyncio.InvalidStateError) as error:
+        except (grpc.aio.AioRpcError, grpc.aio.InternalError, TimeoutError, asyncio.InvalidStateError) as error:
             log.info("stream_lost", error=type(error).__name__)
         except Exception:  # the outermost frame of a task: nobody else would see it
             log.exception("stream_crashed")
         finally:
             call.cancel()
+            await inbox.close()
 
-    async def _serve(self, call: Any, request: node_pb2.OpenStream) -> None:
+    async def _serve(self, call: Any, inbox: Inbox, request: node_pb2.OpenStream) -> None:
         if request.WhichOneof("request") == "exec":
-            await self._exec(call, request.exec)
+            await self._exec(call, inbox, request.exec)
             return
-        reader = asyncio.ensure_future(call.read())  # the client sends nothing: the end of this is the end of it
-        try:
-            async for piece in self._logs(request.logs):
-                if reader.done():
-                    return
-                await asyncio.wait_for(call.write(Frame(stdout=piece)), WRITE_SECONDS)
-            await call.write(Frame(ended=True))
-        finally:
-            reader.cancel()
+        async for piece in self._logs(request.logs):
+            if inbox.ended:  # the client sends nothing: the end of its frames is its own
+                return
+            await asyncio.wait_for(call.write(Frame(stdout=piece)), WRITE_SECONDS)
+        await call.write(Frame(ended=True))
 
     async def _logs(self, request: apiserver_pb2.LogsRequest) -> AsyncIterator[bytes]:
         worker = self._worker(request.namespace, request.pod)
@@ -120,7 +150,7 @@ class Streams:
         async for piece in read_log(path, options, ended):
             yield piece
 
-    async def _exec(self, call: Any, request: apiserver_pb2.ExecStart) -> None:
+    async def _exec(self, call: Any, inbox: Inbox, request: apiserver_pb2.ExecStart) -> None:
         if not request.command:
             raise errors.Invalid("a command is needed")
         worker = self._worker(request.namespace, request.pod)
@@ -129,7 +159,7 @@ class Streams:
             raise errors.NotReady(f"container {request.container} of pod {request.pod} is not running")
         stream = await self._runtime.exec_stream(tries[-1].id, request.command, stdin=request.stdin, tty=request.tty)
         try:
-            await _carry(call, stream)
+            await _carry(call, inbox, stream)
         finally:
             await stream.close()
 
@@ -141,9 +171,9 @@ class Streams:
         return worker
 
 
-async def _carry(call: Any, stream: ExecStream) -> None:
+async def _carry(call: Any, inbox: Inbox, stream: ExecStream) -> None:
     """Both directions until the command ends; the client's going away ends the command."""
-    inward = asyncio.ensure_future(_inward(call, stream))
+    inward = asyncio.ensure_future(_inward(inbox, stream))
     outward = asyncio.ensure_future(_outward(call, stream))
     try:
         done, _ = await asyncio.wait((inward, outward), return_when=asyncio.FIRST_COMPLETED)
@@ -158,13 +188,10 @@ async def _carry(call: Any, stream: ExecStream) -> None:
         await asyncio.gather(inward, outward, return_exceptions=True)
 
 
-async def _inward(call: Any, stream: ExecStream) -> bool:
+async def _inward(inbox: Inbox, stream: ExecStream) -> bool:
     """Frames from the client; returns whether it went away (and did not just say that its input ended)."""
     closed = False
-    while True:
-        frame = await call.read()
-        if not isinstance(frame, Frame):
-            return not closed
+    while (frame := await inbox.get()) is not None:
         match frame.WhichOneof("frame"):
             case "stdin":
                 await stream.write(frame.stdin)
@@ -175,6 +202,7 @@ async def _inward(call: Any, stream: ExecStream) -> bool:
                 await stream.resize(frame.resize.width, frame.resize.height)
             case _:
                 continue
+    return not closed
 
 
 async def _outward(call: Any, stream: ExecStream) -> None:

@@ -78,7 +78,7 @@ def _show(address: str) -> None:
 
 def _ask(address: str) -> str:
     try:
-        with urllib.request.urlopen(f"http://{address}/", timeout=2) as response:  # noqa: S310 - our own address
+        with urllib.request.urlopen(f"http://{address}/", timeout=2) as response:
             return str(response.read().decode().strip())
     except (urllib.error.URLError, OSError):
         return ""

@@ -100,8 +100,10 @@ def processes(pids: Iterable[int]) -> set[int]:
         if entry.name.isdigit():
             pid = int(entry.name)
             with contextlib.suppress(OSError, ValueError, IndexError):
-                parents[pid] = int((entry / "stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[1])
-            if _mount_space(pid) in spaces:
+                state, parent = (entry / "stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[:2]
+                if state not in "ZX":  # the dead wait for their parent, which may be stopped
+                    parents[pid] = int(parent)
+            if pid in parents and _mount_space(pid) in spaces:
                 found.add(pid)
     size = -1
     while size != len(found):

@@ -14,7 +14,7 @@ import structlog
 
 from api import errors
 from api.v1 import apiserver_pb2, raft_pb2, raft_pb2_grpc
-from component.rpc import Tls, channel
+from component.rpc import Tls, channel, error_of
 from controlplane.apiserver.directory import SessionDirectory
 from controlplane.apiserver.status import StatusSource
 from controlplane.apiserver.streams import NodeStreams
@@ -111,12 +111,18 @@ class Peers:
             raise NotLeader(leader) from error
         return int(reply.index)
 
-    def open_node_stream(
+    async def open_node_stream(
         self, replica: str, frames: AsyncIterator[apiserver_pb2.StreamFrame]
     ) -> AsyncIterator[apiserver_pb2.StreamFrame]:
         """Relay a client's stream to the replica that holds the node's session."""
-        call: AsyncIterator[apiserver_pb2.StreamFrame] = self._stubs[replica].OpenNodeStream(frames)
-        return call
+        call = self._stubs[replica].OpenNodeStream(frames)
+        try:
+            async for frame in call:
+                yield frame
+        except grpc.aio.AioRpcError as error:
+            raise error_of(error) from error
+        finally:
+            call.cancel()
 
     async def status(self, replica: str) -> apiserver_pb2.ReplicaStatus | None:
         """A peer's status, None when it does not answer within a second."""
