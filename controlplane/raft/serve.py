@@ -106,7 +106,6 @@ class LinkSession:
         self._open = True
         self._greeted = False
         self._cursor = 0
-        self._unverified: tuple[int, int] | None = None  # the API's cursor, until it can be compared with the log
         self._credit_bytes = 0
         self._own: dict[int, tuple[int, int, int]] = {}  # index: term, id, size
         self._own_bytes = 0
@@ -126,8 +125,6 @@ class LinkSession:
     def pump(self) -> None:
         """Deliver, report, write."""
         if not self._greeted:
-            return
-        if not self._verify_cursor():
             return
         self._deliver()
         self._report()
@@ -185,15 +182,26 @@ class LinkSession:
         if hello.replica != self._replica:
             self._fail(f"this is the Raft process of replica {self._replica}, not of {hello.replica}")
             return
+        contradiction = self._contradiction(hello.applied_index, hello.applied_term)
+        if contradiction:
+            self._fail(f"{contradiction}; remove this replica from the cluster and join it anew")
+            return
         self._greeted = True
         self._cursor = hello.applied_index
-        self._unverified = (hello.applied_index, hello.applied_term)
         self._credit_bytes = hello.credit_bytes
         self._node.api.connected(hello.applied_index)
         log.info("api_connected", applied_index=hello.applied_index)
         latest = self._snapshots.latest
         if latest is not None and latest.index > self._cursor:
             self._install(latest)
+
+    def _contradiction(self, index: int, term: int) -> str:
+        """How the API's cursor contradicts the log, or "". What was applied is committed and durable for ever."""
+        if index > self._log.last_index:
+            return f"the API process applied entry {index}, but the log ends at {self._log.last_index}: it lost data"
+        if 0 < index and self._log.first_index <= index and self._log.term_at(index) != term:
+            return f"the API process applied entry {index} of term {term}, the log has term {self._log.term_at(index)}"
+        return ""
 
     def _seen(self, applied_index: int) -> None:
         self._node.api.seen(applied_index)
@@ -235,19 +243,6 @@ class LinkSession:
 
     # Sending ----------------------------------------------------------------------------------------------------
 
-    def _verify_cursor(self) -> bool:
-        """Compare the API's cursor with the log as soon as the log reaches it; False ended the session."""
-        if self._unverified is None or self._node.deliverable_index() < self._unverified[0]:
-            return True
-        (index, term), self._unverified = self._unverified, None
-        if index > 0 and index >= self._log.first_index and self._log.term_at(index) != term:
-            self._fail(
-                f"the API process applied entry {index} of term {term}, the log has term {self._log.term_at(index)}: "
-                "its state belongs to another history; remove this replica from the cluster and join it anew"
-            )
-            return False
-        return True
-
     def _deliver(self) -> None:
         limit = self._node.deliverable_index()
         if self._cursor + 1 < self._log.first_held_index:
@@ -279,7 +274,6 @@ class LinkSession:
         install = raft_pb2.LinkSnapshot(index=snapshot.index, term=snapshot.term, path=str(snapshot.path))
         self._send(raft_pb2.LinkMessage(snapshot_install=install))
         self._cursor = snapshot.index
-        self._unverified = None
 
     def _report(self) -> None:
         """Send the status when role, term, leader or `leading` changed, or a tick asks for it."""

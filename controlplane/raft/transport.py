@@ -147,8 +147,7 @@ class TlsTransport:
         except OSError:  # the client is gone again, or no descriptor is free: it will try again
             return
         if len(self._unknown) >= _MAX_UNKNOWN_SESSIONS:
-            connection.close()
-            return
+            self._unknown[0].close("made room for a newer one")
         self._configure(connection)
         context = self._tls.server() if self._tls else None
         self._unknown.append(self._session(connection, context, dialled=None))

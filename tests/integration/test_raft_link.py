@@ -92,10 +92,11 @@ async def test_an_api_process_of_another_history_is_told_so(one):
     await api.connect()
     await put([api], b"x")
     await api.log.close()
-    stranger = one.connectable()
-    await stranger.connect((api.applied[0], 99))
-    with pytest.raises(LinkRefused, match="another history"):
-        await asyncio.wait_for(asyncio.shield(stranger.log.run), 10)
+    for cursor, said in (((api.applied[0], 99), "of term 99"), ((500, 1), "it lost data")):
+        stranger = one.connectable()
+        await stranger.connect(cursor)
+        with pytest.raises(LinkRefused, match=said):
+            await asyncio.wait_for(asyncio.shield(stranger.log.run), 10)
 
 
 async def test_an_api_process_of_another_replica_is_told_so(one):
