@@ -1,0 +1,198 @@
+"""The informer: a cache that follows the API through errors and compactions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from api import errors
+from api.core import ConfigMap, Pod
+from component.informer import Informer, PartialObjectMetadata, owner_uids
+from tests.builders import config_map, owned_by, pod
+from tests.fakes import FakeApi
+from tests.waiting import eventually
+
+
+@contextlib.asynccontextmanager
+async def following(api, resource="configmaps", kind=ConfigMap, **kwargs):
+    informer = Informer(api, resource, kind, api.env, **kwargs)
+    task = asyncio.ensure_future(informer.run())
+    try:
+        yield informer
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def log_of(informer):
+    """Names of objects as they come (+), change (~) and go (-)."""
+    seen = []
+
+    def note(change):
+        sign = "+" if change.old is None else "-" if change.new is None else "~"
+        seen.append(sign + change.latest.object.name)
+
+    informer.subscribe(note)
+    return seen
+
+
+def names(informer):
+    return sorted(cached.object.name for cached in informer.items())
+
+
+async def test_it_holds_what_was_there_and_what_comes():
+    api = FakeApi()
+    api.put(config_map("a"))
+    async with following(api) as informer:
+        assert not informer.synced
+        await informer.wait_synced()
+        assert names(informer) == ["a"]
+        seen = log_of(informer)
+        written = await api.create(config_map("b"))
+        await informer.wait_revision(written.revision)
+        assert names(informer) == ["a", "b"]
+        await api.update(config_map("b") | {"data": {"k": "v"}})
+        await api.delete("configmaps", "default", "a")
+        await eventually(lambda: seen == ["+b", "~b", "-a"])
+        assert informer.get("default", "a") is None
+        assert informer.get("default", "b").view.data == {"k": "v"}
+
+
+async def test_waiting_for_a_write_makes_it_visible():
+    api = FakeApi()
+    async with following(api) as informer:
+        await informer.wait_synced()
+        api.watching = False
+        written = await api.create(config_map("a"))
+        waiting = asyncio.ensure_future(informer.wait_revision(written.revision))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        api.release_watches()
+        await waiting
+        assert names(informer) == ["a"]
+
+
+async def test_waiting_for_a_deletion_ends_when_the_object_is_gone_or_going():
+    api = FakeApi()
+    api.put(pod("a", node=""))
+    going = api.put(pod("b", node="n1"))
+    async with following(api, "pods", Pod) as informer:
+        await informer.wait_synced()
+        uid = informer.get("default", "a").object.uid
+        await api.delete("pods", "default", "a")
+        await informer.wait_deleted("default", "a", uid)
+        assert informer.get("default", "a") is None
+        await api.delete("pods", "default", "b")
+        await informer.wait_deleted("default", "b", going.uid)
+        assert informer.get("default", "b").metadata.deletion_timestamp is not None
+
+
+async def test_a_compaction_lists_again_and_tells_the_differences():
+    api = FakeApi()
+    for name in ("stays", "changes", "goes", "is-replaced"):
+        api.put(config_map(name))
+    async with following(api) as informer:
+        await informer.wait_synced()
+        seen = log_of(informer)
+        api.watching = False
+        await api.update(config_map("changes") | {"data": {"k": "v"}})
+        await api.delete("configmaps", "default", "goes")
+        await api.delete("configmaps", "default", "is-replaced")
+        await api.create(config_map("is-replaced"))
+        await api.create(config_map("comes"))
+        api.compact()
+        api.release_watches()
+        await eventually(lambda: "+comes" in seen)
+        assert sorted(seen) == ["+comes", "+is-replaced", "-goes", "-is-replaced", "~changes"]
+
+
+async def test_a_broken_watch_is_resumed_without_listing_again():
+    api = FakeApi()
+    api.fault = lambda call: errors.Unavailable("cut") if call.verb == "watch" and len(api.calls) < 5 else None
+    api.put(config_map("a"))
+    async with following(api) as informer:
+        await informer.wait_synced()
+        seen = log_of(informer)
+        await api.create(config_map("b"))
+        await eventually(lambda: seen == ["+b"])
+    assert sum(call.verb == "list" for call in api.calls) == 1
+
+
+async def test_it_waits_until_the_api_can_be_listed():
+    api = FakeApi()
+    api.fault = lambda call: errors.Unavailable("no leader") if len(api.calls) < 3 else None
+    async with following(api) as informer:
+        await informer.wait_synced()
+    assert sum(call.verb == "list" for call in api.calls) == 3
+
+
+async def test_objects_are_found_by_index_and_namespace():
+    api = FakeApi()
+    owner = config_map("owner")
+    api.put(config_map("a", owners=[owned_by(owner)]))
+    api.put(config_map("b", owners=[owned_by(owner)]))
+    api.put(config_map("c"))
+    async with following(api, indexes={"owners": owner_uids}) as informer:
+        await informer.wait_synced()
+        assert [c.object.name for c in informer.by_index("owners", "uid-of-owner")] == ["a", "b"]
+        assert set(informer.in_namespace("default")) == {"a", "b", "c"}
+        assert not informer.in_namespace("elsewhere")
+        api.put(config_map("a"))
+        await api.delete("configmaps", "default", "b")
+        await eventually(lambda: not informer.by_index("owners", "uid-of-owner"))
+        assert set(informer.in_namespace("default")) == {"a", "c"}
+
+
+async def test_a_cache_of_metadata_keeps_no_bodies():
+    api = FakeApi()
+    api.put(config_map("a") | {"data": {"secret": "x" * 1_000}})
+    async with following(api, kind=PartialObjectMetadata) as informer:
+        await informer.wait_synced()
+        cached = informer.get("default", "a")
+        assert cached.object.json == b""
+        assert cached.metadata.name == "a"
+
+
+async def test_an_object_that_cannot_be_decoded_hides_only_itself():
+    api = FakeApi()
+    api.put(config_map("broken") | {"data": "not a map"})
+    api.put(config_map("good"))
+    async with following(api) as informer:
+        await informer.wait_synced()
+        assert names(informer) == ["good"]
+
+
+async def test_a_field_selector_narrows_the_cache():
+    api = FakeApi()
+    api.put(pod("a", node="n1"))
+    api.put(pod("b", node="n2"))
+    async with following(api, "pods", Pod, field_selector="spec.nodeName=n2") as informer:
+        await informer.wait_synced()
+        assert names(informer) == ["b"]
+
+
+async def test_a_listener_can_stop_listening():
+    api = FakeApi()
+    async with following(api) as informer:
+        await informer.wait_synced()
+        seen = []
+        unsubscribe = informer.subscribe(seen.append)
+        unsubscribe()
+        written = await api.create(config_map("a"))
+        await informer.wait_revision(written.revision)
+        assert seen == []
+
+
+async def test_it_ends_by_cancellation():
+    api = FakeApi()
+    async with following(api) as informer:
+        await informer.wait_synced()
+        waiting = asyncio.ensure_future(informer.wait_revision(10**9))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
