@@ -57,7 +57,8 @@ def container_view(pod: Pod, spec: ContainerSpec, observed: Observed, health: He
         over = over or kind == "waiting"
     tree["started"] = kind == "running" and health.started
     tree["ready"] = ready = kind == "running" and health.started and health.ready
-    return ContainerView(tree, kind, over, over and last is not None and last.exit_code == 0, ready)
+    succeeded = over and last is not None and last.state == "exited" and last.exit_code == 0
+    return ContainerView(tree, kind, over, succeeded, ready)
 
 
 def terminated(container: Container, observed: Observed) -> dict[str, Any]:

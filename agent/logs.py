@@ -14,6 +14,7 @@ from pathlib import Path
 from agent.log_format import Record, parse_record, stamp_seconds
 
 CHUNK_BYTES = 64 << 10
+RECORD_HEAD_BYTES = 64  # at most, of time, stream and tag
 FOLLOW_FIRST_SECONDS = 0.01
 FOLLOW_MAX_SECONDS = 0.25
 
@@ -220,7 +221,7 @@ def last_lines(path: Path, max_bytes: int, max_lines: int) -> str:
         start, _ = _tail_offset(path, size, max_lines)
         records = [
             record
-            for lines, _ in _whole_lines(path, max(start, size - 4 * max_bytes), size)
+            for lines, _ in _whole_lines(path, max(start, size - max_bytes - RECORD_HEAD_BYTES * max_lines), size)
             for line in lines
             if (record := parse_record(line)) is not None
         ]

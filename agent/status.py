@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.container_status import ContainerView, Health, container_view
-from agent.observed import Observed, finished_phase
+from agent.observed import Observed, finished_phase, running
 from api.core import Pod
 from api.object import Tree
 from api.resources import qos_class
@@ -74,7 +74,9 @@ def _conditions(
     """Our conditions, then the others' as they are stored."""
     unready = [view.tree["name"] for view in views if not view.ready]
     containers = _containers_ready(phase, unready)
-    networked = observed.sandbox is not None and (bool(observed.ip) or bool(pod.spec.host_network))
+    # After a restart of the agent running containers show that their sandbox is there before it was checked.
+    sandboxed = observed.sandbox is not None or bool(running(observed))
+    networked = sandboxed and (bool(observed.ip) or bool(pod.spec.host_network))
     wanted: dict[str, Tree] = {
         "PodReadyToStartContainers": {"status": _word(holds=networked)},
         "Initialized": {"status": "True"} | ({"reason": "PodCompleted"} if phase == "Succeeded" else {}),

@@ -177,32 +177,26 @@ async def _carry(call: Any, inbox: Inbox, stream: ExecStream) -> None:
     outward = asyncio.ensure_future(_outward(call, stream))
     try:
         done, _ = await asyncio.wait((inward, outward), return_when=asyncio.FIRST_COMPLETED)
-        if outward not in done:
-            if inward.result():
-                return  # the client is gone
-            await outward
-        outward.result()
+        for task in done:
+            task.result()
     finally:
         for task in (inward, outward):
             task.cancel()
         await asyncio.gather(inward, outward, return_exceptions=True)
 
 
-async def _inward(inbox: Inbox, stream: ExecStream) -> bool:
-    """Frames from the client; returns whether it went away (and did not just say that its input ended)."""
-    closed = False
-    while (frame := await inbox.get()) is not None:
+async def _inward(call: Any, stream: ExecStream) -> None:
+    """Frames from the client; returns when it went away (that only its input ended is a frame of its own)."""
+    while isinstance(frame := await call.read(), Frame):
         match frame.WhichOneof("frame"):
             case "stdin":
                 await stream.write(frame.stdin)
             case "stdin_closed":
-                closed = True
                 await stream.close_stdin()
             case "resize":
                 await stream.resize(frame.resize.width, frame.resize.height)
             case _:
                 continue
-    return not closed
 
 
 async def _outward(call: Any, stream: ExecStream) -> None:

@@ -213,6 +213,7 @@ class ControlPlane(node_pb2_grpc.NodeServiceServicer):
             if pod.status:
                 self.statuses[pod.uid] = msgspec.json.decode(pod.status)
                 self.history.setdefault(pod.uid, []).append(self.statuses[pod.uid])
+                self._store_status(pod)
             if pod.gone:
                 self.gone.append(pod.uid)
         outbox.put_nowait(node_pb2.ServerMessage(report_result=result))
@@ -221,6 +222,13 @@ class ControlPlane(node_pb2_grpc.NodeServiceServicer):
             if pod.gone and self.delete_gone and stored is not None and stored.uid == pod.uid:
                 self.remove(msgspec.json.decode(stored.json))
 
+    def _store_status(self, pod: node_pb2.PodReport) -> None:
+        stored = self.objects.get(("pods", pod.namespace, pod.name))
+        if stored is not None and stored.uid == pod.uid:
+            tree = msgspec.json.decode(stored.json)
+            if tree["status"] != self.statuses[pod.uid]:
+                self.put({**tree, "status": self.statuses[pod.uid]})
+
     async def Dial(self, request_iterator, context):  # noqa: N802
         first = await anext(request_iterator)
         received = self.dials[first.accept]
@@ -228,7 +236,6 @@ class ControlPlane(node_pb2_grpc.NodeServiceServicer):
         try:
             while (frame := await self.to_agent[first.accept].get()) is not None:
                 yield frame
-            await pump
         finally:
             pump.cancel()
             await asyncio.gather(pump, return_exceptions=True)

@@ -1,0 +1,149 @@
+"""Logs and commands through the session: the agent dials back and carries the streams."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.logs import rotated
+from agent.runtime.protocol import ExecResult
+from api.v1 import apiserver_pb2
+from tests.agent_rig import agent_rig, container_tree, pod_tree
+
+pytestmark = pytest.mark.slow
+
+Frame = apiserver_pb2.StreamFrame
+
+
+@pytest.fixture
+async def rig(tmp_path):
+    async with agent_rig(tmp_path) as made:
+        made.plane.put(pod_tree())
+        await made.until_ready()
+        yield made
+
+
+def write_log(rig, *lines, attempt=0, name="main"):
+    path = rig.paths.log("uid-web", name, attempt)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        for number, line in enumerate(lines):
+            file.write(f"2025-01-15T08:30:{number:02}.123456789+00:00 stdout F {line}\n")
+    return path
+
+
+def logs(**options):
+    return apiserver_pb2.LogsRequest(namespace="default", pod="web", container="main", **options)
+
+
+def command(*words, **options):
+    return apiserver_pb2.ExecStart(namespace="default", pod="web", container="main", command=words, **options)
+
+
+def text(frames):
+    return b"".join(frame.stdout for frame in frames)
+
+
+async def test_logs_of_a_running_container(rig):
+    write_log(rig, "one", "two")
+    rig.plane.open("s1", logs=logs())
+    frames = await rig.plane.frames("s1")
+    assert text(frames) == b"one\ntwo\n"
+    assert frames[-1].ended
+
+
+async def test_logs_are_followed_until_the_container_ends(rig):
+    path = write_log(rig, "one")
+    rig.plane.open("s1", logs=logs(follow=True))
+    first = await rig.plane.dials["s1"].get()
+    assert first.stdout == b"one\n"
+    write_log(rig, "two")
+    path.replace(rotated(path))
+    write_log(rig, "three")
+    rig.runtime.end(rig.runtime.of("main").id, 0)
+    frames = await rig.plane.frames("s1")
+    assert text(frames) == b"two\nthree\n"
+    assert frames[-1].ended
+
+
+async def test_logs_of_the_attempt_before(rig):
+    write_log(rig, "old")
+    rig.runtime.end(rig.runtime.of("main").id, 1)
+    await rig.until(lambda: rig.container().get("restartCount") == 1 and "running" in rig.container()["state"])
+    write_log(rig, "new", attempt=1)
+    rig.plane.open("s1", logs=logs(previous=True))
+    assert text(await rig.plane.frames("s1")) == b"old\n"
+    rig.plane.open("s2", logs=logs())
+    assert text(await rig.plane.frames("s2")) == b"new\n"
+
+
+async def test_there_is_no_attempt_before_the_first(rig):
+    rig.plane.open("s1", logs=logs(previous=True))
+    (frame,) = await rig.plane.frames("s1")
+    assert frame.error.reason == "NotFound"
+    assert "previous terminated container main not found" in frame.error.message
+
+
+async def test_logs_of_a_container_that_waits_are_not_ready(rig):
+    rig.plane.put(pod_tree("later", container_tree(image="example.com/none:1")))
+    await rig.until(lambda: rig.status("later"))
+    request = apiserver_pb2.LogsRequest(namespace="default", pod="later", container="main")
+    rig.plane.open("s1", logs=request)
+    (frame,) = await rig.plane.frames("s1")
+    assert frame.error.reason == "NotReady"
+
+
+async def test_a_bad_time_is_invalid(rig):
+    rig.plane.open("s1", logs=logs(since_time="yesterday"))
+    (frame,) = await rig.plane.frames("s1")
+    assert frame.error.reason == "Invalid"
+    assert "yesterday" in frame.error.message
+
+
+async def test_a_pod_of_another_node_is_not_found(rig):
+    rig.plane.open("s1", logs=apiserver_pb2.LogsRequest(namespace="default", pod="elsewhere", container="main"))
+    (frame,) = await rig.plane.frames("s1")
+    assert frame.error.reason == "NotFound"
+
+
+async def test_a_command_tells_output_and_exit_code(rig):
+    rig.runtime.exec_output = [("stdout", b"out"), ("stderr", b"err")]
+    rig.runtime.exec_results["ls /"] = ExecResult(3, b"")
+    rig.plane.open("s1", exec=command("ls", "/"))
+    frames = await rig.plane.frames("s1")
+    assert [frame.WhichOneof("frame") for frame in frames] == ["stdout", "stderr", "exit_code"]
+    assert frames[-1].exit_code == 3
+    await rig.until(lambda: rig.runtime.exec_streams[0].closed)
+
+
+async def test_input_size_and_half_close_reach_the_command(rig):
+    rig.plane.open("s1", exec=command("cat", stdin=True, tty=True))
+    inward = rig.plane.to_agent["s1"]
+    inward.put_nowait(Frame(resize=apiserver_pb2.TerminalSize(width=120, height=40)))
+    inward.put_nowait(Frame(stdin=b"hello"))
+    inward.put_nowait(Frame(stdin_closed=True))
+    frames = await rig.plane.frames("s1")
+    assert text(frames) == b"hello"
+    assert frames[-1].WhichOneof("frame") == "exit_code"
+    assert rig.runtime.exec_streams[0].sizes == [(120, 40)]
+
+
+async def test_a_client_that_goes_away_ends_its_command(rig):
+    rig.plane.open("s1", exec=command("cat", stdin=True))
+    await rig.until(lambda: rig.runtime.exec_streams)
+    rig.plane.to_agent["s1"].put_nowait(None)
+    await rig.until(lambda: rig.runtime.exec_streams[0].closed)
+
+
+async def test_a_command_in_a_container_that_does_not_run_is_not_ready(rig):
+    rig.plane.put(pod_tree("later", container_tree(image="example.com/none:1")))
+    await rig.until(lambda: rig.status("later"))
+    request = apiserver_pb2.ExecStart(namespace="default", pod="later", container="main", command=["ls"])
+    rig.plane.open("s1", exec=request)
+    (frame,) = await rig.plane.frames("s1")
+    assert frame.error.reason == "NotReady"
+
+
+async def test_an_empty_command_is_invalid(rig):
+    rig.plane.open("s1", exec=command())
+    (frame,) = await rig.plane.frames("s1")
+    assert frame.error.reason == "Invalid"
