@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -162,7 +163,7 @@ def write(state: State, folder: Path) -> SnapshotFile:
         temporary.rename(path)
     finally:
         temporary.unlink(missing_ok=True)
-    sync_folder(folder)
+    sync(folder)
     prune(folder)
     return SnapshotFile(state.applied_index, state.applied_term, path)
 
@@ -230,9 +231,15 @@ def adopt(path: Path, folder: Path, index: int, term: int) -> SnapshotFile:
     folder.mkdir(parents=True, exist_ok=True)
     own = folder / f"{index:020d}-{term:020d}.snapshot"
     if path.resolve() != own.resolve():
-        own.unlink(missing_ok=True)
-        own.hardlink_to(path)
-        sync_folder(folder)
+        temporary = own.with_suffix(".tmp")
+        temporary.unlink(missing_ok=True)
+        try:
+            temporary.hardlink_to(path)
+        except OSError:  # another file system, or one without hard links
+            shutil.copyfile(path, temporary)
+            sync(temporary)
+        temporary.replace(own)
+        sync(folder)
     prune(folder)
     return SnapshotFile(index, term, own)
 
@@ -243,9 +250,9 @@ def prune(folder: Path) -> None:
         old.path.unlink(missing_ok=True)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def sync(path: Path) -> None:
+    """Make a file, or the names in a folder, durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

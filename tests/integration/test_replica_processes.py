@@ -1,0 +1,125 @@
+"""Three replicas over real Raft processes: a lost leader is a delay, never an error and never a second write."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from component.env import system_env
+from controlplane.commands import Add, Check, Envelope, Key, Put
+from controlplane.raft.link import SocketLog
+from controlplane.replica import Replica
+from controlplane.store import snapshot
+from tests.integration.raft_processes import RaftProcesses, until
+
+pytestmark = pytest.mark.slow
+
+
+class InProcessLink:
+    """The way to the leader without gRPC."""
+
+    def __init__(self):
+        self.replicas = {}
+
+    async def propose(self, leader, term, transactions):
+        self.replicas[leader].accept(term, transactions)
+
+    async def read_index(self, leader):
+        return await self.replicas[leader].leader_read_index()
+
+
+class Cluster:
+    def __init__(self, folder):
+        self.folder = folder
+        self.raft = RaftProcesses(folder)
+        self.link = InProcessLink()
+        self.written = 0
+
+    @property
+    def replicas(self):
+        return self.link.replicas
+
+    async def start_api(self, name):
+        log = SocketLog(self.raft.socket_path(name), name)
+        replica = Replica(name, log, self.link, self.folder / name / "snapshots", system_env())
+        self.replicas[name] = replica
+        await replica.start()
+        return replica
+
+    async def leader(self):
+        await until(lambda: any(each.status.leading for each in self.replicas.values()))
+        return max(
+            (name for name, each in self.replicas.items() if each.status.leading),
+            key=lambda name: self.replicas[name].status.term,
+        )
+
+    async def write(self, name, number):
+        key = Key("pods", "d", f"{name}-{number:05d}")
+        await self.replicas[name].commit(
+            [Check(key, absent=True), Put(Envelope(key, key.name), b"{}"), Add("all", {"pods": 1})]
+        )
+        self.written += 1
+
+    async def equal(self):
+        """Wait until all replicas have applied the same, and return one of their states."""
+        for replica in self.replicas.values():
+            await replica.read_barrier()
+        await until(lambda: len({each.state.applied_index for each in self.replicas.values()}) == 1)
+        assert len({each.state.digest for each in self.replicas.values()}) == 1
+        return next(iter(self.replicas.values())).state
+
+
+@pytest.fixture
+async def cluster(tmp_path):
+    cluster = Cluster(tmp_path)
+    cluster.raft.start()
+    for name in cluster.raft.names:
+        await cluster.start_api(name)
+    await until(lambda: all(each.ready for each in cluster.replicas.values()))
+    yield cluster
+    for replica in cluster.replicas.values():
+        await replica.close()
+    cluster.raft.close()
+
+
+async def test_killing_the_leading_raft_process_loses_repeats_and_refuses_no_write(cluster):
+    stopping = asyncio.Event()
+
+    async def write_on(name):
+        number = 0
+        while not stopping.is_set():
+            await cluster.write(name, number)
+            number += 1
+
+    writers = [asyncio.create_task(write_on(name)) for name in cluster.raft.names for _ in range(1)]
+    for _ in range(4):
+        before = cluster.written
+        await until(lambda before=before: cluster.written > before + 50)
+        name = await cluster.leader()
+        cluster.raft.kill(name)
+        cluster.raft.start(name)
+    before = cluster.written
+    await until(lambda: cluster.written > before + 50)
+    stopping.set()
+    await asyncio.gather(*writers)
+    state = await cluster.equal()
+    assert state.count("pods") == state.ledger("all")["pods"] == cluster.written
+
+
+async def test_a_replica_that_was_away_for_longer_than_the_log_reaches_goes_on_from_the_leaders_snapshot(cluster):
+    behind = next(name for name in cluster.raft.names if not cluster.replicas[name].status.leading)
+    await cluster.replicas.pop(behind).close()
+    cluster.raft.kill(behind)
+    writer = cluster.replicas[await cluster.leader()]
+    body = b"x" * 1_000_000
+    for number in range(64):
+        key = Key("pods", "d", f"p{number % 4}")
+        await writer.commit([Put(Envelope(key, key.name), body)])
+    await until(lambda: all(snapshot.listed(cluster.folder / name / "snapshots") for name in cluster.replicas))
+    cluster.raft.start(behind)
+    replica = await cluster.start_api(behind)
+    await until(lambda: replica.ready and replica.state.revision == 64)
+    assert snapshot.listed(cluster.folder / behind / "snapshots"), "it got every entry instead"
+    await replica.commit([Put(Envelope(Key("pods", "d", "own"), "own"), b"{}")])
+    assert (await cluster.equal()).count("pods") == 5
