@@ -185,9 +185,9 @@ async def _carry(call: Any, inbox: Inbox, stream: ExecStream) -> None:
         await asyncio.gather(inward, outward, return_exceptions=True)
 
 
-async def _inward(call: Any, stream: ExecStream) -> None:
+async def _inward(inbox: Inbox, stream: ExecStream) -> None:
     """Frames from the client; returns when it went away (that only its input ended is a frame of its own)."""
-    while isinstance(frame := await call.read(), Frame):
+    while (frame := await inbox.get()) is not None:
         match frame.WhichOneof("frame"):
             case "stdin":
                 await stream.write(frame.stdin)

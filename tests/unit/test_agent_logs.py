@@ -137,5 +137,5 @@ def test_the_last_lines_of_a_log_as_text(tmp_path):
     path = tmp_path / "0.log"
     path.write_bytes(b"".join(line(number % 60, f"line{number}") for number in range(200)))
     assert last_lines(path, 2048, 2) == "line198\nline199\n"
-    assert last_lines(path, 10, 80) == "9\nline199\n"
+    assert last_lines(path, 10, 80) == "8\nline199\n"
     assert last_lines(tmp_path / "none", 10, 10) == ""
