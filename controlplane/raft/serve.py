@@ -199,7 +199,7 @@ class LinkSession:
         """How the API's cursor contradicts the log, or "". What was applied is committed and durable for ever."""
         if index > self._log.last_index:
             return f"the API process applied entry {index}, but the log ends at {self._log.last_index}: it lost data"
-        if 0 < index and self._log.first_index <= index and self._log.term_at(index) != term:
+        if index > 0 and self._log.first_index <= index and self._log.term_at(index) != term:
             return f"the API process applied entry {index} of term {term}, the log has term {self._log.term_at(index)}"
         return ""
 

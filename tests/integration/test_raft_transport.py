@@ -1,0 +1,199 @@
+"""Sessions between peers over real sockets, in one process and one poller."""
+
+import random
+import socket
+import time
+
+import pytest
+
+from api.v1 import raft_pb2
+from component import pki
+from component.env import Env
+from controlplane.raft import frames
+from controlplane.raft.poller import Poller
+from controlplane.raft.tls import TlsContexts, TlsFiles
+from controlplane.raft.transport import MAX_BACKLOG_BYTES, TlsTransport
+
+NAMES = ("r1", "r2")
+
+
+class Peers:
+    """Two transports that share a poller; `heard` collects (receiver, sender, message)."""
+
+    def __init__(self, folder, *, tls):
+        self.poller = Poller()
+        self.env = Env(time.monotonic, time.time, random.Random(1), lambda: "uid")
+        self.heard = []
+        self.events = []
+        self.folder = folder
+        self.ca = pki.make_ca("raft-ca", time.time())
+        listeners = {name: self._listener() for name in NAMES}
+        self.addresses = {name: listener.getsockname() for name, listener in listeners.items()}
+        self.transports = {}
+        for name, listener in listeners.items():
+            peers = {peer: address for peer, address in self.addresses.items() if peer != name}
+            contexts = self.contexts(name) if tls else None
+            transport = TlsTransport(
+                name, "test", peers, listener, contexts, self.poller, self.env, retry_seconds=0.01, timeout_seconds=1.0
+            )
+            transport.on_message = lambda peer, message, name=name: self.heard.append((name, peer, message))
+            transport.on_connected = lambda peer, name=name: self.events.append((name, "connected", peer))
+            transport.on_disconnected = lambda peer, name=name: self.events.append((name, "disconnected", peer))
+            self.transports[name] = transport
+
+    def _listener(self):
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        return listener
+
+    def contexts(self, name):
+        pair = pki.issue(self.ca, f"raft:{name}", time.time(), dns_names=["x"])
+        files = TlsFiles(self.folder / f"{name}.crt", self.folder / f"{name}.key", self.folder / "ca.crt")
+        files.cert.write_bytes(pair.cert_pem)
+        files.key.write_bytes(pair.key_pem)
+        files.ca.write_bytes(self.ca.cert_pem)
+        return TlsContexts(files)
+
+    def until(self, condition, seconds=10.0):
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "the condition did not come true in time"
+            for transport in self.transports.values():
+                transport.tick()
+                transport.flush()
+            self.poller.poll(0.005)
+
+    def connected(self):
+        return all(self.transports[name].connected(peer) for name, peer in (NAMES, NAMES[::-1]))
+
+    def close(self):
+        for transport in self.transports.values():
+            transport.close()
+        self.poller.close()
+
+
+@pytest.fixture(params=[True, False], ids=["tls", "plain"])
+def peers(request, tmp_path):
+    peers = Peers(tmp_path, tls=request.param)
+    yield peers
+    peers.close()
+
+
+@pytest.fixture
+def plain(tmp_path):
+    peers = Peers(tmp_path, tls=False)
+    yield peers
+    peers.close()
+
+
+def append(number, size=0):
+    entry = raft_pb2.RaftEntry(index=number, term=1, data=bytes(size))
+    return raft_pb2.RaftMessage(term=number, append_entries=raft_pb2.AppendEntries(entries=[entry]))
+
+
+def test_messages_arrive_in_order_in_both_directions(peers):
+    peers.until(peers.connected)
+    for number in range(50):
+        for name, peer in (NAMES, NAMES[::-1]):
+            assert peers.transports[name].send(peer, append(number, size=20_000))
+    peers.until(lambda: len(peers.heard) == 100)
+    for receiver in NAMES:
+        assert [message.term for name, _, message in peers.heard if name == receiver] == list(range(50))
+
+
+def test_a_message_without_a_session_is_not_queued(peers):
+    assert not peers.transports["r1"].send("r2", append(1))
+
+
+def test_appends_may_leave_before_the_rest_but_nothing_overtakes(peers):
+    peers.until(peers.connected)
+    sender = peers.transports["r1"]
+    vote = raft_pb2.RaftMessage(term=2, vote_request=raft_pb2.VoteRequest())
+    for message in (append(1), vote, append(3)):
+        sender.send("r2", message)
+    sender.flush(appends_only=True)
+    end = time.monotonic() + 0.2
+    while time.monotonic() < end and not peers.heard:
+        peers.poller.poll(0.01)
+    assert [message.term for _, _, message in peers.heard] == [1]
+    peers.until(lambda: len(peers.heard) == 3)
+    assert [message.term for _, _, message in peers.heard] == [1, 2, 3]
+
+
+def test_a_newer_session_replaces_the_older_one(plain):
+    """DESIGN 17, hole 17: two sessions of one peer never interleave."""
+    plain.until(plain.connected)
+    plain.events.clear()
+    hello = raft_pb2.RaftMessage(hello=raft_pb2.Hello(replica="r2", cluster_uid="test"))
+    with socket.create_connection(plain.addresses["r1"]) as second:
+        second.sendall(frames.encode(hello) + frames.encode(append(7)))
+        plain.until(lambda: plain.heard)
+        assert plain.events[:2] == [("r1", "disconnected", "r2"), ("r1", "connected", "r2")]
+        assert plain.heard[0][2].term == 7
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"GET / HTTP/1.1\r\n\r\n" * 5,
+        b"\xff\xff\xff\xff",
+        frames.encode(append(1)),
+        frames.encode(raft_pb2.RaftMessage(hello=raft_pb2.Hello(replica="r9", cluster_uid="test"))),
+        frames.encode(raft_pb2.RaftMessage(hello=raft_pb2.Hello(replica="r2", cluster_uid="other"))),
+    ],
+    ids=["http", "length", "no hello", "no member", "other cluster"],
+)
+def test_strangers_are_turned_away_and_members_do_not_notice(plain, content):
+    plain.until(plain.connected)
+    plain.events.clear()
+    with socket.create_connection(plain.addresses["r1"]) as stranger:
+        stranger.sendall(content)
+        stranger.setblocking(False)
+        answers = []
+
+        def closed():
+            try:
+                answers.append(stranger.recv(100))
+            except BlockingIOError:
+                return False
+            except ConnectionResetError:
+                answers.append(b"")
+            return True
+
+        plain.until(closed)
+    assert answers == [b""]
+    assert not plain.events
+
+
+def test_silent_connections_are_dropped_and_keep_nobody_out(plain):
+    strangers = [socket.create_connection(plain.addresses["r1"]) for _ in range(40)]
+    try:
+        plain.until(plain.connected)
+        for stranger in strangers:
+            stranger.setblocking(False)
+        plain.until(lambda: all(_is_closed(stranger) for stranger in strangers))
+    finally:
+        for stranger in strangers:
+            stranger.close()
+
+
+def _is_closed(connection):
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def test_a_peer_that_takes_nothing_loses_its_session(plain):
+    """DESIGN 17, hole 20."""
+    plain.until(plain.connected)
+    sender = plain.transports["r1"]
+    while sender.connected("r2"):
+        sender.send("r2", append(1, size=4 << 20))
+        sender.flush()
+        assert sender.backlog_bytes("r2") <= MAX_BACKLOG_BYTES + (8 << 20)
+    assert ("r1", "disconnected", "r2") in plain.events
+    plain.until(plain.connected)
