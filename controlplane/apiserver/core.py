@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from api import scheme
-from api.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
+from api.errors import ApiError, Conflict, Forbidden, Invalid, NotFound, TooLarge
 from api.object import Object, Tree
 from api.scheme import Kind
 from component.client import ApplyOutcome, Binding, ObjectList, Propagation
@@ -252,7 +252,7 @@ def _try(decide: Callable[[Snapshot], Decision], state: Snapshot) -> tuple[Decis
 def _told(refused: CommitRefused) -> ApiError:
     """What a refusal that no retry can heal means to the caller."""
     if refused.refused.reason == "Limit":
-        return Conflict(f"not enough room: {refused.refused.message}")
+        return TooLarge(f"not enough room: {refused.refused.message}")
     return refused.error
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from api import errors
-from api.errors import Conflict, NotFound
+from api.errors import Conflict, NotFound, TooLarge
 from component.client import Binding
 from controlplane.apiserver.core import ApiCore
 from tests.api_server import Identity, node, pod, running_core
@@ -57,13 +57,13 @@ async def test_a_node_is_never_committed_beyond_what_it_has(api, cluster):
     results = await api.bind([Binding("default", each.name, each.uid, "n1") for each in pods])
     assert [type(error) for error in results].count(type(None)) == 2
     refused = [error for error in results if error is not None]
-    assert all(isinstance(error, Conflict) and "cpu of node/n1" in str(error) for error in refused)
+    assert all(isinstance(error, TooLarge) and "cpu of node/n1" in str(error) for error in refused)
     assert cluster.replica.state.ledger("node/n1")["cpu"] == 1000
 
 
 async def test_a_resource_the_node_does_not_have_is_not_given(api):
     await api.create({**node("n1"), "status": {"allocatable": {"cpu": "4", "pods": "10"}}})
-    assert isinstance(await bind(api, await api.create(asking("a"))), Conflict)
+    assert isinstance(await bind(api, await api.create(asking("a"))), TooLarge)
 
 
 async def test_binding_again_to_the_same_node_is_no_change(api, cluster):
