@@ -190,12 +190,14 @@ class PrivatePodman:
 
     def kill_service(self) -> None:
         """Kill the service (signal 9), as a crash would; containers go on and `start` brings it back in place."""
+        killed: set[int] = set()
         for _ in attempts(STOP_TIMEOUT_SECONDS):
             pids = self.service_pids()
             if not pids:
                 break
             kill(pids)
-        self._reap()
+            killed.update(pids)
+        self._reap(killed)
 
     def stop(self) -> None:
         """Kill everything and remove everything: processes, mounts, cgroups and the folder. May be repeated."""
@@ -204,7 +206,7 @@ class PrivatePodman:
             if not pids:
                 break
             kill(pids)
-        self._reap()
+        self._reap({child.pid for child in self._children})
         remove_cgroups(self.root)
         remove_cgroup(self.cgroup_root)
         remove_runtime_states(self.root)
@@ -259,9 +261,12 @@ class PrivatePodman:
         self._children.append(child)
         return child
 
-    def _reap(self) -> None:
-        """Collect the children that were killed; the others are another process's."""
-        self._children = [child for child in self._children if child.poll() is None]
+    def _reap(self, killed: set[int]) -> None:
+        """Collect those of our children that were killed; a process may be gone from sight before it can be waited for."""
+        for child in self._children:
+            if child.pid in killed:
+                child.wait(STOP_TIMEOUT_SECONDS)
+        self._children = [child for child in self._children if child.returncode is None]
 
     def _holder(self) -> int:
         for pid, arguments in command_lines():
