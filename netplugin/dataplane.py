@@ -86,16 +86,22 @@ class Dataplane:
         self._kernel.set_route(routes.pod_route(address, link.name))
         return PodAttachment(pod_uid, netns_path, address)
 
-    def detach(self, pod_uid: str) -> None:
-        """Remove what `attach` made, and the connections that are still remembered for the address."""
+    def cut_off(self, pod_uid: str) -> None:
+        """Remove what `attach` made in the kernel, and the connections it still remembers for the address.
+
+        Mostly waiting for the kernel, and so the one method for any thread of the namespace. `release` comes next.
+        """
         self._kernel.delete_link(routes.pod_link_name(self._config, pod_uid))
         allocation = self._addresses.allocations.get(pod_uid)
-        if allocation is None:
-            return
-        self._kernel.forget_connections(Connections(client=allocation.address))
-        self._kernel.forget_connections(Connections(backend=(allocation.address, 0)))
-        self._addresses.release(pod_uid, self._env.now())
-        ipam.save(self._addresses_path, self._addresses)
+        if allocation is not None:
+            self._kernel.forget_connections(Connections(client=allocation.address))
+            self._kernel.forget_connections(Connections(backend=(allocation.address, 0)))
+
+    def release(self, pod_uid: str) -> None:
+        """Give back the address of a pod that is cut off."""
+        if pod_uid in self._addresses.allocations:
+            self._addresses.release(pod_uid, self._env.now())
+            ipam.save(self._addresses_path, self._addresses)
 
     def attached(self) -> Mapping[str, PodAttachment]:
         """Return the pods whose link and route are in the kernel."""

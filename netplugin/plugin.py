@@ -28,6 +28,7 @@ from netplugin.zone import ZonePacker
 
 log = structlog.get_logger()
 
+_LEAVERS = 4  # pods cut off at once
 _SETTLE_SECONDS = 0.05  # changes come in groups: look once, after the last
 _RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 
@@ -56,6 +57,8 @@ class Plugin:
         self._kernel: Kernel | None = None
         self._dataplane: Dataplane | None = None
         self._packer = ZonePacker(config.cluster_domain, (config.service_range, config.pod_range))
+        self._leavers: ThreadPoolExecutor | None = None
+        self._leaving: dict[str, asyncio.Task[None]] = {}
         self._dns: DnsServer | None = None
         self._watch: asyncio.Task[None] | None = None
         self._events: Sequence[socket.socket] = ()
@@ -89,13 +92,31 @@ class Plugin:
 
     async def attach(self, pod_uid: str, namespace: str, name: str, netns_path: str) -> PodAttachment:
         """See PodNetwork.attach."""
+        if pod_uid in self._leaving:
+            await asyncio.wait([self._leaving[pod_uid]])
         attachment = await self._run(self._started.attach, pod_uid, netns_path)
         log.info("pod_attached", namespace=namespace, pod=name, pod_uid=pod_uid, ip=attachment.ip)
         return attachment
 
     async def detach(self, pod_uid: str) -> None:
         """See PodNetwork.detach."""
-        await self._run(self._started.detach, pod_uid)
+        leaving = self._leaving.get(pod_uid)
+        if leaving is None:
+            leaving = asyncio.get_running_loop().create_task(self._leave(pod_uid))
+            self._leaving[pod_uid] = leaving
+            leaving.add_done_callback(lambda task: self._left(pod_uid, task))
+        # Once begun it is finished, even if the caller gives up: an attach that follows waits for it.
+        await asyncio.shield(leaving)
+
+    def _left(self, pod_uid: str, leaving: asyncio.Task[None]) -> None:
+        del self._leaving[pod_uid]
+        if not leaving.cancelled() and leaving.exception() is not None:
+            log.warning("pod_not_detached", pod_uid=pod_uid, error=str(leaving.exception()))
+
+    async def _leave(self, pod_uid: str) -> None:
+        dataplane = self._started
+        await asyncio.get_running_loop().run_in_executor(self._leavers, dataplane.cut_off, pod_uid)
+        await self._run(dataplane.release, pod_uid)
 
     async def attached(self) -> Mapping[str, PodAttachment]:
         """See PodNetwork.attached."""
@@ -123,6 +144,10 @@ class Plugin:
         if self._dns is not None:
             await self._dns.close()
             self._dns = None
+        await asyncio.gather(*self._leaving.values(), return_exceptions=True)
+        if self._leavers is not None:
+            self._leavers.shutdown()
+            self._leavers = None
         if self._executor is not None:
             if self._kernel is not None:
                 await self._run(self._kernel.close)
@@ -152,20 +177,26 @@ class Plugin:
             self._executor.shutdown()
             self._executor = None
             raise
+        self._leavers = ThreadPoolExecutor(
+            _LEAVERS, thread_name_prefix="network-leave", initializer=self._enter_namespace
+        )
         return opened
 
     def _open_in_thread(self) -> tuple[Kernel, Dataplane]:
-        if self._netns_path is not None:
-            try:
-                namespace.enter(self._netns_path)
-            except OSError as error:
-                raise NetworkFailure(f"could not enter the network namespace {self._netns_path}: {error}") from error
+        self._enter_namespace()
         kernel = self._open_kernel()
         try:
             return kernel, Dataplane(self._config, self._env, kernel)
         except NetworkFailure:
             kernel.close()
             raise
+
+    def _enter_namespace(self) -> None:
+        if self._netns_path is not None:
+            try:
+                namespace.enter(self._netns_path)
+            except OSError as error:
+                raise NetworkFailure(f"could not enter the network namespace {self._netns_path}: {error}") from error
 
     async def _run(self, function: Callable[..., T], *arguments: object) -> T:
         """Run in the kernel thread, after everything given to it before; goes on when the caller gives up."""

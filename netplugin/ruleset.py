@@ -18,6 +18,7 @@ that blocks the client. This module must not know of sockets, files or the order
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import ipaddress
 from collections.abc import Iterable, Mapping
@@ -54,7 +55,8 @@ def build(
     before: Rules | None = None,
 ) -> Rules:
     """Return the rules for `vips`. Chains of `before` stay: they are empty shells nobody jumps to."""
-    chains = {name for key, vip in vips.items() for name in _chains_of(key, vip)}
+    shapes = {(key.protocol, len(vip.slots), vip.affinity_seconds): (key, vip) for key, vip in vips.items()}
+    chains = {name for key, vip in shapes.values() for name in _chains_of(key, vip)}
     return Rules(
         vips=vips,
         local=frozenset(_addresses_in(own_range, vips.values())),
@@ -256,4 +258,10 @@ def _addresses_in(own_range: str, vips: Iterable[Vip]) -> set[str]:
     network = ipaddress.IPv4Network(own_range)
     first, last = int(network.network_address), int(network.broadcast_address)
     addresses = {backend.address for vip in vips for backend in vip.slots}
-    return {text for text in addresses if first <= int(ipaddress.IPv4Address(text)) <= last}
+    return {text for text in addresses if first <= _number(text) <= last}
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _number(address: str) -> int:
+    """Return an address as a number; remembered, as a sync meets the same ones again."""
+    return int(ipaddress.IPv4Address(address))

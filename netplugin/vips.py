@@ -108,7 +108,8 @@ class VipTable:
 
     def _vip(self, key: VipKey, port: ServicePort) -> Vip | None:
         before = self._vips.get(key)
-        if self._ports.get(key) == port:
+        known = self._ports.get(key)
+        if known is port or known == port:
             return before
         if key.protocol not in PROTOCOLS or not 0 < key.port < 65536 or not self._served(key.address):
             return None

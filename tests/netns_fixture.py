@@ -218,6 +218,7 @@ class Asking:
     def __init__(self, space: Space, address: str, port: int) -> None:
         self._command = ["nsenter", f"--net={space.path}", sys.executable, "-u", __file__, address, str(port)]
         self._lines: list[str] = []
+        self._grown = threading.Condition()
         self.answers: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
@@ -238,9 +239,16 @@ class Asking:
         """How many answers there are by now."""
         return len(self._lines)
 
+    def wait_for(self, answers: int) -> None:
+        """Wait until there are at least so many."""
+        with self._grown:
+            assert self._grown.wait_for(lambda: len(self._lines) >= answers, timeout=30), "no answers"
+
     def _read(self) -> None:
         for line in self._process.stdout:
-            self._lines.append(line.strip())
+            with self._grown:
+                self._lines.append(line.strip())
+                self._grown.notify_all()
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import ipaddress
 import os
 import re
 import socket
+import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkDumpInterrupted, NetlinkError
 
 from netplugin.kernel import namespace
+from netplugin.kernel.messages import Connection, attribute
 from netplugin.kernel.protocol import LOCAL_LABEL_PREFIX, POD_GATEWAY, POD_GATEWAY_MAC, POD_INTERFACE, PodLink
 from netplugin.protocol import NetworkFailure
 from netplugin.routes import POD_LINK_DIGITS, VXLAN_NETWORK_ID, VXLAN_PORT, Peer, Route, Underlay, Vxlan
@@ -34,6 +36,8 @@ _SCOPE_HOST = 254
 _ONLINK = 4  # RTNH_F_ONLINK
 _PERMANENT = 0x80  # NUD_PERMANENT
 _IFF_UP = 1
+_DELLINK = 17
+_IFLA_IFNAME = 3
 _DUMP_TRIES = 10
 _GONE = {errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENXIO}
 
@@ -101,10 +105,10 @@ class Netlink:
             return namespace.run_inside(link.netns_path, lambda: _pod_set_up(link.address, index))
 
     def delete_link(self, name: str) -> None:
-        """See Kernel.delete_link."""
-        with _step(f"delete link {name}", ignore=_GONE):
-            if _exists(name):
-                self._ip.link("del", ifname=name)
+        """See Kernel.delete_link. By hand, as it waits for the kernel long and must not be bound to one thread."""
+        with _step(f"delete link {name}", ignore=_GONE), Connection(socket.NETLINK_ROUTE) as connection:
+            family = struct.pack("=BxHiII", socket.AF_UNSPEC, 0, 0, 0, 0)  # ifinfomsg
+            connection.do(_DELLINK, family + attribute(_IFLA_IFNAME, name.encode() + b"\0"))
 
     # Routes
 

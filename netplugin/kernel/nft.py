@@ -14,15 +14,14 @@ import os
 import socket
 import struct
 
+from netplugin.kernel.messages import Connection, attributes
 from netplugin.protocol import NetworkFailure
 
 _OUTPUT_JSON = 1 << 4  # NFT_CTX_OUTPUT_JSON in nftables/libnftables.h
 _OUTPUT_TERSE = 1 << 11  # NFT_CTX_OUTPUT_TERSE: sets and maps without their elements
 _NETLINK_NETFILTER = 12
-_GENERATION = 10 << 8 | 15  # NFNL_SUBSYS_NFTABLES, NFT_MSG_NEWGEN
-_GET_GENERATION = 10 << 8 | 16
-_REQUEST = 1
-_DEADLINE_SECONDS = 5.0
+_GET_GENERATION = 10 << 8 | 16  # NFNL_SUBSYS_NFTABLES, NFT_MSG_GETGEN
+_GENERATION_ID = 1  # NFTA_GEN_ID
 _MESSAGE_LIMIT = 600  # characters of libnftables' complaint that go into an error
 
 
@@ -94,19 +93,14 @@ class Nft:
 
 def generation() -> int:
     """Return the number of the calling thread's namespace's last nftables transaction, ours or anybody's."""
-    message = struct.pack("=IHHIIBBH", 20, _GET_GENERATION, _REQUEST, 1, 0, socket.AF_UNSPEC, 0, 0)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as connection:
-        connection.settimeout(_DEADLINE_SECONDS)
-        try:
-            connection.bind((0, 0))
-            connection.send(message)
-            answer = connection.recv(4096)
-        except OSError as error:
-            raise NetworkFailure(f"could not ask for the generation of nftables: {error}") from error
-    kind, number = struct.unpack_from("=4xH", answer)[0], struct.unpack_from("!I", answer, 24)[0]
-    if kind != _GENERATION:
-        raise NetworkFailure("could not ask for the generation of nftables: is nf_tables in this kernel?")
-    return int(number)
+    family = struct.pack("=BBH", socket.AF_UNSPEC, 0, 0)  # nfgenmsg
+    try:
+        with Connection(_NETLINK_NETFILTER) as connection:
+            answer = connection.ask(_GET_GENERATION, family)
+    except OSError as error:
+        raise NetworkFailure(f"could not ask for the generation of nftables: {error}") from error
+    numbers = [raw for number, raw in attributes(answer[4:]) if number == _GENERATION_ID]
+    return int(struct.unpack("!I", numbers[0][4:8])[0])
 
 
 def _shorten(complaint: str) -> str:

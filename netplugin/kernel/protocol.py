@@ -1,7 +1,7 @@
 """What the network needs of the kernel: the port between decisions and netlink, nftables and /proc.
 
-Everything is synchronous and called from one thread, which lives in the node's network namespace. All methods raise
-NetworkFailure; making what is there already, and removing what is not, is fine.
+Everything is synchronous and called from one thread, which lives in the node's network namespace, unless it says
+otherwise. All methods raise NetworkFailure; making what is there already, and removing what is not, is fine.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Kernel(Protocol):
         """Whether the pair is there, leads into that very namespace and is fully set up."""
 
     def delete_link(self, name: str) -> None:
-        """Delete a link; its routes go with it."""
+        """Delete a link; its routes go with it. Takes long; from any thread of the namespace."""
 
     def routes(self) -> AbstractSet[Route]:
         """The routes that carry our protocol number."""
@@ -117,7 +117,7 @@ class Kernel(Protocol):
         """The number of the last nftables transaction of anybody: each adds one."""
 
     def forget_connections(self, which: Connections) -> int:
-        """Delete conntrack entries and return how many."""
+        """Delete conntrack entries and return how many. Takes long; from any thread of the namespace."""
 
     def open_events(self) -> Sequence[socket.socket]:
         """Non-blocking sockets that become readable when links, routes or rules changed. The caller closes them."""

@@ -154,8 +154,8 @@ def test_detach_cuts_connections_and_an_interrupted_one_is_finished_later(runnin
     running.plane.attach("a", "/run/netns/a")
     running.kernel.fail_next("delete_link")
     with pytest.raises(NetworkFailure):
-        running.plane.detach("a")
-    running.plane.detach("a")
+        running.plane.cut_off("a")
+    running.plane.cut_off("a")
     assert running.plane.attached() == {}
     assert running.kernel.forgotten == [Connections(client="10.244.1.2"), Connections(backend=("10.244.1.2", 0))]
 
