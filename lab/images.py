@@ -78,6 +78,7 @@ class Recipe:
     entrypoint: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
+    volumes: tuple[str, ...] = ()
 
 
 def build_images(store_root: str | Path) -> None:
@@ -156,6 +157,7 @@ def _config(image: Recipe) -> dict[str, object]:
             "Entrypoint": list(image.entrypoint) or None,
             "Env": list(image.env),
             "Labels": image.labels,
+            "Volumes": {path: {} for path in image.volumes} or None,
             "WorkingDir": "/",
         },
         "rootfs": {

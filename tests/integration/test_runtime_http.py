@@ -144,7 +144,7 @@ async def test_an_answer_with_an_absurd_length_is_refused_unread(tmp_path):
 
 async def test_a_server_that_does_not_answer_is_given_up_and_its_connection_closed(tmp_path):
     async with talking(tmp_path, b"") as (server, http):
-        with pytest.raises(PodmanError, match="within 0[.]05 s") as failure:
+        with pytest.raises(PodmanError, match=r"within 0\.05 s") as failure:
             await http.request("GET", "/x", timeout_seconds=0.05)
         assert failure.value.reason == "RuntimeTimeout"
         async with asyncio.timeout(10):

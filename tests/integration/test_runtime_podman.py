@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -14,11 +15,10 @@ from pathlib import Path
 import pytest
 
 from agent.runtime import cgroups
-from agent.runtime.http import PodmanHttp
 from agent.runtime.podman import PodmanRuntime
 from agent.runtime.protocol import ContainerSpec, Mount, ResourceLimits, RuntimeFailure, Sandbox
 from component.env import system_env
-from lab.images import BUSYBOX, WEB_1
+from lab.images import BUSYBOX, docker_archive, recipes
 from lab.podman_remains import mounts_below, processes_of
 
 pytest_plugins = ["tests.podman_fixture"]
@@ -549,13 +549,23 @@ def host_state(host):
     return len(processes_of(root)), mounts_below(root), sorted(folders[1:]), sorted(files), layers
 
 
-async def test_anonymous_volumes_go_with_their_container(host):
-    http = PodmanHttp(host.podman.socket_path)
-    before = await http.call("GET", "/volumes/json")
-    container = await host.run(image=WEB_1, command=None)
+async def test_anonymous_volumes_of_an_image_go_with_their_container(host, tmp_path):
+    busybox = recipes(Path(shutil.which("busybox")))[0]
+    archive = tmp_path / "image.tar"
+    archive.write_bytes(docker_archive([replace(busybox, reference="localhost/volume:1", volumes=("/data",))]))
+    podman_command(host.podman, "load", "--quiet", "--input", str(archive))
+    container = await host.run("sh", "-c", "echo x > /data/file && exec sleep 1000", image="localhost/volume:1")
+    assert len(podman_command(host.podman, "volume", "ls", "--quiet").split()) == 1
     await host.runtime.remove(container.id)
-    assert await http.call("GET", "/volumes/json") == before
-    await http.close()
+    assert podman_command(host.podman, "volume", "ls", "--quiet") == ""
+
+
+def podman_command(podman, *words):
+    """Run the podman program on the service's storage."""
+    flags = podman.host.command()
+    command = [*podman.enter_command(), *flags[: flags.index("system")], *words]
+    environment = {**os.environ, **podman.host.environment()}
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
 
 
 # --- Podman being killed
