@@ -89,14 +89,8 @@ class NodeLifecycleController:
         evicting = self._evicting
         while True:
             now = self._env.monotonic()
-            names = [node.object.name for node in self._nodes.items()]
-            self._heartbeats.read(names, now)
-            silent = frozenset(name for name in names if self._heartbeats.silent(name, now))
-            for name in sorted(silent ^ self._silent):
-                if name in silent:
-                    log.warning("node_lost", node=name)
+            for name in self._listen(now):
                 add(("", name))
-            self._silent = silent
             self._judge_evictions()
             if self._evicting != evicting:
                 evicting = self._evicting
@@ -111,6 +105,8 @@ class NodeLifecycleController:
         node = self._nodes.get("", key[1])
         if node is None:
             return []
+        if key[1] in self._silent:
+            self._listen(self._env.monotonic())  # it may have spoken since; saying it did not would make it flap
         self._judge_evictions()
         surroundings = Surroundings(
             now=self._env.now(),
@@ -119,6 +115,18 @@ class NodeLifecycleController:
             calm_since=self._calm_since,
         )
         return node_lifecycle.reconcile(node, self._pods.by_index("node", key[1]), surroundings)
+
+    def _listen(self, now: float) -> list[str]:
+        """Take the latest ages; returns the nodes that fell silent or spoke again since the last time."""
+        names = [node.object.name for node in self._nodes.items()]
+        self._heartbeats.read(names, now)
+        silent = frozenset(name for name in names if self._heartbeats.silent(name, now))
+        changed = sorted(silent ^ self._silent)
+        for name in changed:
+            if name in silent:
+                log.warning("node_lost", node=name)
+        self._silent = silent
+        return changed
 
     def _judge_evictions(self) -> None:
         """Stop evictions while half or more of the nodes are lost."""
