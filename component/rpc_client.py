@@ -23,6 +23,9 @@ from component.rpc_failover import Patience, Repeat, Replica, Replicas, judge
 
 TIMEOUT_SECONDS = 30.0
 
+SETTLED_SECONDS = 1.0
+"""A watch that lived so long was well; when it breaks, the whole time-out is there again to find another replica."""
+
 _EVENT_TYPES: dict[int, EventType] = {
     resource_pb2.ADDED: "ADDED",
     resource_pb2.MODIFIED: "MODIFIED",
@@ -181,10 +184,10 @@ class RpcClient:
         last: errors.ApiError | None = None
         while True:
             replica = await self._replicas.connected(patience, last)
+            connected_time = self._env.monotonic()
             try:
                 async with aclosing(_watch_once(replica, request)) as batches:
                     async for batch in batches:
-                        patience.restart()
                         request.resource_version = batch[-1].revision
                         yield batch
             except grpc.aio.AioRpcError as failure:
@@ -192,6 +195,8 @@ class RpcClient:
                 if verdict == "final":
                     raise last from None
             self._replicas.leave(replica)
+            if self._env.monotonic() - connected_time > SETTLED_SECONDS:
+                patience.restart()
             if not patience.remaining_seconds:
                 raise last or errors.Unavailable("the watch was closed by every replica")
             await patience.pause()

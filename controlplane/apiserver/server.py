@@ -41,7 +41,7 @@ SERVER_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    # Our clients ping every 5 s, even while they say nothing else.
+    # Our clients ping every 3 s, even while they say nothing else.
     ("grpc.http2.min_ping_interval_without_data_ms", 2_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 2_000),
     ("grpc.http2.max_ping_strikes", 0),
@@ -116,8 +116,9 @@ class ApiServer:
             await asyncio.sleep(READINESS_SECONDS)
 
     async def close(self) -> None:
-        """Take no more calls, give those under way two seconds, and cancel the rest."""
+        """Take no more calls, end watches, give calls under way two seconds, and cancel the rest."""
         await self._health.enter_graceful_shutdown()
+        self._service.end_watches()
         await self.server.stop(STOP_SECONDS)
 
     async def _tell_health(self, *, ready: bool) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from google.protobuf import message_factory
 
 from api import scheme
-from api.errors import ApiError, Expired, FieldError, Invalid, TooLarge
+from api.errors import ApiError, Expired, FieldError, Invalid, TooLarge, Unavailable
 from api.object import Object, Tree
 from api.v1 import apiserver_pb2 as pb
 from api.v1 import resource_pb2
@@ -20,6 +20,7 @@ from component.client import ApplyOutcome, Binding, Propagation
 from component.rpc_server import Context
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.core import ApiCore
+from controlplane.apiserver.watches import Batch
 from controlplane.commands import OBJECT_LIMIT_BYTES
 from controlplane.watch.frames import bookmark_frame
 
@@ -92,6 +93,8 @@ class ApiService:
         self._status = status
         self._identify = authenticator.identify
         self._slow_reader_seconds = slow_reader_seconds
+        self._watches: set[asyncio.Task[Any]] = set()
+        self._closing = False
 
     async def create(self, request: pb.CreateRequest, context: Context) -> resource_pb2.Resource:
         """Create."""
@@ -169,13 +172,32 @@ class ApiService:
             label_selector=request.label_selector,
             field_selector=request.field_selector,
         )
-        async with aclosing(batches):
-            async for batch in batches:
-                frames = [event.frame for event in batch.events]
-                if batch.bookmark:
-                    frames.append(bookmark_frame(batch.bookmark))
-                for message in _joined(frames):
-                    await self._write(context, message)
+        task = asyncio.current_task()
+        assert task is not None, "grpc runs every handler in a task"
+        self._watches.add(task)
+        try:
+            async with aclosing(batches):
+                async for batch in batches:
+                    await self._send(context, batch)
+        except asyncio.CancelledError:
+            if self._closing:
+                raise Unavailable("this replica is shutting down: go on at another one") from None
+            raise
+        finally:
+            self._watches.discard(task)
+
+    def end_watches(self) -> None:
+        """Send all watchers to another replica; without this they would keep a closing server waiting."""
+        self._closing = True
+        for task in self._watches:
+            task.cancel()
+
+    async def _send(self, context: Context, batch: Batch) -> None:
+        frames = [event.frame for event in batch.events]
+        if batch.bookmark:
+            frames.append(bookmark_frame(batch.bookmark))
+        for message in _joined(frames):
+            await self._write(context, message)
 
     async def _write(self, context: Context, message: bytes) -> None:
         try:
@@ -287,7 +309,7 @@ def _tree(resource: resource_pb2.Resource) -> Tree:
         )
     try:
         tree = msgspec.json.decode(resource.json)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise Invalid("the object is not JSON", [FieldError("object.json", str(error))]) from error
     if not isinstance(tree, dict):
         raise Invalid("the object is not a JSON object", [FieldError("object.json", "expected { ... }")])

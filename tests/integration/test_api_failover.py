@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 
 import pytest
 
 from api import errors
+from component.env import Env
 from component.rpc_client import RpcClient
+from controlplane.apiserver.watches import Batch
 from tests.api_server import config_map, running_cluster
 
 pytestmark = pytest.mark.slow
@@ -186,3 +189,68 @@ async def test_a_replica_that_answers_unavailable_is_left_for_the_other(cluster)
     cluster.core.get = refuse
     assert (await client.get("namespaces", "", "default")).name == "default"
     assert len(calls) == 3
+
+
+async def test_a_watch_that_was_quiet_for_long_still_finds_another_replica(cluster):
+    """The client's time-out is for finding a replica, not for the watch."""
+    offset = 0.0
+    env = Env(lambda: time.monotonic() + offset, time.time, cluster.env.rng, cluster.env.new_uid)
+    async with RpcClient(cluster.addresses, cluster.keys.admin, env, timeout_seconds=2.0) as client:
+        stream = client.watch("configmaps")
+        await anext(stream)
+        offset = 3600.0
+        await cluster.stop(0)
+        created = await cluster.local.create(config_map("a"))
+        (event,) = await asyncio.wait_for(anext(stream), 5)
+        assert event.object == created
+        await stream.aclose()
+
+
+async def test_a_watch_without_any_replica_ends_with_unavailable(cluster):
+    client = cluster.client(timeout_seconds=0.3)
+    stream = client.watch("configmaps")
+    await anext(stream)
+    await cluster.stop(0)
+    await cluster.stop(1)
+    with pytest.raises(errors.Unavailable):
+        await asyncio.wait_for(anext(stream), 5)
+
+
+async def test_a_watch_that_breaks_among_its_first_objects_shows_each_once(cluster):
+    """The first connection dies after half of the objects that there are."""
+    for index in range(4):
+        await cluster.local.create(config_map(f"m{index}"))
+    watch = cluster.core.watch
+    broken = []
+
+    async def breaking(*args, **kwargs):
+        async for batch in watch(*args, **kwargs):
+            if not broken:
+                broken.append(True)
+                yield Batch(batch.events[:2])
+                raise errors.Unavailable("shutting down")
+            yield batch
+
+    cluster.core.watch = breaking
+    stream = cluster.client().watch("configmaps")
+    first = await asyncio.wait_for(anext(stream), 5)
+    assert [event.object and event.object.name for event in first] == ["m0", "m1", "m2", "m3", None]
+    await stream.aclose()
+
+
+async def test_a_list_whose_page_expired_is_listed_again_from_the_start(cluster):
+    for index in range(4):
+        await cluster.local.create(config_map(f"m{index}", {"k": "x" * 1_000_000}))
+    expired = []
+    page = cluster.core.list
+
+    async def forgetful(*args, **kwargs):
+        if kwargs["continue_token"] and not expired:
+            expired.append(True)
+            raise errors.Expired("not kept any more")
+        return await page(*args, **kwargs)
+
+    cluster.core.list = forgetful
+    listed = await cluster.client().list("configmaps")
+    assert [item.name for item in listed.items] == ["m0", "m1", "m2", "m3"]
+    assert expired

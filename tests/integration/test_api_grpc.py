@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import grpc
 import grpc.aio
@@ -12,7 +13,11 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from api import errors
 from api.v1 import apiserver_pb2 as pb
+from api.v1 import apiserver_pb2_grpc, resource_pb2
 from component import rpc
+from component.rpc_client import RpcClient
+from controlplane.apiserver.authn import Authenticator
+from controlplane.apiserver.server import ApiServer
 from tests.api_server import config_map, make_pki, pod, running_cluster
 
 pytestmark = pytest.mark.slow
@@ -339,3 +344,65 @@ async def test_a_client_that_vanishes_leaves_nothing_behind(cluster, client, cap
         await stream.aclose()
         await until(lambda: len(waiters) == 0)
     assert "rpc_failed" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("json", "message"),
+    [
+        ("{", "not JSON"),
+        ("[1]", "not a JSON object"),
+        ('{"a":' * 50_000 + "1" + "}" * 50_000, "not JSON"),
+        ('{"a":' * 500 + "1" + "}" * 500, "nested deeper|unknown|apiVersion"),
+        ('{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"b"}}', "contradicts itself"),
+        ('{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","labels":[]}}', r"metadata\.labels"),
+        ("{" + " " * (5 << 20) + "}", "characters long"),
+    ],
+)
+async def test_rubbish_is_refused_in_words(cluster, json, message):
+    request = pb.CreateRequest(object=resource_pb2.Resource(json=json, name="a"))
+    async with rpc.channel(cluster.addresses[0], cluster.keys.admin) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await apiserver_pb2_grpc.ApiServerStub(channel).Create(request)
+    assert isinstance(rpc.error_of(caught.value), errors.Invalid | errors.TooLarge)
+    assert re.search(message, str(rpc.error_of(caught.value)))
+
+
+async def test_the_envelope_of_a_request_may_stand_for_what_its_json_leaves_out(cluster):
+    async with rpc.channel(cluster.addresses[0], cluster.keys.admin) as channel:
+        stub = apiserver_pb2_grpc.ApiServerStub(channel)
+        sent = resource_pb2.Resource(api_version="v1", kind="ConfigMap", namespace="default", name="a", json="{}")
+        created = await stub.Create(pb.CreateRequest(object=sent))
+        sent.resource_version = created.resource_version + 1
+        sent.json = '{"data":{"k":"1"}}'
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Update(pb.UpdateRequest(object=sent))
+    assert caught.value.code() == grpc.StatusCode.ABORTED
+
+
+async def test_without_tls_nobody_is_anybody(cluster):
+    server = ApiServer(cluster.core, None, None, None, Authenticator(), None)
+    port = await server.start("127.0.0.1:0")
+    try:
+        async with RpcClient([f"127.0.0.1:{port}"], None, cluster.env, timeout_seconds=2) as client:
+            with pytest.raises(errors.Unauthenticated, match="client certificate is needed"):
+                await client.get("namespaces", "", "default")
+    finally:
+        await server.close()
+
+
+async def test_a_port_that_is_taken_is_told_as_such(cluster):
+    server = ApiServer(cluster.core, None, None, None, Authenticator(), cluster.keys.server)
+    with pytest.raises(OSError, match=f"cannot listen on {cluster.addresses[0]}"):
+        await server.start(cluster.addresses[0])
+
+
+async def test_closing_a_server_sends_its_watchers_to_another_at_once(cluster):
+    await cluster.serve()
+    client = cluster.client()
+    stream = client.watch("configmaps")
+    await anext(stream)
+    async with asyncio.timeout(1.5):  # less than the grace that other calls get
+        await cluster.servers[0].close()
+    created = await cluster.local.create(config_map("a"))
+    assert (await next_event(stream, lambda event: event.object)).object == created
+    await stream.aclose()
