@@ -38,6 +38,7 @@ class Reader:
     def __init__(self, log: ReplicatedLog) -> None:
         self.log = log
         self.entries: list[Entry] = []
+        self.seen: set[bytes] = set()
         self.statuses: list[RaftStatus] = []
         self.installed: list[Snapshot] = []
 
@@ -47,6 +48,7 @@ class Reader:
     def _take(self, entries: Sequence[Entry]) -> None:
         assert entries, "an empty batch"
         self.entries.extend(entries)
+        self.seen.update(entry.data for entry in entries)
 
     async def _install(self, snapshot: Snapshot) -> None:
         self.installed.append(snapshot)
@@ -165,20 +167,19 @@ class RaftProcesses:
 
 
 async def put(apis: Sequence[Reader], data: bytes, seconds: float = 20.0) -> Reader:
-    """Write at whoever leads until it is delivered there; `data` may end up in the log twice."""
+    """Write at whoever leads until it is delivered there; `data` must be unique and may end up in the log twice."""
     async with asyncio.timeout(seconds):
         while True:
             api = await leading(apis, seconds)
             term, refused = api.log.status.term, []
-            start = len(api.entries)
             api.log.propose(data, term, lambda refused=refused: refused.append(1))
 
-            def settled(api=api, start=start, refused=refused, term=term) -> bool:
-                delivered = any(entry.data == data for entry in api.entries[start:])
-                return bool(refused) or delivered or api.log.status.term != term or not api.log.status.leader
+            def settled(api=api, refused=refused, term=term) -> bool:
+                status = api.log.status
+                return bool(refused) or data in api.seen or status.term != term or not status.leader
 
             await until(settled, seconds)
-            if any(entry.data == data for entry in api.entries[start:]):
+            if data in api.seen:
                 return api
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 import time
 
@@ -36,6 +37,13 @@ class Cluster(RaftProcesses):
         logs = [[entry for entry in api.entries if entry.index >= common] for api in self.readers()]
         assert all(log == logs[0] for log in logs)
 
+    async def snapshot(self, name):
+        """What an API process does now and then."""
+        path = self.folder / f"state-{name}"
+        path.write_bytes(b"state")
+        await until(lambda: self.apis[name].entries)
+        self.apis[name].log.snapshot_saved(Snapshot(*self.apis[name].applied, path))
+
     async def down(self):
         try:
             for api in self.apis.values():
@@ -55,8 +63,9 @@ async def cluster(tmp_path):
 class Writer:
     """Writes numbered entries one after the other; `acknowledged` are those delivered where they were proposed."""
 
-    def __init__(self, cluster):
+    def __init__(self, cluster, name=0):
         self._cluster = cluster
+        self._name = name
         self.acknowledged = []
         self._task = asyncio.create_task(self._run())
 
@@ -64,7 +73,7 @@ class Writer:
         number = 0
         while True:
             number += 1
-            data = b"write %d" % number
+            data = b"write %d.%d" % (self._name, number)
             await put(self._cluster.readers(), data)
             self.acknowledged.append(data)
 
@@ -87,11 +96,25 @@ async def writer(cluster):
     await writer.stop()
 
 
-def assert_nothing_lost(cluster, writer):
+async def assert_nothing_lost(cluster, *writers):
+    """Every API end saw every acknowledged write, and the logs on disk still say the same from their start."""
+    acknowledged = {data for writer in writers for data in writer.acknowledged}
+    known = {}
     for api in cluster.readers():
-        assert set(writer.acknowledged) <= set(api.data)
+        assert acknowledged <= api.seen
         indexes = [entry.index for entry in api.entries]
         assert indexes == list(range(indexes[0], indexes[0] + len(indexes)))
+        known |= {entry.index: entry for entry in api.entries}
+        await api.log.close()
+    for name in cluster.names:
+        cluster.apis[name] = cluster.api(name)
+        await cluster.apis[name].connect()
+    await put(cluster.readers(), b"read again")
+    await cluster.equal()
+    for api in cluster.readers():
+        assert all(known[entry.index] == entry for entry in api.entries if entry.index in known)
+        if not api.installed:
+            assert acknowledged <= api.seen
 
 
 async def test_five_kills_of_the_leader_lose_no_acknowledged_write(cluster, writer):
@@ -103,7 +126,7 @@ async def test_five_kills_of_the_leader_lose_no_acknowledged_write(cluster, writ
         await writer.more()
     await writer.stop()
     await cluster.equal()
-    assert_nothing_lost(cluster, writer)
+    await assert_nothing_lost(cluster, writer)
 
 
 async def test_killing_all_replicas_at_once_loses_no_acknowledged_write(cluster, writer):
@@ -114,7 +137,7 @@ async def test_killing_all_replicas_at_once_loses_no_acknowledged_write(cluster,
         await writer.more()
     await writer.stop()
     await cluster.equal()
-    assert_nothing_lost(cluster, writer)
+    await assert_nothing_lost(cluster, writer)
 
 
 async def test_the_next_write_follows_the_leaders_death_within_a_second(cluster):
@@ -214,3 +237,35 @@ async def test_a_silent_api_process_costs_its_replica_the_leadership(cluster):
     await leading(others, 5)
     reasons = [line.get("reason") for line in cluster.logs(name) if line["event"] == "leadership_handed_over"]
     assert reasons == ["api process silent"]
+
+
+async def test_mixed_faults_under_many_writers_lose_no_acknowledged_write(cluster):
+    rng = random.Random(int(os.environ.get("RAFT_SEED", "1")))
+    writers = [Writer(cluster, number) for number in range(16)]
+    try:
+        for _ in range(int(os.environ.get("RAFT_ROUNDS", "6"))):
+            await writers[0].more(10)
+            victim = rng.choice([cluster.name_of(await leading(cluster.readers())), *cluster.names])
+            match rng.choice(["kill", "freeze", "api", "all", "snapshot"]):
+                case "kill":
+                    cluster.kill(victim)
+                    await writers[0].more(10)
+                    cluster.start(victim)
+                case "freeze":
+                    os.kill(cluster.running[victim].pid, signal.SIGSTOP)
+                    await asyncio.sleep(rng.uniform(0.2, 1.2))
+                    os.kill(cluster.running[victim].pid, signal.SIGCONT)
+                case "api":
+                    cluster.apis[victim].log._writer.transport.abort()
+                case "all":
+                    cluster.kill(*cluster.names)
+                    cluster.start()
+                case "snapshot":
+                    await cluster.snapshot(victim)
+    finally:
+        for writer in writers:
+            await writer.stop()
+    await put(cluster.readers(), b"last")
+    await cluster.equal()
+    await assert_nothing_lost(cluster, *writers)
+    assert sum(len(writer.acknowledged) for writer in writers) > 200

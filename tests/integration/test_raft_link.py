@@ -69,8 +69,8 @@ async def test_a_new_api_process_continues_where_the_dead_one_stood(one):
 async def test_a_lost_connection_is_made_again_without_gap_or_duplicate(one):
     api = one.connectable()
     await api.connect()
-    for _ in range(3):
-        await put([api], b"x")
+    for number in range(3):
+        await put([api], b"%d" % number)
         api.log._writer.transport.abort()
     await put([api], b"last")
     assert_no_gap_and_no_duplicate(api)
