@@ -8,28 +8,22 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final, Protocol, TypeVar
 
 import grpc
-import msgspec
 from google.protobuf import message_factory
 
-from api import scheme
-from api.errors import ApiError, Expired, FieldError, Invalid, TooLarge, Unavailable
-from api.object import Object, Tree
+from api.errors import Expired, Unavailable
 from api.v1 import apiserver_pb2 as pb
 from api.v1 import resource_pb2
 from component.client import ApplyOutcome, Binding, Propagation
 from component.rpc_server import Context
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.core import ApiCore
+from controlplane.apiserver.messages import message_of, result_of, tree_of_message
 from controlplane.apiserver.watches import Batch
-from controlplane.commands import OBJECT_LIMIT_BYTES
 from controlplane.watch.frames import bookmark_frame
 
 Item = TypeVar("Item")
 
 SERVICE_NAME: Final = "api.v1.ApiServer"
-
-REQUEST_LIMIT_CHARACTERS: Final = 3 * OBJECT_LIMIT_BYTES
-"""Of an object as sent, which white space may make longer than it is stored. Beyond, it is not even decoded."""
 
 PAGE_BYTES: Final = 3 << 20
 """Of one List response: below the 4 MB that gRPC clients accept unless told otherwise."""
@@ -98,13 +92,13 @@ class ApiService:
 
     async def create(self, request: pb.CreateRequest, context: Context) -> resource_pb2.Resource:
         """Create."""
-        tree = _tree(request.object)
-        return _resource(await self._core.create(self._identify(context), tree, dry_run=request.dry_run))
+        tree = tree_of_message(request.object)
+        return message_of(await self._core.create(self._identify(context), tree, dry_run=request.dry_run))
 
     async def get(self, request: pb.GetRequest, context: Context) -> resource_pb2.Resource:
         """Get."""
         identity = self._identify(context)
-        return _resource(
+        return message_of(
             await self._core.get(identity, request.resource, request.namespace, request.name, stale_ok=request.stale_ok)
         )
 
@@ -122,22 +116,22 @@ class ApiService:
             stale_ok=request.stale_ok,
         )
         return pb.ListResponse(
-            items=map(_resource, found.items), resource_version=found.revision, continue_token=found.continue_token
+            items=map(message_of, found.items), resource_version=found.revision, continue_token=found.continue_token
         )
 
     async def update(self, request: pb.UpdateRequest, context: Context) -> resource_pb2.Resource:
         """Update."""
-        tree = _tree(request.object)
-        return _resource(await self._core.update(self._identify(context), tree, dry_run=request.dry_run))
+        tree = tree_of_message(request.object)
+        return message_of(await self._core.update(self._identify(context), tree, dry_run=request.dry_run))
 
     async def update_status(self, request: pb.UpdateRequest, context: Context) -> resource_pb2.Resource:
         """UpdateStatus."""
-        tree = _tree(request.object)
-        return _resource(await self._core.update_status(self._identify(context), tree, dry_run=request.dry_run))
+        tree = tree_of_message(request.object)
+        return message_of(await self._core.update_status(self._identify(context), tree, dry_run=request.dry_run))
 
     async def delete(self, request: pb.DeleteRequest, context: Context) -> resource_pb2.Resource:
         """Delete."""
-        return _resource(
+        return message_of(
             await self._core.delete(
                 self._identify(context),
                 request.resource,
@@ -153,14 +147,14 @@ class ApiService:
 
     async def apply(self, request: pb.ApplyRequest, context: Context) -> pb.ApplyResponse:
         """Apply."""
-        tree = _tree(request.object)
+        tree = tree_of_message(request.object)
         stored, outcome = await self._core.apply(self._identify(context), tree, dry_run=request.dry_run)
-        return pb.ApplyResponse(object=_resource(stored), outcome=_OUTCOMES[outcome])
+        return pb.ApplyResponse(object=message_of(stored), outcome=_OUTCOMES[outcome])
 
     async def bind(self, request: pb.BindRequest, context: Context) -> pb.BindResponse:
         """Bind."""
         bindings = [Binding(each.namespace, each.name, each.uid, each.node) for each in request.bindings]
-        return pb.BindResponse(results=map(_result, await self._core.bind(self._identify(context), bindings)))
+        return pb.BindResponse(results=map(result_of, await self._core.bind(self._identify(context), bindings)))
 
     async def watch(self, request: pb.WatchRequest, context: Context) -> None:
         """Watch: cached frames of single events, concatenated; nothing is decoded or encoded per watcher."""
@@ -299,53 +293,3 @@ def _joined(frames: Iterable[bytes]) -> Iterator[bytes]:
         size += len(frame)
     if message:
         yield b"".join(message)
-
-
-def _tree(resource: resource_pb2.Resource) -> Tree:
-    """The object in a request. The envelope's fields may stand for what its JSON leaves out, not contradict it."""
-    if len(resource.json) > REQUEST_LIMIT_CHARACTERS:
-        raise TooLarge(
-            f"the object is {len(resource.json)} characters long; an object may have {OBJECT_LIMIT_BYTES} bytes"
-        )
-    try:
-        tree = msgspec.json.decode(resource.json)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise Invalid("the object is not JSON", [FieldError("object.json", str(error))]) from error
-    if not isinstance(tree, dict):
-        raise Invalid("the object is not a JSON object", [FieldError("object.json", "expected { ... }")])
-    _fill(tree, "apiVersion", resource.api_version)
-    _fill(tree, "kind", resource.kind)
-    metadata = tree.setdefault("metadata", {})
-    if isinstance(metadata, dict):
-        _fill(metadata, "namespace", resource.namespace)
-        _fill(metadata, "name", resource.name)
-        _fill(metadata, "uid", resource.uid)
-        _fill(metadata, "resourceVersion", str(resource.resource_version or ""))
-    return tree
-
-
-def _fill(tree: Tree, name: str, value: str) -> None:
-    if value and (tree.get(name) or value) != value:
-        message = f'the message says "{value}", its JSON "{tree[name]}"'
-        raise Invalid("the object contradicts itself", [FieldError(name, message)])
-    if value:
-        tree[name] = value
-
-
-def _resource(stored: Object) -> resource_pb2.Resource:
-    kind = scheme.by_resource(stored.resource)
-    return resource_pb2.Resource(
-        api_version=kind.api_version,
-        kind=kind.kind,
-        namespace=stored.namespace,
-        name=stored.name,
-        uid=stored.uid,
-        resource_version=stored.revision,
-        json=stored.json.decode(),
-    )
-
-
-def _result(error: ApiError | None) -> pb.BindResponse.Result:
-    return (
-        pb.BindResponse.Result() if error is None else pb.BindResponse.Result(reason=error.reason, message=str(error))
-    )

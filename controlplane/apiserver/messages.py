@@ -1,0 +1,68 @@
+"""Objects between messages and trees: what is in a request, and what goes into an answer."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from api import scheme
+from api.errors import ApiError, FieldError, Invalid, TooLarge
+from api.object import Object, Tree
+from api.v1 import apiserver_pb2, resource_pb2
+from controlplane.commands import OBJECT_LIMIT_BYTES
+
+REQUEST_LIMIT_CHARACTERS: Final = 3 * OBJECT_LIMIT_BYTES
+"""Of an object as sent, which white space may make longer than it is stored. Beyond, it is not even decoded."""
+
+
+def tree_of_message(resource: resource_pb2.Resource) -> Tree:
+    """The object in a request. The envelope's fields may stand for what its JSON leaves out, not contradict it."""
+    if len(resource.json) > REQUEST_LIMIT_CHARACTERS:
+        raise TooLarge(
+            f"the object is {len(resource.json)} characters long; an object may have {OBJECT_LIMIT_BYTES} bytes"
+        )
+    try:
+        tree = msgspec.json.decode(resource.json)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Invalid("the object is not JSON", [FieldError("object.json", str(error))]) from error
+    if not isinstance(tree, dict):
+        raise Invalid("the object is not a JSON object", [FieldError("object.json", "expected { ... }")])
+    _fill(tree, "apiVersion", resource.api_version)
+    _fill(tree, "kind", resource.kind)
+    metadata = tree.setdefault("metadata", {})
+    if isinstance(metadata, dict):
+        _fill(metadata, "namespace", resource.namespace)
+        _fill(metadata, "name", resource.name)
+        _fill(metadata, "uid", resource.uid)
+        _fill(metadata, "resourceVersion", str(resource.resource_version or ""))
+    return tree
+
+
+def _fill(tree: Tree, name: str, value: str) -> None:
+    if value and (tree.get(name) or value) != value:
+        message = f'the message says "{value}", its JSON "{tree[name]}"'
+        raise Invalid("the object contradicts itself", [FieldError(name, message)])
+    if value:
+        tree[name] = value
+
+
+def message_of(stored: Object) -> resource_pb2.Resource:
+    """The message of a stored object."""
+    kind = scheme.by_resource(stored.resource)
+    return resource_pb2.Resource(
+        api_version=kind.api_version,
+        kind=kind.kind,
+        namespace=stored.namespace,
+        name=stored.name,
+        uid=stored.uid,
+        resource_version=stored.revision,
+        json=stored.json.decode(),
+    )
+
+
+def result_of(error: ApiError | None) -> apiserver_pb2.BindResponse.Result:
+    """The answer to one binding."""
+    if error is None:
+        return apiserver_pb2.BindResponse.Result()
+    return apiserver_pb2.BindResponse.Result(reason=error.reason, message=str(error))
