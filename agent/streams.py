@@ -120,13 +120,13 @@ class Streams:
         if request.WhichOneof("request") == "exec":
             await self._exec(call, inbox, request.exec)
             return
-        async for piece in self._logs(request.logs):
+        async for piece in self._logs(request.logs, inbox):
             if inbox.ended:  # the client sends nothing: the end of its frames is its own
                 return
             await asyncio.wait_for(call.write(Frame(stdout=piece)), WRITE_SECONDS)
         await call.write(Frame(ended=True))
 
-    async def _logs(self, request: apiserver_pb2.LogsRequest) -> AsyncIterator[bytes]:
+    async def _logs(self, request: apiserver_pb2.LogsRequest, inbox: Inbox) -> AsyncIterator[bytes]:
         worker = self._worker(request.namespace, request.pod)
         container = _logged(worker, request.container, previous=request.previous)
         since = since_bound(
@@ -145,7 +145,7 @@ class Streams:
 
         def ended() -> bool:
             now = next((c for c in worker.observed.containers if c.id == container.id), None)
-            return now is None or dead(now)
+            return inbox.ended or now is None or dead(now)
 
         async for piece in read_log(path, options, ended):
             yield piece

@@ -147,3 +147,11 @@ async def test_an_empty_command_is_invalid(rig):
     rig.plane.open("s1", exec=command())
     (frame,) = await rig.plane.frames("s1")
     assert frame.error.reason == "Invalid"
+
+
+async def test_a_client_that_stops_following_a_quiet_log_is_noticed(rig):
+    write_log(rig, "one")
+    rig.plane.open("s1", logs=logs(follow=True))
+    await rig.plane.dials["s1"].get()
+    rig.plane.to_agent["s1"].put_nowait(None)
+    await rig.until(lambda: not rig.agent._streams._tasks)
