@@ -12,6 +12,7 @@ class ApiLiveness:
         self._env = env
         self._silence_seconds = silence_seconds
         self._connected = False
+        self._interrupted = False
         self._seen_time = 0.0
         self._applied_index = 0
 
@@ -26,8 +27,9 @@ class ApiLiveness:
         self._applied_index = applied_index
 
     def lost(self) -> None:
-        """The API process is gone."""
+        """The API process is gone, or its connection: what was under way between the two is unknown."""
         self._connected = False
+        self._interrupted = True
 
     def alive(self) -> bool:
         """Whether it was heard of lately."""
@@ -37,6 +39,13 @@ class ApiLiveness:
         """Whether leadership here would serve at once: alive, and everything committed is applied."""
         return self.alive() and self._applied_index >= commit_index
 
-    def why_dead(self) -> str:
-        """The reason to log when leadership moves on."""
-        return "api process silent" if self._connected else "api process gone"
+    def interruption(self) -> str:
+        """Why a leadership must end since the last call, or "".
+
+        A connection lost and made again at once counts too: only the end of the term tells the API process that
+        what it had sent before will never commit.
+        """
+        interrupted, self._interrupted = self._interrupted, False
+        if interrupted or not self._connected:
+            return "api process gone"
+        return "" if self.alive() else "api process silent"

@@ -165,7 +165,7 @@ class RaftNode(SyncObj):  # type: ignore[misc] # it has no types
             log.info("leadership_handed_over", reason=reason, term=self._SyncObj__raftCurrentTerm)
 
     def close(self) -> None:
-        """Close open snapshot files; log, transport and poller belong to the caller."""
+        """Close snapshot files being sent; everything else belongs to the caller."""
         self._sender.close()
 
     # Leadership and the API process -----------------------------------------------------------------------------
@@ -179,14 +179,14 @@ class RaftNode(SyncObj):  # type: ignore[misc] # it has no types
         return self._api.electable(self._SyncObj__raftCommitIndex)
 
     def _watch_api(self) -> None:
+        interruption = self._api.interruption()
         if not self.leads():
             return
-        if not self._api.alive():
-            self.hand_over(self._api.why_dead())
+        if interruption:
+            self.hand_over(interruption)
         if self._hand_over_deadline is None:
             return
-        if not self._transfer_sent:
-            self._transfer()
+        self._transfer()
         if self._env.monotonic() >= self._hand_over_deadline or not self._nodes:
             self._SyncObj__setState(_FOLLOWER)
             self._SyncObj__raftLeader = None
@@ -201,7 +201,7 @@ class RaftNode(SyncObj):  # type: ignore[misc] # it has no types
             and self._network.connected(peer)
             and self._SyncObj__raftMatchIndex[node] == self._log.last_index
         ]
-        if ready:
+        if ready and not self._transfer_sent:
             self._transfer_sent = self._send(min(ready), raft_pb2.RaftMessage(timeout_now=raft_pb2.TimeoutNow()))
 
     def _guard_election(self) -> None:
