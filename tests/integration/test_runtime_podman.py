@@ -543,10 +543,11 @@ def host_state(host):
     """Everything of the private Podman's host that a pod could leave."""
     root = host.podman.root
     trees = cgroups.own_hierarchies()
-    folders = [path for tree in trees for path, _, _ in os.walk(tree.path + host.podman.cgroup_root)]
+    tops = [tree.path + host.podman.cgroup_root for tree in trees]
+    folders = [path for top in tops for path, _, _ in os.walk(top) if path != top]
     files = [path for part in ("run", "data") for path, _, _ in os.walk(root / part)]
     layers = sorted(path.name for path in (root / "state" / "storage" / "overlay").iterdir())
-    return len(processes_of(root)), mounts_below(root), sorted(folders[1:]), sorted(files), layers
+    return len(processes_of(root)), mounts_below(root), sorted(folders), sorted(files), layers
 
 
 async def test_anonymous_volumes_of_an_image_go_with_their_container(host, tmp_path):
