@@ -309,6 +309,9 @@ class Proposals:
             if not self._failures:
                 logger.info("forward_failed", leader=leader, term=batch.term, error=str(error) or "time-out")
             self._retry(batch)
+        except Exception:  # the outermost frame of its task; without a retry the slot would be lost
+            logger.exception("forward_broke", leader=leader, term=batch.term)
+            self._retry(batch)
         else:
             self._failures = 0
 

@@ -11,12 +11,17 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import Final
 
+import structlog
+
 from api import errors
 from controlplane.raft.protocol import NotLeader, ReplicatedLog
 from controlplane.replica_proposals import LeaderLink
 
 ROUND_SECONDS: Final = 2.0
 RETRY_SECONDS: Final = 0.02
+
+
+logger = structlog.get_logger()
 
 
 class Reached:
@@ -118,12 +123,16 @@ class ReadBarrier:
         """Return the leader's read index, or None after a pause if nobody answered as the leader."""
         self._status_changed.clear()
         status = self._log.status
-        with contextlib.suppress(NotLeader, errors.ApiError, TimeoutError):  # then it is as without a leader
+        try:
             async with asyncio.timeout(ROUND_SECONDS):
                 if status.role == "leader":
                     return await self._log.read_index()
                 if status.leader:
                     return await self._link.read_index(status.leader)
+        except (NotLeader, errors.ApiError, TimeoutError):
+            pass  # then it is as without a leader
+        except Exception:  # the outermost frame of the rounds; readers would wait for nobody
+            logger.exception("read_round_broke", leader=status.leader)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(RETRY_SECONDS):
                 await self._status_changed.wait()

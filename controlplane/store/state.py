@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -37,6 +38,7 @@ from controlplane.store.sorted_map import SortedMap
 REMEMBERED_TRANSACTIONS: Final = 8_192
 """At least so many of the latest transactions are remembered by id; memory holds at most twice as many."""
 
+_RUN_ITEMS: Final = 2_000
 _digest_encoder = msgspec.msgpack.Encoder()
 
 
@@ -217,10 +219,8 @@ class State:
                 owned.extend((_under(owner, envelope.key), envelope.key) for owner in dict.fromkeys(envelope.owners))
                 if envelope.node:
                     placed.append((_under(envelope.node, envelope.key), envelope.key))
-        owned.sort()
-        placed.sort()
-        self._owned = SortedMap.from_sorted(owned)
-        self._placed = SortedMap.from_sorted(placed)
+        self._owned = SortedMap.from_sorted(_sorted_in_runs(owned))
+        self._placed = SortedMap.from_sorted(_sorted_in_runs(placed))
         self._claims = SortedMap.from_sorted(((space, value), owner) for space, value, owner in claims)
         self._ledgers = SortedMap.from_sorted(((name,), amounts) for name, amounts in ledgers)
 
@@ -329,6 +329,13 @@ def _place(key: Key) -> tuple[str, str]:
 
 def _under(prefix: str, key: Key) -> tuple[str, str, str, str]:
     return prefix, key.resource, key.namespace, key.name
+
+
+def _sorted_in_runs(
+    items: list[tuple[tuple[str, str, str, str], Key]],
+) -> Iterator[tuple[tuple[str, str, str, str], Key]]:
+    """Sort in runs and merge them: sorting 100,000 items in one call would hold the interpreter for 50 ms."""
+    return heapq.merge(*(sorted(items[start : start + _RUN_ITEMS]) for start in range(0, len(items), _RUN_ITEMS)))
 
 
 def _next(text: str) -> str:

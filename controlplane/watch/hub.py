@@ -244,7 +244,7 @@ class Cursor:
 
     async def wait(self) -> None:
         """Return once `pull` has something to look at, or an error to raise. May be cancelled at any time."""
-        while not self._ring.expired and not self._behind():
+        while not self._behind():
             await self._ring.wait(self._node)
 
     def pull(self, match: Match | None = None, limit: int = 512) -> list[HubEvent]:
@@ -254,7 +254,7 @@ class Cursor:
         the reader fell so far behind that changes are gone, or the state was replaced.
         """
         ring = self._ring
-        if ring.expired or (self._seen < ring.floor and ring.lost(self._node, self._position)):
+        if self._missed():
             raise errors.Expired("the watch fell behind what is kept: list again and watch from there")
         if self._node:
             return self._pull_topic(match or selection(node=self._node), limit)
@@ -290,11 +290,17 @@ class Cursor:
         if event_type:
             found.append(record.views.get(event_type) or record.view(event_type))
 
+    def _missed(self) -> bool:
+        """Whether changes for this watcher are gone."""
+        ring = self._ring
+        return ring.expired or (self._seen < ring.floor and ring.lost(self._node, self._position))
+
     def _behind(self) -> bool:
+        """Whether `pull` has changes to look at or an error to raise."""
         if not self._node:
-            return self._position < self._ring.head
+            return self._position < self._ring.head or self._ring.expired
         positions = self._ring.positions(self._node)
-        return bool(positions) and positions[-1] >= self._position
+        return (bool(positions) and positions[-1] >= self._position) or self._missed()
 
 
 class Hub:

@@ -182,6 +182,21 @@ async def test_a_refusal_does_not_hide_that_an_earlier_copy_may_have_arrived(fol
     assert len(follower.link.sent) > 1
 
 
+async def test_a_link_that_breaks_in_an_unforeseen_way_does_not_stop_writes(follower):
+    async def break_twice():
+        if len(follower.link.sent) < 3:
+            raise RuntimeError("a bug in the link")
+
+    follower.link.answer = break_twice
+    data = follower.data()
+    task = await follower.commit(data)
+    async with asyncio.timeout(2):
+        while len(follower.link.sent) < 3:
+            await asyncio.sleep(0.001)
+    follower.applied(1, data)
+    assert await task == Committed(1, 0)
+
+
 async def test_failures_in_a_row_are_tried_less_and_less_often(follower):
     async def refuse():
         raise NotLeader

@@ -181,12 +181,14 @@ def test_an_idle_nodes_cursor_outlives_the_history_of_other_nodes():
     assert seen(cursor.pull()) == [(ADDED, 100)]
 
 
-def test_a_node_that_missed_one_of_its_own_pods_is_expired():
+async def test_a_node_that_missed_one_of_its_own_pods_is_expired():
     hub = Hub(history_bytes=10_000)
     cursor = hub.node_cursor("n1", 0)
     hub.append([added(1, envelope(node="n1"))])
     for revision in range(2, 100):
         hub.append([added(revision, envelope(node="n2"))])
+    assert cursor.revision == 0
+    await asyncio.wait_for(cursor.wait(), 1)
     with pytest.raises(errors.Expired):
         cursor.pull()
 
