@@ -528,6 +528,9 @@ async def test_the_calling_process_keeps_its_own_namespaces(host):
 
 
 async def test_nothing_is_left_of_a_pod(host):
+    await host.spec()  # makes the folders that are there for all pods
+    await host.clean()
+    host.runtime = host.connect()
     before = host_state(host)
     container = await host.run(
         "sh", "-c", "sleep 700 & exec sleep 700", limits=ResourceLimits(memory_limit_bytes=32 << 20)
