@@ -65,7 +65,8 @@ def schedule(snapshot: Snapshot, pods: Sequence[Waiting], *, batch: int = BATCH)
 
 def _assume(snapshot: Snapshot, pod: Waiting, row: int) -> Placed:
     node = snapshot.name(row)
-    snapshot.set_pod(PodUse(pod.uid, node, pod.pod_class.requests, pod.pod_class.owner))
+    wants = pod.pod_class
+    snapshot.set_pod(PodUse(pod.uid, node, wants.requests, wants.owner, wants.host_ports))
     return Placed(pod, node)
 
 
@@ -143,7 +144,8 @@ class _Batch:
         self._counts[row] += 1
         self._zone_counts[zone] = self._zone_counts.get(zone, 0) + 1
         snapshot = self._snapshot
-        if any(snapshot.used[i, row] + amount > snapshot.allocatable[i, row] for i, amount in self._asked):
+        full = any(snapshot.used[i, row] + amount > snapshot.allocatable[i, row] for i, amount in self._asked)
+        if full or self._pod.host_ports:
             heapq.heappop(heap)
             return
         score = int(self._static[row]) + scores.resources(

@@ -7,7 +7,7 @@ from api.resources import allocatable, pod_requests
 from component.informer import Cached
 from controlplane.scheduler.cycle import Waiting
 from controlplane.scheduler.filters import PodClass, TolerationRule
-from controlplane.scheduler.snapshot import NodeFacts, NodeTaint, PodUse
+from controlplane.scheduler.snapshot import HostPort, NodeFacts, NodeTaint, PodUse
 
 SCHEDULER_NAME = "default-scheduler"
 
@@ -46,6 +46,7 @@ def pod_class(pod: Pod) -> PodClass:
         selector=tuple(sorted(pod.spec.node_selector.items())),
         tolerations=tuple(rules),
         owner=_controller(pod),
+        host_ports=_host_ports(pod),
     )
 
 
@@ -53,7 +54,7 @@ def use(cached: Cached[Pod]) -> PodUse:
     """What a bound pod takes from its node."""
     pod = cached.view
     requests = tuple(sorted(pod_requests(pod.spec).items()))
-    return PodUse(cached.object.uid, pod.spec.node_name or "", requests, _controller(pod))
+    return PodUse(cached.object.uid, pod.spec.node_name or "", requests, _controller(pod), _host_ports(pod))
 
 
 def node_facts(cached: Cached[Node]) -> NodeFacts:
@@ -71,3 +72,14 @@ def node_facts(cached: Cached[Node]) -> NodeFacts:
 
 def _controller(pod: Pod) -> str:
     return next((owner.uid for owner in pod.metadata.owner_references if owner.controller), "")
+
+
+def _host_ports(pod: Pod) -> tuple[HostPort, ...]:
+    """The ports of the node itself that the pod listens on; on the host's network those are all it names."""
+    taken = {
+        (port.protocol or "TCP", port.host_port or port.container_port)
+        for container in pod.spec.containers
+        for port in container.ports
+        if port.host_port or pod.spec.host_network
+    }
+    return tuple(sorted(taken))

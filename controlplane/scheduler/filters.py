@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from controlplane.scheduler.snapshot import Bools, Ints, NodeTaint, Snapshot
+from controlplane.scheduler.snapshot import Bools, HostPort, Ints, NodeTaint, Snapshot
 
 UNSCHEDULABLE_TAINT = NodeTaint("node.kubernetes.io/unschedulable", "", "NoSchedule")
 HARD_EFFECTS = ("NoSchedule", "NoExecute")
@@ -44,13 +44,14 @@ class PodClass:
     """Everything placement depends on: pods of equal classes are interchangeable.
 
     `requests` are resource names and amounts by name, `selector` required node labels, `owner` the uid of the
-    controller whose pods should spread, or empty.
+    controller whose pods should spread, or empty, `host_ports` the ports of the node that it listens on.
     """
 
     requests: tuple[tuple[str, int], ...] = (("pods", 1),)
     selector: tuple[tuple[str, str], ...] = ()
     tolerations: tuple[TolerationRule, ...] = ()
     owner: str = ""
+    host_ports: tuple[HostPort, ...] = ()
 
     def tolerates(self, taint: NodeTaint) -> bool:
         """Whether any toleration covers the taint."""
@@ -85,11 +86,20 @@ def unselected(snapshot: Snapshot, pod: PodClass) -> Iterator[Rejection]:
         yield "node(s) didn't match Pod's node affinity/selector", missing
 
 
+def port_taken(snapshot: Snapshot, pod: PodClass) -> Iterator[Rejection]:
+    """Nodes on which another pod listens on one of the ports; static because a node takes one such pod at most."""
+    for port in pod.host_ports:
+        taken = np.zeros(snapshot.capacity, bool)
+        taken[list(snapshot.rows_using(port))] = True
+        yield "node(s) didn't have free ports for the requested pod ports", taken
+
+
 STATIC_FILTERS: Sequence[Callable[[Snapshot, PodClass], Iterator[Rejection]]] = (
     cordoned,
     tainted,
     unready,
     unselected,
+    port_taken,
 )
 
 

@@ -7,9 +7,9 @@ interned: one int32 column per key, 0 meaning absent. The snapshot is private to
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ import numpy.typing as npt
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 Ids = npt.NDArray[np.int32]
+
+Name = TypeVar("Name", bound=Hashable)
 
 FIRST_ROWS = 64
 FIRST_RESOURCES = 4
@@ -47,14 +49,21 @@ class NodeFacts:
     ready: bool = True
 
 
+HostPort = tuple[str, int]
+
+
 @dataclass(frozen=True, slots=True)
 class PodUse:
-    """What a placed pod takes from its node; `owner` is the uid of its controller, or empty."""
+    """What a placed pod takes from its node; `owner` is the uid of its controller, or empty.
+
+    `host_ports` are the ports of the node itself that it listens on, as protocol and number.
+    """
 
     uid: str
     node: str
     requests: tuple[tuple[str, int], ...]
     owner: str = ""
+    host_ports: tuple[HostPort, ...] = ()
 
 
 def scored_requests(requests: Mapping[str, int]) -> tuple[int, int]:
@@ -75,6 +84,7 @@ class Snapshot:
         self._pods: dict[str, PodUse] = {}
         self._pods_by_node: dict[str, dict[str, PodUse]] = defaultdict(dict)
         self._rows_by_owner: dict[str, Counter[int]] = {}
+        self._rows_by_port: dict[HostPort, Counter[int]] = {}
         self._values: dict[str, dict[str, int]] = {}
         self._order: Ints | None = None
         self.live = np.zeros(FIRST_ROWS, bool)
@@ -147,6 +157,10 @@ class Snapshot:
         """How many pods of one owner each row has; rows without any are left out."""
         return self._rows_by_owner.get(owner, {})
 
+    def rows_using(self, port: HostPort) -> Iterable[int]:
+        """The rows on which some pod listens on a port of the node."""
+        return self._rows_by_port.get(port, {}).keys()
+
     def set_node(self, facts: NodeFacts) -> bool:
         """Add or change a node; returns whether anything about it changed."""
         old = self._facts.get(facts.name)
@@ -179,7 +193,7 @@ class Snapshot:
             return
         del self._facts[node]
         for use in self._pods_by_node.get(node, {}).values():
-            self._count_owner(use.owner, row, -1)
+            self._account(use, row, -1)
         self.live[row] = False
         self._free.append(row)
         self._order = None
@@ -258,14 +272,17 @@ class Snapshot:
             self.used[self.resource(name), row] += sign * amount
         for index, amount in enumerate(scored_requests(dict(use.requests))):
             self.scored[index, row] += sign * amount
-        self._count_owner(use.owner, row, sign)
+        if use.owner:
+            _count(self._rows_by_owner, use.owner, row, sign)
+        for port in use.host_ports:
+            _count(self._rows_by_port, port, row, sign)
 
-    def _count_owner(self, owner: str, row: int, sign: int) -> None:
-        if not owner:
-            return
-        counts = self._rows_by_owner.setdefault(owner, Counter())
-        counts[row] += sign
-        if counts[row] <= 0:
-            del counts[row]
-            if not counts:
-                del self._rows_by_owner[owner]
+
+def _count(rows: dict[Name, Counter[int]], name: Name, row: int, sign: int) -> None:
+    """Count a row up or down under a name; nothing is kept for zero."""
+    counts = rows.setdefault(name, Counter())
+    counts[row] += sign
+    if counts[row] <= 0:
+        del counts[row]
+        if not counts:
+            del rows[name]

@@ -48,6 +48,7 @@ classes = st.builds(
     selector=st.sampled_from([(), (("disk", "ssd"),), (("disk", "nvme"),)]),
     tolerations=st.sampled_from([(), (TOLERATES_HARD,)]),
     owner=st.sampled_from(["", "rs-1", "rs-2"]),
+    host_ports=st.sampled_from([(), (), (), (("TCP", 80),), (("TCP", 80), ("UDP", 53))]),
 )
 queues = st.lists(st.tuples(classes, st.integers(1, 12)), min_size=1, max_size=5)
 
@@ -94,6 +95,17 @@ def test_never_places_more_on_a_node_than_it_has(facts, queue):
 
 
 @given(nodes, queues)
+def test_two_pods_never_listen_on_one_port_of_a_node(facts, queue):
+    taken = [
+        (answer.node, port)
+        for answer in schedule(snapshot_of(facts), pods_of(queue))
+        if isinstance(answer, Placed)
+        for port in answer.pod.pod_class.host_ports
+    ]
+    assert len(taken) == len(set(taken))
+
+
+@given(nodes, queues)
 def test_pods_go_only_where_every_filter_lets_them(facts, queue):
     by_name = {f"n{number}": fact for number, fact in enumerate(facts)}
     for answer in schedule(snapshot_of(facts), pods_of(queue)):
@@ -124,6 +136,7 @@ def test_removing_all_pods_gives_back_all_they_took(facts, queue, random):
     assert not snapshot.used.any()
     assert not snapshot.scored.any()
     assert not snapshot.counts_of("rs-1")
+    assert not list(snapshot.rows_using(("TCP", 80)))
 
 
 @given(nodes, queues, st.randoms(use_true_random=False))

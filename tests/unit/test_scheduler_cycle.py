@@ -102,6 +102,21 @@ def test_a_node_takes_only_so_many_pods():
     assert place(snapshot, name="b") == "0/1 nodes are available: 1 Too many pods."
 
 
+def test_pods_on_the_hosts_network_do_not_share_a_port():
+    snapshot = snapshot_of(node("n1"), node("n2"))
+
+    def on_host(name):
+        tree = pod(name, node="", phase="Pending", hostNetwork=True)
+        tree["spec"]["containers"][0]["ports"] = [{"containerPort": 80}]
+        return facts.waiting(cached(tree))
+
+    answers = schedule(snapshot, [on_host(name) for name in "abc"])
+    assert [a.node for a in answers[:2]] == ["n1", "n2"]
+    assert answers[2].message == (
+        "0/2 nodes are available: 2 node(s) didn't have free ports for the requested pod ports."
+    )
+
+
 def test_each_node_is_explained_in_kubernetes_words():
     snapshot = snapshot_of(node("n1", taints=[taint("k", "NoSchedule", "v")]), node("n2", cpu="1"), node("n3", cpu="1"))
     assert place(snapshot, requests={"cpu": "2"}) == (
