@@ -57,12 +57,12 @@ class Pages:
         """
         start = _decode(token)
         state = current if start is None else self._at(start.revision, current)
-        if state is current and state.count(kind.resource) >= SCANNED_AT_ONCE:
-            state = current.clone()
+        if state is current:
+            state = held_still(current, kind)
         after = None if start is None else (start.namespace, start.name)
         found: list[Stored] = []
         size_bytes = 0
-        async for stored in _selected(state, kind, selection, after):
+        async for stored in selected(state, kind, selection, after):
             size_bytes += len(stored.body) + OVERHEAD_BYTES
             if found and ((limit and len(found) == limit) or (limit_bytes and size_bytes > limit_bytes)):
                 self._keep(state if state is not current else current.clone())
@@ -90,10 +90,18 @@ class Pages:
         raise Expired(f"the list at resource version {revision} is not kept any more: list again from the start")
 
 
-async def _selected(
-    state: State, kind: Kind, selection: Selection, after: tuple[str, str] | None
+def held_still(state: State, kind: Kind) -> State:
+    """The state, or a copy of it if `selected` would let others run in the middle of this kind's objects."""
+    return state.clone() if state.count(kind.resource) >= SCANNED_AT_ONCE else state
+
+
+async def selected(
+    state: State, kind: Kind, selection: Selection, after: tuple[str, str] | None = None
 ) -> AsyncIterator[Stored]:
-    """Selected objects in order. Lets others run between slices, so the state must not change if it is long."""
+    """Selected objects in order after a key. Lets others run between slices: `state` must be `held_still`.
+
+    The caller must not wait between objects either, unless the state is a copy.
+    """
     if selection.node and kind.resource == "pods":
         for stored in _placed(state, selection, after):
             if selection.matches(stored.envelope, stored.body):

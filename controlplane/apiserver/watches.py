@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from api.scheme import Kind
+from controlplane.apiserver import pages
 from controlplane.apiserver.selecting import Selection
-from controlplane.commands import ADDED
+from controlplane.commands import ADDED, Stored
 from controlplane.replica import Replica
 from controlplane.watch.hub import HubEvent
 from controlplane.watch.selection import Match, selection
@@ -39,18 +40,18 @@ async def watch(
     An idle watch gets a bookmark every `bookmark_seconds`. Expired when changes are gone: list again and watch from
     there. Entering a selection is ADDED, leaving it DELETED with the object as it was.
     """
+    first = revision is None
     if revision is None:
         await replica.read_barrier()
         revision = replica.state.revision
-        first = _present(replica, kind, selected)
     else:
         await replica.at_least(revision)
-        first = None
-    node = selected.node if kind.resource == "pods" else ""
-    cursor = replica.hub.node_cursor(node, revision, kind.resource)
-    if first is not None:
-        for start in range(0, len(first), FIRST_BATCH):
-            yield Batch(first[start : start + FIRST_BATCH])
+    cursor = replica.hub.node_cursor(selected.node if kind.resource == "pods" else "", revision, kind.resource)
+    if first:
+        state = pages.held_still(replica.state, kind)  # of the very revision that the cursor starts at
+        present = [stored async for stored in pages.selected(state, kind, selected)]
+        for start in range(0, len(present), FIRST_BATCH):
+            yield Batch([_added(stored) for stored in present[start : start + FIRST_BATCH]])
         yield Batch((), revision)
     match = _match(selected)
     while True:
@@ -66,19 +67,8 @@ async def watch(
             await asyncio.sleep(0)  # looked at many changes of others: let the loop go on
 
 
-def _present(replica: Replica, kind: Kind, selected: Selection) -> list[HubEvent]:
-    """The selected objects of this moment. Not in slices: the cursor must start at the very same revision."""
-    if selected.node and kind.resource == "pods":
-        keys = replica.state.by_node(selected.node)
-        present = [each for key in keys if (each := replica.state.get(key)) is not None]
-    else:
-        present = list(replica.state.scan(kind.resource, selected.namespace))
-    return [
-        HubEvent(ADDED, stored.revision, stored.envelope, stored.body)
-        for stored in present
-        if selected.namespace in {"", stored.envelope.key.namespace}
-        and (selected.everything or selected.matches(stored.envelope, stored.body))
-    ]
+def _added(stored: Stored) -> HubEvent:
+    return HubEvent(ADDED, stored.revision, stored.envelope, stored.body)
 
 
 def _match(selected: Selection) -> Match | None:

@@ -398,11 +398,15 @@ async def test_a_port_that_is_taken_is_told_as_such(cluster):
 
 async def test_closing_a_server_sends_its_watchers_to_another_at_once(cluster):
     await cluster.serve()
-    client = cluster.client()
-    stream = client.watch("configmaps")
+    stream = cluster.client().watch("configmaps")
     await anext(stream)
-    async with asyncio.timeout(1.5):  # less than the grace that other calls get
+    async with rpc.channel(cluster.addresses[0], cluster.keys.admin) as channel:
+        watch = apiserver_pb2_grpc.ApiServerStub(channel).Watch(pb.WatchRequest(resource="configmaps"))
+        await watch.read()
         await cluster.servers[0].close()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await drain(watch)
+        assert "shutting down" in str(rpc.error_of(caught.value))  # told, not cut off when the grace was over
     created = await cluster.local.create(config_map("a"))
     assert (await next_event(stream, lambda event: event.object)).object == created
     await stream.aclose()
