@@ -40,7 +40,8 @@ class Dataplane:
         self._rules = Rules()
         self._replace = True  # the table is not what `_rules` says: write it whole
         self._table_text: str | None = None  # the table without elements, as it stood after our last step
-        self._generation = -1
+        self._generation = -1  # of nftables: up to here all changes were ours or have been looked at
+        self._problems: list[str] = []
         self._paths: routes.Paths | None = None
         self._underlay: routes.Underlay | None = None
 
@@ -52,6 +53,7 @@ class Dataplane:
         self._underlay = self._kernel.underlay(self._config.node_ip)
         self._load_addresses()
         self._adopt_table()
+        self._problems = self._find_problems()
         self._kernel.set_route(routes.service_route(self._config))
         self._kernel.set_local_address(self._config.dns_address)
 
@@ -115,6 +117,19 @@ class Dataplane:
                 found[uid] = PodAttachment(uid, allocation.netns_path if allocation else "", address)
         return found
 
+    def repair_rules(self) -> list[str]:
+        """Look at the rules if others changed any, put ours back, and return what that was."""
+        generation = self._kernel.nft_generation()
+        if generation == self._generation:
+            return []
+        self._problems = self._find_problems()
+        self._generation = generation
+        if self._describe_table() == self._table_text:
+            return []
+        self._replace = True
+        self._apply(self._rules)
+        return [f"table {ruleset.TABLE}"]
+
     def repair(self) -> list[str]:
         """Look at everything and put back what others took away; returns what that was."""
         repaired = sysctl.apply(self._kernel, self._sysctls_path)
@@ -122,19 +137,11 @@ class Dataplane:
             self._kernel.set_local_address(self._config.dns_address)
             repaired.append(f"address {self._config.dns_address}")
         self._underlay = self._kernel.underlay(self._config.node_ip)
-        if self._kernel.nft_generation() != self._generation:
-            if self._describe_table() != self._table_text:
-                self._replace = True
-                self._apply(self._rules)
-                repaired.append(f"table {ruleset.TABLE}")
-            self._generation = self._kernel.nft_generation()
-        return repaired + self._repair_routes()
+        return repaired + self.repair_rules() + self._repair_routes()
 
     def problems(self) -> list[str]:
-        """Return which foreign chains drop our traffic, with remedies."""
-        commands = firewall.tables_to_read(self._kernel.list_nft(adoption.LIST_CHAINS))
-        listings = [self._kernel.list_nft(command) for command in commands]
-        return firewall.problems(listings, self._kernel.list_legacy(), self._config)
+        """Return which foreign chains drop our traffic, with remedies, as found by `start` and `repair_rules`."""
+        return self._problems
 
     def reset(self) -> None:
         """Remove every trace of ours, found by names, labels and route protocol alone."""
@@ -180,7 +187,8 @@ class Dataplane:
         self._rules = found.rules
         self._vips.adopt(found.rules.vips)
         self._replace = not found.whole or found.version != ruleset.version(self._config, self._vxlan_name)
-        self._note_table()
+        self._table_text = self._describe_table()
+        self._generation = self._kernel.nft_generation()
         if not self._replace:
             self._forget_clients(found.rules)
         log.info("table_adopted", vips=len(found.rules.vips), replaced_at_next_sync=self._replace)
@@ -203,16 +211,15 @@ class Dataplane:
             return
         self._replace = False
         self._rules = rules
-        after = self._kernel.nft_generation()
         if changed or self._table_text is None:
-            self._note_table()
-        elif (before, after) == (self._generation, self._generation + 1):
-            self._generation = after
+            self._table_text = self._describe_table()
+        self._note_generation(before)
         self._forget_stale(old, rules)
 
-    def _note_table(self) -> None:
-        self._generation = self._kernel.nft_generation()
-        self._table_text = self._describe_table()
+    def _note_generation(self, before: int) -> None:
+        """Count our own transaction, the one after `before`; others' stay to be looked at."""
+        if self._generation in {before, -1} and self._kernel.nft_generation() == before + 1:
+            self._generation = before + 1
 
     def _describe_table(self) -> str | None:
         return self._kernel.describe_nft(f"list table ip {ruleset.TABLE}")
@@ -234,10 +241,17 @@ class Dataplane:
             stale = ruleset.stale_clients(remembered, rules.vips)
             if not stale:
                 return
+            before = self._kernel.nft_generation()
             try:
                 self._kernel.run_nft(ruleset.forget_text(stale))
+                self._note_generation(before)
             except NetworkFailure:
                 log.info("affinity_entries_expired_meanwhile", entries=len(stale))
+
+    def _find_problems(self) -> list[str]:
+        commands = firewall.tables_to_read(self._kernel.list_nft(adoption.LIST_CHAINS))
+        listings = [self._kernel.list_nft(command) for command in commands]
+        return firewall.problems(listings, self._kernel.list_legacy(), self._config)
 
     # Routes
 

@@ -17,7 +17,7 @@ from typing import TypeVar
 import structlog
 
 from component.env import Env
-from netplugin import resolvers
+from netplugin import resolvers, routes
 from netplugin.dataplane import Dataplane
 from netplugin.dns_server import DNS_PORT, DnsServer
 from netplugin.kernel import events, namespace
@@ -62,7 +62,8 @@ class Plugin:
         self._dns: DnsServer | None = None
         self._watch: asyncio.Task[None] | None = None
         self._events: Sequence[socket.socket] = ()
-        self._changed = asyncio.Event()
+        self._own_links = routes.pod_links(config.link_prefix)
+        self._changed, self._links_changed = asyncio.Event(), asyncio.Event()
         self._firewalls: list[str] = []
         self._dns_problems: list[str] = []
 
@@ -73,7 +74,7 @@ class Plugin:
         try:
             kernel, dataplane = await self._open()
             await self._run(dataplane.start)
-            self._firewalls = await self._run(dataplane.problems)
+            self._firewalls = dataplane.problems()
             await self._start_dns(kernel)
             await self._start_watch(kernel)
         except BaseException:
@@ -230,13 +231,15 @@ class Plugin:
     async def _start_watch(self, kernel: Kernel) -> None:
         self._events = await self._run(kernel.open_events)
         loop = asyncio.get_running_loop()
-        for each in self._events:
-            loop.add_reader(each, self._note_event, each)
+        links, rules = self._events
+        loop.add_reader(links, self._note_event, links, self._links_changed)
+        loop.add_reader(rules, self._note_event, rules, self._changed)
         self._watch = loop.create_task(self._repair_on_change())
 
-    def _note_event(self, source: socket.socket) -> None:
-        events.drain(source)
-        self._changed.set()
+    def _note_event(self, source: socket.socket, changed: asyncio.Event) -> None:
+        if events.drain(source, self._own_links):
+            changed.set()
+            self._changed.set()
 
     async def _repair_on_change(self) -> None:
         """Look again after each change of links, routes or rules; keep trying while something cannot be repaired."""
@@ -245,9 +248,12 @@ class Plugin:
             if not failures:
                 await self._changed.wait()
             await asyncio.sleep(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS)) - 1] if failures else _SETTLE_SECONDS)
+            everything = bool(failures) or self._links_changed.is_set()
             self._changed.clear()
+            self._links_changed.clear()
+            dataplane = self._started
             try:
-                repaired, firewalls = await self._run(self._look_again, self._started)
+                repaired = await self._run(dataplane.repair if everything else dataplane.repair_rules)
             except NetworkFailure as error:
                 failures += 1
                 log.warning("network_not_repaired", error=str(error))
@@ -259,13 +265,10 @@ class Plugin:
             failures = 0
             if repaired:
                 log.warning("network_repaired", what=repaired)
+            firewalls = dataplane.problems()
             for problem in sorted(set(firewalls) - set(self._firewalls)):
                 log.warning("network_problem_found", problem=problem)
             self._firewalls = firewalls
-
-    @staticmethod
-    def _look_again(dataplane: Dataplane) -> tuple[list[str], list[str]]:
-        return dataplane.repair(), dataplane.problems()
 
 
 def _read_text(path: str) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -143,6 +144,11 @@ def vxlan_mac(node_name: str) -> str:
 def pod_link_name(config: NetworkConfig, pod_uid: str) -> str:
     """Return the name of the host's end of a pod's veth: the prefix and 11 hexadecimal digits."""
     return config.link_prefix + hashlib.sha256(pod_uid.encode()).hexdigest()[:POD_LINK_DIGITS]
+
+
+def pod_links(prefix: str) -> re.Pattern[str]:
+    """Return what matches exactly the names that `pod_link_name` gives."""
+    return re.compile(f"{re.escape(prefix)}[0-9a-f]{{{POD_LINK_DIGITS}}}")
 
 
 def check(config: NetworkConfig) -> None:

@@ -233,8 +233,8 @@ class FakeKernel:
         self.forgotten.append(which)
         return 1
 
-    def open_events(self) -> list[socket.socket]:
-        return []
+    def open_events(self) -> tuple[socket.socket, socket.socket]:
+        return socket.socketpair()
 
     def open_socket(self, kind: socket.SocketKind) -> socket.socket:
         return socket.socket(socket.AF_INET, kind | socket.SOCK_NONBLOCK)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 from netplugin.kernel import conntrack, events, namespace, netlink, nft
@@ -72,7 +71,7 @@ class LinuxKernel(netlink.Netlink):
         """See Kernel.forget_connections."""
         return conntrack.forget(which)
 
-    def open_events(self) -> Sequence[socket.socket]:
+    def open_events(self) -> tuple[socket.socket, socket.socket]:
         """See Kernel.open_events."""
         try:
             return events.open_events()

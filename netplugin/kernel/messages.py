@@ -55,7 +55,7 @@ class Connection:
             pass
 
     def _answers(self) -> Iterator[tuple[int, bytes]]:
-        for kind, answer in _split(self._socket.recv(_RECEIVE_BYTES)):
+        for kind, answer in split(self._socket.recv(_RECEIVE_BYTES)):
             if kind == ERROR:
                 number = -struct.unpack_from("=i", answer)[0]
                 if number:
@@ -82,7 +82,8 @@ def _message(kind: int, flags: int, body: bytes) -> bytes:
     return _HEADER.pack(len(body) + _HEADER.size, kind, flags, 1, 0) + body
 
 
-def _split(datagram: bytes) -> Iterator[tuple[int, bytes]]:
+def split(datagram: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the type and the body of each message of a datagram."""
     offset = 0
     while offset + _HEADER.size <= len(datagram):
         length, kind = struct.unpack_from("=IH", datagram, offset)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
-import re
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ from netplugin.kernel import namespace
 from netplugin.kernel.messages import Connection, attribute
 from netplugin.kernel.protocol import LOCAL_LABEL_PREFIX, POD_GATEWAY, POD_GATEWAY_MAC, POD_INTERFACE, PodLink
 from netplugin.protocol import NetworkFailure
-from netplugin.routes import POD_LINK_DIGITS, VXLAN_NETWORK_ID, VXLAN_PORT, Peer, Route, Underlay, Vxlan
+from netplugin.routes import VXLAN_NETWORK_ID, VXLAN_PORT, Peer, Route, Underlay, Vxlan, pod_links
 
 ROUTE_PROTOCOL = 84  # rtm_protocol of all our routes; free in iproute2's rt_protos, as of 6.x
 _MAIN_TABLE = 254
@@ -37,6 +37,8 @@ _ONLINK = 4  # RTNH_F_ONLINK
 _PERMANENT = 0x80  # NUD_PERMANENT
 _IFF_UP = 1
 _DELLINK = 17
+_CARRIER_TRIES = 100
+_CARRIER_WAIT_SECONDS = 0.001
 _IFLA_IFNAME = 3
 _DUMP_TRIES = 10
 _GONE = {errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENXIO}
@@ -47,7 +49,7 @@ class Netlink:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._pod_link = re.compile(re.escape(prefix) + f"[0-9a-f]{{{POD_LINK_DIGITS}}}")
+        self._pod_link = pod_links(prefix)
         self._ip = IPRoute()
 
     def close(self) -> None:
@@ -90,10 +92,22 @@ class Netlink:
                 )
             finally:
                 os.close(fd)
-            namespace.run_inside(link.netns_path, lambda: _set_up_pod(link.address))
-            # The alias comes last and by a second message, as creation ignores it: a link without one is unfinished.
+            # Creation ignores an alias, so it needs a second message.
             index = socket.if_nametoindex(link.name)
             self._ip.link("set", index=index, ifalias=link.pod_uid, state="up")
+            namespace.run_inside(link.netns_path, lambda: _set_up_pod(link.address))
+            self._wait_until_carried(index)
+
+    def _wait_until_carried(self, index: int) -> None:
+        """Wait until the host's end sends what it is given.
+
+        The end of a veth that comes up second works at once; the other one drops everything until the kernel's link
+        watch, a worker, has seen the carrier.
+        """
+        for _ in range(_CARRIER_TRIES):
+            if _dump(self._ip.get_links, index)[0].get_attr("IFLA_OPERSTATE") == "UP":
+                return
+            time.sleep(_CARRIER_WAIT_SECONDS)
 
     def pod_link_whole(self, link: PodLink) -> bool:
         """See Kernel.pod_link_whole."""

@@ -7,7 +7,7 @@ otherwise. All methods raise NetworkFailure; making what is there already, and r
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol
@@ -119,8 +119,11 @@ class Kernel(Protocol):
     def forget_connections(self, which: Connections) -> int:
         """Delete conntrack entries and return how many. Takes long; from any thread of the namespace."""
 
-    def open_events(self) -> Sequence[socket.socket]:
-        """Non-blocking sockets that become readable when links, routes or rules changed. The caller closes them."""
+    def open_events(self) -> tuple[socket.socket, socket.socket]:
+        """Two non-blocking sockets, readable when links, addresses or routes went, and when rules changed.
+
+        The caller reads and closes them.
+        """
 
     def open_socket(self, kind: socket.SocketKind) -> socket.socket:
         """An IPv4 socket of this namespace, non-blocking. May be called from any thread."""
