@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -37,7 +38,7 @@ async def watch(
 ) -> AsyncGenerator[Batch]:
     """Yield changes after `revision`, oldest first; None: first an ADDED for each object there is, then a bookmark.
 
-    An idle watch gets a bookmark every `bookmark_seconds`. Expired when changes are gone: list again and watch from
+    A watch that shows nothing for `bookmark_seconds` gets a bookmark, however busy others are. Expired when changes are gone: list again and watch from
     there. Entering a selection is ADDED, leaving it DELETED with the object as it was.
     """
     first = revision is None
@@ -54,17 +55,20 @@ async def watch(
             yield Batch([_added(stored) for stored in present[start : start + FIRST_BATCH]])
         yield Batch((), revision)
     match = _match(selected)
+    loop = asyncio.get_running_loop()
+    bookmark_time = loop.time() + bookmark_seconds
     while True:
-        try:
-            async with asyncio.timeout(bookmark_seconds):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(bookmark_time):
                 await cursor.wait()
-        except TimeoutError:
-            yield Batch((), cursor.revision)
-            continue
         if events := cursor.pull(match):
             yield Batch(events)
+        elif loop.time() >= bookmark_time:
+            yield Batch((), cursor.revision)
         else:
             await asyncio.sleep(0)  # looked at many changes of others: let the loop go on
+            continue
+        bookmark_time = loop.time() + bookmark_seconds
 
 
 def _added(stored: Stored) -> HubEvent:

@@ -138,6 +138,27 @@ async def test_an_idle_watch_gets_bookmarks_that_move_on(api, cluster):
     await stream.aclose()
 
 
+async def test_a_watch_that_selects_nothing_gets_bookmarks_while_others_are_busy(api, cluster):
+    selected = selecting.parse("configmaps", "", "app=none", "")
+    stream = watch(cluster.replica, by_resource("configmaps"), selected, None, bookmark_seconds=0.02)
+    await anext(stream)
+
+    async def be_busy():
+        count = 0
+        while True:
+            await api.create(config_map(f"m{count}"))
+            count += 1
+
+    busy = asyncio.create_task(be_busy())
+    try:
+        batch = await asyncio.wait_for(anext(stream), 5)
+    finally:
+        busy.cancel()
+        await asyncio.gather(busy, return_exceptions=True)
+    assert (batch.events, batch.bookmark > 0) == ((), True)
+    await stream.aclose()
+
+
 async def test_a_bookmark_can_be_resumed_from(api, cluster):
     stream = api.watch("configmaps")
     (bookmark,) = await anext(stream)
