@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from component.env import Env
 
+_STALL_SECONDS = 0.2  # a turn of the Raft loop takes a quarter of it at most, unless the disk or the machine hangs
+
 
 class ApiLiveness:
     """What the link saw of the API process. Silence for `silence_seconds` counts as gone."""
@@ -14,6 +16,7 @@ class ApiLiveness:
         self._connected = False
         self._interrupted = False
         self._seen_time = 0.0
+        self._asked_time = env.monotonic()
         self._applied_index = 0
 
     def connected(self, applied_index: int) -> None:
@@ -43,8 +46,13 @@ class ApiLiveness:
         """Why a leadership must end since the last call, or "".
 
         A connection lost and made again at once counts too: only the end of the term tells the API process that
-        what it had sent before will never commit.
+        what it had sent before will never commit. Called every turn: time in which this process itself stood still
+        (a slow sync, a paused machine) is not held against the API process, whose ticks wait in the socket.
         """
+        now = self._env.monotonic()
+        stall_seconds, self._asked_time = now - self._asked_time, now
+        if stall_seconds > _STALL_SECONDS:
+            self._seen_time += stall_seconds
         interrupted, self._interrupted = self._interrupted, False
         if interrupted or not self._connected:
             return "api process gone"

@@ -256,6 +256,7 @@ async def test_mixed_faults_under_many_writers_lose_no_acknowledged_write(cluste
                     await asyncio.sleep(rng.uniform(0.2, 1.2))
                     os.kill(cluster.running[victim].pid, signal.SIGCONT)
                 case "api":
+                    await until(lambda victim=victim: cluster.apis[victim].log._writer)
                     cluster.apis[victim].log._writer.transport.abort()
                 case "all":
                     cluster.kill(*cluster.names)

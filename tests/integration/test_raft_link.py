@@ -111,11 +111,8 @@ async def test_a_reader_that_applies_slowly_is_not_flooded(one):
     """Credits: what is under way to the API process is bounded, and everything arrives in the end."""
     api = one.connectable()
     await api.connect()
-    term = await api.lead()
-    data = bytes(1 << 20)
-    for _ in range(24):
-        api.log.propose(data, term, lambda: None)
-    await until(lambda: len(api.data) == 24)
+    for number in range(24):
+        await put([api], b"%d" % number + bytes(1 << 20))
     await api.log.close()
     slow = one.connectable()
     await slow.connect()
@@ -125,7 +122,7 @@ async def test_a_reader_that_applies_slowly_is_not_flooded(one):
 
 async def test_garbage_on_the_socket_ends_only_that_connection(one):
     api = one.connectable()
-    await until(lambda: one.socket_path("r1").exists())
+    await until(lambda: any(line["event"] == "raft_started" for line in one.logs("r1")))
     with socket.socket(socket.AF_UNIX) as stranger:
         stranger.connect(str(one.socket_path("r1")))
         stranger.sendall(b"GET / HTTP/1.1\r\n\r\n" * 10)
