@@ -15,7 +15,7 @@ import structlog
 from component.env import Env
 from netplugin import adoption, firewall, ipam, routes, ruleset, sysctl
 from netplugin.kernel.protocol import Connections, Kernel, PodLink
-from netplugin.protocol import NetworkConfig, NetworkFailure, NetworkInputs, PodAttachment
+from netplugin.protocol import NetworkConfig, NetworkFailure, NetworkInputs, NodeRoute, PodAttachment
 from netplugin.ruleset import Rules
 from netplugin.vips import VipTable
 
@@ -42,6 +42,7 @@ class Dataplane:
         self._table_text: str | None = None  # the table without elements, as it stood after our last step
         self._generation = -1  # of nftables: up to here all changes were ours or have been looked at
         self._problems: list[str] = []
+        self._nodes: tuple[NodeRoute, ...] = ()
         self._paths: routes.Paths | None = None
         self._underlay: routes.Underlay | None = None
 
@@ -68,6 +69,7 @@ class Dataplane:
         if paths != self._paths:
             self._remove_paths(paths)
             self._paths = paths
+        self._nodes = inputs.nodes
 
     def attach(self, pod_uid: str, netns_path: str) -> PodAttachment:
         """Give the pod its link and address; the same ones when repeated."""
@@ -293,7 +295,12 @@ class Dataplane:
         if self._paths is None:
             self._kernel.set_route(routes.service_route(self._config))
             return []
-        repaired = self._add_paths(self._paths)
+        # The node's address may be on another link by now.
+        paths = routes.plan(self._nodes, self._config, self._known_underlay())
+        repaired = self._add_paths(paths)
+        if paths != self._paths:
+            self._remove_paths(paths)
+            self._paths = paths
         links = {uid: name for name, uid in self._kernel.pod_links().items()}
         have = self._kernel.routes()
         for uid, allocation in self._addresses.allocations.items():

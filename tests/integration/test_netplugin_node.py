@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -150,6 +151,52 @@ async def test_other_names_are_asked_of_the_upstream(space_fabric, tmp_path, ups
         assert response[:2] == b"\x12\x34"
     finally:
         await net.close()
+
+
+async def test_the_next_upstream_answers_when_the_first_is_silent_and_so_it_goes_over_tcp(
+    space_fabric, tmp_path, upstream
+):
+    (tmp_path / "resolv.conf").write_text(f"nameserver 172.30.7.99\nnameserver {upstream.address}\n")
+    net = Net(space_fabric, tmp_path, (0,))
+    try:
+        await net.start()
+        assert (await resolve(net.hosts[0], "example.org")).endswith(socket.inet_aton("203.0.113.9"))
+        assert code(await resolve(net.hosts[0], "example.org", tcp=True)) == dns.SERVER_FAILURE, "it speaks no TCP"
+    finally:
+        await net.close()
+
+
+async def test_it_works_in_the_namespace_of_its_own_process(lone, tmp_path):
+    host, pod = lone.hosts[0], lone.fabric.pod()
+    await lone.plugins[0].reset()
+    before = host.snapshot()
+    script = f"""
+import asyncio
+from component.env import system_env
+from netplugin.plugin import Plugin
+from netplugin.protocol import DnsRecord, Endpoint, NetworkConfig, NetworkInputs, NodeRoute, ServicePort
+from tests.integration.test_netplugin_node import query
+from tests.netns_fixture import ask
+
+async def main():
+    plugin = Plugin({lone.config(0)!r}, system_env())
+    await plugin.start()
+    nodes = {lone.nodes!r}
+    await plugin.sync(NetworkInputs(1, nodes, (), ()))
+    pod = await plugin.attach("a", "default", "a", {pod.path!r})
+    endpoints = (Endpoint(pod.ip, 8080, True, True, False),)
+    web = ServicePort("default", "web", "", "10.96.0.10", "tcp", 80, endpoints)
+    await plugin.sync(NetworkInputs(2, nodes, (web,), (DnsRecord("web.cluster.local", ("10.96.0.10",)),)))
+    print(await asyncio.to_thread(ask, "10.96.0.10", 80))
+    print((await asyncio.to_thread(query, "web.cluster.local"))[-1])
+    await plugin.reset()
+
+asyncio.run(main())
+"""
+    lone.fabric.serve(pod, "a", [8080])
+    output = await asyncio.to_thread(host.run, sys.executable, "-c", script)
+    assert f"a {host.address}\n10\n" in output
+    assert host.snapshot() == before
 
 
 async def test_an_upstream_that_is_ourselves_is_a_problem_with_a_remedy(space_fabric, tmp_path):

@@ -225,6 +225,14 @@ def test_repair_puts_everything_back(running):
     assert running.plane.repair() == []
 
 
+def test_routes_follow_the_node_address_to_another_network(running):
+    running.kernel.network = "198.51.100.0/24"
+    running.plane.repair()
+    routes_now = {route.destination: route for route in running.kernel.routes()}
+    assert routes_now["10.244.3.0/24"].gateway == "198.51.100.3"
+    assert routes_now["10.244.2.0/24"].link == "tim-vxlan"
+
+
 def test_a_foreign_change_of_rules_is_looked_at_once(running):
     running.kernel.nft.run("add table ip other\n")
     assert running.plane.repair() == []
