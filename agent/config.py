@@ -11,7 +11,8 @@ class AgentConfig(msgspec.Struct, kw_only=True, frozen=True):
     """`agent.yaml`, or `TIM_*` variables, or flags of `tim-agent`.
 
     `endpoints` are host:port of gRPC, at least one. `node_ip` empty: the source of the route to the API. `capacity`
-    overrides what the machine has, `system_reserved` is kept from pods; both map resources to quantities.
+    overrides what the machine has, `system_reserved` is kept from pods; both map resources to quantities. Cgroups of pods are made
+    below `cgroup_root`.
     """
 
     node_name: str
@@ -27,6 +28,7 @@ class AgentConfig(msgspec.Struct, kw_only=True, frozen=True):
     link_prefix: str = "tim"
     dns_address: str = "169.254.20.10"
     boot_id_path: str = "/proc/sys/kernel/random/boot_id"
+    cgroup_root: str = "/timonier"
     health_port: int = 7445
     max_pods: int = 110
     system_reserved: dict[str, str] = msgspec.field(default_factory=lambda: {"memory": "100Mi"})

@@ -15,9 +15,9 @@ GUARANTEED_OOM_SCORE = -997
 BEST_EFFORT_OOM_SCORE = 1000
 
 
-def cgroup_parent(pod_uid: str) -> str:
+def cgroup_parent(cgroup_root: str, pod_uid: str) -> str:
     """The cgroup that all containers of a pod are in."""
-    return f"/timonier/pod{pod_uid}"
+    return f"{cgroup_root.rstrip('/')}/pod{pod_uid}"
 
 
 def shm_bytes() -> int:
@@ -35,6 +35,7 @@ def container_spec(
     variables: Mapping[str, str],
     mounts: Sequence[Mount],
     log_path: str,
+    cgroup_root: str,
     memory_capacity_bytes: int,
 ) -> ContainerSpec:
     """Return what to run; `variables` is the whole environment. Raises ConfigError."""
@@ -51,7 +52,7 @@ def container_spec(
         image=image_id,
         sandbox=sandbox,
         log_path=log_path,
-        cgroup_parent=cgroup_parent(pod.metadata.uid),
+        cgroup_parent=cgroup_parent(cgroup_root, pod.metadata.uid),
         command=_expanded(container.command, variables),
         args=_expanded(container.args, variables),
         env=tuple(variables.items()),

@@ -116,7 +116,7 @@ async def build(config: AgentConfig, paths: Paths, tls: Tls, env: Env) -> NodeAg
 
     offer = Offer(address, config.system_reserved, config.capacity, config.max_pods, f"v{version()}")
     return NodeAgent(
-        Identity(config.node_name, address, config.endpoints, version(), resolv_conf),
+        Identity(config.node_name, address, config.endpoints, version(), resolv_conf, config.cgroup_root),
         paths=paths,
         boot_id=boot_id,
         report=lambda problems, changed: NodeReport(

@@ -52,6 +52,7 @@ class Identity:
     endpoints: tuple[str, ...]
     version: str
     resolv_conf_path: str = "/etc/resolv.conf"
+    cgroup_root: str = "/timonier"
 
 
 class NodeAgent:
@@ -277,6 +278,7 @@ class NodeAgent:
             self._node.machine.memory_bytes,
             offered,
             self._identity.resolv_conf_path,
+            self._identity.cgroup_root,
         )
         return PodSteps(
             runtime=self._runtime,

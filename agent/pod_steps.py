@@ -42,6 +42,7 @@ class NodeFacts:
     memory_capacity_bytes: int
     allocatable: Mapping[str, int] = field(default_factory=dict)
     resolv_conf_path: str = "/etc/resolv.conf"
+    cgroup_root: str = "/timonier"
 
 
 class PodSteps:
@@ -128,6 +129,7 @@ class PodSteps:
             variables=environment.variables,
             mounts=mounts,
             log_path=str(log_path),
+            cgroup_root=self._node.cgroup_root,
             memory_capacity_bytes=self._node.memory_capacity_bytes,
         )
         async with self._slots:

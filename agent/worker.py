@@ -89,7 +89,9 @@ class PodWorker:
         """The control plane's newest word; None: nothing of this pod shall be here."""
         self._record.desired = Desired(self.uid, pod)
         if pod is None:
-            self._record.set(gone_reported=False)  # there is nobody to hear it any more: the last action ends this worker
+            self._record.set(
+                gone_reported=False
+            )  # there is nobody to hear it any more: the last action ends this worker
         elif self.observed.gone_reported:
             self._reports.put_gone(self.uid, pod.metadata.namespace, pod.metadata.name)
         self.wake()

@@ -28,7 +28,7 @@ from tests.fake_runtime import FakeRuntime
 NODE = "n1"
 NODE_IP = "10.0.0.11"
 CLUSTER = "cluster-1"
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 15.0
 RESOURCES = {
     "Pod": "pods",
     "Node": "nodes",
@@ -268,7 +268,8 @@ class Rig:
         self.folder = folder
         self.planes = planes
         self.plane = planes[0]
-        self.runtime = FakeRuntime()
+        self.runtime: Any = FakeRuntime()
+        self.cgroup_root = "/timonier"
         self.network = FakeNetwork(NODE)
         self.boot_id = "boot-1"
         self.paths = Paths(folder / "data", folder / "run")
@@ -282,7 +283,7 @@ class Rig:
         offer = Offer(NODE_IP, {"memory": "100Mi"}, {}, agent_version="v0")
         env = system_env()
         self.agent = NodeAgent(
-            Identity(NODE, NODE_IP, tuple(plane.address for plane in self.planes), "0"),
+            Identity(NODE, NODE_IP, tuple(plane.address for plane in self.planes), "0", cgroup_root=self.cgroup_root),
             paths=self.paths,
             boot_id=self.boot_id,
             report=lambda problems, changed: NodeReport(
@@ -302,6 +303,13 @@ class Rig:
         )
         self._task = asyncio.ensure_future(self.agent.run())
         return self.agent
+
+    async def begin(self) -> None:
+        """Start the agent and give it its Node."""
+        self.start()
+        await self.until(lambda: any(plane.sessions for plane in self.planes), "a session")
+        self.plane = next(plane for plane in self.planes if plane.sessions)
+        self.plane.put(node_tree())
 
     async def stop(self) -> None:
         """SIGTERM: containers and network stay."""
@@ -374,10 +382,7 @@ async def agent_rig(folder: Path, *, planes: int = 1, start: bool = True) -> Asy
     rig = Rig(folder, replicas)
     try:
         if start:
-            rig.start()
-            await rig.until(lambda: any(replica.sessions for replica in replicas), "a session")
-            rig.plane = next(replica for replica in replicas if replica.sessions)
-            rig.plane.put(node_tree())
+            await rig.begin()
         yield rig
     finally:
         await rig.stop()
