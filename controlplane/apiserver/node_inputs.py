@@ -11,7 +11,9 @@ from collections.abc import Iterator
 
 import msgspec
 
+from api.core import Pod
 from api.v1 import node_pb2, resource_pb2
+from controlplane.apiserver.references import named_by
 from controlplane.commands import DELETED, Envelope, Key, Stored
 from controlplane.store.state import State
 from controlplane.watch.frames import resource_bytes
@@ -20,14 +22,7 @@ from controlplane.watch.hub import Cursor, Hub
 SHARED = ("nodes", "services", "endpointslices.discovery.k8s.io")
 CONFIG = ("configmaps", "secrets")
 
-REFERENCE_FIELDS = {
-    "configMap": "configmaps",
-    "configMapRef": "configmaps",
-    "configMapKeyRef": "configmaps",
-    "secret": "secrets",
-    "secretRef": "secrets",
-    "secretKeyRef": "secrets",
-}
+_decode_pod = msgspec.json.Decoder(Pod).decode
 
 
 class NodeInputs:
@@ -140,22 +135,5 @@ def _resource(envelope: Envelope, body: bytes, revision: int) -> resource_pb2.Re
 
 def _configuration(namespace: str, body: bytes) -> frozenset[Key]:
     """The ConfigMaps and Secrets a pod names."""
-    spec = msgspec.json.decode(body).get("spec", {})
-    return frozenset(Key(resource, namespace, name) for resource, name in _references(spec))
-
-
-def _references(value: object) -> Iterator[tuple[str, str]]:
-    """Every reference below `value`: the same few fields mean one wherever they stand in a pod's spec."""
-    if isinstance(value, list):
-        for item in value:
-            yield from _references(item)
-    elif isinstance(value, dict):
-        for field, inner in value.items():
-            resource = REFERENCE_FIELDS.get(field)
-            if resource and isinstance(inner, dict):
-                name = inner.get("secretName") or inner.get("name")
-                if name:
-                    yield resource, name
-            if field == "imagePullSecrets":
-                yield from (("secrets", item["name"]) for item in inner if item.get("name"))
-            yield from _references(inner)
+    named = named_by(_decode_pod(body))
+    return frozenset(Key(resource, namespace, name) for resource, name in named if resource in CONFIG)
