@@ -24,7 +24,7 @@ from api.resources import pod_requests
 from component.client import Binding
 from tests.api_server import node, pod, running_core
 
-EXPECTED = (AlreadyExists, Conflict, Forbidden, Invalid, NotFound)
+EXPECTED = (AlreadyExists, Conflict, Forbidden, Invalid, NotFound, TooLarge)
 NAMES = ["a", "b", "c"]
 NODES = ["n1", "n2"]
 
