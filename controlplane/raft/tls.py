@@ -50,10 +50,11 @@ class TlsContexts:
             if stamp == self._stamp:
                 return
             client, server = self._load(ssl.PROTOCOL_TLS_CLIENT), self._load(ssl.PROTOCOL_TLS_SERVER)
-        except OSError:  # ssl.SSLError is one
-            if not self._stamp:
-                raise
-            return
+        except OSError as error:  # ssl.SSLError is one
+            if self._stamp:
+                return
+            files = f"certificate {self._files.cert}, key {self._files.key}, CA {self._files.ca}"
+            raise OSError(f"cannot load the TLS files ({files}): {error}") from error
         self._client, self._server, self._stamp = client, server, stamp
 
     def _load(self, protocol: ssl._SSLMethod) -> ssl.SSLContext:

@@ -77,6 +77,13 @@ def test_a_missing_certificate_is_named(cluster):
     assert "raft.crt" in line
 
 
+def test_a_key_that_does_not_fit_is_named(cluster):
+    (cluster.home("r1") / "raft.key").write_bytes((cluster.home("r2") / "raft.key").read_bytes())
+    code, line = run(config_path(cluster, "r1"))
+    assert code == 70
+    assert "raft.key" in line
+
+
 async def test_a_folder_in_use_is_refused(cluster):
     cluster.start("r1")
     await until(lambda: cluster.socket_path("r1").exists())
