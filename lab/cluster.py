@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from agent.runtime import kernel
 from api.core import Node
 from api.errors import ApiError
 from component import config, kubeconfig
@@ -38,6 +39,7 @@ from lab.podman_remains import remove_cgroups
 
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.05
+RUN_BYTES = 512 << 20  # the most that the run files of all hosts may take
 
 Tell = Callable[[str], None]
 
@@ -82,6 +84,8 @@ def up(name: str, replicas: int, nodes: int, env: Env, tell: Tell, *, egress: bo
 def _make(lab: Lab, env: Env, tell: Tell) -> None:
     tell(f"wiring {len(lab.hosts)} hosts on {lab.ranges.hosts}")
     lab.run_dir.mkdir(parents=True, exist_ok=True)
+    # /run is not in memory on every machine that a lab runs on, and Secrets must not reach a disk.
+    kernel.mount("run", str(lab.run_dir), "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, f"size={RUN_BYTES},mode=0700")
     network.make_switch(lab)
     if lab.egress:
         network.allow_egress(lab)
@@ -226,6 +230,8 @@ def down(name: str, *, tell: Tell) -> None:
     machine.kill_all(*(machine.pid_of(path) for path in run_dir.glob("*/holder.pid")))
     network.remove(name, lab.table, lab.uplink, state_dir)
     remove_cgroups(str(state_dir))
+    while run_dir.is_mount():
+        kernel.unmount(str(run_dir))
     shutil.rmtree(run_dir, ignore_errors=True)
     shutil.rmtree(state_dir, ignore_errors=True)
 

@@ -22,6 +22,7 @@ from pathlib import Path
 BUSYBOX = "localhost/busybox:1"
 WEB_1 = "localhost/web:1"
 WEB_2 = "localhost/web:2"
+NGINX = "localhost/nginx:1"
 WEB_PORT = 8080
 
 _LOAD_TIMEOUT_SECONDS = 120.0
@@ -47,6 +48,22 @@ trap stop TERM INT
 echo "serving ${VERSION:-unknown} on port ${PORT:-8080}"
 while kill -0 "$server" 2>/dev/null; do wait "$server"; done
 """
+
+# Stands in for nginx in manifests of the Kubernetes documentation: the same port and folder, and it ends at QUIT and TERM.
+_NGINX_ENTRYPOINT = """\
+#!/bin/sh
+httpd -f -p 80 -h /usr/share/nginx/html &
+server=$!
+trap 'kill "$server"; exit 0' TERM QUIT INT
+while kill -0 "$server" 2>/dev/null; do wait "$server"; done
+"""
+# Debian's busybox has no printenv, which manifests of the documentation call.
+_PRINTENV = """\
+#!/bin/sh
+[ $# -gt 0 ] || exec env
+for name; do eval "[ -n \\"\\${$name+x}\\" ] && printf '%s\\n' \\"\\$$name\\""; done
+"""
+_NGINX_FILES = {"usr/share/nginx/html/index.html": "<h1>Welcome to nginx!</h1>\n"}
 
 _FILES = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/tmp:/bin/false\n",
@@ -113,8 +130,11 @@ def load_image(reference: str, store_root: str | Path) -> None:
 
 def recipes(busybox: Path) -> list[Recipe]:
     """The images, made around one static busybox binary."""
-    base = _layer({"bin/busybox": busybox.read_bytes()}, _FILES, _FOLDERS, _applets(busybox))
+    base = _layer(
+        {"bin/busybox": busybox.read_bytes(), "bin/printenv": _PRINTENV.encode()}, _FILES, _FOLDERS, _applets(busybox)
+    )
     web = _layer({"usr/bin/web": _WEB_ENTRYPOINT.encode()}, {}, {}, ())
+    nginx = _layer({"usr/sbin/nginx": _NGINX_ENTRYPOINT.encode()}, _NGINX_FILES, {}, ())
     path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return [
         Recipe(BUSYBOX, (base,), env=(path,)),
@@ -122,6 +142,7 @@ def recipes(busybox: Path) -> list[Recipe]:
             Recipe(reference, (base, web), command=(), entrypoint=("/usr/bin/web",), env=(path, f"VERSION={version}"))
             for reference, version in ((WEB_1, "1"), (WEB_2, "2"))
         ),
+        Recipe(NGINX, (base, nginx), command=(), entrypoint=("/usr/sbin/nginx",), env=(path,)),
     ]
 
 

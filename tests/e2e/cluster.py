@@ -1,0 +1,347 @@
+"""A running lab as the e2e tests use it: the API as plain calls, `tim` as a program, hosts and pods to look into."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from api import manifest, scheme
+from api.errors import ApiError, NotFound
+from api.object import Tree
+from component.env import system_env
+from component.rpc_client import RpcClient
+from lab import cluster as labs
+from lab import machine
+from lab.layout import Lab
+from tests.e2e.load import Load
+
+TIM = str(Path(sys.executable).parent / "tim")
+EXAMPLES = Path(__file__).parents[2] / "examples"
+DEADLINE_SECONDS = 30.0
+POLL_SECONDS = 0.03
+CALL_SECONDS = 60.0
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A program that ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error_line(self) -> str:
+        """What it complained, which must be one line."""
+        lines = self.err.strip().splitlines()
+        assert len(lines) == 1, f"expected one line, got exit code {self.code} and: {self.err}{self.out}"
+        return lines[0]
+
+
+def eventually(
+    what: str,
+    probe: Callable[[], Answer],
+    seconds: float = DEADLINE_SECONDS,
+    explain: Callable[[], object] | None = None,
+) -> Answer:
+    """Return what `probe` returns once it is true; API errors count as not yet. Fails the test after the deadline."""
+    end_time = time.monotonic() + seconds
+    while True:
+        problem = ""
+        try:
+            if found := probe():
+                return found
+        except ApiError as error:
+            problem = f": {error.reason}: {error}"
+        if time.monotonic() > end_time:
+            shown = f"\n{explain()}" if explain else ""
+            raise AssertionError(f"after {seconds:g} s still not so: {what}{problem}{shown}")
+        time.sleep(POLL_SECONDS)
+
+
+class Cluster:
+    """One lab. Calls block; the gRPC client lives in a thread of its own."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="e2e-client", daemon=True)
+        self._thread.start()
+        self.client = self.call(self._connect())
+
+    async def _connect(self) -> RpcClient:
+        return labs.client_of(self.lab, system_env())
+
+    def close(self) -> None:
+        """Disconnect."""
+        self.call(self.client.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def call(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+        """Run a coroutine in the client's thread."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_SECONDS)
+
+    # The command line
+
+    def tim(self, *words: str, stdin: str | bytes = "", check: bool = True, seconds: float = CALL_SECONDS) -> Done:
+        """Run `tim`; with `check` it must exit with 0."""
+        done = run([TIM, *words], stdin=stdin, seconds=seconds, environment=self.environment())
+        assert not check or done.code == 0, f"tim {' '.join(words)}: exit code {done.code}: {done.err}{done.out}"
+        return done
+
+    def environment(self) -> dict[str, str]:
+        """What `tim` needs to find this lab."""
+        return {**os.environ, "TIMCONFIG": str(self.lab.admin_conf)}
+
+    # Objects
+
+    def apply(self, text: str, namespace: str = "default") -> None:
+        """Apply manifests through the API."""
+        for tree in manifest.load_all(text, "test"):
+            kind = scheme.by_kind(tree["apiVersion"], tree["kind"])
+            if kind.namespaced:
+                tree["metadata"].setdefault("namespace", namespace)
+            self.call(self.client.apply(tree))
+
+    def get(self, resource: str, namespace: str, name: str) -> Tree:
+        """One object; NotFound."""
+        return self.call(self.client.get(resource, namespace, name)).tree()
+
+    def list(self, resource: str, namespace: str = "", labels: str = "", fields: str = "") -> list[Tree]:
+        """All that match."""
+        listed = self.call(self.client.list(resource, namespace, label_selector=labels, field_selector=fields))
+        return [item.tree() for item in listed.items]
+
+    def exists(self, resource: str, namespace: str, name: str) -> bool:
+        """Whether it is there."""
+        with suppress(NotFound):
+            return bool(self.get(resource, namespace, name))
+        return False
+
+    def ready_nodes(self) -> set[str]:
+        """The names of nodes that are Ready."""
+        return {each["metadata"]["name"] for each in self.list("nodes") if condition(each, "Ready") == "True"}
+
+    # Hosts
+
+    def in_host(self, host: str, *words: str, check: bool = True) -> Done:
+        """Run a program in a host's namespaces."""
+        done = run(machine.enter(self.lab.host(host), words))
+        assert not check or done.code == 0, f"{host}: {' '.join(words)}: exit code {done.code}: {done.err}{done.out}"
+        return done
+
+    def enter_pod(self, pod: Tree) -> list[str]:
+        """The words that run a program of the machine in a pod's network."""
+        host = self.lab.host(pod["spec"]["nodeName"])
+        pin = host.run_dir / "agent" / "sandboxes" / pod["metadata"]["uid"] / "net"
+        return [*machine.enter(host, ["nsenter", f"--net={pin}"]), "--"]
+
+    def load(self, source: str | Tree, address: str, port: int = 80, interval_seconds: float = 0.01) -> Load:
+        """Constant load from a host (by name), from a pod (its tree), or from this machine ("")."""
+        if isinstance(source, dict):
+            enter = self.enter_pod(source)
+        else:
+            enter = machine.enter(self.lab.host(source), []) if source else []
+        return Load(enter, address, port, interval_seconds)
+
+    def processes(self, host: str) -> dict[str, int]:
+        """The pids of a host's programs, 0 for one that does not run."""
+        answer = machine.ask(self.lab.host(host), {"do": "status"})
+        return {name: each["pid"] for name, each in answer["processes"].items()}
+
+    def containers(self, host: str) -> dict[str, Tree]:
+        """All containers of a host's Podman, dead ones too, by name."""
+        socket = labs.podman_of(self.lab, self.lab.host(host)).socket_path
+        url = "http://podman/v4.0.0/libpod/containers/json?all=true"
+        listed = json.loads(run(["curl", "-s", "--max-time", "10", "--unix-socket", str(socket), url]).out)
+        return {each["Names"][0]: each for each in listed}
+
+    # Replicas
+
+    def leader(self) -> str:
+        """The replica that leads; "" when nobody is known to."""
+        status = self.call(self.client.cluster_status())
+        return next((each.id for each in status.replicas if each.role == "leader"), "")
+
+    def replicas_ready(self) -> bool:
+        """Whether all replicas are ready and one leads."""
+        status = self.call(self.client.cluster_status())
+        ready = sum(each.ready for each in status.replicas)
+        return ready == self.lab.replicas and any(each.role == "leader" for each in status.replicas)
+
+    def wait_healthy(self, seconds: float = 60.0) -> None:
+        """Return once all replicas and nodes are ready."""
+        eventually("all replicas are ready", self.replicas_ready, seconds)
+        eventually("all nodes are Ready", lambda: len(self.ready_nodes()) == self.lab.nodes, seconds)
+
+
+class Space:
+    """One test's namespace."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self.cluster = cluster
+        self.name = name
+
+    def tim(self, verb: str, *words: str, stdin: str | bytes = "", check: bool = True) -> Done:
+        """Run a verb of `tim` in this namespace."""
+        return self.cluster.tim(*verb.split(), "-n", self.name, *words, stdin=stdin, check=check)
+
+    def apply(self, text: str) -> None:
+        """Apply manifests."""
+        self.cluster.apply(text, self.name)
+
+    def get(self, resource: str, name: str) -> Tree:
+        """One object; NotFound."""
+        return self.cluster.get(resource, self.name, name)
+
+    def pod(self, name: str) -> Tree:
+        """One pod; NotFound."""
+        return self.get("pods", name)
+
+    def pods(self, labels: str = "") -> list[Tree]:
+        """Pods by labels, without those that are ending."""
+        found = self.cluster.list("pods", self.name, labels)
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def exec(self, pod: str, *words: str, container: str = "", stdin: str = "", check: bool = True) -> Done:
+        """Run a program in a container."""
+        options = [*(["-c", container] if container else []), *(["-i"] if stdin else [])]
+        return self.tim("exec", *options, pod, "--", *words, stdin=stdin, check=check)
+
+    def logs(self, pod: str, *options: str) -> str:
+        """A container's log."""
+        return self.tim("logs", pod, *options).out
+
+    def wait_pod(self, name: str, test: Callable[[Tree], object], what: str, seconds: float = DEADLINE_SECONDS) -> Tree:
+        """Return the pod once it passes."""
+
+        def probe() -> Tree | None:
+            pod = self.pod(name)
+            return pod if test(pod) else None
+
+        found = eventually(f"pod {name} {what}", probe, seconds, lambda: self.describe(name))
+        assert found is not None
+        return found
+
+    def wait_ready(self, name: str, seconds: float = DEADLINE_SECONDS) -> Tree:
+        """Return the pod once it is ready."""
+        return self.wait_pod(name, lambda pod: condition(pod, "Ready") == "True", "is ready", seconds)
+
+    def wait_phase(self, name: str, *phases: str, seconds: float = DEADLINE_SECONDS) -> Tree:
+        """Return the pod once it is in one of the phases."""
+        return self.wait_pod(name, lambda pod: pod["status"].get("phase") in phases, f"is {'/'.join(phases)}", seconds)
+
+    def wait_pods(self, labels: str, count: int, seconds: float = DEADLINE_SECONDS) -> list[Tree]:
+        """Return the pods once exactly so many are there and ready."""
+
+        def probe() -> list[Tree]:
+            pods = self.pods(labels)
+            ready = [pod for pod in pods if condition(pod, "Ready") == "True"]
+            return pods if len(ready) == len(pods) == count else []
+
+        if not count:
+            eventually(f"no pods {labels}", lambda: not self.pods(labels), seconds, self.describe_all)
+            return []
+        return eventually(f"{count} pods {labels} are ready", probe, seconds, self.describe_all)
+
+    def wait_endpoints(self, service: str, count: int, seconds: float = DEADLINE_SECONDS) -> list[str]:
+        """Return the ready addresses of a Service once there are so many."""
+
+        def probe() -> list[str] | None:
+            found = self.endpoints(service)
+            return found if len(found) == count else None
+
+        return eventually(f"{service} has {count} endpoints", probe, seconds, self.describe_all) or []
+
+    def endpoints(self, service: str) -> list[str]:
+        """The ready addresses of a Service."""
+        slices = self.cluster.list(
+            "endpointslices.discovery.k8s.io", self.name, f"kubernetes.io/service-name={service}"
+        )
+        return [
+            address
+            for each in slices
+            for endpoint in each.get("endpoints") or ()
+            if endpoint["conditions"].get("ready", True)
+            for address in endpoint["addresses"]
+        ]
+
+    def vip(self, service: str) -> str:
+        """A Service's virtual IP."""
+        return str(self.get("services", service)["spec"]["clusterIP"])
+
+    def wait_answers(self, source: str | Tree, service: str, port: int = 80, answers: int = 1) -> str:
+        """Return the VIP once so many different answers come through it from a host, a pod or the machine."""
+        address = self.vip(service)
+        with self.cluster.load(source, address, port, 0.002) as load:
+            eventually(
+                f"{answers} answers from {service}",
+                lambda: len(load.answers()) >= answers,
+                explain=lambda: load.report(service),
+            )
+        return address
+
+    def describe(self, name: str) -> str:
+        """All about a pod, for the message of a failure."""
+        return self.tim("describe pod", name, check=False).out
+
+    def describe_all(self) -> str:
+        """All about this namespace, for the message of a failure."""
+        pods = self.tim("get pods", "-o", "wide", check=False)
+        return pods.out + pods.err + self.tim("events", check=False).out
+
+
+def condition(tree: Tree, name: str) -> str:
+    """The status of a condition, "" when there is none."""
+    for each in tree.get("status", {}).get("conditions", ()):
+        if each["type"] == name:
+            return str(each["status"])
+    return ""
+
+
+def container_status(pod: Tree, name: str = "") -> Tree:
+    """The status of the container of that name, or of the first; {} before there is one."""
+    statuses = pod.get("status", {}).get("containerStatuses") or []
+    return next((each for each in statuses if name in {"", each["name"]}), {})
+
+
+def restarts(pod: Tree, name: str = "") -> int:
+    """How often a container was started again."""
+    return int(container_status(pod, name).get("restartCount", 0))
+
+
+def waiting(pod: Tree, name: str = "") -> Tree:
+    """Reason and message of a container that waits, {} when it does not."""
+    return dict(container_status(pod, name).get("state", {}).get("waiting") or {})
+
+
+def terminated(pod: Tree, name: str = "") -> Tree:
+    """How a container ended that is not started again yet, {} when it runs."""
+    return dict(container_status(pod, name).get("state", {}).get("terminated") or {})
+
+
+def run(
+    command: Sequence[str],
+    *,
+    stdin: str | bytes = "",
+    seconds: float = CALL_SECONDS,
+    environment: dict[str, str] | None = None,
+) -> Done:
+    """Run a program to its end."""
+    given = stdin.encode() if isinstance(stdin, str) else stdin
+    done = subprocess.run(command, input=given, capture_output=True, check=False, timeout=seconds, env=environment)
+    return Done(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))

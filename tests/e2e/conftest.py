@@ -1,0 +1,61 @@
+"""One lab for all e2e tests of a run, a namespace for each test.
+
+TIMONIER_E2E_LAB=NAME takes a lab that is up already and leaves it up: quick while writing tests.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab import cluster as labs
+from tests.e2e.cluster import TIM, Cluster, Space, eventually, run
+
+HERE = Path(__file__).parent
+UP_SECONDS = 120.0
+_numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of them take the lab."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A lab of three replicas and three nodes, removed afterwards whatever happens."""
+    given = os.environ.get("TIMONIER_E2E_LAB", "")
+    name = given or f"e2e-{os.getpid()}"
+    try:
+        if not given:
+            made = run([TIM, "lab", "up", "--name", name, "--no-egress"], seconds=UP_SECONDS)
+            assert made.code == 0, made.out + made.err
+        connected = Cluster(labs.load(name))
+        try:
+            yield connected
+        finally:
+            connected.close()
+    finally:
+        if not given:
+            run([TIM, "lab", "down", "--name", name], seconds=UP_SECONDS)
+
+
+@pytest.fixture
+def space(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Space]:
+    """A namespace of the test's own; it is deleted, but nobody waits for that."""
+    word = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:30].strip("-")
+    name = f"{word}-{os.getpid() % 10000}-{next(_numbers)}"
+    cluster.apply(f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}")
+    yield Space(cluster, name)
+    eventually(
+        f"namespace {name} is being deleted",
+        lambda: cluster.call(cluster.client.delete("namespaces", "", name)),
+    )

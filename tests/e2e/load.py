@@ -1,0 +1,124 @@
+"""Constant HTTP load with a new connection per request, from any network namespace, and what became of each request.
+
+As a program it is started inside a namespace and writes one line per request; `Load` starts it and reads the lines.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+TIMEOUT_SECONDS = 3.0
+STALLED_SECONDS = 0.9  # the first repetition of a lost SYN comes after 1 s
+START_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request: when it began on the machine's monotonic clock, how long it took, the answer or why there is none."""
+
+    began: float
+    seconds: float
+    answer: str
+    problem: str
+
+
+class Load:
+    """Sends requests from `enter`'s namespace to http://address:port/ until the block is left; then they are counted."""
+
+    def __init__(self, enter: Sequence[str], address: str, port: int, interval_seconds: float = 0.01) -> None:
+        self._enter = list(enter)
+        self._target = [address, str(port), str(interval_seconds)]
+        self._file = tempfile.NamedTemporaryFile("w+", prefix="timonier-load-", suffix=".jsonl")  # noqa: SIM115
+        self._program: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        command = [*self._enter, sys.executable, "-I", __file__, *self._target]
+        self._program = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._file)
+        end_time = time.monotonic() + START_SECONDS
+        while not self.requests():
+            assert self._program.poll() is None, f"the load did not start: {' '.join(command)}"
+            assert time.monotonic() < end_time, "the load sent nothing"
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        assert self._program is not None
+        with contextlib.suppress(ProcessLookupError):
+            self._program.send_signal(signal.SIGTERM)
+        self._program.wait(TIMEOUT_SECONDS + START_SECONDS)
+        self._done = self.requests()
+        self._file.close()
+
+    def requests(self) -> list[Request]:
+        """All that are finished by now."""
+        if self._file.closed:
+            return self._done
+        lines = Path(self._file.name).read_text(encoding="utf-8").split("\n")[:-1]
+        return [Request(*json.loads(line)) for line in lines]
+
+    @property
+    def failures(self) -> list[Request]:
+        """Those without a complete answer."""
+        return [request for request in self.requests() if request.problem]
+
+    @property
+    def stalled(self) -> list[Request]:
+        """Those that were answered only after a repetition by TCP."""
+        return [each for each in self.requests() if not each.problem and each.seconds > STALLED_SECONDS]
+
+    def answers(self, after: float = 0.0) -> collections.Counter[str]:
+        """How often each answer was given to requests that began after an instant of the monotonic clock."""
+        return collections.Counter(each.answer for each in self.requests() if not each.problem and each.began > after)
+
+    def report(self, title: str) -> str:
+        """One line for the person who reads the output."""
+        requests = self.requests()
+        longest = max((each.seconds for each in requests), default=0.0)
+        problems = dict(collections.Counter(each.problem for each in self.failures))
+        return (
+            f"{title}: {len(requests)} requests, {len(self.failures)} lost {problems or ''}, "
+            f"{len(self.stalled)} stalled, longest {longest * 1000:.0f} ms"
+        )
+
+
+def ask(address: str, port: int) -> tuple[str, str]:
+    """One request on a new connection: the answer's body, or the problem."""
+    try:
+        with socket.create_connection((address, port), timeout=TIMEOUT_SECONDS) as connection:
+            connection.settimeout(TIMEOUT_SECONDS)
+            connection.sendall(f"GET / HTTP/1.0\r\nHost: {address}\r\n\r\n".encode())
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    except OSError as error:
+        return "", type(error).__name__
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if b" 200 " not in head.split(b"\r\n")[0] + b" ":
+        return "", (head.split(b"\r\n")[0].decode(errors="replace") or "empty answer")
+    return body.decode(errors="replace").strip(), ""
+
+
+def main() -> None:
+    address, port, interval_seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+    going = [True]
+    signal.signal(signal.SIGTERM, lambda *_: going.clear())
+    while going:
+        began = time.monotonic()
+        answer, problem = ask(address, port)
+        sys.stdout.write(json.dumps([began, time.monotonic() - began, answer, problem]) + "\n")
+        sys.stdout.flush()
+        time.sleep(interval_seconds)
+
+
+if __name__ == "__main__":
+    main()

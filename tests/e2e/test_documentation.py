@@ -1,0 +1,179 @@
+"""The manifests of the Kubernetes documentation do here what the documentation says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.cluster import EXAMPLES, Cluster, Space, condition, container_status, eventually, restarts
+
+
+@pytest.fixture(scope="module")
+def docs(cluster: Cluster) -> Iterator[Space]:
+    """A namespace with all of them, applied with one command."""
+    space = Space(cluster, f"docs-{id(cluster) % 10000}")
+    cluster.apply(f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {space.name}}}}}")
+    said = space.tim("apply", "-f", str(EXAMPLES / "kubernetes")).out
+    assert "deployment.apps/nginx-deployment created" in said
+    yield space
+    cluster.tim("delete", "namespace", space.name, "--no-wait")
+
+
+def test_deployment_runs_three_ready_replicas_through_one_replica_set(docs):
+    docs.tim("rollout status", "deployment/nginx-deployment", "--timeout", "60s")
+    deployment = docs.get("deployments.apps", "nginx-deployment")
+    status = {name: deployment["status"].get(name) for name in ("replicas", "readyReplicas", "availableReplicas")}
+    assert status == {"replicas": 3, "readyReplicas": 3, "availableReplicas": 3}
+    assert condition(deployment, "Available") == condition(deployment, "Progressing") == "True"
+    (replica_set,) = [
+        each
+        for each in docs.cluster.list("replicasets.apps", docs.name, "app=nginx")
+        if each["metadata"]["ownerReferences"][0]["name"] == "nginx-deployment"
+    ]
+    pods = docs.pods("app=nginx")
+    assert all(pod["metadata"]["name"].startswith(replica_set["metadata"]["name"] + "-") for pod in pods)
+    assert all("pod-template-hash" in pod["metadata"]["labels"] for pod in pods)
+
+
+def test_replica_set_runs_three_pods_spread_over_the_nodes(docs):
+    pods = docs.wait_pods("tier=frontend", 3)
+    assert len({pod["spec"]["nodeName"] for pod in pods}) > 1
+
+
+def test_service_reaches_a_pod_by_the_name_of_its_port(docs):
+    docs.wait_ready("nginx")
+    docs.wait_endpoints("nginx-service", 1)
+    assert "Welcome to nginx!" in docs.exec("dapi-envars-fieldref", "wget", "-qO-", "http://nginx-service").out
+
+
+def test_config_map_comes_as_variables_and_as_files(docs):
+    docs.wait_ready("configmap-demo-pod")
+    shown = docs.exec("configmap-demo-pod", "sh", "-c", "echo $PLAYER_INITIAL_LIVES $UI_PROPERTIES_FILE_NAME").out
+    assert shown == "3 user-interface.properties\n"
+    assert docs.exec("configmap-demo-pod", "ls", "/config").out.split() == [
+        "game.properties",
+        "user-interface.properties",
+    ]
+    content = docs.exec("configmap-demo-pod", "cat", "/config/game.properties").out
+    assert content == "enemy.types=aliens,monsters\nplayer.maximum-lives=5\n"
+
+
+def test_config_map_gives_all_its_keys_to_the_environment(docs):
+    docs.wait_phase("dapi-test-pod", "Succeeded")
+    printed = docs.logs("dapi-test-pod").splitlines()
+    assert {"SPECIAL_LEVEL=very", "SPECIAL_TYPE=charm"} <= set(printed)
+
+
+def test_secret_comes_as_files_in_memory_and_as_variables(docs):
+    docs.wait_ready("secret-test-pod")
+    docs.wait_ready("envfrom-secret")
+    assert docs.exec("secret-test-pod", "ls", "/etc/secret-volume").out.split() == ["password", "username"]
+    assert docs.exec("secret-test-pod", "cat", "/etc/secret-volume/password").out == "39528$vdg7Jb"
+    assert docs.exec("secret-test-pod", "stat", "-f", "-c", "%T", "/etc/secret-volume").out.strip() == "tmpfs"
+    assert docs.exec("envfrom-secret", "sh", "-c", "echo $username").out == "my-app\n"
+    assert docs.exec("secret-test-pod", "touch", "/etc/secret-volume/x", check=False).code == 1
+
+
+def test_two_containers_share_a_volume_and_localhost(docs):
+    pod = docs.wait_pod(
+        "two-containers", lambda pod: "terminated" in container_status(pod, 1).get("state", {}), "wrote"
+    )
+    assert container_status(pod, 1)["state"]["terminated"]["reason"] == "Completed"
+    assert "running" in container_status(pod, 0)["state"]
+    answer = docs.exec("two-containers", "wget", "-qO-", "http://localhost", container="nginx-container").out
+    assert answer == "Hello from the debian container\n"
+
+
+def test_pod_learns_its_own_fields(docs):
+    pod = docs.wait_ready("dapi-envars-fieldref")
+    wanted = [
+        pod["spec"]["nodeName"],
+        "dapi-envars-fieldref",
+        docs.name,
+        pod["status"]["podIP"],
+        "default",
+    ]
+    eventually("the fields are printed", lambda: docs.logs("dapi-envars-fieldref").split()[:5] == wanted)
+
+
+def test_limits_stand_in_the_cgroups_of_the_containers(docs):
+    pod = docs.wait_ready("frontend")
+    assert pod["status"]["qosClass"] == "Burstable"
+    host = pod["spec"]["nodeName"]
+    for name, container in docs.cluster.containers(host).items():
+        if not name.startswith(pod["metadata"]["uid"]):
+            continue
+        path = docs.cluster.in_host(host, "cat", f"/proc/{container['Pid']}/cgroup").out
+        assert memory_limit(docs.cluster, host, path) == 128 << 20
+        assert cpu_limit(docs.cluster, host, path) == 0.5
+
+
+def test_log_of_the_counter_is_followed_and_cut(docs):
+    docs.wait_ready("counter")
+    eventually("two lines", lambda: len(docs.logs("counter").splitlines()) >= 2)
+    lines = docs.logs("counter").splitlines()
+    assert [line.split(":")[0] for line in lines[:2]] == ["0", "1"]
+    assert len(docs.logs("counter", "--tail=1").splitlines()) == 1
+
+
+def test_tcp_probes_wait_for_their_initial_delay(docs):
+    pod = docs.wait_ready("goproxy", 45)
+    assert restarts(pod) == 0
+    started, ready = (
+        next(each["lastTransitionTime"] for each in pod["status"]["conditions"] if each["type"] == name)
+        for name in ("PodScheduled", "Ready")
+    )
+    assert seconds_of_day(ready) - seconds_of_day(started) >= 14
+
+
+def test_last_words_are_in_the_status(docs):
+    def told(pod):
+        state = container_status(pod).get("lastState", {}).get("terminated") or {}
+        return state.get("message") == "Sleep expired\n"
+
+    docs.wait_pod("termination-demo", told, "left its last words", 40)
+    template = json.dumps(docs.pod("termination-demo")["status"])
+    assert '"exitCode": 0' in template
+
+
+def test_liveness_by_a_command_restarts_the_container_that_fails_it(docs):
+    docs.wait_pod("liveness-exec", lambda pod: restarts(pod) >= 1, "was restarted", 90)
+    events = docs.tim("events", "--for", "pod/liveness-exec").out
+    assert "Liveness probe failed: cat: can't open '/tmp/healthy': No such file or directory" in events
+    assert "Unhealthy" in events
+    assert "Killing" in events
+
+
+def memory_limit(cluster: Cluster, host: str, path: str) -> int:
+    """The memory limit in bytes of a process, from its /proc/PID/cgroup."""
+    for line in path.splitlines():
+        _, controllers, group = line.split(":", 2)
+        if controllers == "memory":
+            return int(cluster.in_host(host, "cat", f"/sys/fs/cgroup/memory{group}/memory.limit_in_bytes").out)
+        if not controllers and len(path.splitlines()) == 1:
+            return int(cluster.in_host(host, "cat", f"/sys/fs/cgroup{group}/memory.max").out)
+    raise AssertionError(path)
+
+
+def cpu_limit(cluster: Cluster, host: str, path: str) -> float:
+    """The CPUs that a process may use."""
+    for line in path.splitlines():
+        _, controllers, group = line.split(":", 2)
+        if "cpu" in controllers.split(","):
+            folder = f"/sys/fs/cgroup/cpu{group}"
+            quota, period = (
+                int(cluster.in_host(host, "cat", f"{folder}/cpu.cfs_{name}_us").out) for name in ("quota", "period")
+            )
+            return quota / period
+        if not controllers and len(path.splitlines()) == 1:
+            quota_text, period_text = cluster.in_host(host, "cat", f"/sys/fs/cgroup{group}/cpu.max").out.split()
+            return int(quota_text) / int(period_text)
+    raise AssertionError(path)
+
+
+def seconds_of_day(stamp: str) -> int:
+    """Seconds of an RFC 3339 time since midnight."""
+    hours, minutes, seconds = stamp[11:19].split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + int(seconds)
