@@ -19,7 +19,8 @@ from agent.runtime import cgroups
 
 PATIENCE_SECONDS = 10.0
 POLL_SECONDS = 0.01
-_PROGRAMS = frozenset({"podman", "conmon", "crun", "runc", "nsenter", "unshare", "sh"})
+_PROGRAMS = frozenset({"podman", "conmon", "crun", "runc", "nsenter"})
+_HOLDERS = frozenset({"unshare", "sh"})  # of a mount namespace: they have the folder as an argument
 _IMAGE_FOLDERS = frozenset({"overlay", "overlay-images", "overlay-layers"})
 
 
@@ -48,9 +49,10 @@ def processes_of(folder: Path) -> list[int]:
     inside = f"{folder}/"
     pids = []
     for pid, arguments in command_lines():
-        program = arguments[0].rpartition("/")[2] in _PROGRAMS
-        named = program and any(argument == str(folder) or inside in argument for argument in arguments)
-        if named or f"upperdir={inside}" in _root_mount(pid):
+        program = arguments[0].rpartition("/")[2]
+        named = program in _PROGRAMS and any(inside in argument for argument in arguments)
+        held = program in _HOLDERS and str(folder) in arguments
+        if named or held or f"upperdir={inside}" in _root_mount(pid):
             pids.append(pid)
     return pids
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ import structlog
 from agent.runtime import cgroups, logs, oci
 from agent.runtime import exec as podman_exec
 from agent.runtime.containers import Inspected, from_list
+from agent.runtime.creation import ContainerCreator
 from agent.runtime.http import PodmanError, PodmanHttp
 from agent.runtime.images import ImageStore
 from agent.runtime.namespaces import SandboxFolder, sandbox_uids
@@ -30,13 +32,12 @@ from agent.runtime.protocol import (
     RuntimeFailure,
     Sandbox,
 )
-from agent.runtime.spec import LABEL_POD_UID, container_name, create_request
+from agent.runtime.spec import LABEL_POD_UID, create_request
 from agent.runtime.tracking import ContainerTracker
 from component.env import Env
 
 OLDEST_VERSION = (4, 3)
 CGROUP_PATIENCE_SECONDS = 0.25  # conmon and podman's clean-up leave within 100 ms; those of a user's exec linger 3 s
-REMOVE_ATTEMPTS = 4
 _POLL_SECONDS = 0.01
 
 log = structlog.get_logger()
@@ -62,7 +63,10 @@ class PodmanRuntime:
         oom_marks = Path(data_dir, "oom")
         for folder in (self._scratch, oom_marks):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for stale in self._scratch.glob("exec-*"):  # of an agent that was killed
+            shutil.rmtree(stale, ignore_errors=True)
         self._tracker = ContainerTracker(self._http, oom_marks)
+        self._creator = ContainerCreator(self._http, self._tracker)
 
     async def version(self) -> str:
         """Podman's version. Raises RuntimeFailure with the remedy when it is absent or older than 4.3."""
@@ -107,6 +111,8 @@ class PodmanRuntime:
     async def remove_sandbox(self, pod_uid: str) -> None:
         """Remove pins, shm and cgroups; processes that stay in the cgroups for over 0.25 s are killed."""
         folder = SandboxFolder(self._run_dir, pod_uid)
+        if folder.cgroup_parents():  # something was, or was to be, created
+            await self._creator.delete_orphans(pod_uid)
         try:
             for parent in folder.cgroup_parents():
                 await self._remove_cgroup(parent)
@@ -127,29 +133,8 @@ class PodmanRuntime:
         return await self._images.pull(reference, auth)
 
     async def create(self, spec: ContainerSpec) -> Container:
-        """Create, adopt an equal one, or replace one of the same name with another spec hash.
-
-        A failed create may have left a container, or half of one that only occupies its name.
-        """
-        body = self._prepared(spec)
-        name = container_name(spec.pod_uid, spec.name, spec.attempt)
-        try:
-            await self._http.call("POST", "/containers/create", body=body)
-        except PodmanError as first:
-            existing = await self._tracker.inspect(name)
-            if existing is not None and existing.container.spec_hash == spec.spec_hash:
-                log.info("container_adopted", pod_uid=spec.pod_uid, container=spec.name, attempt=spec.attempt)
-                return existing.container
-            if existing is None and "already in use" not in str(first):
-                raise _create_failure(spec, first) from first
-            await self._delete(name)
-            try:
-                await self._http.call("POST", "/containers/create", body=body)
-            except PodmanError as second:
-                raise _create_failure(spec, second) from second
-        created = await self._tracker.inspect(name)
-        if created is None:
-            raise RuntimeFailure(f"container {name} vanished after its creation", reason="CreateContainerError")
+        """Create, adopt an equal one, or replace one of the same name with another spec hash."""
+        created = await self._creator.create(spec, self._prepared(spec))
         self._created.add(created.container.id)
         return created.container
 
@@ -184,7 +169,7 @@ class PodmanRuntime:
         if self._tracker.adopt(inspected).state == "running":
             await self._tracker.kill(container_id)  # Podman's own kill polls and takes three times as long
         try:
-            await self._delete(container_id)
+            await self._creator.delete(container_id)
         except PodmanError as error:
             message = f"removing container {container_id[:12]}: {error}"
             raise RuntimeFailure(message, reason="RemoveContainerError") from error
@@ -257,21 +242,6 @@ class PodmanRuntime:
             raise RuntimeFailure(f"there is no container {container_id[:12]}", reason="RunContainerError")
         return inspected
 
-    async def _delete(self, name_or_id: str) -> None:
-        """Force removal; repeated, since it may collide with Podman's own clean-up of the same container."""
-        query = {"force": "true", "timeout": "0", "volumes": "true"}  # the "v" of the documentation is Docker's
-        for attempt in range(1, REMOVE_ATTEMPTS + 1):
-            try:
-                await self._http.call("DELETE", f"/containers/{name_or_id}", query=query)
-            except PodmanError as error:
-                if error.status == 404:
-                    return
-                if attempt == REMOVE_ATTEMPTS or error.status == 0:
-                    raise
-                await asyncio.sleep(_POLL_SECONDS * 2**attempt)
-            else:
-                return
-
     async def _remove_cgroup(self, parent: str) -> None:
         deadline = self._env.monotonic() + CGROUP_PATIENCE_SECONDS
         while not await asyncio.to_thread(cgroups.remove, parent, self._trees):
@@ -280,12 +250,6 @@ class PodmanRuntime:
                 await asyncio.to_thread(cgroups.kill, parent, self._trees)
                 deadline += CGROUP_PATIENCE_SECONDS
             await asyncio.sleep(_POLL_SECONDS)
-
-
-def _create_failure(spec: ContainerSpec, error: PodmanError) -> RuntimeFailure:
-    temporary = error.status not in {400, 404}
-    message = f"container {spec.name} of pod {spec.pod_namespace}/{spec.pod_name}: {error}"
-    return RuntimeFailure(message, reason="CreateContainerError", temporary=temporary)
 
 
 def _oci_message(error: PodmanError) -> str:

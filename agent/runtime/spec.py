@@ -28,6 +28,11 @@ def container_name(pod_uid: str, name: str, attempt: int) -> str:
     return f"{pod_uid}_{name}_{attempt}"
 
 
+def belongs_to(name: str, pod_uid: str) -> bool:
+    """Whether a `container_name` is one of this pod's."""
+    return name.startswith(f"{pod_uid}_")
+
+
 def create_request(spec: ContainerSpec, *, hostname: str, hostname_path: str) -> dict[str, Any]:
     """Return the JSON body of the create call.
 

@@ -603,19 +603,38 @@ async def test_a_kept_connection_to_a_killed_podman_is_replaced(fresh_host):
     assert (await fresh_host.run()).state == "running"
 
 
-@pytest.mark.parametrize("delay_seconds", [0.0, 0.002, 0.005, 0.008, 0.012, 0.02])
-async def test_a_create_during_which_podman_is_killed_succeeds_when_repeated(fresh_host, delay_seconds):
+async def create_and_kill_podman(host, spec, delay_seconds):
+    """Let the service be killed so long after a create began; it is warm, so that the moment means something."""
+    warm = await host.runtime.create(replace(spec, name="warm"))
+    await host.runtime.remove(warm.id)
+    creating = asyncio.create_task(host.runtime.create(spec))
+    await asyncio.sleep(delay_seconds)
+    await asyncio.to_thread(host.podman.kill_service)
+    await asyncio.gather(creating, return_exceptions=True)
+    await asyncio.to_thread(host.podman.start)
+
+
+CRASH_SECONDS = [0.002 * step for step in range(1, 13)]  # a create takes 10-20 ms
+
+
+async def test_a_create_during_which_podman_is_killed_succeeds_when_repeated(fresh_host):
     spec = await fresh_host.spec()
-    for turn in range(3):
+    for turn, delay_seconds in enumerate(CRASH_SECONDS):
         attempt = replace(spec, attempt=turn)
-        creating = asyncio.create_task(fresh_host.runtime.create(attempt))
-        await asyncio.sleep(delay_seconds)  # the moment of the crash is the parameter
-        await asyncio.to_thread(fresh_host.podman.kill_service)
-        await asyncio.gather(creating, return_exceptions=True)
-        await asyncio.to_thread(fresh_host.podman.start)
+        await create_and_kill_podman(fresh_host, attempt, delay_seconds)
         container = await fresh_host.runtime.create(attempt)
         assert (await fresh_host.runtime.start(container.id)).state == "running"
-    assert len(await fresh_host.runtime.list_containers()) == 3
+    assert len(await fresh_host.runtime.list_containers()) == len(CRASH_SECONDS)
+
+
+async def test_half_a_container_that_is_never_created_again_goes_with_its_pod(fresh_host):
+    for delay_seconds in CRASH_SECONDS:
+        spec = await fresh_host.spec()
+        await create_and_kill_podman(fresh_host, spec, delay_seconds)
+        for container in await fresh_host.runtime.list_containers():
+            await fresh_host.runtime.remove(container.id)
+        await fresh_host.runtime.remove_sandbox(spec.pod_uid)
+    assert podman_command(fresh_host.podman, "ps", "--all", "--external", "--quiet") == ""
 
 
 async def test_a_stopped_private_podman_leaves_nothing_behind(fresh_podman, tmp_path):
