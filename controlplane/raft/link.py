@@ -103,7 +103,10 @@ class SocketLog:
         return self._status
 
     def snapshot_saved(self, snapshot: Snapshot) -> None:
-        """Tell the Raft process; while it is away nothing is lost, the next snapshot will do."""
+        """Tell the Raft process, which keeps a link to the file: it must not be written again, but may be removed.
+
+        While the Raft process is away nothing is lost, the next snapshot will do.
+        """
         saved = raft_pb2.LinkSnapshot(index=snapshot.index, term=snapshot.term, path=str(snapshot.path.absolute()))
         self._send(raft_pb2.LinkMessage(snapshot_saved=saved))
 

@@ -43,7 +43,7 @@ class SnapshotFolder:
     def adopt(self, snapshot: Snapshot) -> Snapshot:
         """Take over a file written by the API process, as a hard link, so that both may remove theirs.
 
-        Raises FileNotFoundError or ValueError when there is no such file or it is empty.
+        The file must never be written again; a new snapshot is a new file. Raises FileNotFoundError or ValueError when there is no such file or it is empty.
         """
         if snapshot.path.stat().st_size == 0:
             raise ValueError(f"the snapshot file {snapshot.path} is empty")
