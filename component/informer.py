@@ -233,8 +233,6 @@ class Informer(Generic[View]):
     def _put(self, item: Object) -> None:
         key = (item.namespace, item.name)
         old = self._items.get(key)
-        if old is not None and old.object.revision > item.revision:
-            return
         try:
             view = item.view(self._kind)
         except msgspec.ValidationError as error:

@@ -77,11 +77,14 @@ class _Rollout:
 
     @property
     def scaled(self) -> bool:
-        """Whether the wanted number has changed since the active replica sets were sized."""
-        return any(
-            size.wanted > 0 and size.desired is not None and size.desired != self.limits.replicas
-            for size in self.sizes.values()
-        )
+        """Whether the wanted number has changed since the active replica sets were sized.
+
+        Recreate never shares a number among several: it goes on with emptying the old ones.
+        """
+        active = [size for size in self.sizes.values() if size.wanted > 0]
+        if self.recreate and len(active) > 1:
+            return False
+        return any(size.desired is not None and size.desired != self.limits.replicas for size in active)
 
 
 def reconcile(

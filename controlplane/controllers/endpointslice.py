@@ -225,7 +225,7 @@ class EndpointSliceController:
         self._nodes = nodes
 
     def sources(self) -> Sequence[Source]:
-        """Services, the pods they select, their slices; nodes only for their zones."""
+        """Services, the pods they select, their slices; a changed zone of a node shows with the next of those."""
         return [
             Source(self._services, own_key),
             Source(self._pods, self._keys_of_pod),
@@ -255,16 +255,19 @@ class EndpointSliceController:
             return []  # somebody else keeps the slices
         selector = spec.selector.items()
         backends = [p for p in self._pods.in_namespace(namespace).values() if selector <= p.metadata.labels.items()]
-        return reconcile(service, backends, slices, self._zones())
+        return reconcile(service, backends, slices, self._zones(backends))
 
-    def _zones(self) -> Mapping[str, str]:
-        return {
-            node.object.name: node.metadata.labels[ZONE] for node in self._nodes.items() if ZONE in node.metadata.labels
-        }
+    def _zones(self, backends: Sequence[Cached[Pod]]) -> Mapping[str, str]:
+        names = {pod.view.spec.node_name for pod in backends if pod.view.spec.node_name}
+        nodes = [node for name in names if (node := self._nodes.get("", name)) is not None]
+        return {node.object.name: node.metadata.labels[ZONE] for node in nodes if ZONE in node.metadata.labels}
 
     def _keys_of_pod(self, change: Change[Pod]) -> Iterable[Key]:
+        old, new = change.old, change.new
+        if old is not None and new is not None and _routing(old.view) == _routing(new.view):
+            return []
         found = set()
-        for cached in (change.old, change.new):
+        for cached in (old, new):
             if cached is None:
                 continue
             labels = cached.metadata.labels.items()
@@ -272,6 +275,19 @@ class EndpointSliceController:
                 if service.view.spec.selector and service.view.spec.selector.items() <= labels:
                     found.add(service.key)
         return sorted(found)
+
+
+def _routing(pod: Pod) -> tuple[object, ...]:
+    """All of a pod that endpoints depend on, but for what cannot change."""
+    return (
+        pod.metadata.uid,
+        pod.metadata.labels,
+        _addresses(pod),
+        pod.spec.node_name,
+        pods.ready(pod),
+        pods.terminating(pod),
+        pods.finished(pod),
+    )
 
 
 def service_index(cached: Cached[EndpointSlice]) -> list[str]:

@@ -132,7 +132,7 @@ class NodeLifecycleController:
         """Stop evictions while half or more of the nodes are lost."""
         nodes = self._nodes.items()
         lost = sum(node_lifecycle.lost(n.view, silent=n.object.name in self._silent) for n in nodes)
-        evicting = 2 * lost < len(nodes) or not lost
+        evicting = node_lifecycle.evictions_allowed(lost, len(nodes))
         if evicting == self._evicting:
             return
         self._evicting = evicting

@@ -80,6 +80,13 @@ class _Written:
     deletions: list[Delete] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class _Burst:
+    """Actions performed together, and the first error among them."""
+
+    failure: ApiError | None = None
+
+
 class ControllerLoop:
     """Runs one controller until cancelled.
 
@@ -176,9 +183,12 @@ class ControllerLoop:
             self._failed(key, error)
 
     def _failed(self, key: Key, error: ApiError) -> None:
-        """Retry; what only says that our view was old is no failure to tell about."""
+        """Retry; the next pass is told, unless the error is about our view or our API and not about what was asked."""
         delay = self._queue.retry(key)
         if isinstance(error, errors.Conflict | errors.AlreadyExists):
+            return
+        if isinstance(error, errors.Unavailable | errors.Unknown):
+            log.info("pass_delayed", controller=self._controller.name, key=key, reason=error.reason)
             return
         self._failures[key] = error
         log.warning(
@@ -212,16 +222,12 @@ class ControllerLoop:
         for kind, group in groupby(actions, type):
             if failure is not None and kind is not Wake:
                 continue
-            writes = (self._perform(key, action) for action in group)
-            results = await asyncio.gather(*writes, return_exceptions=True)
-            for result in results:
-                if isinstance(result, ApiError):
-                    failure = failure or result
-                elif isinstance(result, BaseException):
-                    raise result
+            burst = _Burst()
+            await asyncio.gather(*(self._perform(key, action, burst) for action in group))
+            failure = failure or burst.failure
         return failure
 
-    async def _perform(self, key: Key, action: Action) -> None:
+    async def _perform(self, key: Key, action: Action, burst: _Burst) -> None:
         if isinstance(action, Wake):
             self._queue.add_after(key, action.seconds)
             return
@@ -229,7 +235,13 @@ class ControllerLoop:
             self._recorder.record(action)
             return
         async with self._calls:
-            result = await perform(self._client, action)
+            if burst.failure is not None:
+                return  # what was refused once would be refused a hundred times
+            try:
+                result = await perform(self._client, action)
+            except ApiError as error:
+                burst.failure = error
+                return
         if result is None or result.resource not in self._caches:
             return
         written = self._written.setdefault(key, _Written())

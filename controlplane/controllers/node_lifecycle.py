@@ -71,6 +71,11 @@ def lost(node: Node, *, silent: bool) -> bool:
     return silent or ready_status(node) == "Unknown"
 
 
+def evictions_allowed(lost_nodes: int, nodes: int) -> bool:
+    """Whether pods of lost nodes are evicted: not while half or more of all nodes are lost."""
+    return lost_nodes == 0 or 2 * lost_nodes < nodes
+
+
 def tolerates(toleration: Toleration, taint: Taint) -> bool:
     """Whether a toleration covers a taint, for however long."""
     if toleration.effect and toleration.effect != taint.effect:

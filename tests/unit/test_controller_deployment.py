@@ -205,6 +205,13 @@ def test_recreate_waits_for_terminating_pods():
     assert created(decide(tree, [old]))["spec"]["replicas"] == 3
 
 
+def test_recreate_goes_on_even_when_it_is_scaled_in_the_middle():
+    tree = deployment(replicas=5, image="v2", strategy={"type": "Recreate"})
+    before = deployment(replicas=3, image="v2")
+    old, new = stored_set(before, "v1", replicas=2), stored_set(before, "v2", replicas=1, revision=2)
+    assert sizes(decide(tree, [old, new]))[old["metadata"]["name"]] == 0
+
+
 def test_a_paused_deployment_rolls_nothing_out_but_is_scaled():
     tree = deployment(replicas=5, image="v2", paused=True)
     tree["metadata"]["annotations"] = {REVISION: "1"}

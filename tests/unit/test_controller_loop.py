@@ -58,12 +58,12 @@ async def running(api, plan, **kwargs):
 
 
 def keep_three(cache, key, failure):
-    """Wants three children with derived names for the object `parent`; would make too many on a stale cache."""
+    """Wants three children with derived names for the object `parent`; would ask again on a stale cache."""
     del failure
     if key != ("default", "parent"):
         return []
-    present = [name for name in cache.in_namespace("default") if name.startswith("child-")]
-    return [Create(config_map(f"child-{len(present) + n}")) for n in range(3 - len(present))]
+    names = [f"child-{n}" for n in range(3)]
+    return [Create(config_map(name)) for name in names if name not in cache.in_namespace("default")]
 
 
 async def test_everything_there_is_at_the_start_is_looked_at():
@@ -126,6 +126,30 @@ async def test_a_failed_write_is_tried_again_and_the_next_pass_told_why():
     assert controller.failures[-1] is None
 
 
+async def test_an_api_that_is_away_is_no_failure_of_what_was_asked():
+    api = FakeApi()
+    api.put(config_map("parent"))
+    outages = iter([errors.Unavailable("no leader"), errors.Unknown("time-out")])
+    api.fault = lambda call: next(outages, None) if call.verb == "create" else None
+    async with running(api, keep_three) as (controller, loop):
+        await eventually(lambda: len(api.names("configmaps")) == 4 and loop.idle)
+    assert set(controller.failures) == {None}
+
+
+async def test_what_is_refused_once_is_not_asked_a_hundred_times():
+    api = FakeApi()
+    api.put(config_map("a"))
+    api.fault = lambda call: errors.TooLarge("quota") if call.verb == "create" else None
+
+    def plan(cache, key, failure):
+        del cache, key
+        return [] if failure else [Create(config_map(f"child-{n}")) for n in range(300)]
+
+    async with running(api, plan) as (controller, loop):
+        await eventually(lambda: len(controller.passes) >= 2 and loop.idle)
+    assert sum(call.verb == "create" for call in api.calls) == 64
+
+
 async def test_a_stale_update_is_retried_without_being_a_failure():
     api = FakeApi()
     stale = api.put(config_map("a")).tree()
@@ -157,6 +181,7 @@ async def test_later_actions_wait_for_earlier_ones_and_are_left_out_when_those_f
     assert api.names("configmaps") == ["a"]
 
 
+@pytest.mark.slow
 async def test_a_controller_that_breaks_is_tried_again():
     api = FakeApi()
     api.put(config_map("a"))

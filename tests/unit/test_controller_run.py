@@ -242,6 +242,7 @@ async def test_room_that_a_pod_leaves_is_used():
         await eventually(lambda: bound(api, "b") == "n1")
 
 
+@pytest.mark.slow
 async def test_a_refused_binding_is_tried_again():
     api = cluster()
     refusals = iter([errors.Unavailable("no leader"), errors.Unknown("time-out"), errors.TooLarge("full")])
