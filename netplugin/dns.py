@@ -41,11 +41,6 @@ class Query:
         """The largest datagram the client takes and we send."""
         return min(max(self.edns_bytes or 0, UDP_LIMIT_BYTES), EDNS_LIMIT_BYTES)
 
-    @property
-    def text(self) -> str:
-        """The name as people write it, without a final dot."""
-        return to_text(self.name)
-
 
 def parse(packet: bytes) -> Query | None:
     """Return the query in a packet, None if it deserves no response (too short, or a response itself).

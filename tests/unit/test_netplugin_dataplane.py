@@ -121,6 +121,83 @@ def test_udp_clients_are_cut_off_from_endpoints_that_left_and_tcp_clients_are_no
     assert running.kernel.forgotten == [Connections("udp", destination=("10.96.0.1", 80), backend=("10.244.1.2", 8080))]
 
 
+def test_clients_forget_an_endpoint_that_left_a_service_with_affinity(running):
+    running.sync(port("10.244.1.2", "10.244.1.3", affinity_seconds=60))
+    running.kernel.nft.run(
+        "add element ip timonier affinity { 10.244.1.9 . 10.96.0.1 . tcp . 80 : 10.244.1.2 . 8080,"
+        " 10.244.1.8 . 10.96.0.1 . tcp . 80 : 10.244.1.3 . 8080 }\n"
+    )
+    running.sync(port("10.244.1.3", affinity_seconds=60))
+    assert list(running.kernel.nft.elements()["affinity"]) == ["10.244.1.8 . 10.96.0.1 . tcp . 80"]
+    running.restart()
+    running.kernel.nft.run("add element ip timonier affinity { 10.244.1.7 . 10.96.0.9 . tcp . 80 : 10.244.1.3 . 1 }\n")
+    running.plane.start()
+    assert list(running.kernel.nft.elements()["affinity"]) == ["10.244.1.8 . 10.96.0.1 . tcp . 80"]
+
+
+def test_a_table_of_another_version_stands_until_the_first_sync_and_keeps_its_slots(running):
+    running.sync(port("10.244.1.9", "10.244.1.3"))
+    slots = dict(running.kernel.nft.elements()["tcp_endpoints"])
+    running.config = dataclasses.replace(running.config, pod_range="10.240.0.0/12")
+    running.restart()
+    running.plane.start()
+    assert not [step for step in running.steps() if "delete table" in step]
+    assert running.kernel.nft.elements()["tcp_endpoints"] == slots
+    running.kernel.calls.clear()
+    running.sync(port("10.244.1.3", "10.244.1.9"))
+    assert [method for method, _ in running.kernel.calls].count("run_nft") == 1
+    assert running.kernel.nft.elements()["tcp_endpoints"] == slots
+    assert "10.240.0.0/12" in running.kernel.nft.tables["timonier"]["chains"]["postrouting"]
+
+
+def test_foreign_firewalls_are_found_at_start_and_when_rules_change(bench):
+    place = {"family": "ip", "table": "filter", "name": "FORWARD"}
+    chain = {**place, "hook": "forward", "policy": "drop"}
+    listing = json.dumps({"nftables": [{"table": {"family": "ip", "name": "filter"}}, {"chain": chain}]})
+    bench.kernel.foreign = {"list chains": listing, "list table ip filter": listing}
+    bench.plane.start()
+    assert len(bench.plane.problems()) == 1
+    bench.kernel.foreign = {}
+    bench.plane.repair_rules()
+    assert len(bench.plane.problems()) == 1, "no rule changed"
+    bench.kernel.nft.run("add table ip other\n")
+    bench.plane.repair_rules()
+    assert bench.plane.problems() == []
+
+
+def test_what_others_change_during_our_transaction_is_looked_at_too(running):
+    running.kernel.nft.run("add table ip other\n")
+    running.sync(port("10.244.1.2"))
+    running.kernel.foreign = {"list chains": None}
+    looked = []
+    running.kernel.list_legacy = lambda: looked.append("legacy")
+    running.plane.repair_rules()
+    assert looked == ["legacy"]
+    running.plane.repair_rules()
+    assert looked == ["legacy"]
+
+
+def test_repair_before_the_first_sync_keeps_the_way_to_services(bench):
+    bench.plane.start()
+    bench.kernel.table.clear()
+    bench.plane.repair()
+    assert set(bench.kernel.table) == {"10.96.0.0/16"}
+
+
+def test_pods_wait_for_the_range_of_their_node(bench):
+    bench.plane.start()
+    with pytest.raises(NetworkFailure, match="node n1 has no pod range yet"):
+        bench.plane.attach("a", "/run/netns/a")
+
+
+def test_a_released_address_rests(running):
+    for uid in ("a", "b"):
+        assert running.plane.attach(uid, f"/run/netns/{uid}").ip == f"10.244.1.{2 + 'ab'.index(uid)}"
+        running.plane.cut_off(uid)
+        running.plane.release(uid)
+    running.plane.release("nobody")
+
+
 def test_a_peer_that_moved_is_replaced(running):
     running.sync(nodes=(OWN, NEAR, dataclasses.replace(FAR, address="198.51.100.77")))
     assert {peer.outer for peer in running.kernel.entries} == {"198.51.100.77"}

@@ -90,6 +90,19 @@ def test_a_drop_behind_conditional_jumps_and_returns_does_not_count():
     assert found(table(chains, "inet", "strict")) == []
 
 
+def test_a_goto_does_not_come_back():
+    chains = {
+        "other": (None, None, [[{"counter": None}]]),
+        "c": ("forward", "accept", [[{"goto": {"target": "other"}}], [{"drop": None}]]),
+    }
+    assert len(found(table(chains, "inet", "strict"))) == 0
+
+
+def test_addresses_that_are_no_networks_open_nothing():
+    odd = [[match("saddr", {"set": ["10.244.0.1", {"prefix": {"addr": "fd00::", "len": 64}}]}), {"accept": None}]]
+    assert len(found(table({"FORWARD": ("forward", "drop", odd)}))) == 1
+
+
 def test_chains_that_jump_in_circles_end():
     chains = {
         "a": ("forward", "accept", [[{"jump": {"target": "b"}}]]),
