@@ -49,8 +49,8 @@ class HttpsServer:
         self._version = version
         self._runner: web.AppRunner | None = None
 
-    async def start(self, host: str, port: int, cert_path: Path, key_path: Path) -> None:
-        """Listen; OSError when the address is taken."""
+    async def start(self, host: str, port: int, cert_path: Path, key_path: Path) -> int:
+        """Listen and return the port; OSError when the address is taken."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(cert_path, key_path)
@@ -64,6 +64,7 @@ class HttpsServer:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port, ssl_context=context, reuse_address=True).start()
+        return int(self._runner.addresses[0][1])
 
     async def close(self) -> None:
         """Stop listening and end open connections."""

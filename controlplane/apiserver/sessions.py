@@ -23,7 +23,7 @@ from component.rpc_server import Context
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.directory import SessionDirectory
 from controlplane.apiserver.node_inputs import NodeInputs
-from controlplane.apiserver.objects import tree_of
+from controlplane.apiserver.objects import object_of, tree_of
 from controlplane.apiserver.streams import NodeStreams, StreamFrame
 from controlplane.commands import Key
 from controlplane.replica import Replica
@@ -239,10 +239,11 @@ class Session:
                 await self._client.delete("pods", pod.namespace, pod.name, uid=pod.uid, grace_seconds=0)
             return
         for attempt in range(CONFLICT_RETRIES):
-            stored = await self._client.get("pods", pod.namespace, pod.name)
-            if stored.uid != pod.uid:
+            # What this replica knows is new enough: it told the agent of the pod, or was told by its registration.
+            stored = self._replica.state.get(Key("pods", pod.namespace, pod.name))
+            if stored is None or stored.envelope.uid != pod.uid:
                 raise errors.NotFound(pod.name)
-            tree = stored.tree()
+            tree = object_of(stored).tree()
             tree["status"] = _decode_tree(pod.status)
             try:
                 await self._client.update_status(tree)

@@ -1,0 +1,144 @@
+import ssl
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import aiohttp
+import pytest
+
+from api.errors import AlreadyExists, Invalid, Unauthenticated, Unavailable
+from api.v1 import apiserver_pb2 as pb
+from component import join as joining
+from component import pki
+from controlplane.apiserver.https import HttpsServer
+from controlplane.apiserver.join import JoinDesk
+from tests.api_server import make_pki, running_core
+
+
+class Desk:
+    def __init__(self, cluster, keys, server, port):
+        self.cluster, self.keys, self.server, self.address = cluster, keys, server, f"127.0.0.1:{port}"
+        self.hash = pki.ca_hash(keys.ca.cert_pem)
+
+    async def token(self, name="", seconds=60):
+        request = pb.CreateJoinTokenRequest(role="node", name=name, ttl_seconds=seconds)
+        return (await self.desk.create_token(request)).token
+
+    async def join(self, token, name="n1", ca_hash="", env=None):
+        return await joining.join([self.address], token, ca_hash or self.hash, name, env or self.cluster.env)
+
+
+@asynccontextmanager
+async def serving(tmp_path, ready=lambda: True):
+    keys = make_pki()
+    (tmp_path / "crt").write_bytes(keys.server.cert_pem)
+    (tmp_path / "key").write_bytes(keys.server.key_pem)
+    async with running_core(tmp_path / "snapshots") as cluster:
+        desk = JoinDesk(cluster.core, cluster.local, keys.ca, {"r1": "127.0.0.1:7443"}, "c1", cluster.env)
+        server = HttpsServer(desk, ready, "1.2.3")
+        port = await server.start("127.0.0.1", 0, tmp_path / "crt", tmp_path / "key")
+        try:
+            made = Desk(cluster, keys, server, port)
+            made.desk = desk
+            yield made
+        finally:
+            await server.close()
+
+
+async def test_a_machine_with_a_token_becomes_a_node_with_a_pod_range(tmp_path):
+    async with serving(tmp_path) as desk:
+        joined = await desk.join(await desk.token("n1"))
+        node = (await desk.cluster.local.get("nodes", "", "n1")).tree()
+        subject = pki.read_subject(joined.files["pki/node.crt"])
+    assert joined.endpoints == ("127.0.0.1:7443",)
+    assert joined.cluster_uid == "c1"
+    assert node["spec"]["podCIDR"].endswith("/24")
+    assert (subject.common_name, subject.groups, subject.dns_names) == ("system:node:n1", ("system:nodes",), ())
+
+
+async def test_a_token_works_once(tmp_path):
+    async with serving(tmp_path) as desk:
+        token = await desk.token()
+        await desk.join(token, "n1")
+        with pytest.raises(Unauthenticated, match="was used or has expired"):
+            await desk.join(token, "n2")
+        assert [item.name for item in (await desk.cluster.local.list("nodes")).items] == ["n1"]
+
+
+async def test_a_refused_join_does_not_use_the_token_up(tmp_path):
+    async with serving(tmp_path) as desk:
+        await desk.join(await desk.token(), "n1")
+        token = await desk.token()
+        with pytest.raises(AlreadyExists, match="node 'n1' exists: delete it first"):
+            await desk.join(token, "n1")
+        with pytest.raises(Invalid, match=r"metadata\.name"):
+            await desk.join(token, "Not A Name")
+        await desk.join(token, "n2")
+
+
+async def test_an_expired_token_is_refused(tmp_path):
+    async with serving(tmp_path) as desk:
+        token = await desk.token(seconds=1)
+        later = replace(desk.cluster.env, now=lambda: desk.cluster.env.now() + 5)
+        desk.desk._env = later
+        with pytest.raises(Unauthenticated, match="expired at"):
+            await desk.join(token)
+
+
+async def test_a_token_of_one_name_is_not_good_for_another(tmp_path):
+    async with serving(tmp_path) as desk:
+        with pytest.raises(Unauthenticated, match="for node 'n1', not 'n2'"):
+            await desk.join(await desk.token("n1"), "n2")
+
+
+async def test_a_server_with_another_ca_is_not_trusted(tmp_path):
+    async with serving(tmp_path) as desk:
+        token = await desk.token()
+        with pytest.raises(Unauthenticated, match="not the pinned one: wrong cluster"):
+            await desk.join(token, ca_hash="sha256:" + "0" * 64)
+        await desk.join(token)
+
+
+async def test_a_clock_that_is_behind_is_named_as_such(tmp_path):
+    async with serving(tmp_path) as desk:
+        behind = replace(desk.cluster.env, now=lambda: desk.cluster.env.now() - 3600)
+        with pytest.raises(Unauthenticated, match="clock is about (3599|3600) s behind"):
+            await desk.join(await desk.token(), env=behind)
+
+
+async def test_nobody_answering_is_unavailable_and_names_the_server(tmp_path):
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1 does not answer"):
+        await joining.join(["127.0.0.1:1"], "abcdef.0123456789abcdef", "sha256:" + "0" * 64, "n1", None)
+
+
+@pytest.mark.parametrize(("token", "ca_hash"), [("nonsense", "sha256:" + "0" * 64), ("abcdef.0123456789abcdef", "x")])
+async def test_what_cannot_be_a_token_or_hash_is_refused_before_anybody_is_asked(token, ca_hash):
+    with pytest.raises(Invalid):
+        await joining.join(["127.0.0.1:1"], token, ca_hash, "n1", None)
+
+
+async def test_health_follows_readiness_and_nonsense_gets_an_error_as_json(tmp_path):
+    ready = [False]
+    async with serving(tmp_path, lambda: ready[0]) as desk:
+        context = ssl.create_default_context(cadata=desk.keys.ca.cert_pem.decode())
+        async with aiohttp.ClientSession() as session:
+
+            async def ask(path, method="GET", **options):
+                async with session.request(
+                    method,
+                    f"https://{desk.address}{path}",
+                    ssl=context,
+                    server_hostname="api.timonier.internal",
+                    **options,
+                ) as response:
+                    return response.status, await response.text()
+
+            assert (await ask("/livez"))[0] == 200
+            assert (await ask("/readyz"))[0] == 503
+            ready[0] = True
+            assert await ask("/readyz") == (200, "ok")
+            assert "v1.2.3" in (await ask("/version"))[1]
+            status, text = await ask(joining.JOIN_PATH, "POST", data=b"nonsense")
+            assert status == 422
+            assert "the body must be JSON" in text
+            assert (await ask("/nowhere"))[0] == 404
+            assert (await ask(joining.JOIN_PATH, "POST", data=b"x" * 100_000))[0] in {413, 422}
