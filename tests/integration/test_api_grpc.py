@@ -17,6 +17,7 @@ from api.v1 import apiserver_pb2_grpc, resource_pb2
 from component import rpc
 from component.rpc_client import RpcClient
 from controlplane.apiserver.authn import Authenticator
+from controlplane.apiserver.pages import KEPT_STATES
 from controlplane.apiserver.server import ApiServer
 from tests.api_server import config_map, make_pki, pod, running_cluster
 
@@ -410,3 +411,47 @@ async def test_closing_a_server_sends_its_watchers_to_another_at_once(cluster):
     created = await cluster.local.create(config_map("a"))
     assert (await next_event(stream, lambda event: event.object)).object == created
     await stream.aclose()
+
+
+async def test_an_expired_page_of_a_list_in_pages_is_the_callers_business(client):
+    for index in range(3):
+        await client.create(config_map(f"m{index}"))
+    page = await client.list("configmaps", limit=1)
+    for index in range(KEPT_STATES):
+        await client.create(config_map(f"n{index}"))
+        await client.list("configmaps", limit=1)
+    for limit in (0, 1):
+        with pytest.raises(errors.Expired):
+            await client.list("configmaps", limit=limit, continue_token=page.continue_token)
+
+
+async def test_a_command_that_did_not_run_is_an_error_of_its_kind(cluster, client):
+    async def refuse(frames):
+        await anext(frames)
+        yield pb.StreamFrame(error=pb.StreamError(reason="NotReady", message="the container has not started"))
+
+    cluster.servers[0]._service._streams.exec = refuse
+    with pytest.raises(errors.NotReady, match="has not started"):
+        await anext(client.exec(pb.ExecStart(pod="a", command=["x"])))
+
+
+async def test_a_log_that_cannot_be_read_is_an_error_of_its_kind(cluster, client):
+    async def refuse(request):
+        raise errors.NotFound("no such container")
+        yield b""
+
+    cluster.servers[0]._service._streams.logs = refuse
+    with pytest.raises(errors.NotFound, match="no such container"):
+        await anext(client.logs(pb.LogsRequest(pod="a")))
+
+
+async def test_a_call_that_nobody_knows_is_told_as_such(cluster):
+    async with rpc.channel(cluster.addresses[0], cluster.keys.admin) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await channel.unary_unary("/api.v1.ApiServer/Invented")(b"")
+    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_a_client_needs_an_address(cluster):
+    with pytest.raises(errors.Invalid, match="no API server address"):
+        RpcClient([], None, cluster.env)

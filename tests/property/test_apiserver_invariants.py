@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.core import PodSpec
-from api.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
+from api.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, TooLarge
 from api.resources import pod_requests
 from component.client import Binding
 from tests.api_server import node, pod, running_core

@@ -145,3 +145,19 @@ async def test_applies_at_once_all_come_through(api):
     manifests = [config_map("a", {f"k{index}": "1"}) for index in range(4)]
     results = await asyncio.gather(*(api.apply(each) for each in manifests))
     assert [outcome for _, outcome in results].count("created") == 1
+
+
+@pytest.mark.parametrize("recorded", ['"text"', "[1]", '{"metadata":5}'])
+async def test_a_recorded_manifest_that_is_no_object_removes_nothing(api, recorded):
+    await api.create(config_map("a", {"k": "1"}, annotations={LAST_APPLIED: recorded}))
+    assert (await api.apply(config_map("a", {"l": "2"})))[0].tree()["data"] == {"k": "1", "l": "2"}
+
+
+async def test_annotations_of_others_stay_and_applied_ones_go(api):
+    await api.apply(config_map("a", annotations={"mine": "1"}))
+    tree = (await api.get("configmaps", "default", "a")).tree()
+    tree["metadata"]["annotations"]["theirs"] = "2"
+    await api.update(tree)
+    stored, _ = await api.apply(config_map("a"))
+    annotations = stored.tree()["metadata"]["annotations"]
+    assert annotations.keys() == {LAST_APPLIED, "theirs"}

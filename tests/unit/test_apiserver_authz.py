@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+import msgspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from api import errors
+from api.core import Pod
 from api.v1 import apiserver_pb2, node_pb2, raft_pb2
 from component import pki
 from component.client import Binding
 from controlplane.admission.request import Identity, node_identity
+from controlplane.apiserver import authn
 from controlplane.apiserver.authn import identity_of
 from controlplane.apiserver.authz import ROLES, check_call, roles_of
 from controlplane.apiserver.local_client import LocalClient
+from controlplane.apiserver.references import named_by
 from tests.api_server import ADMIN, config_map, node, pod, running_core
 
 SERVICES = {
@@ -106,6 +116,34 @@ async def test_a_node_reads_what_its_pods_name_and_nothing_else(api, agent):
             await agent.get(resource, namespace, name)
 
 
+def test_a_pod_needs_whatever_it_names():
+    tree = pod("a", serviceAccountName="robot", imagePullSecrets=[{"name": "pull"}])
+    tree["spec"]["volumes"] = [
+        {"name": "v", "configMap": {"name": "mounted"}},
+        {"name": "w", "secret": {"secretName": "mounted"}},
+        {"name": "x", "emptyDir": {}},
+        {
+            "name": "p",
+            "projected": {"sources": [{"configMap": {"name": "projected"}}, {"secret": {"name": "projected"}}]},
+        },
+    ]
+    tree["spec"]["containers"][0] |= {
+        "env": [
+            {"name": "A", "value": "plain"},
+            {"name": "B", "valueFrom": {"configMapKeyRef": {"name": "key", "key": "k"}}},
+            {"name": "C", "valueFrom": {"secretKeyRef": {"name": "key", "key": "k"}}},
+        ],
+        "envFrom": [{"configMapRef": {"name": "all"}}, {"secretRef": {"name": "all"}}],
+    }
+    tree["spec"]["initContainers"] = [{"name": "i", "envFrom": [{"secretRef": {"name": "first"}}]}]
+    needed = {f"{resource}/{name}" for resource, name in named_by(msgspec.convert(tree, Pod))}
+    assert needed == {
+        *("configmaps/mounted", "configmaps/projected", "configmaps/key", "configmaps/all"),
+        *("secrets/mounted", "secrets/projected", "secrets/key", "secrets/all", "secrets/first", "secrets/pull"),
+        "serviceaccounts/robot",
+    }
+
+
 async def test_a_node_reads_the_events_it_wrote(api, agent):
     event = {
         "apiVersion": "v1",
@@ -187,6 +225,37 @@ def test_the_identity_is_the_certificates_name_and_organisations():
     ca = pki.make_ca("ca", 1_700_000_000.0)
     pair = pki.issue(ca, "jane", 1_700_000_000.0, groups=["system:masters", "ops, eu"])
     assert identity_of(pair.cert_pem) == Identity("jane", ("system:masters", "ops, eu"))
+
+
+def test_a_certificate_without_a_name_is_nobodys():
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:masters")])
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+    builder = (
+        builder.serial_number(1)
+        .not_valid_before(datetime(2025, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2035, 1, 1, tzinfo=UTC))
+    )
+    pem = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    with pytest.raises(errors.Unauthenticated, match="names no user"):
+        identity_of(pem)
+
+
+class Peer:
+    def __init__(self, pem):
+        self.pem = pem
+
+    def auth_context(self):
+        return {"x509_pem_cert": [self.pem]}
+
+
+def test_the_memory_of_certificates_is_bounded(monkeypatch):
+    monkeypatch.setattr(authn, "CACHED_CERTIFICATES", 2)
+    ca = pki.make_ca("ca", 1_700_000_000.0)
+    pems = [pki.issue(ca, name, 1_700_000_000.0).cert_pem for name in ("a", "b", "c", "a")]
+    authenticator = authn.Authenticator()
+    assert [authenticator.identify(Peer(pem)).user for pem in pems] == ["a", "b", "c", "a"]
+    assert len(authenticator._known) == 2
 
 
 @pytest.mark.parametrize("pem", [b"", b"rubbish"])

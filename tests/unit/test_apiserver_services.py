@@ -11,6 +11,7 @@ import pytest
 from api import errors
 from controlplane.apiserver.kinds.nodes import NodeRules
 from controlplane.apiserver.kinds.services import ServiceRules
+from controlplane.commands import Claim, Release
 from tests.api_server import running_core
 
 
@@ -145,6 +146,54 @@ def test_a_service_of_an_ipv6_range_says_so():
     rules = ServiceRules("fd00::/112", random.Random(1))
     spec = rules.completed({"metadata": {"uid": "u"}, "spec": {}}, None, View({}))["spec"]
     assert spec["ipFamilies"] == ["IPv6"]
+
+
+@pytest.mark.parametrize("service_range", ["10.0.0.0/29", "fd00::/64"])
+def test_a_range_that_cannot_serve_is_refused_at_start(service_range):
+    with pytest.raises(ValueError, match="it must have 16 to 1048576 addresses"):
+        ServiceRules(service_range, random.Random(1))
+
+
+def alias(uid="u"):
+    return {"metadata": {"uid": uid}, "spec": {"type": "ExternalName", "externalName": "x.example", "clusterIP": ""}}
+
+
+def plain(address="", **spec):
+    spec |= {"clusterIP": address, "clusterIPs": [address]} if address else {}
+    return {"metadata": {"uid": "u"}, "spec": {"type": "ClusterIP", **spec}}
+
+
+def test_an_alias_has_no_address():
+    rules = ServiceRules("10.0.0.0/24", random.Random(1))
+    spec = rules.completed(alias(), None, View({}))["spec"]
+    assert spec == {"type": "ExternalName", "externalName": "x.example"}
+    assert rules.consequences(None, alias()) == ()
+
+
+def test_becoming_an_alias_gives_the_address_back_and_the_other_way_round():
+    rules = ServiceRules("10.0.0.0/24", random.Random(1))
+    service = plain("10.0.0.9")
+    assert rules.consequences(service, alias()) == [Release("clusterip", "10.0.0.9", "u")]
+    arrived = rules.arriving(alias(), service)
+    assert rules.completed(arrived, service, View({}))["spec"].keys() == {"type", "externalName"}
+    arrived = rules.arriving(plain(), alias())
+    address = rules.completed(arrived, alias(), View({}))["spec"]["clusterIP"]
+    assert rules.consequences(alias(), plain(address)) == [Claim("clusterip", address, "u")]
+
+
+@pytest.mark.parametrize(("address", "addresses"), [("10.0.0.9", ["10.0.0.8"]), ("", ["10.0.0.8", "fd00::1"])])
+def test_addresses_that_contradict_each_other_are_refused(address, addresses):
+    rules = ServiceRules("10.0.0.0/24", random.Random(1))
+    tree = plain(address)
+    tree["spec"]["clusterIPs"] = addresses
+    with pytest.raises(errors.Invalid, match=r"spec\.clusterIPs"):
+        rules.completed(tree, None, View({}))
+
+
+def test_what_is_no_address_is_refused():
+    rules = ServiceRules("10.0.0.0/24", random.Random(1))
+    with pytest.raises(errors.Invalid, match="neither an address"):
+        rules.completed(plain("ten"), None, View({}))
 
 
 async def test_every_node_gets_its_own_range(api, cluster):

@@ -15,6 +15,8 @@ from controlplane.commands import Claim, Op, Release
 CLUSTER_IP_SPACE = "clusterip"
 HEADLESS = "None"
 RANDOM_TRIES = 32
+SMALLEST_RANGE = 16
+LARGEST_RANGE = 1 << 20  # as Kubernetes; a full one is searched address by address
 
 
 class ServiceRules(KindRules):
@@ -24,8 +26,9 @@ class ServiceRules(KindRules):
         self._network = ipaddress.ip_network(service_range)
         self._rng = rng
         size = self._network.num_addresses
-        if size < 16:
-            raise ValueError(f"the service range {service_range} is too small: at least 16 addresses")
+        if not SMALLEST_RANGE <= size <= LARGEST_RANGE:
+            limits = f"it must have {SMALLEST_RANGE} to {LARGEST_RANGE} addresses"
+            raise ValueError(f"the service range {service_range} has {size} addresses; {limits}")
         # As Kubernetes: the lower band is left to people who choose addresses themselves, until the rest is full.
         self._band = min(max(16, size // 16), 256) if size > 16 else 1
 
@@ -53,8 +56,10 @@ class ServiceRules(KindRules):
         given = spec.get("clusterIP") or next(iter(spec.get("clusterIPs", ())), "")
         if spec.get("clusterIPs") not in (None, [], [given]):
             raise _invalid("spec.clusterIPs", "must hold spec.clusterIP and nothing else: the cluster has one family")
-        if old is None or old["spec"].get("clusterIP") != given:
-            given = self._choose(snapshot) if not given else self._check(given, snapshot, tree["metadata"]["uid"])
+        if not given:
+            given = self._choose(snapshot)
+        elif old is None or old["spec"].get("clusterIP") != given:
+            given = self._check(given, snapshot, tree["metadata"]["uid"])
         filled = {
             "clusterIP": given,
             "clusterIPs": [given],
