@@ -234,9 +234,8 @@ class EndpointSliceController:
 
     def all_keys(self) -> Iterable[Key]:
         """All services, and what slices remember of services."""
-        return {key for cached in self._slices.items() for key in _service_of(cached)} | {
-            cached.key for cached in self._services.items()
-        }
+        remembered = {key for cached in self._slices.items() for key in _service_of(cached)}
+        return sorted(remembered | {cached.key for cached in self._services.items()})
 
     async def plan(self, key: Key, failure: ApiError | None) -> Sequence[Action]:
         """Decide for one service."""

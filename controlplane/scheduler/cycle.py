@@ -8,7 +8,7 @@ same nodes.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,13 +54,18 @@ def schedule(snapshot: Snapshot, pods: Sequence[Waiting], *, batch: int = BATCH)
     Placed pods are assumed in `snapshot`; take them out again with `remove_pod` if the binding fails. Never uses
     more of a node than it has. Ties go to the lowest node name. `batch` is the smallest class placed by heap.
     """
+    answers: list[Placed | Unschedulable] = []
+    for equal in by_class(pods):
+        answers += _place_batch(snapshot, equal) if len(equal) >= batch else _place_each(snapshot, equal)
+    return answers
+
+
+def by_class(pods: Iterable[Waiting]) -> list[list[Waiting]]:
+    """Pods of equal classes together, in the order in which the classes first appear."""
     classes: dict[PodClass, list[Waiting]] = {}
     for pod in pods:
         classes.setdefault(pod.pod_class, []).append(pod)
-    answers: list[Placed | Unschedulable] = []
-    for pod_class, equal in classes.items():
-        answers += _place_batch(snapshot, pod_class, equal) if len(equal) >= batch else _place_each(snapshot, equal)
-    return answers
+    return list(classes.values())
 
 
 def _assume(snapshot: Snapshot, pod: Waiting, row: int) -> Placed:
@@ -165,7 +170,8 @@ def _heap(rows: Ints, all_scores: Ints, order: Ints, number: int) -> list[_Entry
     return list(zip((-all_scores[best]).tolist(), order[best].tolist(), best.tolist(), strict=True))
 
 
-def _place_batch(snapshot: Snapshot, pod_class: PodClass, pods: Sequence[Waiting]) -> list[Placed | Unschedulable]:
+def _place_batch(snapshot: Snapshot, pods: Sequence[Waiting]) -> list[Placed | Unschedulable]:
+    pod_class = pods[0].pod_class
     rows = _Batch(snapshot, pod_class, len(pods))
     answers: list[Placed | Unschedulable] = []
     for number, pod in enumerate(pods):
