@@ -1,6 +1,6 @@
 """What the control plane told this node: its pods, their configuration, the cluster's network. Holds, decides nothing.
 
-The first set of a session is full, every later one continues the one before (DESIGN.md section 10).
+The first set of a session is full, every later one continues the one before (docs/architecture.md).
 """
 
 from __future__ import annotations

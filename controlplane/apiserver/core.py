@@ -1,4 +1,4 @@
-"""The API without a transport: every verb over plain values, in the order that DESIGN section 6 gives.
+"""The API without a transport: every verb over plain values, in one fixed order.
 
 Authorise, decode, default, admit, validate, admit again, propose with a check for whatever the decision depended on.
 Decisions are pure (`writes`, `deletes`, `apply`, `binding`); this shell reads the state, commits and tries again.

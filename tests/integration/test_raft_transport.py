@@ -122,7 +122,7 @@ def test_appends_may_leave_before_the_rest_but_nothing_overtakes(peers):
 
 
 def test_a_newer_session_replaces_the_older_one(plain):
-    """DESIGN 17, hole 17: two sessions of one peer never interleave."""
+    """ADR 1, hole 17: two sessions of one peer never interleave."""
     plain.until(plain.connected)
     plain.events.clear()
     hello = raft_pb2.RaftMessage(hello=raft_pb2.Hello(replica="r2", cluster_uid="test"))
@@ -188,7 +188,7 @@ def _is_closed(connection):
 
 
 def test_a_peer_that_takes_nothing_loses_its_session(plain):
-    """DESIGN 17, hole 20."""
+    """ADR 1, hole 20."""
     plain.until(plain.connected)
     sender = plain.transports["r1"]
     while sender.connected("r2"):

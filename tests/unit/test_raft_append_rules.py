@@ -17,7 +17,7 @@ def test_a_matching_prefix_is_skipped():
 
 
 def test_an_old_append_never_truncates_a_matching_suffix():
-    """DESIGN 17, hole 1."""
+    """ADR 1, hole 1."""
     assert decide(view([1, 1, 1, 1]), 1, 1, [1]) == Accept(2)
 
 
@@ -34,7 +34,7 @@ def test_a_gap_asks_for_what_follows_the_end():
 
 
 def test_a_conflict_skips_its_whole_term():
-    """DESIGN 17, hole 18; Raft paper, section 5.3."""
+    """ADR 1, hole 18; Raft paper, section 5.3."""
     assert decide(view([1, 2, 2, 2, 2]), 5, 3, []) == Reject(2)
 
 

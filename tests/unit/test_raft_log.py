@@ -275,7 +275,7 @@ def snapshot(index, term, path):
 
 
 def test_a_crash_between_snapshot_and_compaction_keeps_the_suffix(open_log, tmp_path):
-    """DESIGN 17, hole 2."""
+    """ADR 1, hole 2."""
     log = open_log()
     fill(log, 20)
     kill(log)
@@ -300,7 +300,7 @@ def test_a_snapshot_of_another_history_starts_the_log_anew(open_log, tmp_path):
 
 
 def test_a_log_that_starts_late_without_a_snapshot_is_refused(open_log):
-    """DESIGN 17, hole 6: an empty replica must not lead."""
+    """ADR 1, hole 6: an empty replica must not lead."""
     log = open_log()
     log.reset(10, 1)
     with pytest.raises(LogFailure, match="there is no snapshot"):

@@ -1,4 +1,4 @@
-"""What pysyncobj gets wrong (DESIGN 17), against our node on a simulated clock and network."""
+"""What pysyncobj gets wrong (ADR 1), against our node on a simulated clock and network."""
 
 import pytest
 
