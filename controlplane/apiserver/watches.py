@@ -45,8 +45,10 @@ async def watch(
     if revision is None:
         await replica.read_barrier()
         revision = replica.state.revision
-    else:
-        await replica.at_least(revision)
+    elif revision > replica.state.revision:
+        # A replica that lags must not call a revision unknown: only once caught up it knows that there is none.
+        await replica.read_barrier()
+        await replica.at_least(revision, 0.0)
     cursor = replica.hub.node_cursor(selected.node if kind.resource == "pods" else "", revision, kind.resource)
     if first:
         state = pages.held_still(replica.state, kind)  # of the very revision that the cursor starts at

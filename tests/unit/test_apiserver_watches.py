@@ -181,3 +181,37 @@ async def test_bad_selectors_end_the_watch_at_once(api):
         await anext(api.watch("pods", label_selector="a b"))
     with pytest.raises(errors.Invalid):
         await anext(api.watch("pods", field_selector="spec.colour=red"))
+
+
+async def test_a_revision_that_nobody_ever_gave_is_expired(api, cluster):
+    with pytest.raises(errors.Expired, match="list again"):
+        await anext(api.watch("configmaps", revision=cluster.replica.state.revision + 1))
+
+
+async def test_a_replica_that_lags_catches_up_before_it_calls_a_revision_unknown(api, cluster):
+    stale = cluster.replica.state.clone()
+    created = await api.create(config_map("a"))
+    real, fresh = cluster.replica.read_barrier, cluster.replica.state
+    cluster.replica.state = stale
+
+    async def catch_up():
+        cluster.replica.state = fresh
+        await real()
+
+    cluster.replica.read_barrier = catch_up
+    stream = api.watch("configmaps", revision=created.revision)
+    waiting = asyncio.ensure_future(anext(stream))
+    later = await api.create(config_map("b"))
+    assert [event.object for event in await waiting] == [later]
+
+
+async def test_a_replica_without_a_leader_sends_the_watcher_elsewhere(api, cluster):
+    revision = cluster.replica.state.revision + 1
+    cluster.log.step_down()
+
+    async def nobody():
+        raise errors.Unavailable("no leader")
+
+    cluster.replica.read_barrier = nobody
+    with pytest.raises(errors.Unavailable):
+        await anext(api.watch("configmaps", revision=revision))
