@@ -17,6 +17,7 @@ EVENTS_KEPT = 1024
 QUEUE_LIMIT = 1000
 BURST = 25
 REFILL_SECONDS = 300.0
+NAME_LIMIT = 236  # characters of the pod's name in an event's, which may have 253
 MESSAGE_LIMIT = 1024  # characters (Kubernetes' limit for an event's note)
 
 EventType = Literal["Normal", "Warning"]
@@ -100,11 +101,11 @@ class EventRecorder:
         about = {"apiVersion": "v1", "kind": "Pod", "namespace": meta.namespace, "name": meta.name, "uid": meta.uid}
         if container:
             about["fieldPath"] = f"spec.containers{{{container}}}"
-        suffix = self._env.new_uid().replace("-", "")[:16]
+        suffix = self._env.new_uid().replace("-", "")[-16:]
         return {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": f"{meta.name}.{suffix}", "namespace": meta.namespace},
+            "metadata": {"name": f"{meta.name[:NAME_LIMIT]}.{suffix}", "namespace": meta.namespace},
             "involvedObject": about,
             "type": event_type,
             "reason": reason,

@@ -6,11 +6,14 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import logs
 from agent.logs import LogOptions, read_log, rotated
+
+pytestmark = pytest.mark.slow
 
 RECORDS = st.lists(st.tuples(st.sampled_from("FFP"), st.text("ab ", max_size=12)), max_size=40)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,8 @@ from agent import actions as act
 from agent.observed import Failure, Observed, Stop, running
 from agent.pod_sync import Desired, finished, pod_actions
 from tests.agent_pods import NOW, SANDBOX, container, converged, performed, pod
+
+pytestmark = pytest.mark.slow
 
 NAMES = ("a", "b")
 BOOLEANS = st.booleans()
