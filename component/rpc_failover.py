@@ -20,6 +20,9 @@ from component.env import Env
 CONNECT_SECONDS = 1.0
 """How long a replica may take to accept a connection before the next one is tried."""
 
+UNREACHABLE_SECONDS = 10.0
+"""After so long without any connection there is nobody to wait for, whatever time the call has left."""
+
 ATTEMPT_SECONDS = 10.0
 """How long one replica may take to answer what can safely be asked of another."""
 
@@ -98,13 +101,14 @@ class Replicas:
 
     async def connected(self, patience: Patience, last: errors.ApiError | None = None) -> Replica:
         """A replica with a connection, the current one first. Unavailable when patience ends, telling of `last`."""
+        give_up_time = self._env.monotonic() + UNREACHABLE_SECONDS
         while True:
             for _ in self._replicas:
                 replica = self._replicas[self._current]
                 if await replica.connect(min(CONNECT_SECONDS, patience.remaining_seconds)):
                     return replica
                 self.leave(replica)
-            if not patience.remaining_seconds:
+            if not patience.remaining_seconds or self._env.monotonic() >= give_up_time:
                 raise self._unreachable(last)
             await patience.pause()
 

@@ -45,6 +45,21 @@ async def test_without_any_replica_the_error_names_the_addresses(cluster):
         await client.get("namespaces", "", "default")
 
 
+async def test_nobody_waits_out_a_long_time_out_for_a_cluster_that_is_not_there(cluster):
+    seconds = 0.0
+
+    def hurrying():
+        nonlocal seconds
+        seconds += 0.5  # every look at the clock
+        return seconds
+
+    env = Env(hurrying, time.time, cluster.env.rng, cluster.env.new_uid)
+    async with RpcClient(["127.0.0.1:1"], cluster.keys.admin, env, timeout_seconds=3600.0) as client:
+        with pytest.raises(errors.Unavailable, match="no API server can be reached"):
+            await client.get("namespaces", "", "default")
+    assert seconds < 60
+
+
 async def test_creates_under_fail_over_happen_exactly_once(cluster):
     """The writer sees only success although its replica dies while calls are under way, again and again."""
     client = cluster.client()
