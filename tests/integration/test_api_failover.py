@@ -184,11 +184,18 @@ async def test_a_delete_without_uid_is_never_repeated(cluster):
 async def test_while_nobody_leads_calls_wait_and_then_succeed(cluster):
     client = cluster.client()
     cluster.log.step_down()
+    commit, arrived = cluster.replica.commit, asyncio.Event()
+
+    async def noticed(*args, **kwargs):
+        arrived.set()
+        return await commit(*args, **kwargs)
+
+    cluster.replica.commit = noticed
     waiting = asyncio.create_task(client.create(config_map("a")))
-    await asyncio.sleep(0.1)
+    await asyncio.wait_for(arrived.wait(), 5)
     assert not waiting.done()
     cluster.log.lead()
-    assert (await waiting).name == "a"
+    assert (await asyncio.wait_for(waiting, 5)).name == "a"
 
 
 async def test_a_replica_that_answers_unavailable_is_left_for_the_other(cluster):
