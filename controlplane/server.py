@@ -56,7 +56,7 @@ class Server:
         tls = Tls(self._files["ca.crt"], self._files["api.crt"], self._files["api.key"])
         others = {replica: at for replica, at in config.endpoints.items() if replica != config.replica}
         self._peers = Peers(others, tls)
-        self._raft = SocketLog(config.raft_socket, config.replica)
+        self._raft = SocketLog(config.raft_socket, config.replica, time_factor=config.time_factor)
         self._replica = Replica(config.replica, self._raft, self._peers, Path(config.data_dir) / "snapshots", env)
         self._core = ApiCore(
             self._replica, default_chain(), env, pod_range=config.pod_range, service_range=config.service_range
