@@ -129,10 +129,12 @@ def _run(pod: Pod, observed: Observed, now: float) -> list[Action]:
     if observed.sandbox is None and observed.sandbox_lost and running(observed):
         return _restart_all(pod, observed, now)
     actions = _pulls(pod, observed, now)
-    steps = _surroundings(pod, observed)
-    if steps:
-        key, step = steps[0]
-        return [*actions, *_retry(key, step, observed, now), *_stops(pod, observed, now)]
+    step = _surroundings(pod, observed)
+    if step is not None:
+        key, action = step
+        waits_for_network = key == "network" and not observed.network_ready
+        next_step = [] if waits_for_network else _retry(key, action, observed, now)
+        return [*actions, *next_step, *_stops(pod, observed, now)]
     if observed.volumes_stale:
         actions += _retry("refresh", RefreshVolumes(), observed, now)
     known = {container.name for container in pod.spec.containers}
@@ -144,16 +146,15 @@ def _run(pod: Pod, observed: Observed, now: float) -> list[Action]:
     return actions
 
 
-def _surroundings(pod: Pod, observed: Observed) -> list[tuple[str, Action]]:
-    """The steps that containers have to wait for, each with the key of its failures."""
-    steps: list[tuple[str, Action]] = []
+def _surroundings(pod: Pod, observed: Observed) -> tuple[str, Action] | None:
+    """The next step that containers have to wait for, with the key of its failures; None when all is there."""
     if observed.sandbox is None:
-        steps.append(("sandbox", MakeSandbox()))
+        return "sandbox", MakeSandbox()
     if not observed.attached and not pod.spec.host_network:
-        steps.append(("network", AttachNetwork()))
+        return "network", AttachNetwork()
     if not observed.volumes_made:
-        steps.append(("volumes", MakeVolumes()))
-    return steps
+        return "volumes", MakeVolumes()
+    return None
 
 
 def _pulls(pod: Pod, observed: Observed, now: float) -> list[Action]:

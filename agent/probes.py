@@ -22,6 +22,9 @@ log = structlog.get_logger()
 ProbeKind = Literal["startup", "liveness", "readiness"]
 KINDS: tuple[ProbeKind, ...] = ("startup", "liveness", "readiness")
 
+FIRST_LIVENESS_SECONDS = 1.0
+"""No container is asked whether it is stuck in its first moments, in which nothing listens yet."""
+
 QUICK_FIRST_SECONDS = 0.1
 """Until a container is ready for the first time it is asked again soon, at doubling intervals up to the period.
 
@@ -148,7 +151,10 @@ class Prober:
     async def _repeat(self, container: Container, kind: ProbeKind, probe: Probe) -> None:
         """Ask until told to stop; the startup probe ends with its first verdict."""
         age = self._env.now() - container.started_time
-        await asyncio.sleep(max(0.0, (probe.initial_delay_seconds or 0) - age))
+        first = float(probe.initial_delay_seconds or 0)
+        if kind == "liveness":
+            first = max(first, FIRST_LIVENESS_SECONDS)
+        await asyncio.sleep(max(0.0, first - age))
         period = float(probe.period_seconds or 10)
         quick = QUICK_FIRST_SECONDS if kind != "liveness" else period
         while True:

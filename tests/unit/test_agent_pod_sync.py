@@ -34,9 +34,14 @@ def test_a_new_pod_pulls_its_images_while_the_sandbox_is_made():
 
 
 def test_the_surroundings_are_made_one_after_the_other():
-    step = Observed(pulling=frozenset({"main"}), sandbox=settled().sandbox)
+    step = Observed(pulling=frozenset({"main"}), sandbox=settled().sandbox, network_ready=True)
     assert decide(pod(), step) == [act.AttachNetwork()]
     assert decide(pod(), replace(step, attached=True)) == [act.MakeVolumes()]
+
+
+def test_a_pod_is_attached_once_the_network_of_its_assignment_is_there():
+    step = Observed(pulling=frozenset({"main"}), sandbox=settled().sandbox)
+    assert decide(pod(), step) == []
 
 
 def test_a_pod_on_the_hosts_network_is_not_attached():
