@@ -109,10 +109,11 @@ class World:
             for name in sorted(self.sets):
                 actions += self.set_pass(name)
                 check()
+            before = copy.deepcopy(self.pods)
             for _ in list(self.alive()):
                 self.make_ready(0)
             self.end_terminating()
-            if not any(isinstance(a, Create | Update | UpdateStatus | Delete) for a in actions):
+            if self.pods == before and not any(isinstance(a, Create | Update | UpdateStatus | Delete) for a in actions):
                 return
         raise AssertionError("the roll-out does not end")
 
