@@ -171,14 +171,14 @@ class ApiService:
         self._watches.add(task)
         try:
             async with aclosing(batches):
-                async for batch in batches:
-                    await self._send(context, batch)
+                while not self._closing:
+                    await self._send(context, await anext(batches))
         except asyncio.CancelledError:
-            if self._closing:
-                raise Unavailable("this replica is shutting down: go on at another one") from None
-            raise
+            if not self._closing:
+                raise
         finally:
             self._watches.discard(task)
+        raise Unavailable("this replica is shutting down: go on at another one")
 
     def end_watches(self) -> None:
         """Send all watchers to another replica; without this they would keep a closing server waiting."""
@@ -195,7 +195,9 @@ class ApiService:
 
     async def _write(self, context: Context, message: bytes) -> None:
         try:
-            await asyncio.wait_for(context.write(message), self._slow_reader_seconds)
+            # Not wait_for: in Python 3.11 it swallows a cancellation that meets the end of the write.
+            async with asyncio.timeout(self._slow_reader_seconds):
+                await context.write(message)
         except TimeoutError:
             seconds = f"{self._slow_reader_seconds:g} s"
             raise Expired(f"nothing was read for {seconds}: list again and watch from there") from None
