@@ -58,16 +58,14 @@ class ListRequest(_message.Message):
     def __init__(self, resource: _Optional[str] = ..., namespace: _Optional[str] = ..., label_selector: _Optional[str] = ..., field_selector: _Optional[str] = ..., limit: _Optional[int] = ..., continue_token: _Optional[str] = ..., stale_ok: _Optional[bool] = ...) -> None: ...
 
 class ListResponse(_message.Message):
-    __slots__ = ("items", "resource_version", "continue_token", "remaining")
+    __slots__ = ("items", "resource_version", "continue_token")
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_VERSION_FIELD_NUMBER: _ClassVar[int]
     CONTINUE_TOKEN_FIELD_NUMBER: _ClassVar[int]
-    REMAINING_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[_resource_pb2.Resource]
     resource_version: int
     continue_token: str
-    remaining: int
-    def __init__(self, items: _Optional[_Iterable[_Union[_resource_pb2.Resource, _Mapping]]] = ..., resource_version: _Optional[int] = ..., continue_token: _Optional[str] = ..., remaining: _Optional[int] = ...) -> None: ...
+    def __init__(self, items: _Optional[_Iterable[_Union[_resource_pb2.Resource, _Mapping]]] = ..., resource_version: _Optional[int] = ..., continue_token: _Optional[str] = ...) -> None: ...
 
 class UpdateRequest(_message.Message):
     __slots__ = ("object", "dry_run")
