@@ -51,5 +51,5 @@ class ServerConfig(msgspec.Struct, kw_only=True, frozen=True):
 
 
 def join_host_port(host: str, port: int) -> str:
-    """ "10.0.0.1:7443", with brackets around an IPv6 address."""
+    """Write 10.0.0.1:7443, with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
