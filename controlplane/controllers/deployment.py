@@ -244,12 +244,8 @@ def _clean_up(rollout: _Rollout) -> list[Action]:
     old = [rs for rs in rollout.old if rs.metadata.deletion_timestamp is None]
     by_revision = sorted(old, key=lambda rs: revisions.revision_of(rs.metadata))
     surplus = by_revision[: max(0, len(old) - kept)]
-    return [delete(rs.object) for rs in surplus if _unused(rs, rollout.sizes[rs.object.name])]
-
-
-def _unused(replica_set: Cached[ReplicaSet], size: Size) -> bool:
-    observed = replica_set.view.status.observed_generation or 0
-    return not size.occupied and observed >= (replica_set.metadata.generation or 0)
+    sizes = (rollout.sizes[rs.object.name] for rs in surplus)
+    return [delete(rs.object) for rs, size in zip(surplus, sizes, strict=True) if size.observed and not size.occupied]
 
 
 def _report(rollout: _Rollout) -> list[Action]:

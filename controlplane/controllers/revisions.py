@@ -78,6 +78,7 @@ def size_of(replica_set: Cached[ReplicaSet]) -> Size:
         available=view.status.available_replicas or 0,
         desired=number(annotations[DESIRED]) if DESIRED in annotations else None,
         most=number(annotations[MOST]) if MOST in annotations else None,
+        observed=(view.status.observed_generation or 0) >= (view.metadata.generation or 0),
     )
 
 

@@ -1,8 +1,9 @@
 """Sizes of replica sets during a roll-out: numbers in, numbers out.
 
-The arithmetic of Kubernetes' Deployment ("Rolling Update Deployment", "Proportional scaling"), with one difference:
-a replica set counts with what it still runs, not only with what it should run, and available pods never count beyond
-the wanted ones. So no delay between a size and its status can break the limits.
+The arithmetic of Kubernetes' Deployment ("Rolling Update Deployment", "Proportional scaling"), made strict: a replica
+set counts with what it still runs, not only with what it should run, available pods never count beyond the wanted
+ones, and no step is decided before every replica set has reported on its present size. So no delay between a size and
+its status can break the limits, as it can in Kubernetes.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """One replica set: pods wanted, pods there, pods available; `desired` and `most` are its size annotations."""
+    """One replica set: pods wanted, pods there, pods available; `desired` and `most` are its size annotations.
+
+    `observed` is whether the latter two counts were reported after the wanted number was set.
+    """
 
     name: str
     wanted: int = 0
@@ -46,6 +50,7 @@ class Size:
     available: int = 0
     desired: int | None = None
     most: int | None = None
+    observed: bool = True
 
     @property
     def occupied(self) -> int:
@@ -81,10 +86,17 @@ def _scaled(value: IntOrString | None, replicas: int) -> float:
     return int(value.removesuffix("%")) * replicas / 100
 
 
+def settled(sizes: Sequence[Size]) -> bool:
+    """Whether all counts are about the present sizes."""
+    return all(size.observed for size in sizes)
+
+
 def new_size(limits: Limits, new: Size, old: Sequence[Size]) -> int:
     """The size for the new replica set: as large as the surge allows, never above what is wanted."""
     if new.wanted >= limits.replicas:
         return limits.replicas
+    if not settled([new, *old]):
+        return new.wanted
     room = limits.most - new.occupied - sum(size.occupied for size in old)
     return new.wanted + max(0, min(room, limits.replicas - new.wanted))
 
@@ -94,6 +106,8 @@ def old_sizes(limits: Limits, new: Size, old: Sequence[Size]) -> dict[str, int]:
 
     Never takes so many that fewer than `fewest_available` pods stay available.
     """
+    if not settled([new, *old]):
+        return {}
     wanted = {size.name: size.wanted for size in old}
     new_unavailable = new.wanted - new.dependable
     removable = new.wanted + sum(wanted.values()) - limits.fewest_available - new_unavailable
