@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.runtime.protocol import ContainerRuntime, Image, RuntimeFailure
@@ -26,10 +28,11 @@ class Images:
         self._runtime = runtime
         self._env = env
         self._locks: dict[str, asyncio.Lock] = {}
+        self._waiting: Counter[str] = Counter()
         self._slots = asyncio.Semaphore(PULLS_AT_ONCE)
 
-    async def ensure(self, reference: str, policy: str) -> Ensured:
-        """Return the image; `policy` is Always, IfNotPresent or Never.
+    async def ensure(self, reference: str, policy: str, pulling: Callable[[], None]) -> Ensured:
+        """Return the image; `policy` is Always, IfNotPresent or Never. `pulling` is called when it must be fetched.
 
         Raises RuntimeFailure with reason ErrImageNeverPull, ErrImagePull or InvalidImageName.
         """
@@ -40,16 +43,19 @@ class Images:
             if policy == "Never":
                 message = f'Container image "{reference}" is not present with pull policy of Never'
                 raise RuntimeFailure(message, reason="ErrImageNeverPull")
+        pulling()
         lock = self._locks.setdefault(reference, asyncio.Lock())
+        waited = self._waiting[reference] > 0
+        self._waiting[reference] += 1
         try:
-            waited = lock.locked()
             async with lock:
                 # Whoever waited here for another's pull of the same image has what that brought.
                 found = await self._runtime.image(reference) if waited else None
                 return Ensured(found, None) if found is not None else await self._pull(reference)
         finally:
-            if not lock.locked():
-                self._locks.pop(reference, None)
+            self._waiting[reference] -= 1
+            if not self._waiting[reference]:
+                del self._waiting[reference], self._locks[reference]
 
     async def _pull(self, reference: str) -> Ensured:
         async with self._slots:

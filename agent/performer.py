@@ -145,7 +145,10 @@ class Performer:
         try:
             if spec is None:
                 return
-            ensured = await self._steps.ensure_image(spec)
+            image = spec.image
+            ensured = await self._steps.ensure_image(
+                spec, lambda: self.event("Normal", "Pulling", f'Pulling image "{image}"', name)
+            )
             self._record.set(images={**self._record.observed.images, name: ensured.image})
             self._record.succeeded(action)
             if ensured.took_seconds is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,10 +104,10 @@ class PodSteps:
         """Bring mounted configuration up to date."""
         await asyncio.to_thread(refresh_volumes, self._paths, pod, self._sources(pod, ip))
 
-    async def ensure_image(self, spec: ContainerSpec) -> Ensured:
-        """Make sure that a container's image is here."""
+    async def ensure_image(self, spec: ContainerSpec, pulling: Callable[[], None]) -> Ensured:
+        """Make sure that a container's image is here; `pulling` is called when it must be fetched."""
         reference = spec.image or ""
-        return await self._images.ensure(reference, spec.image_pull_policy or default_pull_policy(reference))
+        return await self._images.ensure(reference, spec.image_pull_policy or default_pull_policy(reference), pulling)
 
     async def create(
         self, pod: Pod, spec: ContainerSpec, attempt: int, sandbox: Sandbox, ip: str, image: Image

@@ -71,7 +71,8 @@ def plug_host(lab: Lab, host: Host) -> None:
         "link set lo up",
         f"addr add {host.address}/{width} dev eth0",
         "link set eth0 up",
-        f"route add default via {lab.gateway}",
+        # Without egress whatever tries to get out fails at once, instead of waiting for time-outs.
+        f"route add default via {lab.gateway}" if lab.egress else "route add unreachable default",
     )
 
 

@@ -261,11 +261,11 @@ class Space:
     def wait_endpoints(self, service: str, count: int, seconds: float = DEADLINE_SECONDS) -> list[str]:
         """Return the ready addresses of a Service once there are so many."""
 
-        def probe() -> list[str] | None:
+        def probe() -> tuple[list[str]] | None:
             found = self.endpoints(service)
-            return found if len(found) == count else None
+            return (found,) if len(found) == count else None
 
-        return eventually(f"{service} has {count} endpoints", probe, seconds, self.describe_all) or []
+        return eventually(f"{service} has {count} endpoints", probe, seconds, self.describe_all)[0]
 
     def endpoints(self, service: str) -> list[str]:
         """The ready addresses of a Service."""
@@ -345,3 +345,11 @@ def run(
     given = stdin.encode() if isinstance(stdin, str) else stdin
     done = subprocess.run(command, input=given, capture_output=True, check=False, timeout=seconds, env=environment)
     return Done(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+FIGURES: list[str] = []
+
+
+def tell(line: str) -> None:
+    """Note a measured figure; all are printed at the end of the run."""
+    FIGURES.append(line)

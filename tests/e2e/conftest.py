@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lab import cluster as labs
-from tests.e2e.cluster import TIM, Cluster, Space, eventually, run
+from tests.e2e.cluster import FIGURES, TIM, Cluster, Space, eventually, run
 
 HERE = Path(__file__).parent
 UP_SECONDS = 120.0
@@ -27,6 +27,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.e2e)
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was measured."""
+    if FIGURES:
+        terminalreporter.section("measured on the lab")
+        for line in FIGURES:
+            terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")

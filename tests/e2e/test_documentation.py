@@ -78,10 +78,12 @@ def test_secret_comes_as_files_in_memory_and_as_variables(docs):
 
 def test_two_containers_share_a_volume_and_localhost(docs):
     pod = docs.wait_pod(
-        "two-containers", lambda pod: "terminated" in container_status(pod, 1).get("state", {}), "wrote"
+        "two-containers",
+        lambda pod: "terminated" in container_status(pod, "debian-container").get("state", {}),
+        "wrote",
     )
-    assert container_status(pod, 1)["state"]["terminated"]["reason"] == "Completed"
-    assert "running" in container_status(pod, 0)["state"]
+    assert container_status(pod, "debian-container")["state"]["terminated"]["reason"] == "Completed"
+    assert "running" in container_status(pod, "nginx-container")["state"]
     answer = docs.exec("two-containers", "wget", "-qO-", "http://localhost", container="nginx-container").out
     assert answer == "Hello from the debian container\n"
 
