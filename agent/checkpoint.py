@@ -98,13 +98,16 @@ class Checkpoint:
         self._compacted_bytes = self._durable.size_bytes
         self._usable = True
 
-    def append(self, change: node_pb2.Inputs) -> bool:
-        """Add a change to what was saved; durable when it returns. True: time to `save` anew. Raises OSError."""
+    def append(self, change: node_pb2.Inputs, *, synced: bool = True) -> bool:
+        """Add a change to what was saved; durable when it returns, unless `synced` is off (nothing follows from it).
+
+        True: time to `save` anew. Raises OSError.
+        """
         assert self._usable, "append before save"
         durable, secrets = _split(change)
         if secrets.set or secrets.removed:
             self._secrets.append(secrets.SerializeToString())
-        self._durable.append(durable.SerializeToString())
+        self._durable.append(durable.SerializeToString(), synced=synced)
         return self._durable.size_bytes > max(COMPACT_FACTOR * self._compacted_bytes, COMPACT_MIN_BYTES)
 
 

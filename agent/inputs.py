@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
+import structlog
 
 from agent.network_inputs import NetworkBuilder
-from api.core import ConfigMap, Node, Pod, Secret, Service
+from api.core import ConfigMap, Node, Pod, PodSpec, Secret, Service
 from api.network import EndpointSlice
 from api.v1 import node_pb2, resource_pb2
 from netplugin.protocol import NetworkInputs
@@ -28,6 +29,8 @@ RESOURCES = {
     ("v1", "Node"): "nodes",
     ("discovery.k8s.io/v1", "EndpointSlice"): "endpointslices.discovery.k8s.io",
 }
+log = structlog.get_logger()
+
 Place = TypeVar("Place")
 View = TypeVar("View")
 
@@ -48,12 +51,16 @@ class AssignedPod:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What one set of inputs changed: uids of pods that came, changed or went, and objects of configuration."""
+    """What one set of inputs changed: uids of pods that came, changed or went, and objects of configuration.
+
+    `calls_for_action` is off when only statuses came back, which nothing on the node follows from.
+    """
 
     pods: frozenset[str]
     configuration: frozenset[Key]
     network: bool
     full: bool
+    calls_for_action: bool
 
 
 def key_of(resource: resource_pb2.Resource) -> Key | None:
@@ -96,6 +103,7 @@ class Inputs:
             gone = {(each.resource, each.namespace, each.name) for each in message.removed} - new.keys()
         changed = {key for key, each in new.items() if self._resources.get(key) != each}
         self.revision = message.results_in
+        before = {uid: _wanted(assigned.pod) for uid, assigned in self.pods.items()}
         touched = self._pod_uids(changed | gone)
         for key in gone:
             if self._resources.pop(key, None) is not None:
@@ -104,12 +112,11 @@ class Inputs:
             self._resources[key] = new[key]
             self._put(key, new[key])
         touched |= self._pod_uids(changed)
-        return Changes(
-            frozenset(touched),
-            frozenset(key for key in changed | gone if key[0] in {"configmaps", "secrets"}),
-            any(key[0] in _NETWORK for key in changed | gone),
-            message.full,
-        )
+        configuration = frozenset(key for key in changed | gone if key[0] in {"configmaps", "secrets"})
+        network = any(key[0] in _NETWORK for key in changed | gone)
+        after = {uid: _wanted(assigned.pod) for uid, assigned in self.pods.items()}
+        acts = message.full or network or bool(configuration) or before != after
+        return Changes(frozenset(touched), configuration, network, message.full, acts)
 
     def as_full(self) -> node_pb2.Inputs:
         """Everything held, as one full set."""
@@ -133,6 +140,10 @@ class Inputs:
         """A node."""
         return self._nodes.get(name)
 
+    def assigned_uids(self) -> set[str]:
+        """The uids of all pods of this node, also of those that this version cannot read."""
+        return {each.uid for key, each in self._resources.items() if key[0] == "pods"}
+
     def network(self) -> NetworkInputs:
         """What the node's network is made from, at the held revision."""
         return self._network.build(self.revision)
@@ -154,6 +165,13 @@ class Inputs:
         return {self._resources[key].uid for key in keys if key[0] == "pods" and key in self._resources}
 
     def _put(self, key: Key, resource: resource_pb2.Resource | None) -> None:
+        """Update views; an object that a newer control plane wrote in a way we cannot read keeps its last view."""
+        try:
+            self._put_view(key, resource)
+        except msgspec.DecodeError as error:
+            log.warning("object_unreadable", resource=key[0], namespace=key[1], name=key[2], error=str(error))
+
+    def _put_view(self, key: Key, resource: resource_pb2.Resource | None) -> None:
         kind, namespace, name = key
         place = (namespace, name)
         json = resource.json.encode() if resource is not None else b""
@@ -191,6 +209,11 @@ class Inputs:
         for uid, assigned in self.pods.items():
             if (assigned.pod.metadata.namespace, assigned.pod.metadata.name) == place:
                 yield uid
+
+
+def _wanted(pod: Pod) -> tuple[PodSpec, str | None, int | None]:
+    """The part of a pod that the node acts on."""
+    return pod.spec, pod.metadata.deletion_timestamp, pod.metadata.deletion_grace_period_seconds
 
 
 def _set(views: dict[Place, View], place: Place, view: View | None) -> None:

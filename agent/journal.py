@@ -108,15 +108,15 @@ class Journal:
             _sync_folder(self._path.parent)
         self.size_bytes = len(content)
 
-    def append(self, record: bytes) -> None:
-        """Add a record after the last whole one; durable when it returns. Raises OSError."""
+    def append(self, record: bytes, *, synced: bool = True) -> None:
+        """Add a record after the last whole one; durable when it returns, unless `synced` is off. Raises OSError."""
         frame = _frame(record)
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
         try:
             # Not O_APPEND: what a failed append left behind must be overwritten.
             os.ftruncate(descriptor, self.size_bytes)
             _write_at(descriptor, frame, self.size_bytes)
-            if self._synced:
+            if self._synced and synced:
                 os.fdatasync(descriptor)
         finally:
             os.close(descriptor)

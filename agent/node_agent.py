@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from agent.checkpoint import Checkpoint, Cluster
+from agent.disk_limits import DiskLimits
 from agent.events import EventRecorder
 from agent.images import Images
 from agent.inputs import Inputs
@@ -31,6 +32,7 @@ from agent.runtime.protocol import Container, ContainerRuntime, RuntimeFailure
 from agent.session import Refused, Session
 from agent.streams import Streams
 from agent.volumes import VolumeFailure
+from agent.worker import PodWorker
 from api.core import NodeStatus
 from api.object import canonical
 from api.resources import allocatable
@@ -99,12 +101,14 @@ class NodeAgent:
         """Run until cancelled."""
         await self._remember()
         rotation = LogRotation(self._running, self._runtime, self._paths)
+        limits = DiskLimits(self._workers, self._paths)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._node.run())
                 group.create_task(self._session.run())
                 group.create_task(self._run_pods())
                 group.create_task(rotation.run())
+                group.create_task(limits.run())
         finally:
             await self._streams.close()
             await self._probes.close()
@@ -121,7 +125,7 @@ class NodeAgent:
 
     def metrics(self) -> Mapping[str, float]:
         """Numbers about the agent, by name."""
-        workers = self._pods.workers() if self._pods is not None else []
+        workers = self._workers()
         return {
             "session_connected": float(self.connected),
             "inputs_revision": float(self._inputs.revision),
@@ -175,7 +179,7 @@ class NodeAgent:
     async def inputs(self, message: node_pb2.Inputs) -> None:
         """Remember, then act. Raises BrokenChain."""
         changes = self._inputs.apply(message)
-        await self._save(message)
+        await self._save(message, synced=changes.calls_for_action)
         self._full_received = self._full_received or message.full
         if self._pods is not None:
             self._pods.apply(changes)
@@ -213,12 +217,12 @@ class NodeAgent:
         self._cluster_known.set()
         log.info("checkpoint_loaded", revision=self._inputs.revision, pods=len(self._inputs.pods))
 
-    async def _save(self, change: node_pb2.Inputs | None) -> None:
+    async def _save(self, change: node_pb2.Inputs | None, *, synced: bool = True) -> None:
         """Make inputs durable; a full set and every so often everything anew."""
         async with self._saving:
             try:
                 if change is not None and not change.full:
-                    compact = await asyncio.to_thread(self._checkpoint.append, change)
+                    compact = await asyncio.to_thread(self._checkpoint.append, change, synced=synced)
                     if not compact:
                         return
                 full = self._inputs.as_full() if self._inputs.revision else None
@@ -297,6 +301,8 @@ class NodeAgent:
             return [*found, "the node's network is not set up yet"]
         return [*found, self._pods.sync.problem] if self._pods.sync.problem else found
 
+    def _workers(self) -> list[PodWorker]:
+        return self._pods.workers() if self._pods is not None else []
+
     def _running(self) -> list[Container]:
-        workers = self._pods.workers() if self._pods is not None else []
-        return [container for worker in workers for container in running(worker.observed)]
+        return [container for worker in self._workers() for container in running(worker.observed)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from agent import actions as act
 from agent.backoff import (
@@ -21,6 +22,8 @@ from agent.runtime.protocol import Container, RuntimeFailure
 from api.core import Container as ContainerSpec
 from api.core import Pod
 from component.env import Env
+
+Note = TypeVar("Note")
 
 
 class PodRecord:
@@ -82,8 +85,16 @@ class PodRecord:
         self.set(containers=(*others, container))
 
     def drop(self, container_id: str) -> None:
-        """Forget a container that is not there any more."""
-        self.set(containers=tuple(c for c in self.observed.containers if c.id != container_id))
+        """Forget a container that is not there any more, and everything that was noted about it."""
+        observed = self.observed
+        self.set(
+            containers=tuple(c for c in observed.containers if c.id != container_id),
+            stops=_without(observed.stops, container_id),
+            hooks=_without(observed.hooks, container_id),
+            signalled=_without(observed.signalled, container_id),
+            killed=_without(observed.killed, container_id),
+            start_failed=observed.start_failed - {container_id},
+        )
 
     def start_failed(self, container_id: str, message: str) -> None:
         """The process of an attempt never came to be: the attempt counts as ended."""
@@ -136,6 +147,10 @@ class PodRecord:
             case _:
                 key = _KEYS.get(type(action), "remove")
         return key, STEP_FIRST_SECONDS, STEP_MAX_SECONDS
+
+
+def _without(notes: Mapping[str, Note], container_id: str) -> dict[str, Note]:
+    return {key: note for key, note in notes.items() if key != container_id}
 
 
 _KEYS: dict[type[object], str] = {

@@ -16,7 +16,7 @@ from agent.environment import named_objects as environment_objects
 from agent.events import EventRecorder
 from agent.inputs import Changes, Inputs, Key
 from agent.network_sync import NetworkSync
-from agent.observed import Observed, finished_phase
+from agent.observed import Observed, Verdict, finished_phase
 from agent.paths import Paths
 from agent.pod_steps import PodSteps
 from agent.pod_sync import Desired
@@ -26,6 +26,7 @@ from agent.volume_content import named_objects as volume_objects
 from agent.volumes import present, remove_memory_volumes
 from agent.worker import PodWorker
 from api.core import Pod
+from api.errors import Invalid
 from component.env import Env
 from netplugin.protocol import PodNetwork
 
@@ -169,10 +170,16 @@ class Pods:
             observed = Observed()
             verdict = None
             if not finished_phase(assigned.pod):
-                verdict = refusal(assigned.pod, self._active(uid), self._steps.node.allocatable)
+                verdict = self._refusal(assigned.pod)
             worker = self._start(uid, assigned.pod, observed)
             if verdict is not None:
                 worker.give_up(verdict)
+
+    def _refusal(self, pod: Pod) -> Verdict | None:
+        try:
+            return refusal(pod, self._active(pod.metadata.uid), self._steps.node.allocatable)
+        except Invalid as error:
+            return Verdict("UnexpectedAdmissionError", f"Pod was rejected: {error}")
 
     def _active(self, uid: str) -> list[Pod]:
         """The assigned pods beside one that still use what they request."""
@@ -271,8 +278,8 @@ class Pods:
                 await asyncio.sleep(EXITS_RETRY_SECONDS)
                 self._reap.set()
                 continue
-            for uid in sorted(findings.uids()):
-                if uid not in self._inputs.pods and uid not in self._workers:
+            for uid in sorted(findings.uids() - self._inputs.assigned_uids()):
+                if uid not in self._workers:
                     log.warning("unassigned_pod_found", pod_uid=uid)
                     self._start(uid, None, _observed(uid, findings, adopted=False))
 

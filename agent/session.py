@@ -33,6 +33,9 @@ SILENT_SECONDS = 2.5
 BATCH_SECONDS = 0.010
 REPORTS_IN_FLIGHT = 8
 REPORT_RETRY_SECONDS = 0.2
+STEADY_SECONDS = 5.0
+"""A session that ends sooner counts as a failed attempt, so that one that always breaks is not retried in a circle."""
+
 PAUSE_FIRST_SECONDS = 0.05
 PAUSE_MAX_SECONDS = 1.0
 REFUSED_PAUSE_SECONDS = 5.0
@@ -99,8 +102,14 @@ class Session:
             endpoints = self._side.endpoints()
             endpoint = endpoints[turn % len(endpoints)]
             turn += 1
-            served, refused = await self._serve(endpoint)
-            failures = 0 if served else failures + 1
+            began_time = self._env.monotonic()
+            try:
+                refused = await self._serve(endpoint)
+            except Exception:  # the outermost loop of the session: pods need the next one more than we need this one
+                log.exception("session_crashed", endpoint=endpoint)
+                refused = False
+            lasted_seconds = self._env.monotonic() - began_time
+            failures = 0 if lasted_seconds > STEADY_SECONDS else failures + 1
             # One quick round over all replicas: usually just one of them is gone.
             rounds, rest = divmod(failures, len(endpoints))
             if refused:
@@ -109,9 +118,9 @@ class Session:
                 longest = min(PAUSE_FIRST_SECONDS * 2**rounds, PAUSE_MAX_SECONDS)
                 await asyncio.sleep(longest * self._env.rng.uniform(0.5, 1.0))
 
-    async def _serve(self, endpoint: str) -> tuple[bool, bool]:
-        """One session from connect to its end; returns whether it was registered and whether it was refused."""
-        registered = refused = False
+    async def _serve(self, endpoint: str) -> bool:
+        """One session from connect to its end; returns whether it was refused."""
+        refused = False
         reason = "the stream ended"
         try:
             async with self._connect(endpoint) as channel:
@@ -120,7 +129,6 @@ class Session:
                 try:
                     async with asyncio.timeout(REGISTER_SECONDS):
                         await self._register(call)
-                    registered = True
                     log.info("session_registered", endpoint=endpoint)
                     await self._talk(channel, call)
                 finally:
@@ -139,7 +147,7 @@ class Session:
             self._in_flight = 0
         self._side.disconnected(reason)
         log.warning("session_refused" if refused else "session_lost", endpoint=endpoint, error=reason)
-        return registered, refused
+        return refused
 
     async def _register(self, call: Call) -> None:
         register = self._side.register()

@@ -44,7 +44,7 @@ def pod_status(
         "containerStatuses": [view.tree for view in sorted(views, key=lambda view: view.tree["name"])],
         "qosClass": pod.status.qos_class or qos_class(pod.spec),
     }
-    ip = observed.ip or previous.get("podIP", "")
+    ip = observed.ip or (node.ip if pod.spec.host_network else "") or previous.get("podIP", "")
     if ip:
         status |= {"podIP": ip, "podIPs": [{"ip": ip}]}
     if observed.verdict is not None:

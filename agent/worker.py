@@ -217,15 +217,21 @@ class PodWorker:
         if pod is None:
             return
         before = self._reports.last_status(self.uid)
-        over = finished_phase(pod) or (terminating(self._record.desired) and before.get("phase") in FINAL_PHASES)
-        if over and len({c.name for c in self.observed.containers}) < len(pod.spec.containers):
-            return  # its containers are being removed: how they ended has been told
+        if self._told_the_end(pod, before):
+            return
         health = self._prober.health(pod)
         node = NodeAddresses(self._steps.node.ip)
         status = pod_status(pod, self.observed, health, node, before, self._env.now())
         if status != before:
             self._reports.put_status(self.uid, pod.metadata.namespace, pod.metadata.name, status)
             self._announce_back_off(pod, status, before)
+
+    def _told_the_end(self, pod: Pod, before: Tree) -> bool:
+        """Whether the reported status is the last word: what is left of the containers may know less by now."""
+        if before.get("phase") not in FINAL_PHASES:
+            return False
+        ended = ["terminated" in each["state"] for each in before.get("containerStatuses", ())]
+        return (finished_phase(pod) or terminating(self._record.desired)) and bool(ended) and all(ended)
 
     def _announce_back_off(self, pod: Pod, status: Tree, before: Tree) -> None:
         known = _waiting_reasons(before)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.disk_limits import DiskLimits
 from agent.runtime.protocol import ExecResult, RuntimeFailure
 from tests.agent_rig import agent_rig, container_tree, deleting, pod_tree
 
@@ -374,3 +375,19 @@ async def test_a_liveness_probe_restarts_and_a_readiness_probe_takes_out_of_serv
     rig.runtime.exec_results["alive?"] = ExecResult(1, b"stuck")
     await rig.until(lambda: rig.container()["restartCount"] == 1)
     assert "Unhealthy" in reasons(rig)
+
+
+async def test_a_pod_whose_scratch_space_outgrew_its_limit_is_evicted(rig):
+    volumes = [{"name": "scratch", "emptyDir": {"sizeLimit": "64Ki"}}]
+    mounts = [{"name": "scratch", "mountPath": "/scratch"}]
+    rig.plane.put(pod_tree("web", container_tree(volumeMounts=mounts), volumes=volumes))
+    await rig.until_ready()
+    limits = DiskLimits(rig.agent._workers, rig.paths)
+    await limits.enforce()
+    assert rig.runtime.running("main")
+    (rig.paths.volume("uid-web", "scratch") / "big").write_bytes(b"x" * 100_000)
+    await limits.enforce()
+    await rig.until(lambda: rig.status()["phase"] == "Failed")
+    assert rig.status()["reason"] == "Evicted"
+    assert rig.status()["message"] == 'Usage of EmptyDir volume "scratch" exceeds the limit "64Ki". '
+    await rig.until(lambda: not rig.runtime.running("main"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.agent_rig import ControlPlane, agent_rig, container_tree, deleting, node_tree, pod_tree
@@ -123,6 +125,24 @@ async def test_after_a_boot_a_pod_that_is_never_restarted_has_failed(rig):
     await rig.until(lambda: rig.status()["phase"] == "Failed")
     assert rig.container()["state"]["terminated"]["reason"] == "ContainerStatusUnknown"
     assert not rig.runtime.running("main")
+
+
+async def test_after_a_boot_a_pod_that_was_over_stays_as_it_was_told(rig):
+    rig.plane.put(pod_tree("web", restartPolicy="Never"))
+    await rig.until_ready()
+    rig.runtime.end(rig.runtime.of("main").id, 137, oom=True)
+    await rig.until(lambda: rig.status()["phase"] == "Failed")
+    before = rig.status()
+    ended = rig.runtime.of("main")
+    await rig.until(lambda: not rig.network.attachments)
+    await rig.stop()
+    rig.runtime.containers[ended.id] = replace(ended, state="created", exit_code=0, oom_killed=False)
+    await rig.reboot()
+    await adopted(rig)
+    rig.plane.put(pod_tree("other"))
+    await rig.until_ready("other")
+    assert rig.status() == before
+    assert not rig.runtime.running("main") or rig.runtime.running("main")[0].pod_uid == "uid-other"
 
 
 async def test_a_damaged_checkpoint_touches_nothing_until_the_control_plane_speaks(rig):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import structlog
 
 from agent.inputs import BrokenChain, Inputs
 from api.v1 import node_pb2
 from netplugin.protocol import DnsRecord, Endpoint, NodeRoute, ServicePort
-from tests.agent_rig import node_tree, pod_tree, resource
+from tests.agent_rig import deleting, node_tree, pod_tree, resource
 
 
 def full(*trees, revision=5):
@@ -207,3 +208,30 @@ def test_another_cluster_domain_renames_everything(inputs):
     inputs.apply(full(service()))
     inputs.set_cluster_domain("example.org")
     assert inputs.network().records[0].name == "web.default.svc.example.org"
+
+
+def test_only_what_the_node_acts_on_calls_for_action(inputs):
+    inputs.apply(full(pod_tree("a")))
+    status = {**pod_tree("a"), "status": {"phase": "Running"}}
+    assert not inputs.apply(change(status)).calls_for_action
+    assert inputs.apply(change(deleting(status), applies_to=6, results_in=7)).calls_for_action
+    assert inputs.apply(change(service(), applies_to=7, results_in=8)).calls_for_action
+    assert inputs.apply(change(removed=[("pods", "a")], applies_to=8, results_in=9)).calls_for_action
+
+
+def test_an_object_that_cannot_be_read_keeps_its_last_view(inputs):
+    inputs.apply(full(pod_tree("a"), pod_tree("b")))
+    strange = {**pod_tree("a"), "spec": {"containers": "from the future"}}
+    with structlog.testing.capture_logs() as logs:
+        inputs.apply(change(strange, pod_tree("c")))
+    assert [entry["event"] for entry in logs] == ["object_unreadable"]
+    assert set(inputs.pods) == {"uid-a", "uid-b", "uid-c"}
+    assert inputs.pods["uid-a"].pod.spec.containers
+
+
+def test_a_pod_that_cannot_be_read_is_assigned_all_the_same(inputs):
+    strange = {**pod_tree("a"), "spec": {"containers": "from the future"}}
+    with structlog.testing.capture_logs():
+        inputs.apply(full(strange))
+    assert not inputs.pods
+    assert inputs.assigned_uids() == {"uid-a"}, "so nothing of it is removed"
