@@ -85,6 +85,7 @@ class NodeAgent:
         self._cluster_known = asyncio.Event()
         self._checkpoint = Checkpoint(paths, boot_id)
         self._checkpoint_problem = ""
+        self._start_problem = "the node's network is not set up yet"
         self._saving = asyncio.Lock()
         self._rebooted = False
         self._full_received = False
@@ -269,6 +270,8 @@ class NodeAgent:
                 await step()  # type: ignore[misc]
             except (RuntimeFailure, NetworkFailure, VolumeFailure, OSError, TimeoutError) as error:
                 log.warning(event, error=str(error), retry_seconds=START_RETRY_SECONDS)
+                self._start_problem = str(error)
+                self.status_changed.set()
                 await asyncio.sleep(START_RETRY_SECONDS)
             else:
                 return
@@ -298,7 +301,7 @@ class NodeAgent:
     def _network_problems(self) -> Sequence[str]:
         found = list(self._network.problems()) if self._network is not None else []
         if self._pods is None:
-            return [*found, "the node's network is not set up yet"]
+            return [*found, self._start_problem]
         return [*found, self._pods.sync.problem] if self._pods.sync.problem else found
 
     def _workers(self) -> list[PodWorker]:

@@ -222,6 +222,14 @@ async def test_a_runtime_that_is_away_makes_the_node_unready_with_the_reason(rig
     rig.runtime.down = ""
 
 
+async def test_a_network_that_cannot_start_is_told_and_tried_again(tmp_path):
+    async with agent_rig(tmp_path, start=False) as rig:
+        rig.network.fail_next("start", "port 53 of 169.254.20.10 is taken")
+        rig.start()
+        await rig.until(lambda: any("port 53" in beat.node_status for beat in rig.plane.heartbeats))
+        await adopted(rig)
+
+
 async def test_a_clean_stop_leaves_containers_and_network_alone(rig):
     rig.plane.put(pod_tree())
     await rig.until_ready()
