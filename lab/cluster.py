@@ -35,7 +35,7 @@ from lab import machine, network
 from lab.images import build_images
 from lab.layout import RUN_ROOT, STATE_ROOT, Host, Lab, LabProblem, check_name, free_slot
 from lab.podman import PodmanHost
-from lab.podman_remains import remove_cgroups
+from lab.podman_remains import remove_cgroup, remove_cgroups
 
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.05
@@ -152,6 +152,7 @@ async def _join_node(lab: Lab, client: RpcClient, host: Host, env: Env) -> None:
         "run_dir": str(host.run_dir / "agent"),
         "podman_socket": str(podman_of(lab, host).socket_path),
         "boot_id_path": str(host.run_dir / "boot_id"),
+        "cgroup_root": cgroup_of(lab.name),
         "log_format": "json",
     }
     write_private(host.state_dir / "etc" / "agent.yaml", yaml.safe_dump(settings).encode())
@@ -229,11 +230,16 @@ def down(name: str, *, tell: Tell) -> None:
         lab = load(name)
     machine.kill_all(*(machine.pid_of(path) for path in run_dir.glob("*/holder.pid")))
     network.remove(name, lab.table, lab.uplink, state_dir)
-    remove_cgroups(str(state_dir))
+    remove_cgroup(cgroup_of(name))
     while run_dir.is_mount():
         kernel.unmount(str(run_dir))
     shutil.rmtree(run_dir, ignore_errors=True)
     shutil.rmtree(state_dir, ignore_errors=True)
+
+
+def cgroup_of(name: str) -> str:
+    """The cgroup above all pods of a lab."""
+    return f"/timonier-lab-{name}"
 
 
 def image_store(lab: Lab) -> Path:

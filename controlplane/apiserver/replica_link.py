@@ -138,6 +138,7 @@ class Peers:
         async with asyncio.TaskGroup() as tasks:
             for replica in self._stubs:
                 tasks.create_task(self._report_to(replica, directory))
+            await asyncio.Event().wait()  # a single replica has nobody to tell, and goes on all the same
 
     async def close(self) -> None:
         """Close every stream and channel."""
