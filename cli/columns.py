@@ -55,6 +55,11 @@ def at(tree: Tree, path: str, default: Any = "") -> Any:
     return value
 
 
+def last_seen(event: Tree) -> str:
+    """When an event happened last; RFC 3339 sorts as text."""
+    return str(event.get("lastTimestamp") or event.get("eventTime") or at(event, "metadata.creationTimestamp"))
+
+
 def pod_status(pod: Tree) -> str:
     """What a person wants to know of a pod in one word: the worst of phase, containers and deletion."""
     if at(pod, "metadata.deletionTimestamp"):
@@ -208,7 +213,7 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
     "secrets": (NAME, Column("TYPE", _path("type")), Column("DATA", _count("data")), AGE),
     "namespaces": (NAME, Column("STATUS", _path("status.phase")), AGE),
     "events": (
-        Column("LAST SEEN", lambda e, now: age(e.get("lastTimestamp") or at(e, "metadata.creationTimestamp"), now)),
+        Column("LAST SEEN", lambda e, now: age(last_seen(e), now)),
         Column("TYPE", _path("type")),
         Column("REASON", _path("reason")),
         Column(

@@ -1,21 +1,24 @@
-"""From a command to the cluster: the client that a command gets, and errors as one line each."""
+"""From a command to the cluster: the client that a command gets, and errors as one line each.
+
+Imported by every command, also for its `--help`: what is heavy (gRPC, YAML, asyncio) is loaded on the first call.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from api.errors import ApiError
-from component import kubeconfig
-from component.env import system_env
-from component.rpc import Tls
-from component.rpc_client import RpcClient
+from cli.verb import META_CONFIG, META_CONTEXT, META_NAMESPACE
+
+if TYPE_CHECKING:  # only names of types: loading gRPC takes longer than all else together
+    from component.kubeconfig import Credentials
+    from component.rpc_client import RpcClient
 
 Answer = TypeVar("Answer")
 
@@ -23,19 +26,30 @@ Answer = TypeVar("Answer")
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turn what a user can mend into one line on standard error and exit code 1."""
+    from component.kubeconfig import KubeconfigProblem  # noqa: PLC0415 - see the module's docstring
+
     try:
         yield
-    except (ApiError, kubeconfig.KubeconfigProblem) as error:
-        kind = f"{error.reason}: " if isinstance(error, ApiError) else ""
-        raise click.ClickException(f"{kind}{' '.join(str(error).split())}") from error
+    except ApiError as error:
+        raise click.ClickException(_line(error)) from error
+    except KubeconfigProblem as error:
+        raise click.ClickException(" ".join(str(error).split())) from error
 
 
-def credentials() -> kubeconfig.Credentials:
+def config_path() -> Path:
+    """The client configuration that the command line or the environment chooses."""
+    from component.kubeconfig import default_path  # noqa: PLC0415 - see the module's docstring
+
+    chosen = click.get_current_context().meta.get(META_CONFIG, "")
+    return Path(chosen) if chosen else default_path(os.environ)
+
+
+def credentials() -> Credentials:
     """The context that the command line, the environment and the client configuration choose together."""
-    meta = click.get_current_context().meta
-    chosen = meta.get("timonier.config", "")
-    path = Path(chosen) if chosen else kubeconfig.default_path(os.environ)
-    return kubeconfig.resolve(kubeconfig.read(path), path, meta.get("timonier.context", ""))
+    from component import kubeconfig  # noqa: PLC0415 - see the module's docstring
+
+    path = config_path()
+    return kubeconfig.resolve(kubeconfig.read(path), path, click.get_current_context().meta.get(META_CONTEXT, ""))
 
 
 def call(work: Callable[[RpcClient, str], Awaitable[Answer]]) -> Answer:
@@ -43,31 +57,49 @@ def call(work: Callable[[RpcClient, str], Awaitable[Answer]]) -> Answer:
 
     Tests put a client of their own into `ctx.obj`.
     """
-    given = click.get_current_context().find_root().obj
+    import asyncio  # noqa: PLC0415 - see the module's docstring
+
+    context = click.get_current_context()
+    given, chosen = context.find_root().obj, str(context.meta.get(META_NAMESPACE, ""))
 
     async def connected() -> Answer:
         if given is not None:
-            return await work(given, "default")
+            return await work(given, chosen or "default")
+        from component.env import system_env  # noqa: PLC0415 - see the module's docstring
+        from component.rpc import Tls  # noqa: PLC0415 - see the module's docstring
+        from component.rpc_client import RpcClient  # noqa: PLC0415 - see the module's docstring
+
         found = credentials()
         tls = Tls(found.ca_pem, found.cert_pem, found.key_pem)
         async with RpcClient(found.endpoints, tls, system_env()) as client:
-            return await work(client, found.namespace)
+            return await work(client, chosen or found.namespace)
 
     with one_line_errors():
         try:
             return asyncio.run(connected())
-        except KeyboardInterrupt:
-            raise click.exceptions.Exit(130) from None
+        except BaseExceptionGroup as group:  # of a task group: the first failure is what happened
+            raise _first(group) from group
 
 
 def fail_after(problems: Sequence[ApiError]) -> None:
     """Print each problem on a line of standard error and exit with code 1, if there are any."""
     for problem in problems:
-        click.echo(f"Error: {problem.reason}: {' '.join(str(problem).split())}", err=True)
+        click.echo(f"Error: {_line(problem)}", err=True)
     if problems:
         raise click.exceptions.Exit(1)
 
 
 def system_time() -> float:
     """Seconds since the epoch, for the ages in tables."""
+    from component.env import system_env  # noqa: PLC0415 - see the module's docstring
+
     return system_env().now()
+
+
+def _line(error: ApiError) -> str:
+    return f"{error.reason}: {' '.join(str(error).split())}"
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

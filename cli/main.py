@@ -1,13 +1,21 @@
-"""`tim`: finds the command and hands over. Commands are imported only when called, so that start-up stays short."""
+"""`tim`: finds the command, hands over, and turns every way to fail into one line and an exit code.
+
+Commands are imported only when called, so that start-up stays short.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import click
 
-from component.version import version
+from cli.verb import HELP, META_NAMESPACE, VerbGroup, connection_options, remember
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "annotate": ("cli.commands.metadata:annotate", "Set or remove annotations of objects."),
@@ -16,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("cli.commands.check:check", "Tell whether this machine can run a node or a lab."),
     "config": ("cli.commands.config:config", "Look at and choose clusters, users and namespaces."),
     "cordon": ("cli.commands.nodes:cordon", "Keep new pods off a node."),
-    "create": ("cli.commands.create:create", "Create objects from manifests."),
+    "create": ("cli.commands.create:create", "Create objects from manifests or from options."),
     "delete": ("cli.commands.delete:delete", "Delete objects by manifest, name or selector."),
     "describe": ("cli.commands.describe:describe", "Show everything about objects, with their events."),
     "drain": ("cli.commands.nodes:drain", "Empty a node for maintenance."),
@@ -27,7 +35,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "join": ("cli.commands.join:join_command", "Make this machine a node of a cluster."),
     "lab": ("cli.commands.lab:lab", "A whole cluster on this machine."),
     "label": ("cli.commands.metadata:label", "Set or remove labels of objects."),
-    "logs": ("cli.commands.logs:logs", "Print a container's log."),
+    "logs": ("cli.commands.logs:logs", "Print the logs of containers."),
+    "reset": ("cli.commands.reset:reset", "Make this machine a stranger to its cluster again."),
     "rollout": ("cli.commands.rollout:rollout", "Follow, undo or restart rollouts of a Deployment."),
     "scale": ("cli.commands.scale:scale", "Set how many pods there should be."),
     "status": ("cli.commands.status:status", "Show the replicas of the cluster and how they are."),
@@ -38,8 +47,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Name -> where it is, and its line of help (repeated here so that `tim --help` imports nothing)."""
 
+EXIT_INTERNAL = 70  # sysexits.h: EX_SOFTWARE
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+EXIT_PIPE = 141  # 128 + SIGPIPE
 
-class LazyGroup(click.Group):
+
+class LazyGroup(VerbGroup):
     """A group that knows its commands by name and imports one when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -54,35 +67,97 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, with the nearest name suggested for an unknown one."""
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
-            ctx.fail(_unknown(args[0], sorted(COMMANDS)))
-        return super().resolve_command(ctx, args)
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in `tim --help`."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in sorted(COMMANDS.items())])
 
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command line and exit: every failure is one line on standard error, never a traceback."""
 
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version(), prog_name="tim")
-@click.option("--context", default="", help="Use this context of the client configuration.")
+        def run() -> Any:
+            return super(LazyGroup, self).main(args, prog_name, complete_var, standalone_mode=False, **extra)
+
+        if not standalone_mode:
+            return run()
+        sys.exit(exit_code(run))
+
+
+def exit_code(run: Callable[[], Any]) -> int:
+    """Run a command line and tell its exit code, after saying on one line of standard error what went wrong."""
+    try:
+        code = run()
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 0
+    except click.ClickException as error:
+        hint = f" (see `{error.ctx.command_path} --help`)" if isinstance(error, click.UsageError) and error.ctx else ""
+        click.echo(f"Error: {_one_line(error.format_message())}{hint}", err=True)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.EPIPE:
+            return _reader_gone()
+        if os.environ.get("TIM_DEBUG"):
+            raise
+        what = _one_line(f"{type(error).__name__}: {error}")
+        click.echo(f"internal error: {what}; run with TIM_DEBUG=1 for the traceback", err=True)
+        return EXIT_INTERNAL
+    return code if isinstance(code, int) else 0
+
+
+def _version(ctx: click.Context, _parameter: click.Parameter, given: bool) -> None:
+    if given:
+        from component.version import version  # noqa: PLC0415 - reading the installed metadata takes 20 ms
+
+        click.echo(f"tim, version {version()}")
+        ctx.exit()
+
+
+@click.command(cls=LazyGroup, context_settings=HELP)
 @click.option(
-    "--kubeconfig", "config_path", default="", help="Client configuration file (default: $TIMCONFIG, ~/.tim/config)."
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_version,
+    help="Show the version and exit.",
 )
-@click.pass_context
-def main(ctx: click.Context, context: str, config_path: str) -> None:
-    """Steer a Timonier cluster: apply manifests, watch what runs, mend what does not."""
-    ctx.meta["timonier.context"] = context
-    ctx.meta["timonier.config"] = config_path
+@click.option(
+    *("-n", "--namespace"),
+    default="",
+    metavar="NAME",
+    expose_value=False,
+    callback=remember(META_NAMESPACE),
+    help="Namespace (default: the context's).",
+)
+def main() -> None:
+    """Steer a Timonier cluster: apply manifests, watch what runs, mend what does not.
+
+    The options below may stand behind the command's name, too.
+    """
 
 
-def _unknown(word: str, known: Sequence[str]) -> str:
-    import difflib  # noqa: PLC0415 - only an error needs it
+main.params += connection_options()
 
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"unknown command {word!r}" + (f": did you mean {near[0]!r}?" if near else ": see `tim --help`")
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _reader_gone() -> int:
+    """Whoever read our output has enough: say nothing, not even when the interpreter flushes at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # a stream without a descriptor cannot complain either
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+    return EXIT_PIPE

@@ -3,38 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Literal
-
-import yaml
+from collections.abc import Callable, Sequence
 
 from api.object import Object, Tree
 from api.scheme import by_resource
 from cli.columns import Cell, Column, at, columns_of
 
-Format = Literal["table", "wide", "yaml", "json", "name"]
-FORMATS: tuple[Format, ...] = ("table", "wide", "yaml", "json", "name")
-
-
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc] # the C one when it is built
-    """Writes texts of several lines as blocks and repeats instead of using aliases."""
-
-    def ignore_aliases(self, _data: object) -> bool:
-        """Never an alias: people read this."""
-        return True
-
-
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in value else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-
-_Dumper.add_representer(str, _text)
-
-
-def as_yaml(tree: Tree) -> str:
-    """YAML as people write it: kind first, sorted below."""
-    return yaml.dump(tree, Dumper=_Dumper, sort_keys=True, default_flow_style=False, width=120, allow_unicode=True)
+Paint = Callable[[str, str], str]
+"""(heading, padded cell) -> the cell in colour."""
 
 
 def as_json(tree: Tree) -> str:
@@ -42,13 +18,29 @@ def as_json(tree: Tree) -> str:
     return json.dumps(tree, indent=4, ensure_ascii=False)
 
 
-def document(objects: Sequence[Object], output: Format, *, single: bool) -> str:
+def as_yaml(tree: Tree) -> str:
+    """YAML, without the last line's end."""
+    from cli import yaml_text  # noqa: PLC0415 - tables do without the YAML library
+
+    return yaml_text.as_yaml(tree)
+
+
+def document(objects: Sequence[Object], output: str, *, single: bool) -> str:
     """YAML or JSON of one object, or of a List of all; one name a line for "name"."""
     if output == "name":
         return "\n".join(object_name(each) for each in objects)
     trees = [each.tree() for each in objects]
-    tree = trees[0] if single and len(trees) == 1 else {"apiVersion": "v1", "kind": "List", "items": trees}
-    return as_yaml(tree).rstrip("\n") if output == "yaml" else as_json(tree)
+    if single and len(trees) == 1:
+        return as_yaml(trees[0]) if output == "yaml" else as_json(trees[0])
+    tree = {"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": trees}
+    return as_yaml(tree) if output == "yaml" else as_json(tree)
+
+
+def told(stored: Object, done: str, output: str) -> str:
+    """What a command that changed an object prints of it: a line in words, or the object as -o asks."""
+    if output in {"yaml", "json"}:
+        return ("---\n" if output == "yaml" else "") + document([stored], output, single=True)
+    return object_name(stored) if output == "name" else f"{object_name(stored)} {done}"
 
 
 def object_name(each: Object) -> str:
@@ -84,12 +76,25 @@ def rows(
     return table
 
 
-def align(table: Sequence[Sequence[str]], widths: Sequence[int] = ()) -> str:
-    """Columns padded to the widest cell (at least `widths`), three spaces between them, nothing at line ends."""
-    sizes = [max(len(row[index]) for row in table) for index in range(len(table[0]))]
-    sizes = [max(size, least) for size, least in zip(sizes, [*widths, *[0] * len(sizes)], strict=False)]
-    lines = ("   ".join(cell.ljust(size) for cell, size in zip(row, sizes, strict=True)).rstrip() for row in table)
+def align(table: Sequence[Sequence[str]], widths: Sequence[int] = (), paint: Paint | None = None) -> str:
+    """Columns padded to the widest cell (at least `widths`), three spaces between them, nothing at line ends.
+
+    The first row is the heading, which `paint` is told and which is not painted.
+    """
+    sizes = column_widths(table, widths)
+    lines = []
+    for number, row in enumerate(table):
+        cells = [cell.ljust(size) for cell, size in zip(row[:-1], sizes[:-1], strict=True)] + list(row[-1:])
+        if paint is not None and number:
+            cells = [paint(heading, cell) for heading, cell in zip(table[0], cells, strict=True)]
+        lines.append("   ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def column_widths(table: Sequence[Sequence[str]], least: Sequence[int] = ()) -> list[int]:
+    """The widest cell of each column, but at least `least`."""
+    sizes = [max(len(row[index]) for row in table) for index in range(len(table[0]))]
+    return [max(size, floor) for size, floor in zip(sizes, [*least, *[0] * len(sizes)], strict=False)]
 
 
 def _label(name: str) -> Cell:

@@ -1,29 +1,38 @@
-"""From what a user names (a pod, or something that has pods) to a pod."""
+"""From what a user names (a pod, or something that has pods) to a pod, and to one of its containers."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from api import scheme
 from api.apps import ReplicaSet
 from api.core import Pod
 from api.errors import Invalid, NotFound
-from api.object import Object
+from api.object import Object, Tree
 from api.selectors import label_selector_of
 from cli.columns import at
 from cli.targets import Target, parse
 from component.client import ApiClient
 
 WITH_SELECTOR = ("deployments.apps", "replicasets.apps", "services")
+DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
 
-async def find_pod(client: ApiClient, word: str, namespace: str) -> Object:
-    """The pod called `word`, or for `deployment/web` and the like its best one: ready before running before others."""
+async def find_pod(client: ApiClient, word: str, namespace: str, tell: Callable[[str], None]) -> Object:
+    """The pod called `word`, or for `deployment/web` and the like its best one: ready before running before others.
+
+    Tells which one it took out of several.
+    """
     target = parse([word])[0] if "/" in word else Target(scheme.by_resource("pods"), word)
     if target.kind.resource == "pods":
         return await client.get("pods", namespace, target.name)
     pods = await pods_of(client, target, namespace)
     if not pods:
         raise NotFound(f"{word} has no pods")
-    return min(pods, key=_rank)
+    best = min(pods, key=_rank)
+    if len(pods) > 1:
+        tell(f"found {len(pods)} pods, using pod/{best.name}")
+    return best
 
 
 async def pods_of(client: ApiClient, target: Target, namespace: str) -> list[Object]:
@@ -38,6 +47,25 @@ async def pods_of(client: ApiClient, target: Target, namespace: str) -> list[Obj
     matches = label_selector_of(owner.view(ReplicaSet).spec.selector)  # both kinds have the selector there
     pods = (await client.list("pods", namespace)).items
     return [pod for pod in pods if matches.matches(pod.view(Pod).metadata.labels)]
+
+
+def container_names(pod: Tree) -> list[str]:
+    """The pod's containers, in its order."""
+    return [str(each.get("name", "")) for each in at(pod, "spec.containers", [])]
+
+
+def choose_container(pod: Tree, wanted: str) -> tuple[str, str]:
+    """(the container meant, what to tell the user of the choice). NotFound for a name the pod does not have."""
+    names = container_names(pod)
+    if wanted:
+        if wanted not in names:
+            raise NotFound(f'pod "{at(pod, "metadata.name")}" has no container {wanted!r}; it has {", ".join(names)}')
+        return wanted, ""
+    marked = at(pod, "metadata.annotations", {}).get(DEFAULT_CONTAINER)
+    if marked in names:
+        return str(marked), ""
+    note = f"using container {names[0]!r} out of {', '.join(names)} (-c chooses)" if len(names) > 1 else ""
+    return names[0], note
 
 
 def _rank(pod: Object) -> tuple[bool, bool, str]:

@@ -42,7 +42,8 @@ def progress(deployment: Tree) -> tuple[str, bool]:
 
 def revision_of(replica_set: Tree) -> int:
     """The revision a replica set stands for; 0 when it stands for none."""
-    return int(at(replica_set, "metadata.annotations", {}).get(REVISION, "0"))
+    text = str(at(replica_set, "metadata.annotations", {}).get(REVISION, ""))
+    return int(text) if text.isascii() and text.isdecimal() else 0
 
 
 def own_replica_sets(deployment: Tree, replica_sets: Sequence[Tree]) -> list[Tree]:
@@ -78,7 +79,13 @@ def undone(deployment: Tree, replica_sets: Sequence[Tree], revision: int) -> Tre
 
 
 def restarted(deployment: Tree, timestamp: str) -> Tree:
-    """The Deployment with a template that differs in one annotation, so that all pods are made anew."""
+    """The Deployment with a template that differs in one annotation, so that all pods are made anew.
+
+    Invalid while it is paused: nothing would happen.
+    """
+    if at(deployment, "spec.paused", default=False):
+        name = deployment["metadata"]["name"]
+        raise Invalid(f'deployment "{name}" is paused: resume it first with `tim rollout resume deployment/{name}`')
     template = deployment["spec"]["template"]
     metadata = template.get("metadata", {})
     annotations = {**metadata.get("annotations", {}), RESTARTED: timestamp}

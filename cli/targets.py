@@ -6,12 +6,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from api import scheme
-from api.errors import Invalid
-from api.manifest import load_all
+from api.errors import Invalid, NotFound
 from api.object import Tree
-from api.scheme import Kind
+from api.scheme import KINDS, Kind
+from cli.verb import nearest
 
 MANIFEST_ENDINGS = {".yaml", ".yml", ".json"}
 ALL = ("pods", "services", "deployments.apps", "replicasets.apps")
@@ -41,12 +42,14 @@ def parse(words: Sequence[str]) -> list[Target]:
 
 def read_manifests(paths: Sequence[str], *, recursive: bool = False) -> list[Tree]:
     """Load every object of files, folders and standard input (`-`), in order; Invalid names what cannot be read."""
+    from api.manifest import load_all  # noqa: PLC0415 - only -f needs it; it loads YAML
+
     trees: list[Tree] = []
     for path in paths:
         if path == "-":
             trees.extend(load_all(sys.stdin.buffer.read(), "standard input"))
             continue
-        for file in _files(Path(path), recursive=recursive):
+        for file in _files(path, recursive=recursive):
             try:
                 trees.extend(load_all(file.read_bytes(), str(file)))
             except OSError as error:
@@ -56,17 +59,30 @@ def read_manifests(paths: Sequence[str], *, recursive: bool = False) -> list[Tre
     return trees
 
 
+def namespaces_first(trees: Sequence[Tree]) -> list[Tree]:
+    """The same objects, Namespaces before what may live in them, otherwise in order."""
+    return sorted(trees, key=lambda tree: tree.get("kind") != "Namespace")
+
+
 def target_of(tree: Tree) -> Target:
-    """The kind and name of an object in a manifest."""
-    kind = scheme.by_kind(str(tree.get("apiVersion", "")), str(tree.get("kind", "")))
-    return Target(kind, str((tree.get("metadata") or {}).get("name", "")))
+    """The kind and name of an object in a manifest; NotFound, Invalid."""
+    kind = kind_of(tree)
+    name = _metadata(tree, kind).get("name")
+    if not isinstance(name, str) or not name:
+        raise Invalid(f"{kind.kind}: metadata.name must be a name")
+    return Target(kind, name)
+
+
+def kind_of(tree: Tree) -> Kind:
+    """The kind that an object of a manifest says it is; NotFound."""
+    return scheme.by_kind(str(tree.get("apiVersion", "")), str(tree.get("kind", "")))
 
 
 def namespace_of(tree: Tree, kind: Kind, chosen: str, default: str) -> str:
     """Where an object of a manifest goes; Invalid when the manifest and --namespace disagree."""
     if not kind.namespaced:
         return ""
-    own = str((tree.get("metadata") or {}).get("namespace") or "")
+    own = str(_metadata(tree, kind).get("namespace") or "")
     if own and chosen and own != chosen:
         raise Invalid(f"the manifest says namespace {own!r}, --namespace says {chosen!r}: they must agree")
     return own or chosen or default
@@ -74,28 +90,58 @@ def namespace_of(tree: Tree, kind: Kind, chosen: str, default: str) -> str:
 
 def placed(tree: Tree, chosen: str, default: str) -> Tree:
     """The object of a manifest with the namespace it goes to written into it."""
-    where = namespace_of(tree, target_of(tree).kind, chosen, default)
-    return {**tree, "metadata": {**(tree.get("metadata") or {}), "namespace": where}} if where else tree
+    kind = kind_of(tree)
+    where = namespace_of(tree, kind, chosen, default)
+    return {**tree, "metadata": {**_metadata(tree, kind), "namespace": where}} if where else tree
+
+
+def words_selected(targets: Sequence[Target], *, selector: str, everything: bool) -> None:
+    """Invalid unless every target is named, or chosen by labels or --all, and not both."""
+    for target in targets:
+        if target.name and (selector or everything):
+            raise Invalid("give names, or choose with -l or --all, not both")
+        if not (target.name or selector or everything):
+            raise Invalid(f"name the {target.kind.plural}, or choose with -l or --all")
+
+
+def _metadata(tree: Tree, kind: Kind) -> dict[str, Any]:
+    metadata = tree.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise Invalid(f"{kind.kind}: metadata must be a mapping")
+    return metadata
+
+
+def lookup(word: str) -> Kind:
+    """The kind that people mean by a word; NotFound with the nearest one."""
+    try:
+        return scheme.lookup(word)
+    except NotFound as error:
+        known = [name for kind in KINDS for name in (kind.plural, kind.singular)]
+        hint = nearest(word.lower(), known) or "; `tim api-resources` lists all"
+        raise NotFound(f"{error}{hint}") from error
 
 
 def _kinds(word: str) -> Iterator[Kind]:
     if word == "all":
         yield from map(scheme.by_resource, ALL)
     else:
-        yield scheme.lookup(word)
+        yield lookup(word)
 
 
 def _slashed(word: str) -> Target:
     kind, separator, name = word.partition("/")
-    if not (separator and kind and name):
+    if not (separator and kind and name) or "/" in name:
         raise Invalid(f"{word!r}: write every object as KIND/NAME, or one kind followed by names")
-    return Target(scheme.lookup(kind), name)
+    return Target(lookup(kind), name)
 
 
-def _files(path: Path, *, recursive: bool) -> list[Path]:
-    if not path.exists():
+def _files(path: str, *, recursive: bool) -> list[Path]:
+    if path.startswith(("http://", "https://")):
+        raise Invalid(f"{path}: manifests are not fetched from the network: download it first, then look at it")
+    place = Path(path)
+    if not place.exists():
         raise Invalid(f"{path}: no such file or folder")
-    if not path.is_dir():
-        return [path]
-    found = path.rglob("*") if recursive else path.iterdir()
+    if not place.is_dir():
+        return [place]
+    found = place.rglob("*") if recursive else place.iterdir()
     return sorted(each for each in found if each.suffix in MANIFEST_ENDINGS and each.is_file())

@@ -60,6 +60,8 @@ def read(path: Path) -> dict[str, Any]:
         ) from error
     except OSError as error:
         raise KubeconfigProblem(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise KubeconfigProblem(f"{path}: not UTF-8 text") from error
     except yaml.YAMLError as error:
         raise KubeconfigProblem(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
@@ -72,10 +74,10 @@ def resolve(tree: Mapping[str, Any], path: Path, context: str = "") -> Credentia
     name = context or str(tree.get("current-context") or "")
     if not name:
         raise KubeconfigProblem(f"{path}: no current-context: choose one with `tim config use-context NAME`")
-    entry = _named(tree, "contexts", name, path).get("context") or {}
+    entry = _inside(named(tree, "contexts", name, path), "context", path)
     cluster_name, user_name = str(entry.get("cluster", "")), str(entry.get("user", ""))
-    cluster = _named(tree, "clusters", cluster_name, path).get("cluster") or {}
-    user = _named(tree, "users", user_name, path).get("user") or {}
+    cluster = _inside(named(tree, "clusters", cluster_name, path), "cluster", path)
+    user = _inside(named(tree, "users", user_name, path), "user", path)
     return Credentials(
         name,
         cluster_name,
@@ -121,23 +123,61 @@ def build(
     }
 
 
+def minified(tree: Mapping[str, Any], path: Path, context: str = "") -> dict[str, Any]:
+    """Only the named (or current) context with its cluster and user; raises KubeconfigProblem when one is missing."""
+    name = context or str(tree.get("current-context") or "")
+    if not name:
+        raise KubeconfigProblem(f"{path}: no current-context: choose one with `tim config use-context NAME`")
+    entry = named(tree, "contexts", name, path)
+    inside = _inside(entry, "context", path)
+    return {
+        **tree,
+        "clusters": [named(tree, "clusters", str(inside.get("cluster", "")), path)],
+        "users": [named(tree, "users", str(inside.get("user", "")), path)],
+        "contexts": [entry],
+        "current-context": name,
+    }
+
+
 def write(tree: Mapping[str, Any], path: Path) -> None:
-    """Replace the file in one step, readable by its owner only."""
-    write_private(path, yaml.safe_dump(dict(tree), sort_keys=False).encode())
+    """Replace the file in one step, readable by its owner only; raises KubeconfigProblem when that cannot be."""
+    try:
+        write_private(path, yaml.safe_dump(dict(tree), sort_keys=False).encode())
+    except OSError as error:
+        raise KubeconfigProblem(f"{path}: {error.strerror}") from error
 
 
-def _named(tree: Mapping[str, Any], section: str, name: str, path: Path) -> dict[str, Any]:
-    for entry in tree.get(section) or ():
-        if isinstance(entry, dict) and entry.get("name") == name:
+def entries(tree: Mapping[str, Any], section: str) -> list[dict[str, Any]]:
+    """The entries of `clusters`, `users` or `contexts` that have a name, in order."""
+    listed = tree.get(section)
+    return [each for each in listed if isinstance(each, dict) and "name" in each] if isinstance(listed, list) else []
+
+
+def named(tree: Mapping[str, Any], section: str, name: str, path: Path) -> dict[str, Any]:
+    """The entry of that name; raises KubeconfigProblem with the names there are."""
+    known = entries(tree, section)
+    for entry in known:
+        if entry["name"] == name:
             return entry
-    known = ", ".join(str(entry.get("name")) for entry in tree.get(section) or ()) or "none"
-    raise KubeconfigProblem(f"{path}: no {section[:-1]} named {name!r}; there are: {known}")
+    names = ", ".join(str(entry["name"]) for entry in known) or "none"
+    raise KubeconfigProblem(f"{path}: no {section[:-1]} named {name!r}; there are: {names}")
+
+
+def _inside(entry: Mapping[str, Any], field: str, path: Path) -> dict[str, Any]:
+    inside = entry.get(field) or {}
+    if not isinstance(inside, dict):
+        raise KubeconfigProblem(f"{path}: {field} {entry['name']!r} is no mapping")
+    return inside
 
 
 def _endpoints(cluster: Mapping[str, Any], path: Path) -> tuple[str, ...]:
     for extension in cluster.get("extensions") or ():
-        if extension.get("name") == EXTENSION:
-            return tuple(str(endpoint) for endpoint in extension.get("extension", {}).get("endpoints", ()))
+        if isinstance(extension, dict) and extension.get("name") == EXTENSION:
+            inside = extension.get("extension")
+            listed = inside.get("endpoints") if isinstance(inside, dict) else None
+            if isinstance(listed, list) and listed:
+                return tuple(str(endpoint) for endpoint in listed)
+            raise KubeconfigProblem(f"{path}: the extension {EXTENSION} names no endpoints")
     raise KubeconfigProblem(f"{path}: the cluster has no extension {EXTENSION}: it is not a Timonier cluster")
 
 

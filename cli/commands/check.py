@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from cli.verb import Verb
 from lab.preflight import check_machine
 
 
-@click.command()
+@click.command(cls=Verb)
 def check() -> None:
     """Tell whether this machine can run a node or a lab; changes nothing. Exits 1 when something is in the way."""
     failed = 0

@@ -2,42 +2,76 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cli.connect import one_line_errors
-from cli.output import align, as_yaml
+from cli import options
+from cli.connect import config_path, one_line_errors
+from cli.output import align, as_json, as_yaml
+from cli.verb import META_CONTEXT, VerbGroup
 from component import kubeconfig
 
+SECRETS = {"client-key-data", "token", "password"}
 
-@click.group()
+
+@click.group(
+    cls=VerbGroup,
+    examples=(
+        "tim config get-contexts",
+        "tim config use-context kubernetes-admin@lab",
+        "tim config set-context --current --namespace shop",
+    ),
+)
 def config() -> None:
     """Look at and choose clusters, users and namespaces."""
 
 
 @config.command()
 @click.option("--raw", is_flag=True, help="Show keys and certificates too.")
-def view(raw: bool) -> None:
+@click.option("--minify", is_flag=True, help="Only what the current context uses.")
+@click.option("-o", "--output", type=options.Output(("yaml", "json")), default="yaml", help="How to print it.")
+def view(raw: bool, minify: bool, output: str) -> None:
     """Print the client configuration."""
-    tree, _ = _load()
-    click.echo(as_yaml(tree if raw else _redacted(tree)).rstrip())
+    tree, path = _load()
+    if minify:
+        with one_line_errors():
+            tree = kubeconfig.minified(tree, path, click.get_current_context().meta.get(META_CONTEXT, ""))
+    tree = tree if raw else _redacted(tree)
+    click.echo(as_yaml(tree) if output == "yaml" else as_json(tree))
 
 
 @config.command(name="get-contexts")
-def get_contexts() -> None:
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.option("-o", "--output", type=options.Output(("name",)), default="", help="Only the names.")
+@click.option("--no-headers", is_flag=True, help="No line with the columns' names.")
+def get_contexts(names: tuple[str, ...], output: str, no_headers: bool) -> None:
     """List the contexts; * marks the current one."""
-    tree, _ = _load()
+    tree, path = _load()
+    entries = [_entry(tree, "contexts", name, path) for name in names] or kubeconfig.entries(tree, "contexts")
+    if output == "name":
+        click.echo("\n".join(str(entry["name"]) for entry in entries), nl=bool(entries))
+        return
     table = [["CURRENT", "NAME", "CLUSTER", "USER", "NAMESPACE"]]
-    for entry in tree.get("contexts") or ():
+    for entry in entries:
         context = entry.get("context") or {}
         current = "*" if entry["name"] == tree.get("current-context") else ""
-        table.append(
-            [current, entry["name"], context.get("cluster", ""), context.get("user", ""), context.get("namespace", "")]
-        )
-    click.echo(align(table))
+        cells = [str(context.get(field, "")) for field in ("cluster", "user", "namespace")]
+        table.append([current, str(entry["name"]), *cells])
+    click.echo("\n".join(align(table).split("\n")[int(no_headers) :]))
+
+
+@config.command(name="get-clusters")
+def get_clusters() -> None:
+    """List the clusters."""
+    _list_names("clusters")
+
+
+@config.command(name="get-users")
+def get_users() -> None:
+    """List the users."""
+    _list_names("users")
 
 
 @config.command(name="current-context")
@@ -54,59 +88,87 @@ def current_context() -> None:
 def use_context(name: str) -> None:
     """Make NAME the current context."""
     tree, path = _load()
-    _context(tree, name, path)
-    kubeconfig.write({**tree, "current-context": name}, path)
+    _entry(tree, "contexts", name, path)
+    _save({**tree, "current-context": name}, path)
     click.echo(f'switched to context "{name}"')
 
 
 @config.command(name="set-context")
-@click.argument("name", default="")
+@click.argument("name", default="", metavar="NAME | --current")
 @click.option("--current", is_flag=True, help="Change the current context.")
-@click.option("--namespace", default=None)
-@click.option("--cluster", default=None)
-@click.option("--user", default=None)
+@click.option("-n", "--namespace", default=None, metavar="NAME", help="The namespace commands use without -n.")
+@click.option("--cluster", default=None, metavar="NAME", help="Its cluster.")
+@click.option("--user", default=None, metavar="NAME", help="Its user.")
 def set_context(name: str, current: bool, namespace: str | None, cluster: str | None, user: str | None) -> None:
     """Change a context, or make a new one."""
     tree, path = _load()
-    name = str(tree.get("current-context", "")) if current else name
+    if bool(name) == current:
+        raise click.UsageError("name a context, or say --current")
+    name = name or str(tree.get("current-context") or "")
     if not name:
-        raise click.ClickException("name a context, or say --current")
-    contexts = tree.setdefault("contexts", [])
-    entry = next((each for each in contexts if each["name"] == name), None)
-    word = "modified" if entry else "created"
-    if entry is None:
-        entry = {"name": name, "context": {}}
-        contexts.append(entry)
+        raise click.ClickException(f"{path}: no current-context is set")
+    contexts = kubeconfig.entries(tree, "contexts")
+    old = next((each for each in contexts if each["name"] == name), None)
     given = {"namespace": namespace, "cluster": cluster, "user": user}
-    entry["context"].update({key: value for key, value in given.items() if value is not None})
-    kubeconfig.write(tree, path)
-    click.echo(f'context "{name}" {word}')
+    values = {key: value for key, value in given.items() if value is not None}
+    new = {"name": name, "context": {**((old or {}).get("context") or {}), **values}}
+    changed = [new if each is old else each for each in contexts] + ([] if old else [new])
+    _save({**tree, "contexts": changed}, path)
+    click.echo(f'context "{name}" {"modified" if old else "created"}')
+
+
+@config.command(name="rename-context")
+@click.argument("old")
+@click.argument("new")
+def rename_context(old: str, new: str) -> None:
+    """Give context OLD the name NEW."""
+    tree, path = _load()
+    entry = _entry(tree, "contexts", old, path)
+    contexts = kubeconfig.entries(tree, "contexts")
+    if any(each["name"] == new for each in contexts):
+        raise click.ClickException(f"{path}: there is a context named {new!r} already")
+    changed = [{**each, "name": new} if each is entry else each for each in contexts]
+    current = new if tree.get("current-context") == old else tree.get("current-context", "")
+    _save({**tree, "contexts": changed, "current-context": current}, path)
+    click.echo(f'context "{old}" renamed to "{new}"')
+
+
+@config.command(name="delete-context")
+@click.argument("name")
+def delete_context(name: str) -> None:
+    """Remove context NAME; its cluster and user stay."""
+    tree, path = _load()
+    entry = _entry(tree, "contexts", name, path)
+    _save({**tree, "contexts": [each for each in kubeconfig.entries(tree, "contexts") if each is not entry]}, path)
+    note = " (it was the current one: choose another with `tim config use-context`)"
+    click.echo(f'context "{name}" deleted' + (note if tree.get("current-context") == name else ""))
 
 
 def _load() -> tuple[dict[str, Any], Path]:
-    chosen = click.get_current_context().meta.get("timonier.config", "")
-    path = Path(chosen) if chosen else kubeconfig.default_path(os.environ)
+    path = config_path()
     with one_line_errors():
         return kubeconfig.read(path), path
 
 
-def _context(tree: dict[str, Any], name: str, path: Path) -> dict[str, Any]:
-    for entry in tree.get("contexts") or ():
-        if entry.get("name") == name:
-            found: dict[str, Any] = entry
-            return found
-    known = ", ".join(str(entry.get("name")) for entry in tree.get("contexts") or ()) or "none"
-    raise click.ClickException(f"{path}: no context named {name!r}; there are: {known}")
+def _save(tree: dict[str, Any], path: Path) -> None:
+    with one_line_errors():
+        kubeconfig.write(tree, path)
+
+
+def _entry(tree: dict[str, Any], section: str, name: str, path: Path) -> dict[str, Any]:
+    with one_line_errors():
+        return kubeconfig.named(tree, section, name, path)
+
+
+def _list_names(section: str) -> None:
+    tree, _ = _load()
+    click.echo("\n".join(["NAME", *(str(each["name"]) for each in kubeconfig.entries(tree, section))]))
 
 
 def _redacted(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            key: "REDACTED" if key in {"client-key-data", "token", "password"} else _shortened(key, inner)
+            key: "REDACTED" if key in SECRETS else "DATA+OMITTED" if key.endswith("-data") else _redacted(inner)
             for key, inner in value.items()
         }
     return [_redacted(each) for each in value] if isinstance(value, list) else value
-
-
-def _shortened(key: str, value: Any) -> Any:
-    return "DATA+OMITTED" if key.endswith("-data") else _redacted(value)

@@ -1,34 +1,196 @@
-"""`tim create`: objects that must not exist yet."""
+"""`tim create`: objects that must not exist yet, from manifests or from a few options."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
 import click
 
-from api.errors import ApiError
-from cli.connect import call, fail_after
-from cli.output import object_name
-from cli.targets import placed, read_manifests
-from component.rpc_client import RpcClient
+from api.errors import ApiError, Invalid
+from api.object import Object, Tree, canonical
+from cli import generators, options
+from cli.connect import call, fail_after, one_line_errors
+from cli.manifests import send_each
+from cli.output import told
+from cli.targets import kind_of, read_manifests
+from cli.verb import VerbGroup
+
+if TYPE_CHECKING:  # gRPC is loaded when the call is made
+    from component.rpc_client import RpcClient
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+ALIASES = {"ns": "namespace", "cm": "configmap", "deploy": "deployment", "sa": "serviceaccount"}
 
 
-@click.command()
-@click.option("-f", "--filename", "files", multiple=True, required=True, help="File, folder or - for standard input.")
-@click.option("-R", "--recursive", is_flag=True, help="Folders with what is below them.")
-@click.option("-n", "--namespace", default="", help="Namespace (default: the manifest's, then the context's).")
-@click.option("--dry-run", is_flag=True, help="Check everything, change nothing.")
-def create(files: tuple[str, ...], recursive: bool, namespace: str, dry_run: bool) -> None:
-    """Create objects from manifests; one that exists already is an error."""
-    suffix = " (dry run)" if dry_run else ""
+class _Kinds(VerbGroup):
+    """Short names work, too."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As a group does, for the name behind a short one."""
+        return super().resolve_command(ctx, [ALIASES.get(args[0], args[0]), *args[1:]])
+
+
+@click.group(
+    cls=_Kinds,
+    invoke_without_command=True,
+    examples=(
+        "tim create -f web.yaml",
+        "tim create namespace shop",
+        "tim create configmap settings --from-literal colour=red --from-file app.conf",
+        "tim create deployment web --image nginx --replicas 3 --port 80 --dry-run=client -o yaml > web.yaml",
+    ),
+)
+@options.files()
+@options.namespace("Namespace (default: the manifest's, then the context's).")
+@options.dry_run
+@options.output("name", "yaml", "json")
+@click.pass_context
+def create(
+    ctx: click.Context, files: tuple[str, ...], recursive: bool, namespace: str, dry_run: str, output: str
+) -> None:
+    """Create objects from manifests or from options; one that exists already is an error."""
+    if ctx.invoked_subcommand:
+        if files:
+            raise click.UsageError("either -f FILE or a kind and its options")
+        return
+    if not files:
+        raise click.UsageError(f"say what to create: -f FILE, or one of {', '.join(sorted(create.commands))}")
+    with one_line_errors():
+        trees = read_manifests(files, recursive=recursive)
+    _send(trees, namespace, dry_run, output)
+
+
+def _common(function: Function) -> Function:
+    """What every kind takes."""
+    for option in (options.output("name", "yaml", "json"), options.dry_run, options.namespace()):
+        function = option(function)
+    return click.argument("name")(function)
+
+
+def _contents(function: Function) -> Function:
+    """Where the entries of a ConfigMap or Secret come from."""
+    for name, help_text in (
+        ("--from-env-file", "A file of KEY=VALUE lines."),
+        ("--from-file", "A file, as [KEY=]PATH, or all files of a folder."),
+        ("--from-literal", "An entry: KEY=VALUE."),
+    ):
+        function = click.option(name, multiple=True, help=help_text + " May be repeated.")(function)
+    return function
+
+
+@create.command("namespace")
+@_common
+def create_namespace(name: str, namespace: str, dry_run: str, output: str) -> None:
+    """Create a Namespace."""
+    _send([generators.namespace(name)], namespace, dry_run, output)
+
+
+@create.command("serviceaccount")
+@_common
+def create_service_account(name: str, namespace: str, dry_run: str, output: str) -> None:
+    """Create a ServiceAccount."""
+    _send([generators.service_account(name)], namespace, dry_run, output)
+
+
+@create.command("configmap")
+@_common
+@_contents
+def create_config_map(name: str, namespace: str, dry_run: str, output: str, **sources: tuple[str, ...]) -> None:
+    """Create a ConfigMap from literals and files."""
+    with one_line_errors():
+        tree = generators.config_map(name, _entries(**sources))
+    _send([tree], namespace, dry_run, output)
+
+
+@create.group("secret", cls=VerbGroup)
+def create_secret() -> None:
+    """Create a Secret."""
+
+
+@create_secret.command("generic")
+@_common
+@_contents
+@click.option("--type", "kind", default="", help="The Secret's type [default: Opaque].")
+def create_generic_secret(
+    name: str, namespace: str, dry_run: str, output: str, kind: str, **sources: tuple[str, ...]
+) -> None:
+    """Create a Secret from literals and files."""
+    with one_line_errors():
+        tree = generators.secret(name, kind, _entries(**sources))
+    _send([tree], namespace, dry_run, output)
+
+
+@create.command("deployment")
+@_common
+@click.option("--image", "images", multiple=True, required=True, help="Its container's image; may be repeated.")
+@click.option("-r", "--replicas", type=click.IntRange(0), default=1, show_default=True, help="How many pods.")
+@click.option("--port", type=click.IntRange(1, 65535), default=None, help="The port it listens on.")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND [ARG...]]")
+def create_deployment(
+    name: str,
+    namespace: str,
+    dry_run: str,
+    output: str,
+    images: tuple[str, ...],
+    replicas: int,
+    port: int | None,
+    command: tuple[str, ...],
+) -> None:
+    """Create a Deployment of one or more images."""
+    with one_line_errors():
+        tree = generators.deployment(name, images, replicas, port, command)
+    _send([tree], namespace, dry_run, output)
+
+
+def _send(trees: list[Tree], namespace: str, dry_run: str, output: str) -> None:
+    done = "created" if dry_run == "none" else "created (dry run)"
 
     async def work(client: RpcClient, default: str) -> list[ApiError]:
-        problems: list[ApiError] = []
-        for tree in read_manifests(files, recursive=recursive):
-            try:
-                stored = await client.create(placed(tree, namespace, default), dry_run=dry_run)
-            except ApiError as error:
-                problems.append(error)
-            else:
-                click.echo(f"{object_name(stored)} created{suffix}")
-        return problems
+        async def send(tree: Tree) -> None:
+            click.echo(told(await client.create(tree, dry_run=dry_run == "server"), done, output))
 
-    fail_after(call(work))
+        return await send_each(trees, namespace, default, send)
+
+    if dry_run != "client":
+        fail_after(call(work))
+        return
+    with one_line_errors():
+        for tree in trees:
+            click.echo(told(_unsent(tree, namespace), done, output))
+
+
+def _unsent(tree: Tree, namespace: str) -> Object:
+    """The object as it would be sent, with a namespace only if one was chosen. NotFound."""
+    kind = kind_of(tree)
+    metadata = dict(tree.get("metadata") or {})
+    if namespace and kind.namespaced:
+        metadata["namespace"] = namespace
+    name = str(metadata.get("name") or metadata.get("generateName", ""))
+    return Object(kind.resource, namespace, name, "", 0, canonical({**tree, "metadata": metadata}))
+
+
+def _entries(
+    from_literal: tuple[str, ...], from_file: tuple[str, ...], from_env_file: tuple[str, ...]
+) -> Iterator[tuple[str, bytes]]:
+    yield from map(generators.literal, from_literal)
+    for text in from_file:
+        key, equals, path = text.partition("=")
+        place = Path(path if equals else text)
+        if place.is_dir() and not equals:
+            for file in sorted(each for each in place.iterdir() if each.is_file()):
+                yield file.name, _content(file)
+        else:
+            yield (key if equals else place.name), _content(place)
+    for path in from_env_file:
+        yield from generators.env_lines(_content(Path(path)).decode(errors="replace"), path)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Invalid(f"{path}: {error.strerror}") from error

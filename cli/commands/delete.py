@@ -3,115 +3,169 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from api.errors import ApiError, Expired, Invalid, NotFound
+from api.errors import ApiError, Expired, Invalid, NotFound, Unavailable
 from api.object import Object
+from cli import options
 from cli.connect import call, fail_after
+from cli.follow import wait_gone
 from cli.output import object_name
-from cli.targets import namespace_of, parse, read_manifests, target_of
-from component.client import Propagation
-from component.rpc_client import RpcClient
+from cli.targets import namespace_of, namespaces_first, parse, read_manifests, target_of, words_selected
+from cli.verb import Verb
+from component.client import ApiClient, Propagation
+
+if TYPE_CHECKING:  # gRPC is loaded when the call is made
+    from component.rpc_client import RpcClient
 
 PROPAGATION: dict[str, Propagation] = {"background": "Background", "foreground": "Foreground", "orphan": "Orphan"}
 
 
-@click.command()
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the command line asked for."""
+
+    words: tuple[str, ...]
+    files: tuple[str, ...]
+    recursive: bool
+    namespace: str
+    all_namespaces: bool
+    selector: str
+    everything: bool
+    grace_period: int
+    force: bool
+    now: bool
+    cascade: str
+    ignore_not_found: bool
+    wait: bool
+    timeout: float
+    dry_run: str
+    output: str
+
+    @property
+    def grace_seconds(self) -> int | None:
+        """None: what the pods themselves say."""
+        return 0 if self.force else 1 if self.now else None if self.grace_period < 0 else self.grace_period
+
+    @property
+    def lenient(self) -> bool:
+        """Whether one that is gone already is no error: what was listed may go meanwhile."""
+        return self.ignore_not_found or self.everything or bool(self.selector)
+
+
+@dataclass(frozen=True, slots=True)
+class Victim:
+    """One object to delete; a uid when it was seen, so that a namesake made meanwhile stays."""
+
+    resource: str
+    namespace: str
+    name: str
+    uid: str = ""
+
+
+@click.command(
+    cls=Verb,
+    examples=(
+        "tim delete pod web-1",
+        "tim delete deploy/web svc/web",
+        "tim delete pods -l app=web --wait=false",
+        "tim delete -f folder/",
+    ),
+)
 @click.argument("words", nargs=-1, metavar="KIND NAME... | KIND/NAME... | KIND -l SELECTOR | KIND --all")
-@click.option("-f", "--filename", "files", multiple=True, help="The objects of these manifests.")
-@click.option("-R", "--recursive", is_flag=True)
-@click.option("-n", "--namespace", default="", help="Namespace (default: the context's).")
-@click.option("-l", "--selector", default="")
+@options.files("The objects of these manifests: file, folder or - for standard input.")
+@options.namespace()
+@click.option("-A", "--all-namespaces", is_flag=True, help="With -l or --all: in all namespaces.")
+@options.selector()
 @click.option("--all", "everything", is_flag=True, help="All objects of the kind in the namespace.")
 @click.option("--grace-period", type=int, default=-1, help="Seconds for pods to end by themselves; -1: their own.")
 @click.option("--force", is_flag=True, help="Remove at once; what runs is killed when its node is seen again.")
 @click.option("--now", is_flag=True, help="A grace period of 1 second.")
-@click.option("--cascade", type=click.Choice(list(PROPAGATION)), default="background", show_default=True)
-@click.option("--ignore-not-found", is_flag=True)
+@click.option(
+    "--cascade",
+    type=click.Choice(list(PROPAGATION)),
+    default="background",
+    show_default=True,
+    help="What happens to the objects it owns: deleted after it, before it, or left.",
+)
+@click.option("--ignore-not-found", is_flag=True, help="No error when an object does not exist.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Return when the objects are gone.")
-@click.option("--timeout", type=float, default=0.0, help="Seconds to wait; 0: as long as it takes.")
-@click.option("--dry-run", is_flag=True)
-def delete(  # noqa: C901 - a closure over the options
-    words: tuple[str, ...],
-    files: tuple[str, ...],
-    recursive: bool,
-    namespace: str,
-    selector: str,
-    everything: bool,
-    grace_period: int,
-    force: bool,
-    now: bool,
-    cascade: str,
-    ignore_not_found: bool,
-    wait: bool,
-    timeout: float,
-    dry_run: bool,
-) -> None:
+@click.option(
+    "--timeout", type=options.Duration(), default=0.0, help="How long to wait: 30s, 5m; 0: as long as it takes."
+)
+@options.dry_run
+@options.output("name")
+def delete(**chosen: Any) -> None:
     """Delete objects and wait until they are gone."""
-    grace = 0 if force else 1 if now else None if grace_period < 0 else grace_period
-
-    async def work(client: RpcClient, default: str) -> list[ApiError]:
-        problems: list[ApiError] = []
-        gone: list[Object] = []
-        for resource, where, name in await _chosen(client, default):
-            try:
-                stored = await client.delete(
-                    resource, where, name, grace_seconds=grace, propagation=PROPAGATION[cascade], dry_run=dry_run
-                )
-            except NotFound as error:
-                if not ignore_not_found:
-                    problems.append(error)
-            except ApiError as error:
-                problems.append(error)
-            else:
-                suffix = " (dry run)" if dry_run else " force deleted" if force else " deleted"
-                click.echo(f"{object_name(stored)}{suffix}")
-                gone.append(stored)
-        if wait and not dry_run:
-            try:
-                async with asyncio.timeout(timeout or None):
-                    await asyncio.gather(*(wait_gone(client, each) for each in gone))
-            except TimeoutError:
-                problems.append(Expired(f"not gone after {timeout:g} s; they are still being deleted"))
-        return problems
-
-    async def _chosen(client: RpcClient, default: str) -> list[tuple[str, str, str]]:
-        if files:
-            trees = read_manifests(files, recursive=recursive)
-            targets = [(target_of(tree), tree) for tree in trees]
-            return [(t.kind.resource, namespace_of(tree, t.kind, namespace, default), t.name) for t, tree in targets]
-        chosen = []
-        for target in parse(words):
-            where = (namespace or default) if target.kind.namespaced else ""
-            if target.name:
-                chosen.append((target.kind.resource, where, target.name))
-            elif selector or everything:
-                listed = await client.list(target.kind.resource, where, label_selector=selector)
-                chosen.extend((each.resource, each.namespace, each.name) for each in listed.items)
-            else:
-                raise Invalid(f"name the {target.kind.plural} to delete, or choose with -l or --all")
-        return chosen
-
-    fail_after(call(work))
+    order = Order(**chosen)
+    fail_after(call(lambda client, default: _delete(client, order, order.namespace or default)))
 
 
-async def wait_gone(client: RpcClient, stored: Object) -> None:
-    """Return when the object with this uid does not exist any more."""
-    while True:
+async def _delete(client: RpcClient, order: Order, namespace: str) -> list[ApiError]:
+    problems: list[ApiError] = []
+    gone: list[Object] = []
+    victims = await _chosen(client, order, namespace)
+    if not victims:
+        click.echo("No resources found", err=True)
+    for victim in victims:
         try:
-            found = await client.get(stored.resource, stored.namespace, stored.name)
-            if found.uid != stored.uid:
-                return
-            async for events in client.watch(
-                stored.resource,
-                stored.namespace,
-                revision=found.revision,
-                field_selector=f"metadata.name={stored.name}",
-            ):
-                if any(event.type == "DELETED" for event in events):
-                    break
-        except NotFound:
-            return
-        except Expired:
+            gone.append(await _delete_one(client, order, victim))
+        except NotFound as error:
+            if not order.lenient:
+                problems.append(error)
+        except Unavailable as error:  # the others would fail the same way, each after its time-out
+            problems.append(error)
+            break
+        except ApiError as error:
+            problems.append(error)
+    if order.wait and order.dry_run == "none":
+        try:
+            async with asyncio.timeout(order.timeout or None):
+                await asyncio.gather(*(wait_gone(client, each) for each in gone))
+        except TimeoutError:
+            problems.append(Expired(f"not gone after {order.timeout:g} s; they are still being deleted"))
+    return problems
+
+
+async def _delete_one(client: ApiClient, order: Order, victim: Victim) -> Object:
+    stored = await client.delete(
+        victim.resource,
+        victim.namespace,
+        victim.name,
+        uid=victim.uid,
+        grace_seconds=order.grace_seconds,
+        propagation=PROPAGATION[order.cascade],
+        dry_run=order.dry_run != "none",
+    )
+    done = " (dry run)" if order.dry_run != "none" else " force deleted" if order.force else " deleted"
+    click.echo(object_name(stored) + ("" if order.output == "name" else done))
+    return stored
+
+
+async def _chosen(client: ApiClient, order: Order, namespace: str) -> list[Victim]:
+    if order.files:
+        if order.words or order.selector or order.everything:
+            raise Invalid("-f already says which objects are meant: leave out kinds, names, -l and --all")
+        trees = namespaces_first(read_manifests(order.files, recursive=order.recursive))
+        targets = [(target_of(tree), tree) for tree in reversed(trees)]  # the last made goes first
+        return [
+            Victim(each.kind.resource, namespace_of(tree, each.kind, order.namespace, namespace), each.name)
+            for each, tree in targets
+        ]
+    targets_named = parse(order.words)
+    words_selected(targets_named, selector=order.selector, everything=order.everything)
+    victims: list[Victim] = []
+    for target in targets_named:
+        where = namespace if target.kind.namespaced else ""
+        if target.name:
+            if order.all_namespaces:
+                raise Invalid("an object cannot be deleted by name across all namespaces: use -n")
+            victims.append(Victim(target.kind.resource, where, target.name))
             continue
+        where = "" if order.all_namespaces else where
+        listed = await client.list(target.kind.resource, where, label_selector=order.selector)
+        victims.extend(Victim(each.resource, each.namespace, each.name, each.uid) for each in listed.items)
+    return victims

@@ -2,39 +2,69 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from api.errors import NotFound
+from api.errors import ApiError, NotFound
 from api.object import Object, Tree
-from cli.columns import age, at
-from cli.commands.events import last_seen
-from cli.connect import call, system_time
+from cli import options
+from cli.columns import age, at, last_seen
+from cli.connect import call, fail_after, system_time
 from cli.describe import description
 from cli.output import align
 from cli.targets import Target, parse, read_manifests, target_of
-from component.rpc_client import RpcClient
+from cli.verb import Verb
+
+if TYPE_CHECKING:  # gRPC is loaded when the call is made
+    from component.rpc_client import RpcClient
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples=(
+        "tim describe pod web",
+        "tim describe nodes",
+        "tim describe deploy/web svc/web",
+    ),
+)
 @click.argument("words", nargs=-1, metavar="KIND [NAME...] | KIND/NAME...")
-@click.option("-f", "--filename", "files", multiple=True)
-@click.option("-n", "--namespace", default="")
-@click.option("-l", "--selector", default="")
-def describe(words: tuple[str, ...], files: tuple[str, ...], namespace: str, selector: str) -> None:
+@options.files("The objects of these manifests: file, folder or - for standard input.")
+@options.namespace()
+@click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces.")
+@options.selector()
+def describe(
+    words: tuple[str, ...],
+    files: tuple[str, ...],
+    recursive: bool,
+    namespace: str,
+    all_namespaces: bool,
+    selector: str,
+) -> None:
     """Show everything about objects, with their events."""
 
-    async def work(client: RpcClient, default: str) -> list[tuple[Object, list[Tree]]]:
-        targets = [target_of(tree) for tree in read_manifests(files)] if files else parse(words)
-        where = namespace or default
-        found = [each for target in targets for each in await _objects(client, target, where, selector)]
-        return [(each, await _events(client, each)) for each in found]
+    async def work(client: RpcClient, default: str) -> tuple[list[tuple[Object, list[Tree]]], list[ApiError]]:
+        trees = read_manifests(files, recursive=recursive) if files else []
+        targets = [target_of(tree) for tree in trees] if files else parse(words)
+        where = "" if all_namespaces else namespace or default
+        problems: list[ApiError] = []
+        found: list[Object] = []
+        for target in targets:
+            try:
+                found += await _objects(client, target, where, selector)
+            except NotFound as error:
+                problems.append(error)
+        return [(each, await _events(client, each)) for each in found], problems
 
-    found = call(work)
-    if not found:
-        raise click.ClickException("NotFound: no matching objects")
+    described, problems = call(work)
+    if not described and not problems:
+        click.echo("No resources found", err=True)
     now = system_time()
-    sections = (description(each.resource, each.tree()) + "\n" + _event_table(listed, now) for each, listed in found)
-    click.echo("\n\n".join(sections))
+    for index, (each, listed) in enumerate(described):
+        click.echo(
+            ("\n\n" if index else "") + description(each.resource, each.tree()) + "\n" + _event_table(listed, now)
+        )
+    fail_after(problems)
 
 
 async def _objects(client: RpcClient, target: Target, namespace: str, selector: str) -> list[Object]:

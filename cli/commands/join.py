@@ -10,6 +10,7 @@ import click
 import yaml
 
 from api.errors import ApiError
+from cli.verb import Verb
 from component.env import system_env
 from component.files import write_private
 from component.join import join
@@ -19,13 +20,20 @@ RUN_DIR = "/run/timonier/agent"
 PODMAN_SOCKET = "/run/timonier/podman.sock"
 
 
-@click.command(name="join")
+@click.command(name="join", cls=Verb)
 @click.argument("servers", nargs=-1, required=True, metavar="HOST[:PORT]...")
 @click.option("--token", required=True, help="As `tim token create` printed it.")
 @click.option("--ca-hash", required=True, help="sha256:... of the cluster's CA, printed with the token.")
 @click.option("--name", default="", help="The node's name (default: this machine's host name).")
 @click.option("--node-ip", default="", help="The node's address (default: the source of its route to the API).")
-@click.option("--dir", "directory", type=click.Path(path_type=Path), default=Path("/etc/timonier"), show_default=True)
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path),
+    default=Path("/etc/timonier"),
+    show_default=True,
+    help="Where the files go.",
+)
 def join_command(servers: tuple[str, ...], token: str, ca_hash: str, name: str, node_ip: str, directory: Path) -> None:
     """Make this machine a node of the cluster that any of SERVERS belongs to.
 

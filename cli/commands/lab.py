@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 import click
 
+from cli import options
+from cli.verb import VerbGroup
 from component.env import system_env
 from lab import cluster, machine, network
 from lab.images import load_image
@@ -23,18 +25,26 @@ def _lab_errors() -> Iterator[None]:
         raise click.ClickException(str(problem)) from problem
 
 
-name_option = click.option("--name", default="lab", show_default=True, help="Which lab.")
+name_option = click.option("--name", default="lab", show_default=True, help="Which lab.", metavar="NAME")
 
 
-@click.group()
+@click.group(
+    cls=VerbGroup,
+    examples=(
+        "tim lab up --name demo",
+        "tim lab exec n1 --name demo -- ip route",
+        "tim lab kill r1 --name demo",
+        "tim lab down --name demo",
+    ),
+)
 def lab() -> None:
     """A whole cluster on this machine: every host a network namespace with real processes and containers in it."""
 
 
 @lab.command()
 @name_option
-@click.option("--replicas", type=int, default=3, show_default=True)
-@click.option("--nodes", type=int, default=3, show_default=True)
+@click.option("--replicas", type=int, default=3, show_default=True, help="Control-plane hosts: 1, 3 or 5.")
+@click.option("--nodes", type=int, default=3, show_default=True, help="Hosts that run pods.")
 @click.option("--no-egress", is_flag=True, help="Hosts and pods reach nothing outside the lab.")
 def up(name: str, replicas: int, nodes: int, no_egress: bool) -> None:
     """Make a lab and wait until it is ready."""
@@ -45,7 +55,7 @@ def up(name: str, replicas: int, nodes: int, no_egress: bool) -> None:
 
 @lab.command()
 @name_option
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
+@click.option("-o", "--output", type=options.Output(("table", "json")), default="table", help="As a table or as data.")
 def status(name: str, output: str) -> None:
     """Show the lab's hosts and their processes."""
     with _lab_errors():

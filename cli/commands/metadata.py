@@ -2,109 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from api.errors import Conflict, Invalid
-from api.object import Tree
-from cli.connect import call
-from cli.edit import edit
-from cli.output import object_name
-from cli.targets import Target, parse
-from component.rpc_client import RpcClient
+from api.errors import ApiError, Invalid
+from api.object import Object, Tree
+from cli import options
+from cli.connect import call, fail_after
+from cli.edit import chosen, edit_each
+from cli.labels import changed, split
+from cli.output import object_name, told
+from cli.verb import Verb
+
+if TYPE_CHECKING:  # gRPC is loaded when the call is made
+    from component.rpc_client import RpcClient
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def _options(command: click.Command) -> click.Command:
+def _options(function: Function) -> Function:
     for option in (
-        click.Argument(["words"], nargs=-1, required=True, metavar="KIND NAME... KEY=VALUE... KEY-..."),
-        click.Option(["-n", "--namespace"], default=""),
-        click.Option(["-l", "--selector"], default="", help="All objects of the kind with these labels."),
-        click.Option(["--all", "everything"], is_flag=True, help="All objects of the kind in the namespace."),
-        click.Option(["--overwrite"], is_flag=True, help="Change values that are there."),
+        options.output("name", "yaml", "json"),
+        options.dry_run,
+        click.option("--list", "show", is_flag=True, help="Print what is there afterwards."),
+        click.option("--overwrite", is_flag=True, help="Change values that are there."),
+        click.option("--all", "everything", is_flag=True, help="All objects of the kind in the namespace."),
+        options.selector("All objects of the kind with these labels."),
+        options.namespace(),
+        click.argument("words", nargs=-1, required=True, metavar="KIND NAME... KEY=VALUE... KEY-..."),
     ):
-        command.params.append(option)
-    return command
+        function = option(function)
+    return function
 
 
+@click.command(
+    cls=Verb,
+    examples=(
+        "tim label pod web tier=front",
+        "tim label nodes --all disk=ssd --overwrite",
+        "tim label pod/web tier-",
+    ),
+)
 @_options
-@click.command()
-def label(words: tuple[str, ...], namespace: str, selector: str, everything: bool, overwrite: bool) -> None:
+def label(**given: Any) -> None:
     """Set labels (KEY=VALUE) or remove them (KEY-)."""
-    _write("labels", "labeled", words, namespace, selector, everything=everything, overwrite=overwrite)
+    _write("labels", "labeled", **given)
 
 
+@click.command(
+    cls=Verb,
+    examples=(
+        'tim annotate deploy/web kubernetes.io/change-cause="new logo"',
+        "tim annotate deploy/web kubernetes.io/change-cause-",
+    ),
+)
 @_options
-@click.command()
-def annotate(words: tuple[str, ...], namespace: str, selector: str, everything: bool, overwrite: bool) -> None:
+def annotate(**given: Any) -> None:
     """Set annotations (KEY=VALUE) or remove them (KEY-)."""
-    _write("annotations", "annotated", words, namespace, selector, everything=everything, overwrite=overwrite)
-
-
-def split(words: Sequence[str]) -> tuple[list[str], dict[str, str], list[str]]:
-    """Tell (objects, values to set, keys to remove) apart; changes come after the objects."""
-    objects: list[str] = []
-    settings: dict[str, str] = {}
-    removals: list[str] = []
-    for word in words:
-        key, separator, value = word.partition("=")
-        if separator and key:
-            settings[key] = value
-        elif word.endswith("-") and objects:
-            removals.append(word[:-1])
-        elif settings or removals:
-            raise Invalid(f"{word!r} is neither KEY=VALUE nor KEY-")
-        else:
-            objects.append(word)
-    if not settings and not removals:
-        raise Invalid("say what to set (KEY=VALUE) or to remove (KEY-)")
-    return objects, settings, removals
+    _write("annotations", "annotated", **given)
 
 
 def _write(
     field: str,
     done: str,
-    words: Sequence[str],
+    *,
+    words: tuple[str, ...],
     namespace: str,
     selector: str,
-    *,
     everything: bool,
     overwrite: bool,
+    show: bool,
+    dry_run: str,
+    output: str,
 ) -> None:
-    async def work(client: RpcClient, default: str) -> None:
+    async def work(client: RpcClient, default: str) -> list[ApiError]:
         objects, settings, removals = split(words)
+        if not (settings or removals or show):
+            raise Invalid("say what to set (KEY=VALUE) or to remove (KEY-)")
+        where = namespace or default
+        targets = await chosen(client, objects, where, selector=selector, everything=everything)
 
         def change(tree: Tree) -> Tree | None:
-            values: dict[str, str] = dict(tree["metadata"].get(field, {}))
-            taken = [key for key, value in settings.items() if values.get(key, value) != value]
-            if taken and not overwrite:
-                raise Conflict(f"{tree['metadata']['name']} has {taken[0]}={values[taken[0]]}: --overwrite changes it")
-            values |= settings
-            for key in removals:
-                values.pop(key, None)
-            if values == tree["metadata"].get(field, {}):
-                return None
-            return {**tree, "metadata": {**tree["metadata"], field: values}}
+            return changed(tree, field, settings, removals, overwrite=overwrite)
 
-        where = namespace or default
-        for target in await _targets(client, objects, where, selector, everything=everything):
-            stored, changed = await edit(client, target, where, change)
-            click.echo(f"{object_name(stored)} {done if changed else 'unchanged'}")
+        return await edit_each(client, targets, where, change, tell, dry_run=dry_run != "none")
 
-    call(work)
+    def tell(stored: Object, was_changed: bool) -> None:
+        if show:
+            values = stored.tree()["metadata"].get(field, {})
+            click.echo("\n".join([object_name(stored), *(f"  {key}={value}" for key, value in sorted(values.items()))]))
+            return
+        word = (done if was_changed else f"not {done}") + (" (dry run)" if dry_run != "none" else "")
+        click.echo(told(stored, word, output))
 
-
-async def _targets(
-    client: RpcClient, objects: Sequence[str], namespace: str, selector: str, *, everything: bool
-) -> list[Target]:
-    targets: list[Target] = []
-    for target in parse(objects):
-        if target.name:
-            targets.append(target)
-        elif selector or everything:
-            where = namespace if target.kind.namespaced else ""
-            listed = await client.list(target.kind.resource, where, label_selector=selector)
-            targets.extend(Target(target.kind, each.name) for each in listed.items)
-        else:
-            raise Invalid(f"name the {target.kind.plural}, or choose with -l or --all")
-    return targets
+    fail_after(call(work))

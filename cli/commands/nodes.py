@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,43 +12,58 @@ from api import scheme
 from api.core import Pod
 from api.errors import ApiError, Conflict, Invalid, NotFound
 from api.object import Object, Tree
-from cli.commands.delete import wait_gone
+from cli import options
 from cli.connect import call, fail_after
-from cli.edit import edit
-from cli.targets import Target
+from cli.edit import edit_each
+from cli.follow import wait_gone
+from cli.targets import Target, parse
+from cli.verb import Verb
 from component.client import ApiClient
-from component.rpc_client import RpcClient
+
+if TYPE_CHECKING:  # gRPC is loaded when the call is made
+    from component.rpc_client import RpcClient
 
 
-@click.command()
-@click.argument("nodes", nargs=-1, required=True)
+@click.command(cls=Verb)
+@click.argument("nodes", nargs=-1, required=True, metavar="NODE...")
 def cordon(nodes: tuple[str, ...]) -> None:
     """Keep new pods off nodes; what runs there stays."""
-    call(lambda client, _default: _mark_all(client, nodes, unschedulable=True))
+    _mark_all(nodes, unschedulable=True)
 
 
-@click.command()
-@click.argument("nodes", nargs=-1, required=True)
+@click.command(cls=Verb)
+@click.argument("nodes", nargs=-1, required=True, metavar="NODE...")
 def uncordon(nodes: tuple[str, ...]) -> None:
     """Let new pods onto nodes again."""
-    call(lambda client, _default: _mark_all(client, nodes, unschedulable=False))
+    _mark_all(nodes, unschedulable=False)
 
 
-@click.command()
-@click.argument("node")
+@click.command(
+    cls=Verb,
+    examples=(
+        "tim drain n1 --ignore-daemonsets --delete-emptydir-data",
+        "tim uncordon n1                   when it may take pods again",
+    ),
+)
+@click.argument("node", metavar="NODE")
 @click.option("--ignore-daemonsets", is_flag=True, help="Leave pods of DaemonSets where they are.")
 @click.option("--delete-emptydir-data", is_flag=True, help="Also pods with emptyDir volumes, whose data is lost.")
 @click.option("--force", is_flag=True, help="Also pods that nobody makes again elsewhere.")
 @click.option("--grace-period", type=int, default=-1, help="Seconds for pods to end; -1: their own.")
-@click.option("--timeout", type=float, default=0.0, help="Seconds to wait; 0: as long as it takes.")
+@click.option(
+    "--timeout", type=options.Duration(), default=0.0, help="How long to wait: 30s, 5m; 0: as long as it takes."
+)
 def drain(
     node: str, ignore_daemonsets: bool, delete_emptydir_data: bool, force: bool, grace_period: int, timeout: float
 ) -> None:
     """Cordon a node and delete its pods; returns when they are gone."""
 
     async def work(client: RpcClient, _default: str) -> list[ApiError]:
-        await _mark(client, node, unschedulable=True)
-        pods = (await client.list("pods", "", field_selector=f"spec.nodeName={node}")).items
+        target = _node(node)
+        problems = await _mark(client, [target], unschedulable=True)
+        if problems:
+            return problems
+        pods = (await client.list("pods", "", field_selector=f"spec.nodeName={target.name}")).items
         leaving, obstacles = [], []
         for pod in pods:
             obstacle = _obstacle(pod.view(Pod), delete_emptydir_data=delete_emptydir_data, force=force)
@@ -58,34 +75,46 @@ def drain(
             else:
                 leaving.append(pod)
         if obstacles:
-            raise Conflict(f"node {node} is cordoned but not drained: " + "; ".join(obstacles))
+            raise Conflict(f"node {target.name} is cordoned but not drained: " + "; ".join(obstacles))
         await asyncio.gather(*(_evict(client, pod, None if grace_period < 0 else grace_period) for pod in leaving))
         try:
             async with asyncio.timeout(timeout or None):
                 await asyncio.gather(*(_wait(client, pod) for pod in leaving))
         except TimeoutError:
-            return [Conflict(f"pods of {node} are not gone after {timeout:g} s; they are still ending")]
-        click.echo(f"node/{node} drained")
+            return [Conflict(f"pods of {target.name} are not gone after {timeout:g} s; they are still ending")]
+        click.echo(f"node/{target.name} drained")
         return []
 
     fail_after(call(work))
 
 
-async def _mark_all(client: ApiClient, nodes: tuple[str, ...], *, unschedulable: bool) -> None:
-    for node in nodes:
-        await _mark(client, node, unschedulable=unschedulable)
+def _mark_all(nodes: tuple[str, ...], *, unschedulable: bool) -> None:
+    async def work(client: RpcClient, _default: str) -> list[ApiError]:
+        return await _mark(client, [_node(node) for node in nodes], unschedulable=unschedulable)
+
+    fail_after(call(work))
 
 
-async def _mark(client: ApiClient, node: str, *, unschedulable: bool) -> None:
+async def _mark(client: ApiClient, nodes: Sequence[Target], *, unschedulable: bool) -> list[ApiError]:
     def change(tree: Tree) -> Tree | None:
         if bool(tree["spec"].get("unschedulable")) == unschedulable:
             return None
         spec = {name: value for name, value in tree["spec"].items() if name != "unschedulable"}
         return {**tree, "spec": {**spec, **({"unschedulable": True} if unschedulable else {})}}
 
-    _, changed = await edit(client, Target(scheme.by_resource("nodes"), node), "", change)
-    word = "cordoned" if unschedulable else "uncordoned"
-    click.echo(f"node/{node} {word if changed else 'already ' + word}")
+    def tell(stored: Object, changed: bool) -> None:
+        word = "cordoned" if unschedulable else "uncordoned"
+        click.echo(f"node/{stored.name} {word if changed else 'already ' + word}")
+
+    return await edit_each(client, nodes, "", change, tell)
+
+
+def _node(word: str) -> Target:
+    """`n1` or `node/n1`."""
+    target = parse([word])[0] if "/" in word else Target(scheme.by_resource("nodes"), word)
+    if target.kind.resource != "nodes":
+        raise Invalid(f"{word!r} is no node")
+    return target
 
 
 def _obstacle(pod: Pod, *, delete_emptydir_data: bool, force: bool) -> str:

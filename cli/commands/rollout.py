@@ -5,27 +5,39 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from api import scheme
-from api.errors import Expired, Invalid
+from api.errors import ApiError, Expired, Invalid
 from api.object import Object, Tree
-from cli.commands.logs import seconds
-from cli.commands.wait import wait_until
-from cli.connect import call, system_time
-from cli.edit import edit
+from cli import options
+from cli.connect import call, fail_after, system_time
+from cli.edit import edit, edit_each
+from cli.follow import wait_until
 from cli.output import align, as_yaml, object_name
 from cli.rollouts import CHANGE_CAUSE, own_replica_sets, progress, restarted, revision_of, undone
 from cli.targets import Target, parse
+from cli.verb import VerbGroup
 from component.env import rfc3339
-from component.rpc_client import RpcClient
+
+if TYPE_CHECKING:  # gRPC is loaded when the call is made
+    from component.rpc_client import RpcClient
 
 words_argument = click.argument("words", nargs=-1, required=True, metavar="deployment/NAME... | deployment NAME...")
-namespace_option = click.option("-n", "--namespace", default="")
+namespace_option = options.namespace()
 
 
-@click.group()
+@click.group(
+    cls=VerbGroup,
+    examples=(
+        "tim rollout status deploy/web",
+        "tim rollout history deploy/web --revision 2",
+        "tim rollout undo deploy/web",
+        "tim rollout restart deploy/web",
+    ),
+)
 def rollout() -> None:
     """Follow, undo or restart rollouts of a Deployment."""
 
@@ -33,16 +45,16 @@ def rollout() -> None:
 @rollout.command()
 @words_argument
 @namespace_option
-@click.option("-w/ ", "--watch/--no-watch", default=True, show_default=True, help="Wait until it is complete.")
-@click.option("--timeout", default="0", help="How long to wait: 90s, 5m; 0: as long as it takes.")
-def status(words: tuple[str, ...], namespace: str, watch: bool, timeout: str) -> None:
+@click.option("-w", "--watch/--no-watch", default=True, show_default=True, help="Wait until it is complete.")
+@click.option("--timeout", type=options.Duration(), default=0.0, help="How long: 90s, 5m; 0: as long as it takes.")
+def status(words: tuple[str, ...], namespace: str, watch: bool, timeout: float) -> None:
     """Tell how a rollout goes; returns when it is complete, exits 1 when it is stuck."""
 
     async def work(client: RpcClient, default: str) -> None:
         for target in _deployments(words):
             found = await client.get(target.kind.resource, namespace or default, target.name)
             try:
-                async with asyncio.timeout(seconds(timeout) or None):
+                async with asyncio.timeout(timeout or None):
                     await _follow(client, found, watch=watch)
             except TimeoutError:
                 raise Expired(f"timed out waiting for the rollout of {object_name(found)}") from None
@@ -67,7 +79,7 @@ def history(words: tuple[str, ...], namespace: str, revision: int) -> None:
                 raise Invalid(f"{object_name(deployment)} has no revision {revision}")
             click.echo(object_name(deployment) + (f" with revision #{revision}" if revision else ""))
             if revision:
-                click.echo(as_yaml(chosen[-1]["spec"]["template"]).rstrip())
+                click.echo(as_yaml(chosen[-1]["spec"]["template"]))
                 continue
             table = [["REVISION", "CHANGE-CAUSE"]]
             for each in chosen:
@@ -81,7 +93,7 @@ def history(words: tuple[str, ...], namespace: str, revision: int) -> None:
 @rollout.command()
 @words_argument
 @namespace_option
-@click.option("--to-revision", type=int, default=0, help="0: the one before.")
+@click.option("--to-revision", type=int, default=0, help="Go back to this one; 0: the one before.")
 def undo(words: tuple[str, ...], namespace: str, to_revision: int) -> None:
     """Go back to an earlier revision."""
 
@@ -122,12 +134,13 @@ def resume(words: tuple[str, ...], namespace: str) -> None:
 
 
 def _change(words: tuple[str, ...], namespace: str, change: Callable[[Tree], Tree | None], done: str) -> None:
-    async def work(client: RpcClient, default: str) -> None:
-        for target in _deployments(words):
-            stored, changed = await edit(client, target, namespace or default, change)
-            click.echo(f"{object_name(stored)} {done if changed else 'is ' + done + ' already'}")
+    async def work(client: RpcClient, default: str) -> list[ApiError]:
+        return await edit_each(client, _deployments(words), namespace or default, change, tell)
 
-    call(work)
+    def tell(stored: Object, changed: bool) -> None:
+        click.echo(f"{object_name(stored)} {done if changed else 'is ' + done + ' already'}")
+
+    fail_after(call(work))
 
 
 def _paused(tree: Tree, *, paused: bool) -> Tree | None:

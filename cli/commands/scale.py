@@ -2,42 +2,74 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from api.errors import Conflict, Invalid
+from api.errors import ApiError, Conflict, Invalid
 from api.object import Tree
-from cli.connect import call
-from cli.edit import edit
-from cli.output import object_name
+from cli import options
+from cli.connect import call, fail_after
+from cli.edit import chosen, edit_each
+from cli.output import told
 from cli.targets import parse
-from component.rpc_client import RpcClient
+from cli.verb import Verb
+
+if TYPE_CHECKING:  # gRPC is loaded when the call is made
+    from component.rpc_client import RpcClient
+
+SCALABLE = ("deployments.apps", "replicasets.apps")
 
 
-@click.command()
-@click.argument("words", nargs=-1, required=True, metavar="KIND/NAME... | KIND NAME...")
-@click.option("--replicas", type=click.IntRange(min=0), required=True)
-@click.option("--current-replicas", type=int, default=-1, help="Only if it has this many now.")
-@click.option("-n", "--namespace", default="")
-def scale(words: tuple[str, ...], replicas: int, current_replicas: int, namespace: str) -> None:
-    """Set how many pods a Deployment or ReplicaSet should have."""
+@click.command(
+    cls=Verb,
+    examples=(
+        "tim scale deploy/web --replicas 5",
+        "tim scale deploy/web --replicas 5 --current-replicas 3",
+    ),
+)
+@click.argument("words", nargs=-1, required=True, metavar="KIND/NAME... | KIND NAME... | KIND -l SELECTOR")
+@click.option("--replicas", type=click.IntRange(min=0), required=True, help="How many pods there should be.")
+@click.option("--current-replicas", type=click.IntRange(min=-1), default=-1, help="Only if it has this many now.")
+@options.namespace()
+@options.selector("All objects of the kind with these labels.")
+@click.option("--all", "everything", is_flag=True, help="All objects of the kind in the namespace.")
+@options.dry_run
+@options.output("name", "yaml", "json")
+def scale(
+    words: tuple[str, ...],
+    replicas: int,
+    current_replicas: int,
+    namespace: str,
+    selector: str,
+    everything: bool,
+    dry_run: str,
+    output: str,
+) -> None:
+    """Set how many pods Deployments or ReplicaSets should have."""
 
-    def change(tree: Tree) -> Tree | None:
-        now = tree["spec"].get("replicas", 1)
-        if current_replicas not in {-1, now}:
-            raise Conflict(f"{tree['metadata']['name']} has {now} replicas, not {current_replicas}")
-        return None if now == replicas else {**tree, "spec": {**tree["spec"], "replicas": replicas}}
-
-    async def work(client: RpcClient, default: str) -> None:
+    async def work(client: RpcClient, default: str) -> list[ApiError]:
         for target in parse(words):
-            _check_scalable(target.kind.resource, target.name)
-            stored, _ = await edit(client, target, namespace or default, change)
-            click.echo(f"{object_name(stored)} scaled")
+            if target.kind.resource not in SCALABLE:
+                raise Invalid(f"{target.kind.plural} cannot be scaled; deployments and replicasets can")
+        where = namespace or default
+        targets = await chosen(client, words, where, selector=selector, everything=everything)
+        return await edit_each(
+            client,
+            targets,
+            where,
+            lambda tree: scaled(tree, replicas, current_replicas),
+            lambda stored, _changed: click.echo(told(stored, done, output)),
+            dry_run=dry_run != "none",
+        )
 
-    call(work)
+    done = "scaled" if dry_run == "none" else "scaled (dry run)"
+    fail_after(call(work))
 
 
-def _check_scalable(resource: str, name: str) -> None:
-    if resource not in {"deployments.apps", "replicasets.apps"}:
-        raise Invalid(f"{resource} cannot be scaled; deployments and replicasets can")
-    if not name:
-        raise Invalid("name the object to scale: tim scale deployment/web --replicas 3")
+def scaled(tree: Tree, replicas: int, current_replicas: int) -> Tree | None:
+    """The object with that many replicas; None when it has them. Conflict when it has not `current_replicas` (-1: any)."""
+    now = tree["spec"].get("replicas", 1)
+    if current_replicas not in {-1, now}:
+        raise Conflict(f"{tree['metadata']['name']} has {now} replicas, not {current_replicas}")
+    return None if now == replicas else {**tree, "spec": {**tree["spec"], "replicas": replicas}}

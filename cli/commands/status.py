@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from api.v1 import apiserver_pb2
 from cli.connect import call
-from component.rpc_client import RpcClient
+from cli.verb import Verb
+
+if TYPE_CHECKING:  # gRPC is loaded when the call is made
+    from api.v1.apiserver_pb2 import ClusterStatusResponse
+    from component.rpc_client import RpcClient
 
 
-@click.command()
+@click.command(cls=Verb)
 def status() -> None:
     """Show the replicas of the cluster and how they are."""
 
-    async def work(client: RpcClient, _namespace: str) -> apiserver_pb2.ClusterStatusResponse:
+    async def work(client: RpcClient, _namespace: str) -> ClusterStatusResponse:
         return await client.cluster_status()
 
     answer = call(work)

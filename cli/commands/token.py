@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from cli.connect import call
-from component.rpc_client import RpcClient
+from cli.verb import VerbGroup
+
+if TYPE_CHECKING:  # gRPC is loaded when the call is made
+    from component.rpc_client import RpcClient
 
 
-@click.group()
+@click.group(
+    cls=VerbGroup,
+    examples=("tim token create --name n1",),
+)
 def token() -> None:
     """Tokens with which machines join."""
 
 
 @token.command()
-@click.option("--name", default="", help="Only a machine of this name may use it.")
+@click.option("--name", default="", metavar="NAME", help="Only a machine of this name may use it.")
 @click.option("--minutes", type=click.IntRange(1, 1440), default=15, show_default=True, help="How long it can be used.")
 def create(name: str, minutes: int) -> None:
     """Make a token that works once, and print the command to join with it."""

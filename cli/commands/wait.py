@@ -3,113 +3,105 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
 from api.errors import ApiError, Expired, Invalid, NotFound
-from api.object import Object, Tree
-from cli.columns import at
-from cli.commands.delete import wait_gone
-from cli.commands.logs import seconds
+from api.object import Object
+from cli import options
+from cli.conditions import Condition, Created, Deleted, read
 from cli.connect import call, fail_after
+from cli.edit import chosen
+from cli.follow import wait_created, wait_gone, wait_until
 from cli.output import object_name
 from cli.targets import parse
-from component.rpc_client import RpcClient
+from cli.verb import Verb
+from component.client import ApiClient
 
-Test = Callable[[Tree], bool]
+if TYPE_CHECKING:  # gRPC is loaded when the call is made
+    from component.rpc_client import RpcClient
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples=(
+        "tim wait pod/web --for=condition=Ready",
+        "tim wait deploy/web --for=condition=Available --timeout=2m",
+        "tim wait pods -l app=web --for=delete",
+        "tim wait pod/web --for=jsonpath='{.status.phase}'=Running",
+        "tim wait cm/settings --for=create",
+    ),
+)
 @click.argument("words", nargs=-1, required=True, metavar="KIND NAME... | KIND/NAME... | KIND -l SELECTOR")
-@click.option("--for", "condition", required=True, help="condition=Ready[=True], delete, or jsonpath={.a.b}=VALUE")
-@click.option("-n", "--namespace", default="")
-@click.option("-l", "--selector", default="")
-@click.option("--all", "everything", is_flag=True)
-@click.option("--timeout", default="30s", show_default=True)
-def wait(words: tuple[str, ...], condition: str, namespace: str, selector: str, everything: bool, timeout: str) -> None:
+@click.option("--for", "text", required=True, metavar="CONDITION", help="What to wait for; see above.")
+@options.namespace()
+@options.selector()
+@click.option("--all", "everything", is_flag=True, help="All objects of the kind in the namespace.")
+@click.option("--timeout", type=options.Duration(), default="30s", show_default=True, help="How long; 0: look once.")
+def wait(words: tuple[str, ...], text: str, namespace: str, selector: str, everything: bool, timeout: float) -> None:
     """Wait until objects meet a condition; exits 1 when they do not in time."""
 
     async def work(client: RpcClient, default: str) -> list[ApiError]:
-        test = read_condition(condition)
-        limit = seconds(timeout)
-        found = await _objects(client, words, namespace or default, selector, everything=everything, gone=test is None)
-
-        async def one(each: Object) -> ApiError | None:
-            try:
-                async with asyncio.timeout(limit):
-                    await (wait_gone(client, each) if test is None else wait_until(client, each, test))
-            except TimeoutError:
-                return Expired(f"timed out waiting for the condition on {object_name(each)}")
-            except NotFound as error:
-                return error
-            click.echo(f"{object_name(each)} condition met")
-            return None
-
-        return [problem for problem in await asyncio.gather(*map(one, found)) if problem is not None]
+        condition, where = read(text), namespace or default
+        if isinstance(condition, Created):
+            return await _created(client, words, where, timeout)
+        found = await _objects(client, words, where, selector, everything=everything, condition=condition)
+        results = await asyncio.gather(*(_wait(client, each, condition, timeout) for each in found))
+        return [problem for problem in results if problem is not None]
 
     fail_after(call(work))
 
 
-def read_condition(text: str) -> Test | None:
-    """The test a --for value stands for; None for deletion. Invalid."""
-    if text == "delete":
-        return None
-    word, _, rest = text.partition("=")
-    if word == "condition" and rest:
-        name, _, value = rest.partition("=")
-        return lambda tree: _condition(tree, name, value or "True")
-    if word == "jsonpath" and rest.startswith("{.") and "}=" in rest:
-        path, _, value = rest.removeprefix("{.").partition("}=")
-        return lambda tree: str(at(tree, path)).lower() == value.strip("'\"").lower()
-    raise Invalid(f"--for {text!r}: use condition=NAME, delete or jsonpath={{.path}}=VALUE")
-
-
-async def wait_until(client: RpcClient, each: Object, test: Test) -> None:
-    """Return once the object passes; NotFound when it is deleted meanwhile."""
-    while True:
-        found = await client.get(each.resource, each.namespace, each.name)
-        if test(found.tree()):
-            return
+async def _created(client: ApiClient, words: tuple[str, ...], namespace: str, limit: float) -> list[ApiError]:
+    problems: list[ApiError] = []
+    for target in parse(words):
+        if not target.name:
+            raise Invalid("--for=create needs the object's name")
+        where = namespace if target.kind.namespaced else ""
         try:
-            async for events in client.watch(
-                each.resource, each.namespace, revision=found.revision, field_selector=f"metadata.name={each.name}"
-            ):
-                for event in events:
-                    if event.type == "DELETED":
-                        raise NotFound(f"{object_name(each)} was deleted")
-                    if event.object is not None and test(event.object.tree()):
-                        return
-        except Expired:
-            continue
+            async with asyncio.timeout(limit):
+                stored = await wait_created(client, target.kind.resource, where, target.name)
+        except TimeoutError:
+            problems.append(Expired(f"timed out waiting for {target.kind.singular}/{target.name} to be created"))
+        else:
+            click.echo(f"{object_name(stored)} condition met")
+    return problems
 
 
-def _condition(tree: Tree, name: str, value: str) -> bool:
-    generation = at(tree, "metadata.generation", 0)
-    if at(tree, "status.observedGeneration", generation) < generation:
-        return False
-    return any(
-        each["type"].lower() == name.lower() and each["status"].lower() == value.lower()
-        for each in at(tree, "status.conditions", [])
-    )
+async def _wait(client: ApiClient, each: Object, condition: Condition, limit: float) -> ApiError | None:
+    try:
+        if callable(condition) and condition((await client.get(each.resource, each.namespace, each.name)).tree()):
+            click.echo(f"{object_name(each)} condition met")
+            return None
+        async with asyncio.timeout(limit):
+            await (wait_until(client, each, condition) if callable(condition) else wait_gone(client, each))
+    except TimeoutError:
+        return Expired(f"timed out waiting for the condition on {object_name(each)}")
+    except NotFound as error:
+        return error
+    click.echo(f"{object_name(each)} condition met")
+    return None
 
 
 async def _objects(
-    client: RpcClient, words: tuple[str, ...], namespace: str, selector: str, *, everything: bool, gone: bool
+    client: ApiClient,
+    words: tuple[str, ...],
+    namespace: str,
+    selector: str,
+    *,
+    everything: bool,
+    condition: Condition,
 ) -> list[Object]:
+    """What is there of the objects meant. NotFound, unless it is their end that is waited for."""
     found: list[Object] = []
-    for target in parse(words):
+    for target in await chosen(client, words, namespace, selector=selector, everything=everything):
         where = namespace if target.kind.namespaced else ""
-        if target.name:
-            try:
-                found.append(await client.get(target.kind.resource, where, target.name))
-            except NotFound:
-                if not gone:
-                    raise
-        elif selector or everything:
-            found.extend((await client.list(target.kind.resource, where, label_selector=selector)).items)
-        else:
-            raise Invalid(f"name the {target.kind.plural}, or choose with -l or --all")
-    if not found and not gone:
+        try:
+            found.append(await client.get(target.kind.resource, where, target.name))
+        except NotFound:
+            if not isinstance(condition, Deleted):
+                raise
+    if not found and not isinstance(condition, Deleted):
         raise NotFound("no matching objects")
     return found

@@ -1,0 +1,108 @@
+"""Objects from a few options instead of a manifest, as `tim create KIND NAME` makes them. Pure: values in, trees out."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Sequence
+
+from api.errors import Invalid
+from api.object import Tree
+
+_KEY = re.compile(r"[-._a-zA-Z0-9]+")
+
+
+def namespace(name: str) -> Tree:
+    """A Namespace."""
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def service_account(name: str) -> Tree:
+    """A ServiceAccount."""
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
+
+
+def config_map(name: str, entries: Iterable[tuple[str, bytes]]) -> Tree:
+    """A ConfigMap; what is not UTF-8 text goes to binaryData. Invalid for a bad or repeated key."""
+    data: dict[str, str] = {}
+    binary: dict[str, str] = {}
+    for key, content in _checked(entries):
+        try:
+            data[key] = content.decode()
+        except UnicodeDecodeError:
+            binary[key] = base64.b64encode(content).decode()
+    tree: Tree = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
+    return {**tree, **({"data": data} if data else {}), **({"binaryData": binary} if binary else {})}
+
+
+def secret(name: str, kind: str, entries: Iterable[tuple[str, bytes]]) -> Tree:
+    """A Secret of that type. Invalid for a bad or repeated key."""
+    data = {key: base64.b64encode(content).decode() for key, content in _checked(entries)}
+    tree: Tree = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": kind or "Opaque"}
+    return {**tree, "data": data} if data else tree
+
+
+def deployment(name: str, images: Sequence[str], replicas: int, port: int | None, command: Sequence[str]) -> Tree:
+    """A Deployment with a container per image; port and command need a single one. Invalid."""
+    if len(images) > 1 and command:
+        raise Invalid("a command needs a single --image")
+    names = [container_name(image) for image in images]
+    if len(set(names)) < len(names):
+        raise Invalid(f"two images make containers of one name: {', '.join(sorted(names))}")
+    containers: list[Tree] = [{"name": each, "image": image} for each, image in zip(names, images, strict=True)]
+    if port is not None:
+        for each in containers:
+            each["ports"] = [{"containerPort": port}]
+    if command:
+        containers[0]["command"] = list(command)
+    labels = {"app": name}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}},
+        },
+    }
+
+
+def container_name(image: str) -> str:
+    """`registry:5000/team/Web_App:1.2@sha256:…` -> `web-app`, as kubectl names it. Invalid when nothing is left."""
+    last = image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    name = re.sub(r"[^a-z0-9-]+", "-", last.lower()).strip("-")[:63].rstrip("-")
+    if not name:
+        raise Invalid(f"--image {image!r}: no name can be made of it")
+    return name
+
+
+def literal(text: str) -> tuple[str, bytes]:
+    """`key=value` of --from-literal. Invalid."""
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise Invalid(f"--from-literal {text!r}: write it as KEY=VALUE")
+    return key, value.encode()
+
+
+def env_lines(text: str, source: str) -> list[tuple[str, bytes]]:
+    """The `KEY=VALUE` lines of --from-env-file; blank lines and comments (#) do not count. Invalid names the line."""
+    entries = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            key, equals, value = line.lstrip().partition("=")
+            if not (key and equals):
+                raise Invalid(f"{source}:{number}: write it as KEY=VALUE")
+            entries.append((key, value.encode()))
+    return entries
+
+
+def _checked(entries: Iterable[tuple[str, bytes]]) -> Iterable[tuple[str, bytes]]:
+    seen: set[str] = set()
+    for key, content in entries:
+        if not _KEY.fullmatch(key) or key in {".", ".."}:
+            raise Invalid(f"{key!r} cannot be a key: use letters, digits, -, _ and .")
+        if key in seen:
+            raise Invalid(f"key {key!r} is given twice")
+        seen.add(key)
+        yield key, content

@@ -1,0 +1,195 @@
+"""What `tim get` does: fetch, print, and go on with what changes. Errors of one object do not hide the others."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+
+from api.errors import ApiError, Expired, Invalid, NotFound
+from api.object import Object
+from api.scheme import Kind
+from cli import colour, output
+from cli.connect import fail_after, system_time
+from cli.targets import Target, namespace_of, parse, read_manifests, target_of
+from component.client import ApiClient
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the command line asked for."""
+
+    words: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    recursive: bool = False
+    namespace: str = ""
+    all_namespaces: bool = False
+    selector: str = ""
+    field_selector: str = ""
+    output: str = "table"
+    watch: bool = False
+    watch_only: bool = False
+    ignore_not_found: bool = False
+    show_labels: bool = False
+    show_kind: bool = False
+    label_columns: tuple[str, ...] = ()
+    no_headers: bool = False
+
+    @property
+    def following(self) -> bool:
+        """Whether to go on with what changes."""
+        return self.watch or self.watch_only
+
+    @property
+    def tabular(self) -> bool:
+        """Whether tables are printed."""
+        return self.output in {"table", "wide"}
+
+    def check(self) -> None:
+        """Invalid for what does not go together."""
+        if self.files and (self.words or self.selector):
+            raise Invalid("-f already says which objects are meant: leave out kinds, names and -l")
+        if not self.files and any(target.name for target in parse(self.words)):
+            if self.selector:
+                raise Invalid("give names, or choose with -l, not both")
+            if self.all_namespaces:
+                raise Invalid("an object cannot be shown by name across all namespaces: use -n")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One thing to look at: a kind or an object, and where."""
+
+    target: Target
+    namespace: str
+
+
+class Listing:
+    """One run of `tim get`."""
+
+    def __init__(self, client: ApiClient, question: Question, namespace: str) -> None:
+        """`namespace` counts where the question names none."""
+        self._client = client
+        self._question = question
+        self._default = namespace
+        self._widths: dict[str, list[int]] = {}
+        self._paint = colour.paint if colour.wanted(terminal=sys.stdout.isatty(), environ=os.environ) else None
+        self._mixed = False
+
+    async def give(self) -> None:
+        """Print the answer, then changes when those are wanted; exits 1 after naming what was not found."""
+        question = self._question
+        places = self._places()
+        self._mixed = question.show_kind or len({place.target.kind.resource for place in places}) > 1
+        groups: dict[str, list[Object]] = {}
+        revisions: list[int] = []
+        problems: list[ApiError] = []
+        for place in places:
+            found, revision = await self._fetch(place, problems)
+            groups.setdefault(place.target.kind.resource, []).extend(found)
+            revisions.append(revision)
+        if not question.watch_only:
+            self._print(groups, places, silent=bool(problems))
+        fail_after(problems)
+        if question.following:
+            async with asyncio.TaskGroup() as tasks:
+                for place, revision in zip(places, revisions, strict=True):
+                    tasks.create_task(self._follow(place, revision))
+
+    def _places(self) -> list[Place]:
+        question = self._question
+        if question.files:
+            trees = read_manifests(question.files, recursive=question.recursive)
+            targets = [(target_of(tree), tree) for tree in trees]
+            return [
+                Place(target, namespace_of(tree, target.kind, question.namespace, self._default))
+                for target, tree in targets
+            ]
+        namespace = "" if question.all_namespaces else question.namespace or self._default
+        return [Place(target, namespace if target.kind.namespaced else "") for target in parse(question.words)]
+
+    async def _fetch(self, place: Place, problems: list[ApiError]) -> tuple[list[Object], int]:
+        resource, name = place.target.kind.resource, place.target.name
+        if name and not self._question.following:
+            try:
+                found = await self._client.get(resource, place.namespace, name)
+            except NotFound as error:
+                if not self._question.ignore_not_found:
+                    problems.append(error)
+                return [], 0
+            return [found], found.revision
+        listed = await self._client.list(
+            resource, place.namespace, label_selector=self._question.selector, field_selector=self._fields(place)
+        )
+        if name and not listed.items and not self._question.ignore_not_found:
+            problems.append(NotFound(f'{resource} "{name}" not found'))
+        return list(listed.items), listed.revision
+
+    def _fields(self, place: Place) -> str:
+        chosen = self._question.field_selector
+        return ",".join(filter(None, (chosen, place.target.name and f"metadata.name={place.target.name}")))
+
+    def _print(self, groups: dict[str, list[Object]], places: Sequence[Place], *, silent: bool) -> None:
+        objects = [each for group in groups.values() for each in group]
+        named = bool(places[0].target.name)
+        if self._question.tabular:
+            if not objects and not named and not self._question.following:
+                namespace = places[0].namespace
+                click.echo(
+                    f"No resources found in {namespace} namespace." if namespace else "No resources found", err=True
+                )
+            shown = [(resource, group) for resource, group in groups.items() if group]
+            for index, (resource, group) in enumerate(shown):
+                if index:
+                    click.echo()
+                self._print_rows(resource, group)
+        elif objects or not (silent or (named and self._question.ignore_not_found)):
+            text = output.document(objects, self._question.output, single=named and len(places) == 1)
+            click.echo(text, nl=bool(text))
+
+    def _print_rows(self, resource: str, objects: Sequence[Object]) -> None:
+        """A table, under its heading the first time."""
+        question = self._question
+        table = output.rows(
+            resource,
+            [each.tree() for each in objects],
+            system_time(),
+            wide=question.output == "wide",
+            with_namespace=question.all_namespaces and bool(objects[0].namespace),
+            with_labels=question.show_labels,
+            label_columns=question.label_columns,
+            prefix=output.object_name(objects[0]).partition("/")[0] + "/" if self._mixed else "",
+        )
+        known = self._widths.get(resource)
+        self._widths[resource] = output.column_widths(table, known or ())
+        lines = output.align(table, self._widths[resource], self._paint).split("\n")
+        click.echo("\n".join(lines[1:] if question.no_headers or known else lines))
+
+    async def _follow(self, place: Place, revision: int) -> None:
+        resource = place.target.kind.resource
+        while True:
+            try:
+                async for events in self._client.watch(
+                    resource,
+                    place.namespace,
+                    revision=revision,
+                    label_selector=self._question.selector,
+                    field_selector=self._fields(place),
+                ):
+                    self._print_changes(place.target.kind, [each.object for each in events if each.object is not None])
+            except Expired:
+                revision = (await self._client.list(resource, place.namespace, limit=1)).revision
+
+    def _print_changes(self, kind: Kind, changed: Sequence[Object]) -> None:
+        if not changed:
+            return
+        if self._question.tabular:
+            self._print_rows(kind.resource, changed)
+            return
+        for each in changed:
+            text = output.document([each], self._question.output, single=True)
+            click.echo(("---\n" if self._question.output == "yaml" else "") + text)

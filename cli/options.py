@@ -1,0 +1,117 @@
+"""The options that many commands share, each with its one meaning. Loads nothing but click: `--help` must be quick."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from cli.verb import META_NAMESPACE, OptionalValue
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+FORMATS = ("table", "wide", "yaml", "json", "name")
+REFUSED_FORMATS = (
+    "jsonpath",
+    "jsonpath-as-json",
+    "jsonpath-file",
+    "custom-columns",
+    "custom-columns-file",
+    "go-template",
+)
+_NUMBER = r"\d+(?:\.\d+)?"
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Duration(click.ParamType[float]):
+    """Seconds from `90`, `30s`, `10m`, `1h30m`, `2d`; `0` is zero."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it; a usage error for anything else."""
+        if isinstance(value, float | int):
+            return float(value)
+        try:
+            return seconds(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Output(click.ParamType[str]):
+    """One of the output formats, with a word about those of kubectl that do not exist yet."""
+
+    name = "format"
+
+    def __init__(self, formats: tuple[str, ...] = FORMATS) -> None:
+        self.formats = formats
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click's signature
+        """The formats, as the help shows them."""
+        return "|".join(self.formats)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read it; a usage error for anything else."""
+        word = str(value).partition("=")[0]
+        if word in REFUSED_FORMATS:
+            self.fail(f"{word} is not supported yet; use json and a tool such as jq", param, ctx)
+        if value and value not in self.formats:
+            self.fail(f"{value!r} is not one of {', '.join(self.formats)}", param, ctx)
+        return str(value)
+
+
+def seconds(text: str) -> float:
+    """Read a duration as kubectl does, in seconds; a bare number is seconds. Raises ValueError."""
+    if re.fullmatch(rf"{_NUMBER}|(?:{_NUMBER}(?:ms|[smhd]))+", text, re.ASCII) is None:
+        raise ValueError(f"{text!r} is no duration: write it as 30s, 10m, 2h or 1h30m")
+    parts = re.findall(rf"({_NUMBER})(ms|[smhd]|$)", text)
+    return sum(float(number) * UNITS[unit or "s"] for number, unit in parts)
+
+
+def namespace(help_text: str = "Namespace (default: the context's).") -> Callable[[Function], Function]:
+    """`-n`; without one the value given before the command's name counts: `tim -n web get pods`."""
+
+    def inherited(ctx: click.Context, _parameter: click.Parameter, value: str) -> str:
+        return value or str(ctx.meta.get(META_NAMESPACE, ""))
+
+    return click.option("-n", "--namespace", default="", metavar="NAME", callback=inherited, help=help_text)
+
+
+def selector(
+    help_text: str = "Only those with these labels: app=web,tier in (a,b),!old",
+) -> Callable[[Function], Function]:
+    """`-l`."""
+    return click.option("-l", "--selector", default="", metavar="LABELS", help=help_text)
+
+
+def files(help_text: str = "File, folder or - for standard input; may be repeated.") -> Callable[[Function], Function]:
+    """`-f` and `-R`."""
+
+    def both(function: Function) -> Function:
+        function = click.option("-R", "--recursive", is_flag=True, help="Folders with all that is below them.")(
+            function
+        )
+        return click.option("-f", "--filename", "files", multiple=True, metavar="PATH", help=help_text)(function)
+
+    return both
+
+
+def dry_run(function: Function) -> Function:
+    """`--dry-run`, bare or with kubectl's words; the value is "none", "client" or "server"."""
+    return click.option(
+        "--dry-run",
+        cls=OptionalValue,
+        bare="server",
+        type=click.Choice(["none", "client", "server"]),
+        default="none",
+        help="Change nothing. server, or no value: the cluster checks everything; client: only look at it here.",
+    )(function)
+
+
+def output(*formats: str) -> Callable[[Function], Function]:
+    """`-o` of commands that change things: without it they tell in words what they did."""
+    return click.option(
+        "-o", "--output", type=Output(formats), default="", help="Print the objects this way instead of a line each."
+    )
