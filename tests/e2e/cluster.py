@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -150,13 +151,23 @@ class Cluster:
         pin = host.run_dir / "agent" / "sandboxes" / pod["metadata"]["uid"] / "net"
         return [*machine.enter(host, ["nsenter", f"--net={pin}"]), "--"]
 
-    def load(self, source: str | Tree, address: str, port: int = 80, interval_seconds: float = 0.01) -> Load:
+    def load(self, source: str | Tree, address: str, port: int = 80, **options: Any) -> Load:
         """Constant load from a host (by name), from a pod (its tree), or from this machine ("")."""
         if isinstance(source, dict):
             enter = self.enter_pod(source)
         else:
             enter = machine.enter(self.lab.host(source), []) if source else []
-        return Load(enter, address, port, interval_seconds)
+        return Load(enter, address, port, **options)
+
+    def kill(self, host: str, process: str) -> None:
+        """SIGKILL a program of a host; the host starts it again."""
+        pid = self.processes(host)[process]
+        assert pid, f"{process} does not run on {host}"
+        os.kill(pid, signal.SIGKILL)
+
+    def switch(self, host: str, process: str, *, on: bool) -> None:
+        """Stop a program of a host until it is switched on again."""
+        machine.ask(self.lab.host(host), {"do": "start" if on else "stop", "process": process})
 
     def processes(self, host: str) -> dict[str, int]:
         """The pids of a host's programs, 0 for one that does not run."""
@@ -287,7 +298,7 @@ class Space:
     def wait_answers(self, source: str | Tree, service: str, port: int = 80, answers: int = 1) -> str:
         """Return the VIP once so many different answers come through it from a host, a pod or the machine."""
         address = self.vip(service)
-        with self.cluster.load(source, address, port, 0.002) as load:
+        with self.cluster.load(source, address, port, interval_seconds=0.002) as load:
             eventually(
                 f"{answers} answers from {service}",
                 lambda: len(load.answers()) >= answers,

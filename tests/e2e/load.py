@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,16 +36,28 @@ class Request:
 
 
 class Load:
-    """Sends requests from `enter`'s namespace to http://address:port/ until the block is left; then they are counted."""
+    """Sends requests from `enter`'s namespace to http://address:port/ until the block is left; then they are counted.
 
-    def __init__(self, enter: Sequence[str], address: str, port: int, interval_seconds: float = 0.01) -> None:
+    Each of `workers` pauses for `interval_seconds` between its requests and gives one up after `timeout_seconds`.
+    """
+
+    def __init__(
+        self,
+        enter: Sequence[str],
+        address: str,
+        port: int = 80,
+        *,
+        interval_seconds: float = 0.01,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        workers: int = 1,
+    ) -> None:
         self._enter = list(enter)
-        self._target = [address, str(port), str(interval_seconds)]
+        self._arguments = [address, *map(str, (port, interval_seconds, timeout_seconds, workers))]
         self._file = tempfile.NamedTemporaryFile("w+", prefix="timonier-load-", suffix=".jsonl")  # noqa: SIM115
         self._program: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        command = [*self._enter, sys.executable, "-I", __file__, *self._target]
+        command = [*self._enter, sys.executable, "-I", __file__, *self._arguments]
         self._program = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._file)
         end_time = time.monotonic() + START_SECONDS
         while not self.requests():
@@ -67,6 +80,10 @@ class Load:
             return self._done
         lines = Path(self._file.name).read_text(encoding="utf-8").split("\n")[:-1]
         return [Request(*json.loads(line)) for line in lines]
+
+    def total(self) -> int:
+        """How many are finished by now."""
+        return len(self.requests())
 
     @property
     def failures(self) -> list[Request]:
@@ -93,11 +110,10 @@ class Load:
         )
 
 
-def ask(address: str, port: int) -> tuple[str, str]:
+def ask(address: str, port: int, timeout_seconds: float) -> tuple[str, str]:
     """One request on a new connection: the answer's body, or the problem."""
     try:
-        with socket.create_connection((address, port), timeout=TIMEOUT_SECONDS) as connection:
-            connection.settimeout(TIMEOUT_SECONDS)
+        with socket.create_connection((address, port), timeout=timeout_seconds) as connection:
             connection.sendall(f"GET / HTTP/1.0\r\nHost: {address}\r\n\r\n".encode())
             answer = b"".join(iter(lambda: connection.recv(65536), b""))
     except OSError as error:
@@ -109,15 +125,26 @@ def ask(address: str, port: int) -> tuple[str, str]:
 
 
 def main() -> None:
-    address, port, interval_seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-    going = [True]
-    signal.signal(signal.SIGTERM, lambda *_: going.clear())
-    while going:
-        began = time.monotonic()
-        answer, problem = ask(address, port)
-        sys.stdout.write(json.dumps([began, time.monotonic() - began, answer, problem]) + "\n")
-        sys.stdout.flush()
-        time.sleep(interval_seconds)
+    """Runs in the namespace; ends at SIGTERM, after the requests under way."""
+    address, port, interval_seconds, timeout_seconds, workers = sys.argv[1], *map(float, sys.argv[2:])
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    lock = threading.Lock()
+
+    def work() -> None:
+        while not stop.wait(interval_seconds):
+            began = time.monotonic()
+            answer, problem = ask(address, int(port), timeout_seconds)
+            line = json.dumps([began, time.monotonic() - began, answer, problem])
+            with lock:
+                sys.stdout.write(line + "\n")
+                sys.stdout.flush()
+
+    threads = [threading.Thread(target=work) for _ in range(int(workers))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 if __name__ == "__main__":

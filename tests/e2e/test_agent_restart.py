@@ -1,0 +1,80 @@
+"""Killing a node's agent, or its Podman service, under load: containers go on as if nothing had happened."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from tests.e2e.cluster import Cluster, eventually, restarts, tell
+from tests.e2e.test_rollouts import web
+
+__all__ = ["web"]
+
+KILLS = 3
+
+
+def container_starts(cluster: Cluster) -> dict[str, tuple[int, str]]:
+    """Pid and kernel start time of each running container of all nodes, by name."""
+    found = {}
+    for host in ("n1", "n2", "n3"):
+        for name, container in cluster.containers(host).items():
+            if container["State"] == "running":
+                stat = cluster.in_host(host, "cat", f"/proc/{container['Pid']}/stat").out
+                found[name] = (container["Pid"], stat.rsplit(")", 1)[1].split()[19])
+    return found
+
+
+def of_space(space, starts: dict[str, tuple[int, str]]) -> dict[str, tuple[int, str]]:
+    uids = {pod["metadata"]["uid"] for pod in space.pods()}
+    return {name: start for name, start in starts.items() if name.partition("_")[0] in uids}
+
+
+def test_containers_keep_pids_and_start_times_when_agents_are_killed_under_load(web):
+    cluster = web.cluster
+    before = of_space(web, container_starts(cluster))
+    assert len(before) == 4
+    with ExitStack() as stack:
+        sources = {"pod": web.pod("client"), "host": "n2", "machine": ""}
+        loads = [stack.enter_context(cluster.load(source, web.vip("web"))) for source in sources.values()]
+        for _ in range(KILLS):
+            old = {host: cluster.processes(host)["agent"] for host in ("n1", "n2", "n3")}
+            for host in old:
+                cluster.kill(host, "agent")
+            eventually(
+                "the agents run again",
+                lambda old=old: all(cluster.processes(host)["agent"] not in {0, pid} for host, pid in old.items()),
+            )
+            eventually("they are heard", lambda: len(cluster.ready_nodes()) == 3)
+            for pod in web.pods("app=web"):  # through the session of the new agent
+                name = pod["metadata"]["name"]
+                eventually("logs can be read", lambda name=name: web.tim("logs", name, check=False).code == 0)
+    for name, load in zip(sources, loads, strict=True):
+        tell(load.report(f"agents of all nodes killed {KILLS} times, from {name}"))
+    assert [load.failures for load in loads] == [[], [], []]
+    assert of_space(web, container_starts(cluster)) == before
+    assert all(restarts(pod) == 0 for pod in web.pods())
+
+
+def test_containers_go_on_when_podman_is_killed(web):
+    cluster = web.cluster
+    before = of_space(web, container_starts(cluster))
+    for host in ("n1", "n2", "n3"):
+        cluster.kill(host, "podman")
+    web.tim("scale", "deployment/web", "--replicas", "4")
+    web.wait_pods("app=web", 4)
+    after = of_space(web, container_starts(cluster))
+    assert {name: after[name] for name in before} == before
+
+
+def test_a_container_that_dies_while_the_agent_is_away_is_started_again_once(web):
+    cluster = web.cluster
+    pod = web.pods("app=web")[0]
+    host, uid = pod["spec"]["nodeName"], pod["metadata"]["uid"]
+    (pid,) = [pid for name, (pid, _) in container_starts(cluster).items() if name.startswith(uid)]
+    cluster.switch(host, "agent", on=False)
+    try:
+        eventually("the agent is down", lambda: cluster.processes(host)["agent"] == 0)
+        cluster.in_host(host, "kill", "-9", str(pid))
+    finally:
+        cluster.switch(host, "agent", on=True)
+    web.wait_pod(pod["metadata"]["name"], lambda pod: restarts(pod) == 1, "is restarted")
+    web.wait_pods("app=web", 3)

@@ -1,0 +1,198 @@
+"""Replicas are killed while a client writes and pods serve: no acknowledged write and no request is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+import pytest
+
+from api.errors import AlreadyExists, ApiError
+from component.env import system_env
+from lab import cluster as labs
+from tests.e2e.cluster import Cluster, eventually, tell
+from tests.e2e.test_rollouts import web
+
+__all__ = ["web"]
+
+KILLS = 3
+RESUME_SECONDS = 10.0  # generous: several other clusters may share the two cores of a test machine
+OUTAGE_REQUESTS = 300
+
+
+class Writer:
+    """Creates one ConfigMap after the other, with a client of its own, and notes what was acknowledged and when."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._write()), name="e2e-writer", daemon=True)
+        self.acknowledged: dict[str, float] = {}
+        self.problems: list[str] = []
+
+    def __enter__(self) -> Writer:  # noqa: PYI034 - nobody derives from it
+        self._thread.start()
+        eventually("the first write", lambda: self.acknowledged)
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    async def _write(self) -> None:
+        client = labs.client_of(self._cluster.lab, system_env())
+        number = 0
+        while not self._stop.is_set():
+            name = f"write-{number}"
+            tree = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": self._namespace}}
+            try:
+                await client.create(tree)
+            except AlreadyExists:  # of an attempt whose outcome was unknown
+                pass
+            except ApiError as error:
+                self.problems.append(f"{error.reason}: {error}")
+                continue
+            self.acknowledged[name] = time.monotonic()
+            number += 1
+        await client.close()
+
+    def next_after(self, instant: float) -> float:
+        """Seconds from an instant until a write that was begun after it was acknowledged."""
+        before = len([each for each in self.acknowledged.values() if each < instant])
+        # The next one may have been on its way at the instant; the one after it was not.
+        eventually("writes go on", lambda: len(self.acknowledged) > before + 1, 60)
+        return sorted(self.acknowledged.values())[before + 1] - instant
+
+
+@pytest.fixture
+def healthy(cluster: Cluster) -> Iterator[Cluster]:
+    """Everything runs before, and again afterwards."""
+    cluster.wait_healthy()
+    yield cluster
+    for host in cluster.lab.hosts:
+        for process in cluster.processes(host.name):
+            cluster.switch(host.name, process, on=True)
+    cluster.wait_healthy()
+
+
+def leading(cluster: Cluster) -> str:
+    return eventually("a replica leads", cluster.leader)
+
+
+def ready_url_answers(cluster: Cluster) -> int:
+    """How many replicas say over HTTPS that they are ready."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    count = 0
+    for host in cluster.lab.hosts:
+        if host.role == "replica":
+            with (
+                suppress(OSError),
+                urllib.request.urlopen(f"https://{host.address}:6443/readyz", timeout=1, context=context) as answer,
+            ):
+                count += answer.status == 200
+    return count
+
+
+def assert_all_there(cluster: Cluster, namespace: str, writer: Writer) -> None:
+    found = {each["metadata"]["name"] for each in cluster.list("configmaps", namespace)}
+    missing = writer.acknowledged.keys() - found
+    assert not missing, f"{len(missing)} of {len(writer.acknowledged)} acknowledged writes are lost"
+
+
+@pytest.mark.parametrize("victims", [("raft",), ("api",), ("raft", "api")], ids="+".join)
+def test_writes_survive_the_death_of_the_leaders_processes(healthy, space, victims):
+    pauses = []
+    with Writer(healthy, space.name) as writer:
+        for _ in range(KILLS):
+            leader = leading(healthy)
+            instant = time.monotonic()
+            for process in victims:
+                healthy.kill(leader, process)
+            pauses.append(writer.next_after(instant))
+            healthy.wait_healthy()
+    shown = ", ".join(f"{pause * 1000:.0f}" for pause in sorted(pauses))
+    tell(f"kill -9 of the leader's {'+'.join(victims)}: next acknowledged write after {shown} ms")
+    tell(f"  {len(writer.acknowledged)} writes acknowledged, told of {len(writer.problems)} unknown")
+    assert max(pauses) < RESUME_SECONDS
+    assert_all_there(healthy, space.name, writer)
+
+
+def test_writes_survive_the_death_of_all_replicas_at_once(healthy, space):
+    with Writer(healthy, space.name) as writer:
+        eventually("some writes", lambda: len(writer.acknowledged) > 20)
+        for host in ("r1", "r2", "r3"):
+            for process in ("raft", "api"):
+                healthy.kill(host, process)
+        killed = time.monotonic()
+        eventually("a majority is ready", lambda: ready_url_answers(healthy) >= 2, 60)
+        ready = time.monotonic()
+        writer.next_after(ready - 1e-3)
+        resumed = min(each for each in writer.acknowledged.values() if each > killed + 0.05)
+        tell(f"all replicas killed: majority ready after {ready - killed:.1f} s, writes after {resumed - killed:.1f} s")
+    assert resumed - ready < 1.0
+    assert_all_there(healthy, space.name, writer)
+
+
+@contextmanager
+def outage(cluster: Cluster) -> Iterator[None]:
+    """No replica runs, at all."""
+    replicas = [host.name for host in cluster.lab.hosts if host.role == "replica"]
+    for host in replicas:
+        for process in ("api", "raft"):
+            cluster.kill(host, process)
+            cluster.switch(host, process, on=False)
+    eventually("no replica runs", lambda: not any(any(cluster.processes(host).values()) for host in replicas))
+    yield
+    assert not any(any(cluster.processes(host).values()) for host in replicas)
+    for host in replicas:
+        for process in ("raft", "api"):
+            cluster.switch(host, process, on=True)
+
+
+def test_services_lose_no_request_while_the_control_plane_is_down(healthy, web):
+    address = web.vip("web")
+    uids = {pod["metadata"]["uid"] for pod in web.pods()}
+    with ExitStack() as stack:
+        sources = {"pod": web.pod("client"), "host": "n2", "machine": ""}
+        loads = [stack.enter_context(healthy.load(source, address)) for source in sources.values()]
+        with outage(healthy):
+            before = [load.total() for load in loads]
+            agent = healthy.processes("n3")["agent"]
+            healthy.kill("n3", "agent")  # it comes back with what it knew
+            eventually("an agent came back alone", lambda: healthy.processes("n3")["agent"] not in {0, agent})
+            eventually(
+                "requests during the outage",
+                lambda: all(load.total() > OUTAGE_REQUESTS + count for load, count in zip(loads, before, strict=True)),
+                60,
+            )
+        healthy.wait_healthy()
+        after = [load.total() for load in loads]
+        eventually(
+            "requests afterwards",
+            lambda: all(load.total() > 50 + count for load, count in zip(loads, after, strict=True)),
+        )
+    for name, load in zip(sources, loads, strict=True):
+        tell(load.report(f"control plane down and up again, from {name}"))
+    assert [load.failures for load in loads] == [[], [], []]
+    assert {pod["metadata"]["uid"] for pod in web.pods()} == uids
+
+
+def test_without_a_majority_the_error_says_so_and_stops(healthy):
+    for host in ("r2", "r3"):
+        for process in ("raft", "api"):
+            healthy.switch(host, process, on=False)
+    eventually(
+        "two are down", lambda: not any(healthy.processes("r2").values()) and not any(healthy.processes("r3").values())
+    )
+    failed = healthy.tim(
+        "create", "-f", "-", stdin="{apiVersion: v1, kind: Namespace, metadata: {name: never}}", check=False
+    )
+    assert failed.code == 1
+    assert "Unavailable" in failed.error_line or "Unknown" in failed.error_line

@@ -1,0 +1,145 @@
+"""Nodes that are cut off, lose power, are drained, and come back: what becomes of their pods and of Services."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from lab import cluster as labs
+from lab import network
+from tests.e2e.cluster import EXAMPLES, Cluster, Space, condition, eventually, tell
+from tests.e2e.test_rollouts import client
+
+VIP_SECONDS = 5.0
+ELSEWHERE_SECONDS = 10.0
+SLACK_SECONDS = 2.0  # for starting containers on a test machine whose two cores others use, too
+
+
+@pytest.fixture
+def healthy(cluster: Cluster) -> Iterator[Cluster]:
+    """All hosts run and are reached before, and again afterwards."""
+    cluster.wait_healthy()
+    yield cluster
+    for host in cluster.lab.hosts:
+        if not labs.machine.holder_pid(host):
+            labs.start_host(cluster.lab, host)
+        network.cut_link(cluster.lab, host, up=True)
+        if host.role == "node":
+            cluster.tim("uncordon", host.name, check=False)
+    cluster.wait_healthy()
+
+
+@pytest.fixture
+def spread(space: Space, healthy: Cluster) -> Space:
+    """A web pod on each node behind a Service, and a client on the first."""
+    space.apply((EXAMPLES / "web.yaml").read_text())
+    space.apply(client("n1"))
+    space.wait_ready("client")
+    pods = space.wait_pods("app=web", 3)
+    assert {pod["spec"]["nodeName"] for pod in pods} == {"n1", "n2", "n3"}
+    for source in ("n1", space.pod("client")):
+        space.wait_answers(source, "web", answers=3)
+    return space
+
+
+def lose(space: Space, host: str, title: str, cut) -> None:
+    """Take a host away with `cut` and watch the Service from a pod and a host that stay."""
+    cluster = space.cluster
+    (lost,) = [pod for pod in space.pods("app=web") if pod["spec"]["nodeName"] == host]
+    address = space.vip("web")
+    options = {"timeout_seconds": 0.5, "workers": 4, "interval_seconds": 0.02}
+    with (
+        cluster.load("n1", address, **options) as from_host,
+        cluster.load(space.pod("client"), address, **options) as from_pod,
+    ):
+        instant = time.monotonic()
+        cut()
+
+        def elsewhere() -> bool:
+            pods = space.pods("app=web")
+            ready = [pod for pod in pods if condition(pod, "Ready") == "True" and pod["spec"]["nodeName"] != host]
+            return len(ready) == 3
+
+        eventually("three pods are ready elsewhere", elsewhere, 40, space.describe_all)
+        moved = time.monotonic() - instant
+        space.wait_endpoints("web", 3)
+        counts = [from_host.total(), from_pod.total()]
+        eventually("requests", lambda: from_host.total() > counts[0] + 50 and from_pod.total() > counts[1] + 50)
+    for name, load in (("host", from_host), ("pod", from_pod)):
+        last = max((each.began for each in load.failures), default=instant) - instant
+        answered = max((each.began for each in load.requests() if lost["metadata"]["name"] in each.answer), default=0.0)
+        tell(load.report(f"{title}, from {name}"))
+        tell(f"  the VIP stopped using the lost pod after {last:.1f} s; all pods ready elsewhere after {moved:.1f} s")
+        assert last < VIP_SECONDS + SLACK_SECONDS
+        assert answered < instant + 1.0
+    assert moved < ELSEWHERE_SECONDS + SLACK_SECONDS
+
+
+def only_assigned_containers(cluster: Cluster, host: str) -> bool:
+    """Whether a host has exactly the containers of pods that are bound to it, and no other pods' traces."""
+    uids = {pod["metadata"]["uid"] for pod in cluster.list("pods", fields=f"spec.nodeName={host}")}
+    found = {name.partition("_")[0] for name in cluster.containers(host)}
+    state = cluster.lab.host(host).state_dir / "agent" / "pods"
+    traces = {path.name for path in state.iterdir()} if state.is_dir() else set()
+    sandboxes = {path.name for path in (cluster.lab.host(host).run_dir / "agent" / "sandboxes").iterdir()}
+    return found <= uids and traces <= uids and sandboxes <= uids
+
+
+def test_a_host_that_is_cut_off_and_one_that_dies_lose_their_pods_to_others(healthy, spread):
+    lose(spread, "n3", "link cut", lambda: network.cut_link(healthy.lab, healthy.lab.host("n3"), up=False))
+    assert healthy.ready_nodes() == {"n1", "n2"}
+    gone = [pod["metadata"]["uid"] for pod in healthy.list("pods", spread.name, fields="spec.nodeName=n3")]
+    assert gone, "the pod of a lost node stays Terminating until its node is heard"
+    network.cut_link(healthy.lab, healthy.lab.host("n3"), up=True)
+    eventually("the node is back", lambda: "n3" in healthy.ready_nodes())
+    eventually("its pods are gone", lambda: only_assigned_containers(healthy, "n3"), explain=spread.describe_all)
+    eventually("no pod is ending", lambda: len(healthy.list("pods", spread.name, "app=web")) == 3)
+    spread.tim("scale", "deployment/web", "--replicas", "2")  # make room, then spread again
+    spread.wait_pods("app=web", 2)
+    healthy.tim("cordon", "n3")
+    spread.tim("scale", "deployment/web", "--replicas", "3")
+    spread.wait_pods("app=web", 3)
+    healthy.tim("uncordon", "n3")
+    victims = [pod for pod in spread.pods("app=web") if pod["spec"]["nodeName"] == "n2"]
+    for extra in victims[1:]:
+        spread.tim("delete pod", extra["metadata"]["name"])
+    spread.wait_pods("app=web", 3)
+    victims = [pod for pod in spread.pods("app=web") if pod["spec"]["nodeName"] == "n2"]
+    assert len(victims) == 1, spread.describe_all()
+    lose(spread, "n2", "power off", lambda: labs.kill_host(healthy.lab, healthy.lab.host("n2")))
+    labs.start_host(healthy.lab, healthy.lab.host("n2"))
+    eventually("the node is back", lambda: "n2" in healthy.ready_nodes(), 60)
+    eventually("nothing is left over", lambda: only_assigned_containers(healthy, "n2"), explain=spread.describe_all)
+    eventually("no pod is ending", lambda: len(healthy.list("pods", spread.name, "app=web")) == 3)
+
+
+def test_a_leading_replica_loses_its_link_and_writes_go_on(healthy, space):
+    leader = eventually("a replica leads", healthy.leader)
+    network.cut_link(healthy.lab, healthy.lab.host(leader), up=False)
+    began = time.monotonic()
+    space.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: during}}")
+    tell(f"link of the leader cut: next write after {(time.monotonic() - began) * 1000:.0f} ms")
+    network.cut_link(healthy.lab, healthy.lab.host(leader), up=True)
+    healthy.wait_healthy()
+    assert space.get("configmaps", "during")
+
+
+def test_drain_moves_the_pods_and_uncordon_takes_new_ones(healthy, spread):
+    refused = healthy.tim("drain", "n1", check=False)
+    assert refused.code == 1
+    assert "client" in refused.error_line
+    with healthy.load("n1", spread.vip("web")) as load:
+        healthy.tim("drain", "n2", "--delete-emptydir-data", "--force")
+        pods = spread.wait_pods("app=web", 3)
+        count = load.total() + 50
+        eventually("requests", lambda: load.total() > count)
+    tell(load.report("drain of a node, from host"))
+    assert not load.failures
+    assert not [pod for pod in pods if pod["spec"]["nodeName"] == "n2"]
+    assert "SchedulingDisabled" in healthy.tim("get", "nodes").out
+    healthy.tim("uncordon", "n1")
+    healthy.tim("uncordon", "n2")
+    spread.tim("scale", "deployment/web", "--replicas", "6")
+    assert {pod["spec"]["nodeName"] for pod in spread.wait_pods("app=web", 6)} == {"n1", "n2", "n3"}
