@@ -1,25 +1,20 @@
 """What the API server adds to a write, beside its floors: an empty TLS echo, and committing bytes with no API at all.
 
-    python -m bench.api_overhead [--writes 2000]
-
 One process, one replica, a log without peers and disk: what is left is our own CPU and gRPC's, client included.
 Numbers are of this machine: compare ratios.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import os
-import platform
 import tempfile
 import time
 from pathlib import Path
 
 import grpc
 import grpc.aio
-import uvloop
 
+from bench.report import Report, percentile, run_part
 from component import rpc
 from controlplane.apiserver.server import SERVER_OPTIONS
 from controlplane.commands import Check, Envelope, Key, Put
@@ -29,7 +24,7 @@ CLIENTS = (1, 16, 64)
 
 
 async def timed(label, writes, clients, call):
-    """Run `call(name)` so often from so many tasks; print wall time and CPU of this process per call."""
+    """Run `call(name)` so often from so many tasks: calls a second, p50 in ms, CPU time of this process per call in us."""
 
     async def work(client):
         for index in range(writes // clients):
@@ -42,11 +37,7 @@ async def timed(label, writes, clients, call):
     await asyncio.gather(*(work(client) for client in range(clients)))
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     count = len(latencies)
-    p50 = sorted(latencies)[count // 2]
-    print(
-        f"{label:22s} {clients:3d} clients {count / wall:7.0f}/s  p50 {p50 * 1e3:6.2f} ms  "
-        f"CPU {cpu / count * 1e6:6.0f} us a call"
-    )
+    return count / wall, percentile(latencies, 0.5) * 1e3, cpu / count * 1e6
 
 
 async def echo_server(keys):
@@ -64,8 +55,9 @@ async def echo_server(keys):
     return server, port
 
 
-async def run(writes):
-    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, uvloop, pods of 1 KB")
+async def bench(report: Report, quick: bool) -> None:
+    writes = 640 if quick else 2_560
+    report.setting(f"uvloop, pods of 1 KB, {writes} calls each; one replica over a log without disk or peers")
     with tempfile.TemporaryDirectory() as folder:
         async with running_cluster(Path(folder)) as cluster:
             server, port = await echo_server(cluster.keys)
@@ -84,17 +76,30 @@ async def run(writes):
                 "create over gRPC": lambda name: client.create(pod(name.lower())),
                 "get over gRPC": lambda _name: client.get("namespaces", "", "default"),
             }
+            rows, cpu_us = [], {}
             for label, call in calls.items():
                 for clients in CLIENTS:
-                    await timed(label, writes, clients, call)
+                    each, p50_ms, cpu_us[label] = await timed(label, writes, clients, call)
+                    rows.append((f"{label}, {clients} clients", each, p50_ms, cpu_us[label]))
+            report.table(("", "calls/s", "p50 ms", "CPU us/call"), rows)
+            for label in ("create over gRPC", "get over gRPC"):
+                report.figure(
+                    f"{label}, CPU with client",
+                    cpu_us[label],
+                    "us",
+                    peer=cpu_us["TLS echo of 1 KB"],
+                    peer_name="TLS echo",
+                )
             began = time.perf_counter()
             listed = await client.list("pods")
-            print(f"list of {len(listed.items)} pods over gRPC: {(time.perf_counter() - began) * 1e3:.0f} ms")
+            report.figure(f"list of {len(listed.items)} pods", (time.perf_counter() - began) * 1e3, "ms")
             await channel.close(None)
             await server.stop(0)
 
 
+def main() -> None:
+    run_part("api_overhead", __doc__ or "", bench)
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--writes", type=int, default=2_000)
-    uvloop.run(run(parser.parse_args().writes))
+    main()

@@ -1,7 +1,5 @@
 """How long a pod's containers take to start through our runtime, beside `podman run` and the bare OCI runtime.
 
-    python bench/pod_start_floor.py [ROUNDS]
-
 Each round starts one container in each of the three ways, one after the other, so that they see the same machine:
 
 - ours: sandbox (net, ipc, uts, shm), create and start through Podman's API; returns when the process runs
@@ -16,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -29,22 +26,13 @@ from pathlib import Path
 from agent.runtime import kernel
 from agent.runtime.podman import PodmanRuntime
 from agent.runtime.protocol import ContainerSpec
+from bench.report import Report, percentile, run_part, version_of
 from component.env import system_env
 from lab.images import BUSYBOX, build_images
 from lab.podman import PrivatePodman
 
 COMMAND = ("sh", "-c", "echo up; exec sleep 1000")
 ROUNDS = 30
-
-
-def percentile(values, fraction):
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * fraction))]
-
-
-def show(name, seconds):
-    p50, p95 = (percentile(seconds, fraction) * 1000 for fraction in (0.5, 0.95))
-    print(f"{name:34s} {p50:8.1f} {p95:8.1f} {min(seconds) * 1000:8.1f} {len(seconds):5d}")
 
 
 async def measure(podman, rounds):
@@ -137,7 +125,15 @@ class Floor:
         self.folder.mkdir()
         layers = podman.host.image_store / "overlay"
         layer = next(path for path in layers.iterdir() if (path / "diff" / "bin" / "busybox").exists())
-        command = [*podman.enter_command(), sys.executable, __file__, "--floor", str(self.folder), str(layer / "diff")]
+        command = [
+            *podman.enter_command(),
+            sys.executable,
+            "-m",
+            "bench.pod_start_floor",
+            "--floor",
+            str(self.folder),
+            str(layer / "diff"),
+        ]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
         self.child = subprocess.Popen(
             [*command, podman.cgroup_root], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -181,30 +177,33 @@ def serve_floor(folder, layer, cgroup_root):
         kernel.unmount(str(bundle / "rootfs"))
 
 
-def main():
-    if sys.argv[1:2] == ["--floor"]:
-        serve_floor(*sys.argv[2:])
-        return
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
+def bench(report: Report, quick: bool) -> None:
+    rounds = 5 if quick else ROUNDS
     name = f"timonier-bench-{uuid.uuid4().hex[:8]}"
     images = Path(tempfile.mkdtemp(prefix="timonier-images-"))
     podman = PrivatePodman(Path(tempfile.gettempdir(), name), None, images / "store", name)
     try:
         build_images(images / "store")
         podman.start()
-        version = subprocess.run(["podman", "--version"], check=True, capture_output=True, text=True).stdout.strip()
-        load = " ".join(f"{value:.2f}" for value in os.getloadavg())
-        print(f"{version}, crun, overlay on disk, Linux {platform.release()}, {os.cpu_count()} cores, load {load}")
-        print(f"{len(list(Path('/proc').glob('[0-9]*')))} processes, {rounds} rounds, one container at a time\n")
-        print(f"{'milliseconds':34s} {'p50':>8s} {'p95':>8s} {'min':>8s} {'n':>5s}")
+        report.setting(
+            f"{version_of('podman', '--version')}, crun, overlay on disk; {rounds} rounds, one container at a time"
+        )
         took = asyncio.run(measure(podman, rounds))
-        for key, seconds in took.items():
-            show(key, seconds)
-        ratio = percentile(took["podman run"], 0.5) / percentile(took["ours"], 0.5)
-        print(f"\nours is {ratio:.1f} times as fast as podman run (p50 by p50)")
     finally:
         podman.stop()
         shutil.rmtree(images, ignore_errors=True)
+    rows = [(key, *(percentile(seconds, each) * 1e3 for each in (0.5, 0.95, 0))) for key, seconds in took.items()]
+    report.table(("ms", "p50", "p95", "min"), rows)
+    ours, run, crun = (percentile(took[key], 0.5) * 1e3 for key in ("ours", "podman run", "crun"))
+    report.figure("runtime alone: container started, p50", ours, "ms", peer=run, peer_name="podman run")
+    report.figure("runtime alone: container started, p50", ours, "ms", peer=crun, peer_name="crun")
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--floor"]:
+        serve_floor(*sys.argv[2:])
+        return
+    run_part("pod_start_floor", __doc__ or "", bench)
 
 
 if __name__ == "__main__":

@@ -1,58 +1,33 @@
 """Replicated 1 KB writes and failover of three Raft processes, beside three members of etcd in the same run.
 
-    python bench/raft_log.py [--seconds 3] [--kills 10] [--no-etcd]
-
 Ours: fsync, mutual TLS between replicas, each API end a process of its own, writes through the local socket.
-etcd: the system's /usr/bin/etcd, default fsync, plain HTTP/2, a Python gRPC client at the leader.
+etcd: default fsync, mutual TLS, a Python gRPC client at the leader. `bench.writes` measures both through gRPC.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
-import platform
 import random
-import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import grpc
 import uvloop
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+from bench import etcd as peer
+from bench.report import Report, fsync_ms, percentile, run_part
+from bench.writes import Side, put
 from component.log import configure
 from controlplane.raft.link import SocketLog
 from controlplane.raft.protocol import Snapshot
-from tests.integration.raft_processes import RaftProcesses, free_ports
+from tests.integration.raft_processes import RaftProcesses
 
 CLIENTS = (1, 16, 64)
 VALUE_BYTES = 1024
-
-
-def summary(clients, latencies, elapsed, cpu_seconds=None):
-    latencies.sort()
-    count = len(latencies)
-    row = {
-        "clients": clients,
-        "writes_per_second": round(count / elapsed),
-        "p50_ms": round(latencies[count // 2] * 1e3, 2),
-        "p99_ms": round(latencies[int(count * 0.99)] * 1e3, 2),
-    }
-    if cpu_seconds is not None:
-        row["client_cpu_percent"] = round(100 * cpu_seconds / elapsed)
-    return row
-
-
-def cpu_seconds():
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 class Worker:
@@ -106,7 +81,7 @@ class Worker:
 
     async def _load(self, clients, seconds):
         term, latencies = self._log.status.term, []
-        start, cpu = time.perf_counter(), cpu_seconds()
+        start = time.perf_counter()
 
         async def client():
             while time.perf_counter() < start + seconds:
@@ -115,7 +90,10 @@ class Worker:
                 latencies.append(time.perf_counter() - sent)
 
         await asyncio.gather(*(client() for _ in range(clients)))
-        return summary(clients, latencies, time.perf_counter() - start, cpu_seconds() - cpu)
+        return {
+            "writes_per_second": len(latencies) / (time.perf_counter() - start),
+            "p50_ms": percentile(latencies, 0.5) * 1e3,
+        }
 
 
 def say(fact):
@@ -135,7 +113,7 @@ class Ours:
         self.cluster.start()
         for name in self.cluster.names:
             self.workers[name] = await asyncio.create_subprocess_exec(
-                *(sys.executable, __file__, "--worker", str(self.cluster.socket_path(name)), name),
+                *(sys.executable, "-m", "bench.raft_log", "--worker", str(self.cluster.socket_path(name)), name),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
             )
@@ -195,177 +173,58 @@ class Ours:
         self.cluster.close()
 
 
-class Etcd:
-    """Three members on loopback ports."""
-
-    def __init__(self, folder):
-        ports = free_ports(6)
-        members = ",".join(f"m{number}=http://127.0.0.1:{ports[number]}" for number in range(3))
-        self.endpoints = [f"127.0.0.1:{port}" for port in ports[3:]]
-        self._processes = []
-        for number, endpoint in enumerate(self.endpoints):
-            peer = f"http://127.0.0.1:{ports[number]}"
-            with (folder / f"etcd-{number}.log").open("wb") as output:
-                self._processes.append(
-                    subprocess.Popen(
-                        [
-                            *("setpriv", "--pdeathsig", "KILL", "/usr/bin/etcd", "--name", f"m{number}"),
-                            *("--data-dir", str(folder / f"m{number}"), "--initial-cluster", members),
-                            *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
-                            *("--listen-client-urls", f"http://{endpoint}"),
-                            *("--advertise-client-urls", f"http://{endpoint}"),
-                        ],
-                        stdout=output,
-                        stderr=output,
-                    )
-                )
-
-    async def leader(self):
-        """Field 4 of StatusResponse is the leader's member id, field 2 of the header the member's own."""
-        async with asyncio.timeout(30):
-            while True:
-                for endpoint in self.endpoints:
-                    async with grpc.aio.insecure_channel(endpoint) as channel:
-                        try:
-                            reply = await channel.unary_unary("/etcdserverpb.Maintenance/Status")(b"", timeout=2)
-                        except grpc.aio.AioRpcError:
-                            continue
-                    fields = decode(reply)
-                    if fields.get(4) and decode(fields[1]).get(2) == fields[4]:
-                        return endpoint
-                await asyncio.sleep(0.1)
-
-    async def load(self, endpoint, clients, seconds):
-        value, latencies = bytes(VALUE_BYTES), []
-        channels = [grpc.aio.insecure_channel(endpoint) for _ in range(4)]
-        puts = [channel.unary_unary("/etcdserverpb.KV/Put") for channel in channels]
-        start, cpu = time.perf_counter(), cpu_seconds()
-
-        async def client(number):
-            count = 0
-            while time.perf_counter() < start + seconds:
-                sent = time.perf_counter()
-                key = b"k%d-%d" % (number, count % 100)
-                await puts[number % 4](field(1, key) + field(2, value))
-                latencies.append(time.perf_counter() - sent)
-                count += 1
-
-        await asyncio.gather(*(client(number) for number in range(clients)))
-        row = summary(clients, latencies, time.perf_counter() - start, cpu_seconds() - cpu)
-        for channel in channels:
-            await channel.close()
-        return row
-
-    def stop(self):
-        for process in self._processes:
-            process.kill()
-        for process in self._processes:
-            process.wait()
-
-
-def varint(number):
-    encoded = b""
-    while number > 127:
-        encoded += bytes([number & 127 | 128])
-        number >>= 7
-    return encoded + bytes([number])
-
-
-def field(number, value):
-    return bytes([number << 3 | 2]) + varint(len(value)) + value
-
-
-def decode(message):
-    """Protobuf without a schema: field number -> integer or bytes."""
-    fields, position = {}, 0
-
-    def read():
-        nonlocal position
-        number = shift = 0
-        while True:
-            byte = message[position]
-            position += 1
-            number |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return number
-
-    while position < len(message):
-        tag = read()
-        value = read()
-        if tag & 7 == 2:
-            value, position = message[position : position + value], position + value
-        fields[tag >> 3] = value
-    return fields
-
-
-def fsync_ms(folder):
-    """The disk's own floor: p50 of a 1 KB write and fdatasync."""
-    times = []
-    with (folder / "probe").open("wb", buffering=0) as file:
-        for _ in range(200):
-            start = time.perf_counter()
-            file.write(bytes(VALUE_BYTES))
-            os.fdatasync(file.fileno())
-            times.append(time.perf_counter() - start)
-    return sorted(times)[100] * 1e3
-
-
-def show(title, rows):
-    for row in rows:
-        print(
-            f"{title:<28}{row['clients']:>8}{row['writes_per_second']:>10}{row['p50_ms']:>10.2f}{row['p99_ms']:>10.2f}"
-            f"{row['client_cpu_percent']:>9} %"
-        )
-
-
-async def bench(options):
-    folder = Path(tempfile.mkdtemp(prefix="raft-bench-", dir=options.folder))
-    load = os.getloadavg()[0]
-    print(
-        f"three members on one machine: {os.cpu_count()} cores, {platform.platform()}, load {load:.1f}, "
-        f"fdatasync p50 {fsync_ms(folder):.2f} ms in {folder.parent}"
+async def bench(report: Report, quick: bool) -> None:
+    seconds, kills = (1.0, 3) if quick else (3.0, 10)
+    folder = Path(tempfile.mkdtemp(prefix="timonier-bench-"))
+    report.setting(
+        f"three members on loopback, mutual TLS, fsync (fdatasync p50 {fsync_ms(folder):.2f} ms); values of {VALUE_BYTES} "
+        f"bytes, {seconds:g} s each; no API above the log; {kills} kills of the leader's Raft process"
     )
-    print(
-        f"values of {VALUE_BYTES} bytes, {options.seconds} s each; election 0.3-0.6 s; ours: mTLS, fdatasync per turn"
-    )
-    print(f"{'':<28}{'clients':>8}{'writes/s':>10}{'p50 ms':>10}{'p99 ms':>10}{'client CPU':>11}")
     try:
         ours = Ours(folder)
         await ours.start()
         try:
             leader = await ours.leader()
-            show("timonier raft, mTLS, fsync", [await ours.load(leader, count, options.seconds) for count in CLIENTS])
-            times_ms = await ours.failovers(options.kills) if options.kills else []
+            rows = {count: await ours.load(leader, count, seconds) for count in CLIENTS}
+            times_ms = await ours.failovers(kills)
         finally:
             await ours.stop()
-        if not options.no_etcd:
-            etcd = Etcd(folder)
-            try:
-                endpoint = await etcd.leader()
-                show("etcd, plain, fsync", [await etcd.load(endpoint, count, options.seconds) for count in CLIENTS])
-            finally:
-                etcd.stop()
-        if times_ms:
-            count = len(times_ms)
-            print(
-                f"kill -9 of the leader's Raft process to the next acknowledged write, ms: min {times_ms[0]:.0f}, "
-                f"p50 {times_ms[count // 2]:.0f}, p90 {times_ms[int(count * 0.9)]:.0f}, max {times_ms[-1]:.0f}, n={count}"
-            )
+        etcd = peer.Etcd(folder / "etcd", time.time())
+        try:
+            etcd.start()
+            side = Side(etcd.endpoints[await etcd.leader()], etcd.tls, peer.PUT, etcd.pids)
+            theirs = {count: await side.load(count, seconds, put) for count in CLIENTS}
+            await side.close()
+        finally:
+            etcd.stop()
     finally:
         shutil.rmtree(folder)
+    for count, row in rows.items():
+        other = theirs[count]
+        report.figure(
+            f"log alone, writes a second, {count} clients",
+            row["writes_per_second"],
+            "/s",
+            peer=other.per_second,
+            peer_name="etcd through gRPC",
+        )
+        report.figure(
+            f"log alone, write p50, {count} clients",
+            row["p50_ms"],
+            "ms",
+            peer=other.p50_ms,
+            peer_name="etcd through gRPC",
+        )
+    for name, fraction in (("p50", 0.5), ("p95", 0.95), ("max", 1)):
+        report.figure(f"kill -9 of the Raft process to next write, {name}", percentile(times_ms, fraction), "ms")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--no-etcd", action="store_true")
-    parser.add_argument("--folder", default=None, help="where the data goes; default: the temporary folder")
-    parser.add_argument("--worker", nargs=2, metavar=("SOCKET", "REPLICA"), help=argparse.SUPPRESS)
-    options = parser.parse_args()
+def main() -> None:
     configure("bench", level="critical")
-    uvloop.run(Worker(*options.worker).run() if options.worker else bench(options))
+    if "--worker" in sys.argv:
+        uvloop.run(Worker(*sys.argv[2:4]).run())
+    else:
+        run_part("raft_log", __doc__ or "", bench)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,17 @@
 """How fast pods are placed: per pod, in batches of equal pods, and in plain Python as the floor.
 
-    python bench/scheduler_place.py [--nodes 100 1000 5000] [--pods 2000]
-
 Time is CPU time of this one process, without API, events or binding. All three place the same pods on equal
 clusters by the same rules; the plain-Python loop is what the vectors must beat.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import platform
 import random
-import sys
 import time
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
+from bench.report import Report, run_part
 from controlplane.scheduler import scores
 from controlplane.scheduler.cycle import Placed, Waiting, schedule
 from controlplane.scheduler.filters import PodClass
@@ -30,6 +22,8 @@ CLASSES = {
     "plain": PodClass((("cpu", 100), ("memory", GIB // 8), ("pods", 1)), (("disk", "ssd"),)),
     "spread": PodClass((("cpu", 100), ("memory", GIB // 8), ("pods", 1)), (("disk", "ssd"),), owner="rs"),
 }
+NODES = (100, 1_000, 5_000)
+PODS = 2_000
 PER_POD = 300
 FLOOR = 20
 
@@ -124,7 +118,8 @@ def rate(count: int, start: float) -> float:
     return count / max(1e-9, time.process_time() - start)
 
 
-def measure(nodes: int, name: str, pods: int) -> None:
+def measure(nodes: int, name: str, pods: int) -> tuple[float, float, float, int]:
+    """Pods a second: in batches, per pod, in plain Python; and how many found no place."""
     pod_class, facts = CLASSES[name], facts_of(nodes)
     pods = min(pods, 20 * nodes)
 
@@ -147,24 +142,25 @@ def measure(nodes: int, name: str, pods: int) -> None:
     names = [a.node if isinstance(a, Placed) else None for a in together]
     assert names[: len(each)] == [a.node if isinstance(a, Placed) else None for a in each], "batch and single differ"
     assert names[: len(floor)] == floor, "vectors and plain Python differ"
-    print(
-        f"{nodes:6d} nodes  {name:7s} {pods:5d} pods   batch {batch_rate:9.0f}/s   per pod {single_rate:7.0f}/s   "
-        f"plain Python {floor_rate:6.0f}/s   unplaced {names.count(None)}"
-    )
+    return batch_rate, single_rate, floor_rate, names.count(None)
+
+
+def bench(report: Report, quick: bool) -> None:
+    report.setting(f"numpy {np.__version__}; {PODS} equal pods; CPU time of this process; no API, events or binding")
+    rows = []
+    for nodes in NODES[:2] if quick else NODES:
+        for name in CLASSES:
+            pods = min(PODS, 20 * nodes)
+            batch, single, floor, unplaced = measure(nodes, name, pods)
+            rows.append((f"{nodes} nodes, {name}", batch, single, floor, unplaced))
+    report.table(("pods placed a second of CPU", "batch", "per pod", "plain Python", "unplaced"), rows)
+    label, batch, single, floor, _ = rows[-1]
+    report.figure(f"{label}: in batches", batch, "pods/s", peer=floor, peer_name="plain Python")
+    report.figure(f"{label}: pod by pod", single, "pods/s", peer=floor, peer_name="plain Python")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--nodes", type=int, nargs="+", default=[100, 1_000, 5_000])
-    parser.add_argument("--pods", type=int, default=2_000)
-    arguments = parser.parse_args()
-    print(
-        f"Python {platform.python_version()}, numpy {np.__version__}, {os.cpu_count()} cores, "
-        f"load {os.getloadavg()[0]:.1f}; pods placed per second of CPU time"
-    )
-    for nodes in arguments.nodes:
-        for name in CLASSES:
-            measure(nodes, name, arguments.pods)
+    run_part("scheduler_place", __doc__ or "", bench)
 
 
 if __name__ == "__main__":

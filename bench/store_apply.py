@@ -1,22 +1,19 @@
 """What the replicated state costs per object and per event, beside a plain dict doing the least that could be done.
 
-    python -m bench.store_apply [--pods 100000] [--body-bytes 2000]
-
 Numbers are CPU time of this process on this machine: compare ratios.
 """
 
 from __future__ import annotations
 
-import argparse
 import gc
 import os
-import platform
 import tempfile
 import time
 from pathlib import Path
 
 import msgspec
 
+from bench.report import Report, run_part
 from controlplane.commands import Check, Envelope, Key, Put, Transaction, encode_entry, encode_transaction
 from controlplane.raft.protocol import Entry
 from controlplane.store import snapshot
@@ -25,6 +22,9 @@ from controlplane.watch.hub import Hub
 from controlplane.watch.selection import selection
 
 BATCH = 64
+PODS = 100_000
+BODY_BYTES = 2_000
+WATCHERS = 100
 
 
 def resident_bytes():
@@ -53,15 +53,14 @@ def pod_entries(pods, body_bytes):
             batch = []
 
 
-def timed(label, function, *, per=1, unit="ms", scale=1e3):
-    cpu, wall = time.process_time(), time.perf_counter()
+def timed(report, label, function, *, per=1, unit="ms", scale=1e3):
+    cpu = time.process_time()
     value = function()
-    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    print(f"{label:58s} {cpu / per * scale:10.2f} {unit} CPU {wall / per * scale:10.2f} {unit} wall")
+    report.figure(label, (time.process_time() - cpu) / per * scale, f"{unit} CPU")
     return value
 
 
-def bench_state(pods, body_bytes):
+def bench_state(report, pods, body_bytes):
     """Apply creates; then keep the same bytes in a dict."""
     gc.collect()
     state = State()
@@ -72,9 +71,7 @@ def bench_state(pods, body_bytes):
         spent += time.process_time() - started
     gc.collect()
     used = (resident_bytes() - before) / pods
-    print(
-        f"State.apply, create with a check: {pods / spent:,.0f}/s, {used:,.0f} bytes each ({used - body_bytes:,.0f} over the body)"
-    )
+    rate = pods / spent
     decode = msgspec.msgpack.Decoder(tuple[int, tuple[bytes, ...]]).decode
     floor = {}
     before, spent = resident_bytes(), 0.0
@@ -83,30 +80,41 @@ def bench_state(pods, body_bytes):
         for data in decode(entry.data[1:])[1]:
             floor[data[4:20]] = data
         spent += time.process_time() - started
-    used = (resident_bytes() - before) / pods
-    print(f"  floor: a dict of undecoded transactions: {pods / spent:,.0f}/s, {used:,.0f} bytes each")
+    floor_used = (resident_bytes() - before) / pods
+    names = "dict of undecoded transactions"
+    report.figure("State.apply, create with a check", rate, "/s of CPU", peer=pods / spent, peer_name=names)
+    report.figure(f"memory of an object of {body_bytes} bytes", used, "bytes", peer=floor_used, peer_name=names)
     return state
 
 
-def bench_copies(state):
+def bench_copies(report, state):
     """Clones and snapshots."""
-    timed("clone", state.clone)
+    timed(report, "clone", state.clone)
     plain = {stored.envelope.key: stored for stored in state.scan("pods")}
-    timed("  floor: dict.copy", plain.copy)
+    timed(report, "  floor: dict.copy", plain.copy)
     del plain
     key = next(iter(state.scan("pods", limit=1))).envelope.key
-    timed("get, 100,000 times", lambda: [state.get(key) for _ in range(100_000)], per=100_000, unit="us", scale=1e6)
-    timed("list all", lambda: state.scan("pods"))
-    timed("page of 500 from the middle", lambda: state.scan("pods", after=("team-5", "m"), limit=500))
+    timed(
+        report,
+        "get, 100,000 times",
+        lambda: [state.get(key) for _ in range(100_000)],
+        per=100_000,
+        unit="us",
+        scale=1e6,
+    )
+    timed(report, "list all", lambda: state.scan("pods"))
+    timed(report, "page of 500 from the middle", lambda: state.scan("pods", after=("team-5", "m"), limit=500))
     with tempfile.TemporaryDirectory() as folder:
-        written = timed("snapshot write, fsync and read back", lambda: snapshot.write(state.clone(), Path(folder)))
-        print(f"  {written.path.stat().st_size / 1e6:,.0f} MB")
-        loaded = timed("snapshot load", lambda: snapshot.load(written.path))
+        written = timed(
+            report, "snapshot write, fsync and read back", lambda: snapshot.write(state.clone(), Path(folder))
+        )
+        report.figure("snapshot", written.path.stat().st_size / 1e6, "MB")
+        loaded = timed(report, "snapshot load", lambda: snapshot.load(written.path))
         assert loaded.digest == state.digest
-    timed("full garbage collection", gc.collect)
+    timed(report, "full garbage collection", gc.collect)
 
 
-def bench_watch(state, watchers):
+def bench_watch(report, state, watchers):
     """Append changes and let watchers of several kinds pull them."""
     entries = [
         Entry(state.applied_index + number, 1, encode_entry(batch, 1)) for number, batch in enumerate(updates(state), 1)
@@ -114,7 +122,7 @@ def bench_watch(state, watchers):
     changes = [change for entry in entries for change in state.apply(entry).changes]
     hub = Hub(changes[0].revision - 1)
     count = len(changes)
-    timed(f"watch: append {count} changes", lambda: hub.append(changes), per=count, unit="us", scale=1e6)
+    timed(report, f"watch: append {count} changes", lambda: hub.append(changes), per=count, unit="us", scale=1e6)
     kinds = {
         "everything": (lambda _: None),
         "a namespace of 20": (lambda n: selection(f"team-{n % 20}")),
@@ -129,13 +137,13 @@ def bench_watch(state, watchers):
                 while cursor.revision < hub.revision:
                     b"".join([event.frame for event in cursor.pull(match)])
 
-        timed(f"watch: pull of {label}, an event and watcher", pull, per=count * watchers, unit="ns", scale=1e9)
+        timed(report, f"watch: pull of {label}, an event and watcher", pull, per=count * watchers, unit="ns", scale=1e9)
 
     def pull_nodes():
         for number in range(500):
             hub.node_cursor(f"node-{number}", changes[0].revision - 1).pull()
 
-    timed("watch: all of 500 nodes pull their own, an event", pull_nodes, per=count, unit="ns", scale=1e9)
+    timed(report, "watch: all of 500 nodes pull their own, an event", pull_nodes, per=count, unit="ns", scale=1e9)
 
 
 def updates(state):
@@ -150,18 +158,18 @@ def updates(state):
         ]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pods", type=int, default=100_000)
-    parser.add_argument("--body-bytes", type=int, default=2_000)
-    parser.add_argument("--watchers", type=int, default=100)
-    options = parser.parse_args()
-    print(
-        f"{options.pods} pods of {options.body_bytes} bytes, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
+def bench(report: Report, quick: bool) -> None:
+    pods = 10_000 if quick else PODS
+    report.setting(
+        f"{pods} pods of {BODY_BYTES} bytes, {BATCH} creates an entry, {WATCHERS} watchers; CPU of this process"
     )
-    state = bench_state(options.pods, options.body_bytes)
-    bench_copies(state)
-    bench_watch(state, options.watchers)
+    state = bench_state(report, pods, BODY_BYTES)
+    bench_copies(report, state)
+    bench_watch(report, state, WATCHERS)
+
+
+def main() -> None:
+    run_part("store_apply", __doc__ or "", bench)
 
 
 if __name__ == "__main__":

@@ -1,27 +1,20 @@
 """What the node's network costs: VIPs in the kernel, pods attached, connections through a VIP.
 
-Run as root: python bench/vip_sync.py [--services 10000] [--pods 60] [--seconds 4]. Works in namespaces of its own.
-Every number stands beside its peer or floor from the same run: our maps beside one chain per endpoint (the text
+Works in namespaces of its own. Every number stands beside its peer or floor from the same run: our maps beside one chain per endpoint (the text
 kube-proxy's iptables mode amounts to), a connection through a VIP beside one to the pod itself.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import os
 import resource
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-import structlog
-
+from bench.report import Report, percentile, run_part
 from netplugin import ruleset
 from netplugin.kernel import namespace
 from netplugin.kernel.nft import Nft
@@ -30,36 +23,34 @@ from netplugin.vips import VipTable
 from tests.netns_fixture import Asking, Net, fabric, service
 
 ENDPOINTS = 3
+SERVICES = 10_000
+CHAINS = 2_000  # Services of the chain-per-endpoint text
+PODS = 60
+SECONDS = 4.0
 CONFIG = NetworkConfig("bench", "192.0.2.1", "10.244.0.0/16", "10.96.0.0/16", "cluster.local", "", "")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--services", type=int, default=10_000)
-    parser.add_argument("--chains", type=int, default=2_000, help="services of the chain-per-endpoint text")
-    parser.add_argument("--pods", type=int, default=60)
-    parser.add_argument("--seconds", type=float, default=4)
-    options = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
-    print(
-        f"python {sys.version.split()[0]}, kernel {os.uname().release}, {os.cpu_count()} cores, load {os.getloadavg()}"
+def bench(report: Report, quick: bool) -> None:
+    services, chains_of, pods, seconds = (1_000, 200, 10, 1.0) if quick else (SERVICES, CHAINS, PODS, SECONDS)
+    report.setting(
+        f"{services} Services of {ENDPOINTS} endpoints each, {pods} pods; kernel's nftables by libnftables in process"
     )
     with fabric() as made, tempfile.TemporaryDirectory() as folder:
-        asyncio.run(measure(Net(made, Path(folder), (0,)), options))
+        asyncio.run(measure(report, Net(made, Path(folder), (0,)), services, chains_of, pods, seconds))
 
 
-async def measure(net: Net, options: argparse.Namespace) -> None:
+async def measure(report: Report, net: Net, services: int, chains_of: int, pods: int, seconds: float) -> None:
     await net.start()
     try:
         scratch = net.fabric.pod().path
-        await asyncio.to_thread(namespace.run_inside, scratch, lambda: map_texts(options))
-        await asyncio.to_thread(namespace.run_inside, scratch, lambda: chain_texts(options))
-        await syncs(net, options.services)
-        await attaches(net, options.pods)
-        await connections(net, options.seconds)
+        await asyncio.to_thread(namespace.run_inside, scratch, lambda: map_texts(report, services))
+        await asyncio.to_thread(namespace.run_inside, scratch, lambda: chain_texts(report, chains_of))
+        await syncs(report, net, services)
+        await attaches(report, net, pods)
+        await connections(report, net, seconds)
     finally:
         await net.close()
-    print(f"peak memory of this process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")
+    report.figure("peak memory of this process", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "MB")
 
 
 def address(number: int, base: str = "10.96") -> str:
@@ -90,10 +81,10 @@ def many(count: int) -> list[ServicePort]:
     ]
 
 
-def chain_texts(options: argparse.Namespace) -> None:
+def chain_texts(report: Report, chains_of: int) -> None:
     """The peer: one chain per endpoint, at the count asked for and at half of it, to show how it grows."""
     nft = Nft()
-    for count in (options.chains // 2, options.chains):
+    for count in (chains_of // 2, chains_of):
         nft.run(
             "table ip chains {\n  map services { type ipv4_addr . inet_proto . inet_service : verdict; }\n"
             "  chain prerouting {\n    type nat hook prerouting priority dstnat\n"
@@ -101,32 +92,29 @@ def chain_texts(options: argparse.Namespace) -> None:
         )
         full = timed(nft.run, "".join(chains(count)))
         steps = [timed(nft.run, "".join(chain(count + number))) for number in range(5)]
-        print(
-            f"chain per endpoint, {count} services x {ENDPOINTS}: full {full * 1e3:.0f} ms,"
-            f" add one {line(steps)} (transactions only)"
-        )
+        report.figure(f"peer, a chain per endpoint, {count} Services at once", full * 1e3, "ms")
+        show(report, f"peer, one Service more than {count}", steps)
         nft.run("delete table ip chains\n")
     nft.close()
 
 
-def map_texts(options: argparse.Namespace) -> None:
+def map_texts(report: Report, services_count: int) -> None:
     """Our transactions alone, without deciding what goes into them."""
     nft = Nft()
     table = VipTable("10.96.0.0/16")
     before = ruleset.build({}, own_range="", direct=())
     nft.run(ruleset.full_text(CONFIG, "tim-vxlan", before))
-    services = many(options.services + 20)
-    rules = ruleset.build(table.update(services[: options.services]), own_range="", direct=(), before=before)
+    services = many(services_count + 20)
+    rules = ruleset.build(table.update(services[:services_count]), own_range="", direct=(), before=before)
     full = timed(nft.run, ruleset.change_text(before, rules))
     steps = []
     for number in range(20):
-        vips = table.update(services[: options.services + number + 1])
+        vips = table.update(services[: services_count + number + 1])
         following = ruleset.build(vips, own_range="", direct=(), before=rules)
         steps.append(timed(nft.run, ruleset.change_text(rules, following)))
         rules = following
-    print(
-        f"maps, {options.services} services x {ENDPOINTS}: full {full * 1e3:.0f} ms, add one {line(steps)} (transactions only)"
-    )
+    report.figure(f"maps, {services_count} Services at once, transaction", full * 1e3, "ms")
+    show(report, f"maps, one Service more than {services_count}, transaction", steps)
     nft.run(f"delete table ip {ruleset.TABLE}\n")
     nft.close()
 
@@ -144,7 +132,7 @@ def chain(number: int) -> Iterator[str]:
     yield f"add element ip chains services {{ {address(number)} . tcp . 80 : goto s-{number} }}\n"
 
 
-async def syncs(net: Net, count: int) -> None:
+async def syncs(report: Report, net: Net, count: int) -> None:
     """Plugin.sync as the agent calls it: deciding, the transaction, and packing names."""
     services = tuple(many(count))
     plugin = net.plugins[0]
@@ -160,21 +148,20 @@ async def syncs(net: Net, count: int) -> None:
     extra = many(count + 20)[count:]
     add = [await sync((*services, *extra[: number + 1])) for number in range(len(extra))]
     same = [await sync((*services, *extra)) for _ in range(5)]
-    print(
-        f"Plugin.sync, {count} services x {ENDPOINTS}: full {full * 1e3:.0f} ms, add one {line(add)}, nothing new {line(same)}"
-    )
+    report.figure(f"Plugin.sync, {count} Services at once", full * 1e3, "ms")
+    show(report, "Plugin.sync, one more", add)
+    show(report, "Plugin.sync, nothing new", same)
     start = time.perf_counter()
     await plugin.close()
     net.plugins[0] = plugin = net.plugin(0)
     await plugin.start()
     adopt = time.perf_counter() - start
-    print(
-        f"restart: adopted in {adopt * 1e3:.0f} ms, first sync after it {await sync((*services, *extra)) * 1e3:.0f} ms"
-    )
+    report.figure("restart: all adopted", adopt * 1e3, "ms")
+    report.figure("restart: first sync after it", await sync((*services, *extra)) * 1e3, "ms")
     await sync(())
 
 
-async def attaches(net: Net, count: int) -> None:
+async def attaches(report: Report, net: Net, count: int) -> None:
     spaces = [net.fabric.pod() for _ in range(count)]
     attach, detach = [], []
     for number, space in enumerate(spaces):
@@ -188,24 +175,27 @@ async def attaches(net: Net, count: int) -> None:
     start = time.perf_counter()
     await asyncio.gather(*(net.plugins[0].detach(f"pod-{number}") for number in range(count // 2, count)))
     together = time.perf_counter() - start
-    print(
-        f"attach {line(attach)}, detach {line(detach)}, one after the other;"
-        f" {count - count // 2} detached together in {together * 1e3:.0f} ms"
-    )
+    show(report, "pod attached", attach)
+    show(report, "pod detached", detach)
+    report.figure(f"{count - count // 2} pods detached together", together * 1e3, "ms")
 
 
-async def connections(net: Net, seconds: float) -> None:
+async def connections(report: Report, net: Net, seconds: float) -> None:
     pods = [await net.pod(0, f"p{number}") for number in range(ENDPOINTS)]
     client = await net.pod(0, "client")
     await net.sync([service("10.96.0.10", pods)])
-    for name, target, port in (("direct", pods[0].address, 8080), ("through the VIP", "10.96.0.10", 80)) * 2:
+    rates: dict[str, list[float]] = {"direct": [], "vip": []}
+    for name, target, port in (("direct", pods[0].address, 8080), ("vip", "10.96.0.10", 80)) * 2:
         with Asking(client, target, port) as asking:
             await asyncio.to_thread(asking.wait_for, 1)
             before, start = asking.count(), time.perf_counter()
             await asyncio.sleep(seconds)
-            rate = (asking.count() - before) / (time.perf_counter() - start)
+            rates[name].append((asking.count() - before) / (time.perf_counter() - start))
         failed = sum(times for answer, times in asking.answers.items() if "Error" in answer)
-        print(f"new connections {name}: {rate:.0f}/s, {failed} failed (client, server and reader in Python)")
+        if failed:
+            report.say(f"  {failed} connections failed ({name})")
+    direct, vip = (statistics.mean(each) for each in rates.values())
+    report.figure("new connections through a VIP (Python ends)", vip, "/s", peer=direct, peer_name="to the pod")
 
 
 def timed(function: Callable[[str], object], text: str) -> float:
@@ -214,10 +204,13 @@ def timed(function: Callable[[str], object], text: str) -> float:
     return time.perf_counter() - start
 
 
-def line(seconds: list[float]) -> str:
-    ordered = sorted(seconds)
-    p95 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))]
-    return f"p50 {statistics.median(ordered) * 1e3:.2f} ms p95 {p95 * 1e3:.2f} ms"
+def show(report: Report, name: str, seconds: list[float]) -> None:
+    report.figure(f"{name}, p50", statistics.median(seconds) * 1e3, "ms")
+    report.figure(f"{name}, p95", percentile(seconds, 0.95) * 1e3, "ms")
+
+
+def main() -> None:
+    run_part("vip_sync", __doc__ or "", bench)
 
 
 if __name__ == "__main__":
