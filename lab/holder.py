@@ -92,6 +92,7 @@ class Holder:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **process.environment},
+                cwd=self._run_dir,  # conmon leaves a file "oom" where Podman was started
                 start_new_session=True,
             )
         ended = asyncio.ensure_future(process.running.wait())

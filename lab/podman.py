@@ -256,6 +256,7 @@ class PrivatePodman:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                cwd=self.root,  # conmon leaves a file "oom" where Podman was started
                 start_new_session=True,
             )
         self._children.append(child)
