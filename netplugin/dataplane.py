@@ -7,7 +7,7 @@ out VIPs before routes, so that at no moment traffic goes where nobody answers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import structlog
@@ -17,7 +17,7 @@ from netplugin import adoption, firewall, ipam, routes, ruleset, sysctl
 from netplugin.kernel.protocol import Connections, Kernel, PodLink
 from netplugin.protocol import NetworkConfig, NetworkFailure, NetworkInputs, NodeRoute, PodAttachment
 from netplugin.ruleset import Rules
-from netplugin.vips import VipTable
+from netplugin.vips import Backend, VipKey, VipTable
 
 log = structlog.get_logger()
 
@@ -45,6 +45,7 @@ class Dataplane:
         self._nodes: tuple[NodeRoute, ...] = ()
         self._paths: routes.Paths | None = None
         self._underlay: routes.Underlay | None = None
+        self._left: set[tuple[VipKey, Backend]] = set()
 
     def start(self) -> None:
         """Make what everything else stands on, and take over what is there. Traffic that flows goes on flowing."""
@@ -70,6 +71,23 @@ class Dataplane:
             self._remove_paths(paths)
             self._paths = paths
         self._nodes = inputs.nodes
+
+    def take_left(self) -> frozenset[tuple[VipKey, Backend]]:
+        """Return the TCP endpoints that left a VIP since the last call."""
+        left, self._left = frozenset(self._left), set()
+        return left
+
+    def forget_unanswered(self, left: Iterable[tuple[VipKey, Backend]]) -> None:
+        """Let no connection wait any longer for an endpoint that left and has not answered it, unless it came back.
+
+        A repeated SYN, or a new connection from the same port, then goes to another endpoint; it would go to the lost
+        one for the two minutes that the kernel remembers. Mostly waiting for the kernel: for any thread, as `cut_off`.
+        """
+        vips = self._rules.vips
+        for key, backend in left:
+            if key not in vips or backend not in vips[key].slots:
+                destination = (key.address, key.port)
+                self._kernel.forget_connections(Connections("tcp", "", destination, backend, unanswered=True))
 
     def attach(self, pod_uid: str, netns_path: str) -> PodAttachment:
         """Give the pod its link and address; the same ones when repeated."""
@@ -230,7 +248,10 @@ class Dataplane:
         """Let nothing remember endpoints that left: UDP has no end of a connection, affinity outlives it."""
         lost = ruleset.lost_backends(old, new)
         for key, backends in lost.items():
-            for backend in backends if key.protocol == "udp" else ():
+            if key.protocol == "tcp":
+                self._left.update((key, backend) for backend in backends)
+                continue
+            for backend in backends:
                 destination = (key.address, key.port)
                 self._kernel.forget_connections(Connections("udp", destination=destination, backend=backend))
         if any(old.vips[key].affinity_seconds for key in lost):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -24,12 +24,14 @@ from netplugin.kernel import events, namespace
 from netplugin.kernel.linux import LinuxKernel
 from netplugin.kernel.protocol import Kernel
 from netplugin.protocol import NetworkConfig, NetworkFailure, NetworkInputs, PodAttachment
+from netplugin.vips import Backend, VipKey
 from netplugin.zone import ZonePacker
 
 log = structlog.get_logger()
 
 _LEAVERS = 4  # pods cut off at once
 _SETTLE_SECONDS = 0.05  # changes come in groups: look once, after the last
+_ANSWER_SECONDS = 0.3  # an endpoint that left and is alive has answered what was on its way by then
 _RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 
 T = TypeVar("T")
@@ -59,6 +61,7 @@ class Plugin:
         self._packer = ZonePacker(config.cluster_domain, (config.service_range, config.pod_range))
         self._leavers: ThreadPoolExecutor | None = None
         self._leaving: dict[str, asyncio.Task[None]] = {}
+        self._forgetting: set[asyncio.Task[None]] = set()
         self._dns: DnsServer | None = None
         self._watch: asyncio.Task[None] | None = None
         self._events: Sequence[socket.socket] = ()
@@ -85,7 +88,12 @@ class Plugin:
 
     async def sync(self, inputs: NetworkInputs) -> None:
         """See PodNetwork.sync."""
-        await self._run(self._started.sync, inputs)
+        dataplane = self._started
+        await self._run(dataplane.sync, inputs)
+        if left := await self._run(dataplane.take_left):
+            forgetting = asyncio.get_running_loop().create_task(self._forget(left))
+            self._forgetting.add(forgetting)
+            forgetting.add_done_callback(self._forgetting.discard)
         # Packing names takes as long as the services are many: beside the loop, in the thread that is there.
         zone = await self._run(self._packer.pack, inputs.records, inputs.services, inputs.revision)
         if self._dns is not None:
@@ -108,6 +116,14 @@ class Plugin:
             leaving.add_done_callback(lambda task: self._left(pod_uid, task))
         # Once begun it is finished, even if the caller gives up: an attach that follows waits for it.
         await asyncio.shield(leaving)
+
+    async def _forget(self, left: Collection[tuple[VipKey, Backend]]) -> None:
+        """Free connections that wait for endpoints that left."""
+        await asyncio.sleep(_ANSWER_SECONDS)
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._leavers, self._started.forget_unanswered, left)
+        except NetworkFailure as error:
+            log.warning("connections_not_forgotten", error=str(error))
 
     def _left(self, pod_uid: str, leaving: asyncio.Task[None]) -> None:
         del self._leaving[pod_uid]
@@ -145,7 +161,9 @@ class Plugin:
         if self._dns is not None:
             await self._dns.close()
             self._dns = None
-        await asyncio.gather(*self._leaving.values(), return_exceptions=True)
+        for forgetting in self._forgetting:
+            forgetting.cancel()
+        await asyncio.gather(*self._forgetting, *self._leaving.values(), return_exceptions=True)
         if self._leavers is not None:
             self._leavers.shutdown()
             self._leavers = None

@@ -17,7 +17,8 @@ from netplugin.protocol import NetworkFailure
 _NETLINK_NETFILTER = 12
 _CT_GET = 1 << 8 | 1  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET
 _CT_DELETE = 1 << 8 | 2
-_TUPLE_ORIG, _TUPLE_REPLY, _ID, _ZONE, _FILTER = 1, 2, 12, 18, 25
+_TUPLE_ORIG, _TUPLE_REPLY, _STATUS, _ID, _ZONE, _FILTER = 1, 2, 3, 12, 18, 25
+_SEEN_REPLY = 1 << 1  # IPS_SEEN_REPLY
 _TUPLE_IP, _TUPLE_PROTO = 1, 2
 _IP_SOURCE, _IP_DESTINATION = 1, 2
 _PROTO_NUMBER, _PROTO_SOURCE_PORT, _PROTO_DESTINATION_PORT = 1, 2, 3
@@ -34,7 +35,8 @@ def forget(which: Connections) -> int:
     family = struct.pack("=BBH", socket.AF_INET, 0, 0)  # nfgenmsg
     try:
         with Connection(_NETLINK_NETFILTER) as connection:
-            entries = [_name(answer) for answer in connection.dump(_CT_GET, family + _filter(which))]
+            listed = connection.dump(_CT_GET, family + _filter(which))
+            entries = [_name(answer) for answer in listed if not (which.unanswered and _answered(answer))]
             return sum(_delete(connection, family + entry) for entry in entries)
     except OSError as error:
         raise NetworkFailure(f"could not delete connection tracking entries: {error}") from error
@@ -43,6 +45,14 @@ def forget(which: Connections) -> int:
 def _name(answer: bytes) -> bytes:
     """Return the attributes that name an entry, without its nfgenmsg."""
     return b"".join(raw for number, raw in attributes(answer[4:]) if number in {_TUPLE_ORIG, _ID, _ZONE})
+
+
+def _answered(answer: bytes) -> bool:
+    """Whether the entry has seen a packet from the other side."""
+    return any(
+        number == _STATUS and struct.unpack_from("!I", raw, 4)[0] & _SEEN_REPLY
+        for number, raw in attributes(answer[4:])
+    )
 
 
 def _delete(connection: Connection, entry: bytes) -> int:

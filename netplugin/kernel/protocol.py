@@ -35,13 +35,14 @@ class PodLink:
 class Connections:
     """Which conntrack entries to delete: those that match all that is given, in their original direction.
 
-    `backend` is the address (and port unless 0) that answers.
+    `backend` is the address (and port unless 0) that answers, `unanswered` whether it never has.
     """
 
     protocol: str = ""
     client: str = ""
     destination: tuple[str, int] | None = None
     backend: tuple[str, int] | None = None
+    unanswered: bool = False
 
 
 class Kernel(Protocol):

@@ -10,7 +10,8 @@ from collections import Counter
 import pytest
 
 from netplugin.protocol import Endpoint, ServicePort
-from tests.netns_fixture import Asking, Net, Space, ask_often, fabric, service
+from tests.netns_fixture import Asking, Net, Space, ask, ask_often, fabric, service
+from tests.waiting import eventually
 
 IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2  # not in Python's socket module
 
@@ -230,6 +231,17 @@ async def test_toggling_endpoints_under_new_connections_fails_none(lone):
     assert {answer.split()[0] for answer in answers} == {"p0", "p1", "p2"}, answers
     assert sum(answers.values()) >= 2000
     assert toggles >= 300
+
+
+async def test_a_connection_that_waits_for_a_silent_endpoint_reaches_another_once_that_left(lone):
+    silent, alive = [await lone.pod(0, f"p{number}") for number in range(2)]
+    client = await lone.pod(0, "client")
+    silent.run("ip", "route", "replace", "blackhole", "default")  # it hears and cannot answer
+    await lone.sync([service("10.96.0.10", [silent])])
+    waiting = asyncio.create_task(asyncio.to_thread(client.inside, lambda: ask("10.96.0.10", 80, timeout_seconds=10)))
+    await eventually(lambda: "[UNREPLIED]" in lone.hosts[0].run("conntrack", "-L", "-d", "10.96.0.10"))
+    await lone.sync([service("10.96.0.10", [alive])])
+    assert (await waiting).split()[0] == "p1"
 
 
 async def test_udp_clients_leave_an_endpoint_that_is_removed(lone):

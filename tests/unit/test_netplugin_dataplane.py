@@ -121,6 +121,18 @@ def test_udp_clients_are_cut_off_from_endpoints_that_left_and_tcp_clients_are_no
     assert running.kernel.forgotten == [Connections("udp", destination=("10.96.0.1", 80), backend=("10.244.1.2", 8080))]
 
 
+def test_tcp_clients_that_wait_for_an_endpoint_that_left_are_freed_unless_it_came_back(running):
+    running.sync(port("10.244.1.2", "10.244.1.3", "10.244.1.4"))
+    running.sync(port("10.244.1.4"))
+    left = running.plane.take_left()
+    assert running.plane.take_left() == frozenset()
+    running.sync(port("10.244.1.3", "10.244.1.4"))
+    running.plane.forget_unanswered(left)
+    assert running.kernel.forgotten == [
+        Connections("tcp", destination=("10.96.0.1", 80), backend=("10.244.1.2", 8080), unanswered=True)
+    ]
+
+
 def test_clients_forget_an_endpoint_that_left_a_service_with_affinity(running):
     running.sync(port("10.244.1.2", "10.244.1.3", affinity_seconds=60))
     running.kernel.nft.run(
