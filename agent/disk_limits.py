@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
+from agent.file_trees import used_bytes
 from agent.observed import Verdict
 from agent.paths import Paths
 from agent.worker import PodWorker
@@ -17,24 +16,13 @@ LOOK_SECONDS = 30.0
 
 
 def disk_limits(pod: Pod) -> dict[str, int]:
-    """The limits in bytes of the pod's emptyDir volumes on disk, by volume."""
-    return {
+    """The limits in bytes of the pod's emptyDir volumes on disk, by volume; 0 is none, as in Kubernetes."""
+    limits = {
         volume.name: quantity.whole(volume.empty_dir.size_limit)
         for volume in pod.spec.volumes
         if volume.empty_dir is not None and volume.empty_dir.medium != "Memory" and volume.empty_dir.size_limit
     }
-
-
-def used_bytes(folder: Path) -> int:
-    """What a folder takes on disk; files that vanish meanwhile count as nothing. Blocking."""
-    total = 0
-    for path, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(f"{path}/{name}").st_blocks * 512
-            except FileNotFoundError:
-                continue
-    return total
+    return {name: limit for name, limit in limits.items() if limit}
 
 
 class DiskLimits:

@@ -6,13 +6,13 @@ Which files stand in a volume is decided in `agent.volume_content`; this module 
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agent.environment import ConfigError, Sources
 from agent.file_swap import write_files
+from agent.file_trees import remove_tree
 from agent.mounts import mount_tmpfs, mounts_below, unmount
 from agent.paths import SECRET_FOLDER_MODE, Paths
 from agent.pod_files import hostname, hosts
@@ -238,8 +238,7 @@ def _remove(folder: Path) -> None:
             unmount(mount)
         if mounts_below(folder):
             raise VolumeFailure(f"cannot remove {folder}: something is still mounted below it")
-        if folder.is_dir():
-            shutil.rmtree(folder)
+        remove_tree(folder)
     except FileNotFoundError:
         return  # somebody else finished the job
     except OSError as error:
