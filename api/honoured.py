@@ -20,7 +20,7 @@ from api.coordination import LeaseSpec
 from api.env import EnvVarSource, ObjectFieldSelector, ResourceFieldSelector
 from api.errors import FieldError
 from api.meta import Resource
-from api.network import Endpoint, EndpointSlice
+from api.network import Endpoint, EndpointPort, EndpointSlice
 from api.node import NodeSpec
 from api.object import Tree
 from api.pod import PodOS, PodSpec
@@ -83,7 +83,8 @@ HONOURED: dict[type[Resource], dict[str, Rule]] = {
         **_all("containers volumes restartPolicy terminationGracePeriodSeconds"),
         **_all("nodeName nodeSelector tolerations"),
         **_all("hostNetwork hostname enableServiceLinks securityContext"),
-        **_all("serviceAccountName serviceAccount automountServiceAccountToken"),
+        **_all("serviceAccountName serviceAccount"),
+        "automountServiceAccountToken": _only(False),  # no token is ever mounted
         "os": None,
         "dnsPolicy": _only("ClusterFirst", "Default"),
         "schedulerName": _only("default-scheduler"),
@@ -151,8 +152,9 @@ HONOURED: dict[type[Resource], dict[str, Rule]] = {
         "addressType": _only("IPv4"),
     },
     Endpoint: _all("addresses conditions hostname nodeName targetRef zone"),
+    EndpointPort: {**_all("name port appProtocol"), "protocol": _only("TCP", "UDP")},
     NodeSpec: _all("podCIDR podCIDRs providerID taints unschedulable externalID"),
-    ServiceAccount: _all("apiVersion kind metadata secrets automountServiceAccountToken"),
+    ServiceAccount: {**_all("apiVersion kind metadata secrets"), "automountServiceAccountToken": _only(False)},
     LeaseSpec: _all("holderIdentity leaseDurationSeconds acquireTime renewTime leaseTransitions"),
 }
 """By type, the fields that are acted on. A type that is not here is honoured as a whole."""

@@ -17,6 +17,7 @@ from api.validate_volume import volume_faults
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
 TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_GROUP_ALONE = "not supported yet without `runAsUser`"
 _CHANGEABLE = "`spec.containers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only additions to existing tolerations)"
 
 
@@ -51,12 +52,27 @@ def pod_spec_faults(spec: PodSpec, path: str) -> Iterator[FieldError]:
         yield from check_text(f"{path}.{name}", value, fault, optional=True)
     for index, toleration in enumerate(spec.tolerations):
         yield from _toleration_faults(toleration, f"{path}.tolerations[{index}]")
+    yield from _group_faults(spec, path)
     if context := spec.security_context:
         where = f"{path}.securityContext"
         yield from check_range(f"{where}.runAsUser", context.run_as_user, 0, ID_LIMIT)
         yield from check_range(f"{where}.runAsGroup", context.run_as_group, 0, ID_LIMIT)
         for index, group in enumerate(context.supplemental_groups):
             yield from check_range(f"{where}.supplementalGroups[{index}]", group, 0, ID_LIMIT)
+
+
+def _group_faults(spec: PodSpec, path: str) -> Iterator[FieldError]:
+    """Refuse a group without a user: the runtime takes a group only beside one, and cannot ask the image for its own."""
+    pod = spec.security_context
+    pod_user, pod_group = (pod.run_as_user, pod.run_as_group) if pod else (None, None)
+    for index, container in enumerate(spec.containers):
+        own = container.security_context
+        if pod_user is not None or (own is not None and own.run_as_user is not None):
+            continue
+        if own is not None and own.run_as_group is not None:
+            yield forbidden(f"{path}.containers[{index}].securityContext.runAsGroup", _GROUP_ALONE)
+        elif pod_group is not None:
+            yield forbidden(f"{path}.securityContext.runAsGroup", f"{_GROUP_ALONE} (container {container.name})")
 
 
 def _toleration_faults(toleration: Toleration, path: str) -> Iterator[FieldError]:

@@ -66,6 +66,10 @@ def test_what_is_honoured_or_off_is_accepted(tree):
         (pod(dnsPolicy="None"), 'spec.dnsPolicy: "None" is not supported yet; supported: "ClusterFirst", "Default"'),
         (pod(schedulerName="mine"), 'spec.schedulerName: "mine" is not supported yet; supported: "default-scheduler"'),
         (pod(hostUsers=False), "spec.hostUsers: false is not supported yet; supported: true"),
+        (
+            pod(automountServiceAccountToken=True),
+            "automountServiceAccountToken: true is not supported yet; supported: false",
+        ),
         (pod(os={"name": "windows"}), 'spec.os.name: "windows" is not supported yet; supported: "linux"'),
         (pod(securityContext={"fsGroup": 1}), "spec.securityContext.fsGroup: not supported yet"),
         (pod(volumes=[{"name": "a", "nfs": {}}]), "spec.volumes[0].nfs: not supported yet"),
@@ -116,6 +120,12 @@ def test_templates_are_looked_into():
         ("endpointslice", {"addressType": "IPv6"}, 'addressType: "IPv6" is not supported yet; supported: "IPv4"'),
         ("node", {"spec": {"configSource": {"configMap": {"name": "a"}}}}, "spec.configSource: not supported yet"),
         ("sa", {"imagePullSecrets": [{"name": "a"}]}, "imagePullSecrets: not supported yet"),
+        ("sa", {"automountServiceAccountToken": True}, "automountServiceAccountToken: true is not supported yet"),
+        (
+            "endpointslice",
+            {"addressType": "IPv4", "ports": [{"port": 1, "protocol": "SCTP"}]},
+            'ports[0].protocol: "SCTP" is not supported yet',
+        ),
         ("lease", {"spec": {"strategy": "OldestEmulationVersion"}}, "spec.strategy: not supported yet"),
     ],
 )

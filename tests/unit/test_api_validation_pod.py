@@ -89,6 +89,14 @@ def test_pods_are_refused_for_one_reason(path, value, message):
     assert len(found) == 1 or path == "spec/containers"
 
 
+@pytest.mark.parametrize("place", ["spec/securityContext", "spec/containers/1/securityContext"])
+def test_a_group_needs_a_user_beside_it(place):
+    alone = put(BASE, place, {"runAsGroup": 5})
+    where = place.replace("/1/", "[1].").replace("/", ".")
+    assert faults(alone)[0].startswith(f"{where}.runAsGroup: Forbidden: not supported yet without `runAsUser`")
+    assert faults(put(alone, place, {"runAsGroup": 5, "runAsUser": 6})) == []
+
+
 @pytest.mark.parametrize(
     ("toleration", "message"),
     [
