@@ -20,11 +20,13 @@ NETNS_DIR = Path("/run/netns")
 
 
 def run(command: Sequence[str], *, stdin: str = "", check: bool = True) -> str:
-    """Run a program to its end and return what it printed; LabProblem with its last line when it fails."""
+    """Run a program to its end and return what it printed; LabProblem with its last lines when it fails."""
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
     if check and done.returncode:
-        complaint = (done.stderr or done.stdout).strip().splitlines()
-        raise LabProblem(f"{' '.join(command[:6])}: {complaint[-1] if complaint else f'exit {done.returncode}'}")
+        complaint = "; ".join(
+            (done.stderr or done.stdout).strip().splitlines()[-2:]
+        )  # ip names the reason before the line
+        raise LabProblem(f"{' '.join(command[:6])}: {complaint or f'exit {done.returncode}'}")
     return done.stdout
 
 
@@ -77,7 +79,12 @@ def plug_host(lab: Lab, host: Host) -> None:
 
 
 def unplug_host(host: Host) -> None:
-    """Remove the host's namespace; its links go with it once no process holds it."""
+    """Remove the host's link and namespace.
+
+    The link goes by its own: the kernel empties a namespace some time after its last holder let go, and a host that is
+    started again meanwhile would find its port at the switch taken.
+    """
+    run(["ip", "-n", f"{prefix(host.lab)}-switch", "link", "del", host.name], check=False)
     run(["ip", "netns", "del", host.namespace], check=False)
 
 
