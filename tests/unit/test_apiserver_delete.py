@@ -178,6 +178,12 @@ async def test_a_living_namespace_keeps_its_finalizer(api):
     assert (await api.update(tree)).tree()["spec"]["finalizers"] == ["kubernetes"]
 
 
+async def test_a_namespace_keeps_the_finalizers_it_was_created_with(api):
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}}
+    created = await api.create({**namespace, "spec": {"finalizers": ["example.com/backup"]}})
+    assert created.tree()["spec"]["finalizers"] == ["example.com/backup", "kubernetes"]
+
+
 async def test_applying_its_manifest_does_not_finish_a_terminating_namespace(api):
     manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}}
     await api.create(manifest)

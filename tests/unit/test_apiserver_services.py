@@ -229,6 +229,9 @@ async def test_a_node_keeps_its_range_and_its_status_at_registration(api):
     assert updated.tree()["spec"]["podCIDR"] == created.tree()["spec"]["podCIDR"]
     with pytest.raises(errors.Invalid, match=r"spec\.podCIDR"):
         await api.update({**tree, "spec": {"podCIDR": "10.244.9.0/24"}})
+    kept = created.tree()["spec"]["podCIDR"]
+    with pytest.raises(errors.Invalid, match=r"spec\.podCIDRs"):
+        await api.update({**tree, "spec": {"podCIDRs": [kept, "10.244.9.0/24"]}})
 
 
 @pytest.mark.parametrize("given", ["10.244.7.0/24", "10.245.0.0/24", "10.244.3.0/25", "rubbish", "fd00::/64"])

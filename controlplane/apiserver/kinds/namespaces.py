@@ -16,11 +16,11 @@ class NamespaceRules(KindRules):
     """Rules of namespaces."""
 
     def arriving(self, tree: Tree, old: Tree | None) -> Tree:
-        """Users do not write spec.finalizers; on a terminating namespace they may be removed, by naming the rest."""
+        """Ours joins the finalizers of a create; after that they only go, from a terminating one, by naming the rest."""
         tree = super().arriving(tree, old)
         spec, metadata = tree.get("spec", {}), tree["metadata"]
         if old is None:
-            finalizers = [FINALIZER]
+            finalizers = [*(each for each in spec.get("finalizers", []) if each != FINALIZER), FINALIZER]
             tree = {**tree, "status": {"phase": "Active"}}
         else:
             finalizers = old["spec"].get("finalizers", [])

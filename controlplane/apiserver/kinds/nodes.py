@@ -34,8 +34,9 @@ class NodeRules(KindRules):
         tree = super().arriving(tree, old)
         kept = {name: old["spec"][name] for name in ("podCIDR", "podCIDRs") if name in old["spec"]}
         spec = tree.get("spec", {})
-        if "podCIDR" in kept and spec.get("podCIDR", kept["podCIDR"]) != kept["podCIDR"]:
-            raise Invalid("the node cannot be changed", [FieldError("spec.podCIDR", "a node keeps its pod range")])
+        for name, value in kept.items():
+            if spec.get(name, value) != value:
+                raise Invalid("the node cannot be changed", [FieldError(f"spec.{name}", "a node keeps its pod range")])
         return {**tree, "spec": {**spec, **kept}}
 
     def completed(self, tree: Tree, old: Tree | None, snapshot: Snapshot) -> Tree:
