@@ -41,9 +41,10 @@ async def read_log(path: Path, options: LogOptions, ended: Callable[[], bool]) -
     A file that is not there (yet) reads as empty.
     """
     formatter = _Formatter(options)
-    for piece in _limited(_existing(path, options, formatter), formatter):
+    pieces = _limited(_existing(path, options, formatter), formatter)
+    # To find the last lines a whole log may have to be read: not on the loop.
+    while piece := await asyncio.to_thread(next, pieces, b""):
         yield piece
-        await asyncio.sleep(0)
     if not options.follow:
         return
     async for piece in _follow(path, formatter, ended):

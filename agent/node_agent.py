@@ -7,7 +7,7 @@ it once a checkpoint says what to do.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import grpc.aio
@@ -264,10 +264,10 @@ class NodeAgent:
         self.status_changed.set()
         await pods.run()
 
-    async def _until_done(self, event: str, step: Callable[[], object]) -> None:
+    async def _until_done(self, event: str, step: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await step()  # type: ignore[misc]
+                await step()
             except (RuntimeFailure, NetworkFailure, VolumeFailure, OSError, TimeoutError) as error:
                 log.warning(event, error=str(error), retry_seconds=START_RETRY_SECONDS)
                 self._start_problem = str(error)

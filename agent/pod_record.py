@@ -72,7 +72,7 @@ class PodRecord:
 
     def set(self, **facts: object) -> None:
         """Replace some fields of what is observed."""
-        self.observed = replace(self.observed, **facts)  # type: ignore[arg-type]
+        self.observed = replace(self.observed, **facts)  # type: ignore[arg-type] # the fields' own types
 
     def merge(self, container: Container) -> None:
         """Take in a container; one that ended never runs again, whatever an older look at it says."""

@@ -28,7 +28,7 @@ from agent.worker import PodWorker
 from api.core import Pod
 from api.errors import Invalid
 from component.env import Env
-from netplugin.protocol import PodNetwork
+from netplugin.protocol import NetworkFailure, PodNetwork
 
 log = structlog.get_logger()
 
@@ -273,7 +273,7 @@ class Pods:
             self._reap.clear()
             try:
                 findings = await self._find()
-            except (RuntimeFailure, OSError) as error:
+            except (RuntimeFailure, NetworkFailure, OSError) as error:
                 log.warning("node_unreadable", error=str(error))
                 await asyncio.sleep(EXITS_RETRY_SECONDS)
                 self._reap.set()

@@ -95,6 +95,9 @@ async def _run_in(
     except OSError as error:
         os.close(read_end)
         raise RuntimeFailure(f"cannot run {runtime.path}: {error}", reason="ExecFailed") from error
+    except BaseException:  # cancelled while it started
+        os.close(read_end)
+        raise
     finally:
         os.close(write_end)
     output = _Output(read_end)

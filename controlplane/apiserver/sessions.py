@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import structlog
@@ -171,9 +172,9 @@ class Session:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _until_end(self, work: object) -> None:
+    async def _until_end(self, work: Coroutine[Any, Any, None]) -> None:
         try:
-            await work  # type: ignore[misc]
+            await work
         finally:
             self._end()
 
@@ -298,6 +299,8 @@ class Session:
             with contextlib.suppress(errors.Conflict):
                 await self._client.update_status(tree)
                 return
+        # Ending the session is how nothing is lost: the agent tells all of it again when it registers anew.
+        raise errors.Unavailable(f"node {self._node!r} changes too fast")
 
     def _stored_node(self) -> Tree | None:
         stored = self._replica.state.get(Key("nodes", "", self._node))

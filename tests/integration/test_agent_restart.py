@@ -192,6 +192,15 @@ async def test_unassigned_containers_are_removed_only_after_a_full_set(tmp_path)
         await rig.until(lambda: not rig.runtime._sandboxes)
 
 
+@pytest.mark.slow
+async def test_a_network_that_does_not_answer_delays_the_search_for_strays_and_ends_nothing(rig):
+    await adopted(rig)
+    stray = await _stray(rig)
+    rig.network.fail_next("attached", "the kernel does not answer")
+    rig.agent._pods.reap()
+    await rig.until(lambda: stray not in rig.runtime.containers)
+
+
 async def test_without_a_control_plane_a_stray_container_is_left_alone(rig):
     rig.plane.put(pod_tree())
     await rig.until_ready()
