@@ -6,7 +6,6 @@ The only module that sees all of the control plane.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import sys
 from collections.abc import Mapping
@@ -161,15 +160,14 @@ class Server:
         log.info("leading_started", epoch=epoch)
         try:
             while True:
-                with contextlib.suppress(ExceptionGroup):
-                    await self._lead_once(client)
+                await self._lead_once(client)
                 await asyncio.sleep(LEADER_RETRY_SECONDS)
         finally:
             log.info("leading_stopped", epoch=epoch)
 
     async def _lead_once(self, client: LocalClient) -> None:
         try:
-            await bootstrap(client, self._config.service_range)
+            await bootstrap(client, self._config.service_range, self._config.https_port)
             await run_all(client, self._env, self._directory, tuple(self._replica_addresses().values()))
         except Exception:
             log.exception("leading_failed")

@@ -133,7 +133,7 @@ async def running_core(folder: Path, seed: int = 7) -> AsyncIterator[Cluster]:
     await replica.start()
     try:
         core = ApiCore(replica, default_chain(), env)
-        await bootstrap(LocalClient(core, ADMIN), "10.96.0.0/16")
+        await bootstrap(LocalClient(core, ADMIN), "10.96.0.0/16", 6443)
         yield Cluster(env, log, replica, core, None)
     finally:
         await replica.close()

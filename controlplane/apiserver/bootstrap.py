@@ -11,7 +11,7 @@ from component.client import ApiClient
 from controlplane.admission.namespace_lifecycle import PROTECTED
 
 
-async def bootstrap(client: ApiClient, service_range: str, https_port: int = 6443) -> None:
+async def bootstrap(client: ApiClient, service_range: str, https_port: int) -> None:
     """Create the system's namespaces and the Service default/kubernetes unless they are there. Repeat at every start.
 
     The service has the first address of the service range and no selector: a controller keeps its endpoints.
