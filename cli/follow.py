@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-from api.errors import Expired, NotFound
+from api.errors import ApiError, Expired, NotFound
 from api.object import Object, Tree
 from cli.output import object_name
 from component.client import ApiClient
 
 Test = Callable[[Tree], bool]
+
+
+class TimedOut(ApiError):
+    """What was waited for did not happen in the time given."""
 
 
 async def wait_until(client: ApiClient, each: Object, test: Test) -> None:

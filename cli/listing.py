@@ -15,7 +15,7 @@ from api.object import Object
 from api.scheme import Kind
 from cli import colour, output
 from cli.connect import fail_after, system_time
-from cli.targets import Target, namespace_of, parse, read_manifests, target_of
+from cli.targets import Target, namespace_of, parse, read_manifests, targets_of
 from component.client import ApiClient
 
 
@@ -83,11 +83,11 @@ class Listing:
     async def give(self) -> None:
         """Print the answer, then changes when those are wanted; exits 1 after naming what was not found."""
         question = self._question
-        places = self._places()
+        places, problems = self._places()
+        fail_after(problems if not places else ())
         self._mixed = question.show_kind or len({place.target.kind.resource for place in places}) > 1
         groups: dict[str, list[Object]] = {}
         revisions: list[int] = []
-        problems: list[ApiError] = []
         for place in places:
             found, revision = await self._fetch(place, problems)
             groups.setdefault(place.target.kind.resource, []).extend(found)
@@ -100,17 +100,17 @@ class Listing:
                 for place, revision in zip(places, revisions, strict=True):
                     tasks.create_task(self._follow(place, revision))
 
-    def _places(self) -> list[Place]:
+    def _places(self) -> tuple[list[Place], list[ApiError]]:
         question = self._question
         if question.files:
-            trees = read_manifests(question.files, recursive=question.recursive)
-            targets = [(target_of(tree), tree) for tree in trees]
-            return [
+            found, problems = targets_of(read_manifests(question.files, recursive=question.recursive))
+            places = [
                 Place(target, namespace_of(tree, target.kind, question.namespace, self._default))
-                for target, tree in targets
+                for target, tree in found
             ]
+            return places, problems
         namespace = "" if question.all_namespaces else question.namespace or self._default
-        return [Place(target, namespace if target.kind.namespaced else "") for target in parse(question.words)]
+        return [Place(target, namespace if target.kind.namespaced else "") for target in parse(question.words)], []
 
     async def _fetch(self, place: Place, problems: list[ApiError]) -> tuple[list[Object], int]:
         resource, name = place.target.kind.resource, place.target.name

@@ -5,8 +5,6 @@ Commands are imported only when called, so that start-up stays short.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import importlib
 import os
 import sys
@@ -49,7 +47,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 EXIT_INTERNAL = 70  # sysexits.h: EX_SOFTWARE
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-EXIT_PIPE = 141  # 128 + SIGPIPE
 
 
 class LazyGroup(VerbGroup):
@@ -91,7 +88,10 @@ class LazyGroup(VerbGroup):
 
 
 def exit_code(run: Callable[[], Any]) -> int:
-    """Run a command line and tell its exit code, after saying on one line of standard error what went wrong."""
+    """Run a command line and tell its exit code, after saying on one line of standard error what went wrong.
+
+    A reader that went away (`| head`) is no news: click ends such a run silently with code 1.
+    """
     try:
         code = run()
     except click.exceptions.NoArgsIsHelpError as error:
@@ -104,8 +104,6 @@ def exit_code(run: Callable[[], Any]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED
     except Exception as error:
-        if isinstance(error, OSError) and error.errno == errno.EPIPE:
-            return _reader_gone()
         if os.environ.get("TIM_DEBUG"):
             raise
         what = _one_line(f"{type(error).__name__}: {error}")
@@ -151,13 +149,3 @@ main.params += connection_options()
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _reader_gone() -> int:
-    """Whoever read our output has enough: say nothing, not even when the interpreter flushes at its end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError):  # a stream without a descriptor cannot complain either
-            os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
-    return EXIT_PIPE

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from api import scheme
-from api.errors import Invalid, NotFound
+from api.errors import ApiError, Invalid, NotFound
 from api.object import Tree
 from api.scheme import KINDS, Kind
 from cli.verb import nearest
@@ -71,6 +71,18 @@ def target_of(tree: Tree) -> Target:
     if not isinstance(name, str) or not name:
         raise Invalid(f"{kind.kind}: metadata.name must be a name")
     return Target(kind, name)
+
+
+def targets_of(trees: Sequence[Tree]) -> tuple[list[tuple[Target, Tree]], list[ApiError]]:
+    """What the objects of manifests are, and the errors of those that cannot be any."""
+    found: list[tuple[Target, Tree]] = []
+    problems: list[ApiError] = []
+    for tree in trees:
+        try:
+            found.append((target_of(tree), tree))
+        except ApiError as error:
+            problems.append(error)
+    return found, problems
 
 
 def kind_of(tree: Tree) -> Kind:

@@ -13,6 +13,7 @@ import click
 META_CONTEXT = "timonier.context"
 META_CONFIG = "timonier.config"
 META_NAMESPACE = "timonier.namespace"
+FEW = 10  # names that still fit into an error
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
@@ -70,7 +71,8 @@ class VerbGroup(click.Group):
         """As click does, with the nearest name suggested for an unknown one."""
         known = self.list_commands(ctx)
         if args and args[0] not in known:
-            ctx.fail(f"unknown command {args[0]!r}{nearest(args[0], known)}")
+            hint = nearest(args[0], known) or (f"; there are {', '.join(known)}" if len(known) <= FEW else "")
+            ctx.fail(f"unknown command {args[0]!r}{hint}")
         return super().resolve_command(ctx, args)
 
 

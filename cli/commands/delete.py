@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from api.errors import ApiError, Expired, Invalid, NotFound, Unavailable
+from api.errors import ApiError, Invalid, NotFound, Unavailable
 from api.object import Object
 from cli import options
 from cli.connect import call, fail_after
-from cli.follow import wait_gone
+from cli.follow import TimedOut, wait_gone
 from cli.output import object_name
-from cli.targets import namespace_of, namespaces_first, parse, read_manifests, target_of, words_selected
+from cli.targets import namespace_of, namespaces_first, parse, read_manifests, targets_of, words_selected
 from cli.verb import Verb
 from component.client import ApiClient, Propagation
 
@@ -105,10 +105,9 @@ def delete(**chosen: Any) -> None:
 
 
 async def _delete(client: RpcClient, order: Order, namespace: str) -> list[ApiError]:
-    problems: list[ApiError] = []
     gone: list[Object] = []
-    victims = await _chosen(client, order, namespace)
-    if not victims:
+    victims, problems = await _chosen(client, order, namespace)
+    if not victims and not problems:
         click.echo("No resources found", err=True)
     for victim in victims:
         try:
@@ -126,7 +125,7 @@ async def _delete(client: RpcClient, order: Order, namespace: str) -> list[ApiEr
             async with asyncio.timeout(order.timeout or None):
                 await asyncio.gather(*(wait_gone(client, each) for each in gone))
         except TimeoutError:
-            problems.append(Expired(f"not gone after {order.timeout:g} s; they are still being deleted"))
+            problems.append(TimedOut(f"not gone after {order.timeout:g} s; they are still being deleted"))
     return problems
 
 
@@ -145,20 +144,20 @@ async def _delete_one(client: ApiClient, order: Order, victim: Victim) -> Object
     return stored
 
 
-async def _chosen(client: ApiClient, order: Order, namespace: str) -> list[Victim]:
+async def _chosen(client: ApiClient, order: Order, namespace: str) -> tuple[list[Victim], list[ApiError]]:
     if order.files:
         if order.words or order.selector or order.everything:
             raise Invalid("-f already says which objects are meant: leave out kinds, names, -l and --all")
-        trees = namespaces_first(read_manifests(order.files, recursive=order.recursive))
-        targets = [(target_of(tree), tree) for tree in reversed(trees)]  # the last made goes first
-        return [
-            Victim(each.kind.resource, namespace_of(tree, each.kind, order.namespace, namespace), each.name)
-            for each, tree in targets
+        found, problems = targets_of(namespaces_first(read_manifests(order.files, recursive=order.recursive)))
+        victims = [
+            Victim(target.kind.resource, namespace_of(tree, target.kind, order.namespace, namespace), target.name)
+            for target, tree in reversed(found)  # the last made goes first
         ]
-    targets_named = parse(order.words)
-    words_selected(targets_named, selector=order.selector, everything=order.everything)
-    victims: list[Victim] = []
-    for target in targets_named:
+        return victims, problems
+    targets = parse(order.words)
+    words_selected(targets, selector=order.selector, everything=order.everything)
+    victims = []
+    for target in targets:
         where = namespace if target.kind.namespaced else ""
         if target.name:
             if order.all_namespaces:
@@ -167,5 +166,5 @@ async def _chosen(client: ApiClient, order: Order, namespace: str) -> list[Victi
             continue
         where = "" if order.all_namespaces else where
         listed = await client.list(target.kind.resource, where, label_selector=order.selector)
-        victims.extend(Victim(each.resource, each.namespace, each.name, each.uid) for each in listed.items)
-    return victims
+        victims += [Victim(each.resource, each.namespace, each.name, each.uid) for each in listed.items]
+    return victims, []

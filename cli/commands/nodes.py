@@ -15,7 +15,7 @@ from api.object import Object, Tree
 from cli import options
 from cli.connect import call, fail_after
 from cli.edit import edit_each
-from cli.follow import wait_gone
+from cli.follow import TimedOut, wait_gone
 from cli.targets import Target, parse
 from cli.verb import Verb
 from component.client import ApiClient
@@ -81,7 +81,7 @@ def drain(
             async with asyncio.timeout(timeout or None):
                 await asyncio.gather(*(_wait(client, pod) for pod in leaving))
         except TimeoutError:
-            return [Conflict(f"pods of {target.name} are not gone after {timeout:g} s; they are still ending")]
+            return [TimedOut(f"pods of {target.name} are not gone after {timeout:g} s; they are still ending")]
         click.echo(f"node/{target.name} drained")
         return []
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from api import scheme
-from api.errors import ApiError, Expired, Invalid
+from api.errors import ApiError, Invalid
 from api.object import Object, Tree
 from cli import options
 from cli.connect import call, fail_after, system_time
 from cli.edit import edit, edit_each
-from cli.follow import wait_until
+from cli.follow import TimedOut, wait_until
 from cli.output import align, as_yaml, object_name
 from cli.rollouts import CHANGE_CAUSE, own_replica_sets, progress, restarted, revision_of, undone
 from cli.targets import Target, parse
@@ -57,7 +57,7 @@ def status(words: tuple[str, ...], namespace: str, watch: bool, timeout: float) 
                 async with asyncio.timeout(timeout or None):
                     await _follow(client, found, watch=watch)
             except TimeoutError:
-                raise Expired(f"timed out waiting for the rollout of {object_name(found)}") from None
+                raise TimedOut(f"timed out waiting for the rollout of {object_name(found)}") from None
 
     call(work)
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from api.errors import ApiError, Expired, Invalid, NotFound
+from api.errors import ApiError, Invalid, NotFound
 from api.object import Object
 from cli import options
 from cli.conditions import Condition, Created, Deleted, read
 from cli.connect import call, fail_after
 from cli.edit import chosen
-from cli.follow import wait_created, wait_gone, wait_until
+from cli.follow import TimedOut, wait_created, wait_gone, wait_until
 from cli.output import object_name
 from cli.targets import parse
 from cli.verb import Verb
@@ -63,7 +63,7 @@ async def _created(client: ApiClient, words: tuple[str, ...], namespace: str, li
             async with asyncio.timeout(limit):
                 stored = await wait_created(client, target.kind.resource, where, target.name)
         except TimeoutError:
-            problems.append(Expired(f"timed out waiting for {target.kind.singular}/{target.name} to be created"))
+            problems.append(TimedOut(f"timed out waiting for {target.kind.singular}/{target.name} to be created"))
         else:
             click.echo(f"{object_name(stored)} condition met")
     return problems
@@ -77,7 +77,7 @@ async def _wait(client: ApiClient, each: Object, condition: Condition, limit: fl
         async with asyncio.timeout(limit):
             await (wait_until(client, each, condition) if callable(condition) else wait_gone(client, each))
     except TimeoutError:
-        return Expired(f"timed out waiting for the condition on {object_name(each)}")
+        return TimedOut(f"timed out waiting for the condition on {object_name(each)}")
     except NotFound as error:
         return error
     click.echo(f"{object_name(each)} condition met")
