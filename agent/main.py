@@ -23,6 +23,7 @@ from agent.node_status import Offer
 from agent.paths import Paths
 from agent.runtime.podman import PodmanRuntime
 from component import config as configuration
+from component import pki
 from component.env import Env, system_env
 from component.log import configure
 from component.rpc import Tls, channel
@@ -60,7 +61,7 @@ def main(path: Path, **flags: Any) -> None:
     structlog.contextvars.bind_contextvars(node=config.node_name)
     try:
         uvloop.run(_serve(config))
-    except OSError as error:
+    except (OSError, pki.CertificateProblem) as error:
         log.critical("agent_not_started", reason=str(error))
         sys.exit(1)
     except Exception:
@@ -88,6 +89,9 @@ async def _run(config: AgentConfig, env: Env) -> None:
     agent = await build(config, paths, _tls(config), env)
     health = HealthServer(config.health_port, agent.problems, agent.metrics)
     await health.start()
+    days = pki.days_left(Path(config.cert_path).read_bytes(), env.now())  # noqa: ASYNC240 - nothing runs yet
+    if days < pki.WARNING_DAYS:
+        log.warning("certificate_expires", path=config.cert_path, days_left=round(days, 1))
     log.info("agent_started", version=version(), health_port=health.port)
     try:
         await agent.run()

@@ -20,6 +20,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 CA_DAYS = 3650
 LEAF_DAYS = 365
+WARNING_DAYS = 30
+"""A certificate with fewer days left is worth a warning at every start."""
+
 BACKDATE_SECONDS = 300  # a peer whose clock is a little behind must not see a certificate "not yet valid"
 
 
@@ -129,6 +132,11 @@ def read_subject(cert_pem: bytes) -> Subject:
         certificate.not_valid_before_utc.timestamp(),
         certificate.not_valid_after_utc.timestamp(),
     )
+
+
+def days_left(cert_pem: bytes, now: float) -> float:
+    """How many days a certificate can still be used, negative when it has expired. Raises CertificateProblem."""
+    return (read_subject(cert_pem).not_after - now) / 86_400
 
 
 def check_signed_by(cert_pem: bytes, ca_cert_pem: bytes) -> None:

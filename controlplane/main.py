@@ -13,6 +13,7 @@ import click
 import structlog
 
 from component import config as configuration
+from component import pki
 from component.env import system_env
 from component.log import configure
 from component.version import version
@@ -35,6 +36,7 @@ log = structlog.get_logger()
 @click.pass_context
 def main(ctx: click.Context, path: Path, log_level: str | None, log_format: str | None) -> None:
     """One control-plane replica: start both processes, they find each other."""
+    os.umask(0o077)  # logs and snapshots hold Secrets: whatever this process makes is for its owner only
     flags: dict[str, Any] = {"log_level": log_level, "log_format": log_format}
     try:
         ctx.obj = configuration.load(ServerConfig, path, os.environ, prefix="TIM_SERVER", flags=flags)
@@ -89,7 +91,7 @@ def api(config: ServerConfig) -> None:
 
     try:
         uvloop.run(serve())
-    except (OSError, KeyError) as error:
+    except (OSError, pki.CertificateProblem) as error:
         log.critical("api_not_started", reason=str(error))
         sys.exit(1)
     except Exception:

@@ -41,17 +41,19 @@ log = structlog.get_logger()
 
 SWITCH_INTERVAL_SECONDS = 0.0005  # a busy helper thread must not hold the loop for the default 5 ms
 LEADER_RETRY_SECONDS = 0.2
+PKI_FILES = ("ca.crt", "ca.key", "api.crt", "api.key")
 
 
 class Server:
-    """One replica's API process. `run` returns when `stop` is called, or raises what makes going on impossible."""
+    """One replica's API process. `run` returns when `stop` is called, or raises what makes going on impossible.
+
+    Raises OSError when its certificates and keys are not where the configuration says.
+    """
 
     def __init__(self, config: ServerConfig, env: Env, version: str) -> None:
         self._config = config
         self._env = env
-        self._files = {
-            path.name: path.read_bytes() for path in sorted(Path(config.pki_dir).iterdir()) if path.is_file()
-        }
+        self._files = _pki_files(Path(config.pki_dir))
         tls = Tls(self._files["ca.crt"], self._files["api.crt"], self._files["api.key"])
         others = {replica: at for replica, at in config.endpoints.items() if replica != config.replica}
         self._peers = Peers(others, tls)
@@ -85,6 +87,7 @@ class Server:
         try:
             await self._grpc.start(join_host_port(config.listen, config.grpc_port))
             await self._https.start(config.listen, config.https_port, pki_dir / "api.crt", pki_dir / "api.key")
+            self._warn_of_expiry()
             log.info("api_started", grpc_port=config.grpc_port, https_port=config.https_port)
             await self._until_stopped()
         finally:
@@ -94,6 +97,12 @@ class Server:
     def stop(self) -> None:
         """Let `run` return; safe in a signal handler of the loop."""
         self._stop.set()
+
+    def _warn_of_expiry(self) -> None:
+        for name in ("ca.crt", "api.crt"):
+            days = pki.days_left(self._files[name], self._env.now())
+            if days < pki.WARNING_DAYS:
+                log.warning("certificate_expires", path=str(Path(self._config.pki_dir, name)), days_left=round(days, 1))
 
     async def _until_stopped(self) -> None:
         """Return after `stop`; raise when the replica failed. The reports to the peers and health run meanwhile."""
@@ -179,3 +188,12 @@ class Server:
 
     def _client(self, epoch: int) -> LocalClient:
         return LocalClient(self._core, Identity("system:control-plane", (MASTERS_GROUP,)), epoch)
+
+
+def _pki_files(folder: Path) -> Mapping[str, bytes]:
+    missing = [name for name in PKI_FILES if not (folder / name).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{folder} has no {', '.join(missing)}: copy this replica's bundle there from where `tim init` ran"
+        )
+    return {name: (folder / name).read_bytes() for name in PKI_FILES}

@@ -93,7 +93,7 @@ def test_without_podman_and_control_plane_it_runs_says_why_and_stops_cleanly(tmp
             started = next(entry for line in agent.stderr if (entry := json.loads(line))["event"] == "agent_started")
             status, text = fetch(started["health_port"], "/healthz")
             assert status == 503
-            assert "container runtime" in text
+            assert "container runtime" in text or "podman.sock does not answer" in text  # before and after it was asked
             assert "timonier_agent_session_connected 0" in fetch(started["health_port"], "/metrics")[1]
             agent.send_signal(signal.SIGTERM)
             rest = [json.loads(line)["event"] for line in agent.stderr]

@@ -17,6 +17,12 @@ def test_a_leaf_carries_user_groups_and_names():
     pki.check_signed_by(leaf.cert_pem, ca.cert_pem)
 
 
+def test_a_certificate_tells_how_long_it_lasts():
+    leaf = pki.issue(pki.make_ca("a", NOW), "x", NOW)
+    assert pki.days_left(leaf.cert_pem, NOW) == pki.LEAF_DAYS
+    assert pki.days_left(leaf.cert_pem, NOW + (pki.LEAF_DAYS + 2) * 86_400) == -2
+
+
 def test_a_leaf_of_another_ca_is_told_apart():
     leaf = pki.issue(pki.make_ca("a", NOW), "x", NOW)
     with pytest.raises(pki.CertificateProblem, match="not signed by this cluster"):
