@@ -37,8 +37,8 @@ class Joined:
 async def join(servers: Sequence[str], token: str, ca_hash: str, name: str, env: Env) -> Joined:
     """Join as node `name` through the first of `servers` (host:port of HTTPS) that answers.
 
-    Raises Unauthenticated (wrong CA, wrong, used or expired token), Forbidden (the token is for another name),
-    Invalid and Unavailable (nobody answers).
+    Raises Unauthenticated (wrong CA; wrong, used or expired token, or one for another name), AlreadyExists (the name is
+    a node's), Invalid and Unavailable (nobody answers).
     """
     if not TOKEN_PATTERN.fullmatch(token):
         raise errors.Invalid("the token must look like abcdef.0123456789abcdef: make one with `tim token create`")

@@ -26,7 +26,6 @@ class ClusterFiles:
 
     replicas: Mapping[str, Mapping[str, bytes]]
     admin_conf: bytes
-    ca_hash: str
 
 
 def replica_dns_name(replica: str) -> str:
@@ -74,4 +73,4 @@ def plan_cluster(template: ServerConfig, env: Env, cluster_name: str = "timonier
         admin.cert_pem,
         admin.key_pem,
     )
-    return ClusterFiles(files, yaml.safe_dump(conf, sort_keys=False).encode(), pki.ca_hash(ca.cert_pem))
+    return ClusterFiles(files, yaml.safe_dump(conf, sort_keys=False).encode())

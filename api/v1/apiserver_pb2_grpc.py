@@ -206,7 +206,7 @@ class ApiServerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateJoinToken(self, request, context):
-        """Makes a short-lived single-use token with which one node or replica may join.
+        """Makes a short-lived single-use token with which one node may join.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

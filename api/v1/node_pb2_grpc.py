@@ -58,7 +58,8 @@ class NodeServiceServicer:
         """One session per node. The agent registers, then heartbeats and reports; the replica
         answers with the full set of inputs, then with changes. Ends with FAILED_PRECONDITION
         when the cluster is another one than the agent knows, UNAVAILABLE when the replica
-        cannot serve (try another), ABORTED when a newer session of the node took over.
+        cannot serve (try another), ABORTED when a newer session of the node took over or its
+        Node was removed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

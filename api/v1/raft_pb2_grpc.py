@@ -91,7 +91,7 @@ class ReplicaLinkServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReportSessions(self, request_iterator, context):
-        """Which node sessions the sender holds, every second and at changes.
+        """Which node sessions the sender holds, every second.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

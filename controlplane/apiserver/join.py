@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 
 import structlog
 
-from api.errors import AlreadyExists, Invalid
+from api.errors import AlreadyExists, Conflict, Invalid, NotFound
 from api.object import Tree
 from api.v1 import apiserver_pb2
 from component import pki
@@ -14,7 +15,7 @@ from component.client import ApiClient
 from component.env import Env
 from controlplane.admission.request import NODE_USER_PREFIX, NODES_GROUP, Identity
 from controlplane.apiserver.core import ApiCore
-from controlplane.apiserver.tokens import key_of_token, make_token, use_token
+from controlplane.apiserver.tokens import NAMESPACE, TYPE, expired, key_of_token, make_token, use_token
 
 log = structlog.get_logger()
 
@@ -48,14 +49,22 @@ class JoinDesk:
     async def create_token(
         self, request: apiserver_pb2.CreateJoinTokenRequest
     ) -> apiserver_pb2.CreateJoinTokenResponse:
-        """Make and store a token. Invalid for another role than "node"."""
+        """Make and store a token; those that have expired are deleted. Invalid for another role than "node"."""
         if request.role not in {"", "node"}:
             raise Invalid(f"role {request.role!r}: only nodes join by token")
         token = make_token(self._env, request.name, request.ttl_seconds)
+        await self._delete_expired()
         await self._client.create(token.secret)
         return apiserver_pb2.CreateJoinTokenResponse(
             token=token.text, ca_hash=pki.ca_hash(self._ca.cert_pem), expires_time=token.expires_time
         )
+
+    async def _delete_expired(self) -> None:
+        found = await self._client.list("secrets", NAMESPACE, field_selector=f"type={TYPE}")
+        for secret in found.items:
+            if expired(secret.tree(), self._env.now()):
+                with contextlib.suppress(NotFound, Conflict):  # another replica was faster
+                    await self._client.delete("secrets", NAMESPACE, secret.name, uid=secret.uid)
 
     async def join(self, identity: Identity, token: str, name: str, request_pem: str) -> Mapping[str, object]:
         """Use the token up, make the Node and sign its certificate: all of it or nothing.

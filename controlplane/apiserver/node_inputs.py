@@ -28,7 +28,7 @@ _decode_pod = msgspec.json.Decoder(Pod).decode
 class NodeInputs:
     """The inputs of one node's session. Call `full` once, then `wait` and `changes` in turn.
 
-    `wait` and `changes` raise Expired when the session fell behind what is kept or the state was replaced: the
+    `changes` raises Expired when the session fell behind what is kept or the state was replaced: the
     session ends then and the next one starts with everything.
     """
 

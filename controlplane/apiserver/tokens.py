@@ -20,6 +20,7 @@ from controlplane.commands import Check, Delete, Key, Op, Stored
 
 NAMESPACE = "kube-system"
 PREFIX = "bootstrap-token-"
+TYPE = "bootstrap.kubernetes.io/token"
 DEFAULT_SECONDS = 15 * 60
 LONGEST_SECONDS = 24 * 3600
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -46,7 +47,7 @@ def make_token(env: Env, name: str, ttl_seconds: int) -> Token:
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": PREFIX + identifier, "namespace": NAMESPACE},
-        "type": "bootstrap.kubernetes.io/token",
+        "type": TYPE,
         "data": {field: base64.b64encode(value.encode()).decode() for field, value in data.items()},
     }
     return Token(f"{identifier}.{secret}", tree, expires)
@@ -76,6 +77,14 @@ def use_token(text: str, stored: Stored | None, name: str, now: float) -> tuple[
         raise Unauthenticated(f"the token is for node {data['node-name']!r}, not {name!r}")
     key = stored.envelope.key
     return Check(key, stored.envelope.uid, stored.revision), Delete(key)
+
+
+def expired(secret: Tree, now: float) -> bool:
+    """Whether the token of a stored Secret can never be used again; False for one that does not say until when."""
+    try:
+        return parse_time(base64.b64decode(secret["data"]["expiration"]).decode()) <= now
+    except (KeyError, ValueError):
+        return False
 
 
 def _random(env: Env, length: int) -> str:

@@ -84,6 +84,16 @@ async def test_an_expired_token_is_refused(tmp_path):
             await desk.join(token)
 
 
+async def test_expired_tokens_go_when_the_next_one_is_made(tmp_path):
+    async with serving(tmp_path) as desk:
+        await desk.token(seconds=1)
+        lasting = await desk.token(seconds=600)
+        desk.desk._env = replace(desk.cluster.env, now=lambda: desk.cluster.env.now() + 5)
+        newest = await desk.token(seconds=600)
+        kept = {item.name for item in (await desk.cluster.local.list("secrets", "kube-system")).items}
+    assert kept == {f"bootstrap-token-{token[:6]}" for token in (lasting, newest)}
+
+
 async def test_a_token_of_one_name_is_not_good_for_another(tmp_path):
     async with serving(tmp_path) as desk:
         with pytest.raises(Unauthenticated, match="for node 'n1', not 'n2'"):
