@@ -17,7 +17,7 @@ from controlplane.raft.protocol import Snapshot
 from controlplane.store import snapshot as snapshots
 from controlplane.store.state import State
 
-LOG_BYTES: Final = 32 * 1024 * 1024
+LOG_BYTES: Final = 8 * 1024 * 1024  # the Raft process holds the log since the last snapshot in memory
 LOG_ENTRIES: Final = 50_000  # replaying so many takes a second or two
 
 T = TypeVar("T")
