@@ -31,7 +31,7 @@ PARTS = (
     "vip_sync",
     "pod_start_floor",
 )
-PART_SECONDS = 180.0
+PART_SECONDS = 240.0
 STOP_SECONDS = 30.0
 ROOT = Path(__file__).resolve().parents[1]
 
