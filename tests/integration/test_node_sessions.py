@@ -19,6 +19,7 @@ from controlplane.apiserver.local_client import LocalClient
 from controlplane.apiserver.server import ApiServer
 from controlplane.apiserver.sessions import ClusterFacts, NodeSessions
 from controlplane.apiserver.streams import NodeStreams
+from controlplane.commands import Key
 from tests.api_server import Status, Tokens, make_pki, running_core
 from tests.waiting import eventually
 
@@ -211,8 +212,35 @@ async def test_a_node_that_was_given_up_speaks_for_itself_again(rig):
         tree["status"]["conditions"][0]["status"] = "Unknown"
         await rig.cluster.local.update_status(tree)
         await agent.heartbeat()
-        node = (await rig.cluster.local.get("nodes", "", "n1")).tree()
-        assert [each["status"] for each in node["status"]["conditions"] if each["type"] == "Ready"] == ["True"]
+
+        def ready():
+            node = rig.cluster.replica.state.get(Key("nodes", "", "n1"))
+            conditions = json.loads(node.body)["status"]["conditions"]
+            return [each["status"] for each in conditions if each["type"] == "Ready"] == ["True"]
+
+        await eventually(ready)
+
+
+async def test_a_replica_that_loses_its_leader_for_long_gives_its_nodes_away(rig, monkeypatch):
+    monkeypatch.setattr("controlplane.apiserver.node_session.LEADERLESS_SECONDS", 0.0)
+    async with rig.agent() as agent:
+        await agent.heartbeat()
+        rig.cluster.log.pause()
+        rig.cluster.log.step_down()
+        await agent.call.write(node_pb2.AgentMessage(heartbeat=node_pb2.Heartbeat()))
+        with pytest.raises(Unavailable, match="replica r1 knows no leader"):
+            await agent.read("heartbeated")
+
+
+async def test_a_node_is_not_silent_while_its_report_waits_for_a_leader(rig):
+    async with rig.agent() as agent:
+        pod = await rig.pod("a")
+        rig.cluster.log.pause()
+        report = node_pb2.PodReport(namespace="default", name="a", uid=pod.uid, status=json.dumps({"phase": "Running"}))
+        await agent.call.write(node_pb2.AgentMessage(report=node_pb2.StatusReport(id=1, pods=[report])))
+        await agent.heartbeat()
+        rig.cluster.log.resume()
+        assert not (await agent.read("report_result")).report_result.retry
 
 
 async def test_a_removed_node_is_told_so(rig):
