@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from api.core import Node, Service
 from api.network import Endpoint as SliceEndpoint
 from api.network import EndpointSlice
+from api.wellknown import SERVICE_NAME_LABEL
 from netplugin.protocol import DnsRecord, Endpoint, NetworkInputs, NodeRoute, ServicePort
 
-SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 MAC_ANNOTATION = "timonier.dev/vxlan-mac"
 DEFAULT_AFFINITY_SECONDS = 10_800  # three hours, Kubernetes' default
 

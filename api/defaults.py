@@ -13,8 +13,8 @@ from typing import Any
 from api.defaults_pod import default_pod, default_pod_spec, fill
 from api.object import Tree
 from api.scheme import Kind
+from api.wellknown import NAMESPACE_NAME_LABEL
 
-NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 _AFFINITY_TIMEOUT_SECONDS = 3 * 60 * 60
 
 
@@ -104,7 +104,7 @@ def _secret(tree: Tree) -> None:
 
 def _namespace(tree: Tree) -> None:
     if name := tree["metadata"].get("name"):
-        tree["metadata"].setdefault("labels", {}).setdefault(NAMESPACE_LABEL, name)
+        tree["metadata"].setdefault("labels", {}).setdefault(NAMESPACE_NAME_LABEL, name)
     tree.setdefault("status", {}).setdefault("phase", "Active")
 
 

@@ -136,7 +136,8 @@ def port_name_fault(text: str) -> str | None:
     return None
 
 
-def _safe_text(data: bytes, length: int) -> str:
+def safe_text(data: bytes, length: int) -> str:
+    """Return so many characters of `SAFE_ALPHABET` that the data decides."""
     number = int.from_bytes(hashlib.blake2b(data, digest_size=16).digest())
     letters = []
     for _ in range(length):
@@ -151,7 +152,7 @@ def derived_name(base: str, *parts: object, length: int = 5) -> str:
     The name fits a DNS label: a long base is cut, the hash still covers all of it. `length` is the hash's; 5 letters
     have 14 million values.
     """
-    suffix = _safe_text("\0".join([base, *map(str, parts)]).encode(), length)
+    suffix = safe_text("\0".join([base, *map(str, parts)]).encode(), length)
     return f"{base[: LABEL_LIMIT - 1 - length].rstrip('-.')}-{suffix}"
 
 
@@ -164,4 +165,4 @@ def template_hash(template: Tree, collision_count: int = 0) -> str:
     if TEMPLATE_HASH_LABEL in labels:
         template = copy.deepcopy(template)
         del template["metadata"]["labels"][TEMPLATE_HASH_LABEL]
-    return _safe_text(canonical(template) + str(collision_count).encode(), 10)
+    return safe_text(canonical(template) + str(collision_count).encode(), 10)

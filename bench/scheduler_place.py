@@ -11,11 +11,12 @@ import time
 
 import numpy as np
 
+from api.wellknown import ZONE_LABEL
 from bench.report import Report, run_part
 from controlplane.scheduler import scores
 from controlplane.scheduler.cycle import Placed, Waiting, schedule
 from controlplane.scheduler.filters import PodClass
-from controlplane.scheduler.snapshot import ZONE, NodeFacts, NodeTaint, PodUse, Snapshot, scored_requests
+from controlplane.scheduler.snapshot import NodeFacts, NodeTaint, PodUse, Snapshot, scored_requests
 
 GIB = 2**30
 CLASSES = {
@@ -38,7 +39,7 @@ def facts_of(count: int, seed: int = 0) -> list[NodeFacts]:
                 "memory": rng.choice([16, 32, 64]) * GIB,
                 "pods": 110,
             },
-            labels={ZONE: f"z{number % 10}", "disk": "ssd" if rng.random() < 0.7 else "hdd"},
+            labels={ZONE_LABEL: f"z{number % 10}", "disk": "ssd" if rng.random() < 0.7 else "hdd"},
             taints=frozenset([NodeTaint("gpu", "", "NoSchedule")] if rng.random() < 0.05 else []),
         )
         for number in range(count)
@@ -99,7 +100,7 @@ class Plain:
                 facts.allocatable["memory"],
             )
             if pod.owner:
-                score += scores.spread(node["owned"]) + scores.spread(self.zones.get(facts.labels[ZONE], 0))
+                score += scores.spread(node["owned"]) + scores.spread(self.zones.get(facts.labels[ZONE_LABEL], 0))
             if score > best:
                 best, chosen = score, node
         if chosen is None:
@@ -109,7 +110,7 @@ class Plain:
         chosen["scored"] = [chosen["scored"][0] + cpu, chosen["scored"][1] + memory]
         if pod.owner:
             chosen["owned"] += 1
-            zone = chosen["facts"].labels[ZONE]
+            zone = chosen["facts"].labels[ZONE_LABEL]
             self.zones[zone] = self.zones.get(zone, 0) + 1
         return chosen["facts"].name
 

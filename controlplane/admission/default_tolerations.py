@@ -1,16 +1,15 @@
 """Lets every pod stay a few seconds on a node that is not ready or not reachable, unless it says otherwise.
 
-Kubernetes' DefaultTolerationSeconds gives 300 s; here it is 5 s, because a small cluster notices a dead node within
-4 s and waiting longer only lengthens the outage.
+Kubernetes' DefaultTolerationSeconds, with a shorter time.
 """
 
 from __future__ import annotations
 
 from api.object import Tree
+from api.wellknown import HEALTH_TOLERATION_SECONDS, NOT_READY_TAINT, UNREACHABLE_TAINT
 from controlplane.admission.request import Request, Snapshot
 
-TOLERATION_SECONDS = 5
-TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+TAINTS = (NOT_READY_TAINT, UNREACHABLE_TAINT)
 
 
 class DefaultTolerations:
@@ -23,7 +22,7 @@ class DefaultTolerations:
         spec = request.tree["spec"]
         given = spec.get("tolerations", [])
         added = [
-            {"key": taint, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": TOLERATION_SECONDS}
+            {"key": taint, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": HEALTH_TOLERATION_SECONDS}
             for taint in TAINTS
             if not any(_concerns(toleration, taint) for toleration in given)
         ]

@@ -9,6 +9,7 @@ import msgspec
 from api import merge
 from api.errors import FieldError
 from api.object import Tree, canonical
+from api.wellknown import LAST_APPLIED_ANNOTATION
 from component.client import ApplyOutcome
 from controlplane.admission.request import Identity
 from controlplane.apiserver import incoming as edge
@@ -16,8 +17,6 @@ from controlplane.apiserver.decision import Decision, Snapshot
 from controlplane.apiserver.incoming import Incoming
 from controlplane.apiserver.objects import key_of, tree_of
 from controlplane.apiserver.writes import SERVER_OWNED, Writing
-
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 _NOT_APPLIED = (*SERVER_OWNED, "uid", "resourceVersion", "managedFields")
 
@@ -54,7 +53,7 @@ def _manifest(tree: Tree) -> Tree:
     """What a person writes down: without status and what the API fills in, so that a read object can be applied."""
     metadata = {name: value for name, value in tree["metadata"].items() if name not in _NOT_APPLIED}
     annotations = metadata.pop("annotations", {})
-    if others := {name: value for name, value in annotations.items() if name != LAST_APPLIED}:
+    if others := {name: value for name, value in annotations.items() if name != LAST_APPLIED_ANNOTATION}:
         metadata["annotations"] = others
     return {**{name: value for name, value in tree.items() if name != "status"}, "metadata": metadata}
 
@@ -62,13 +61,13 @@ def _manifest(tree: Tree) -> Tree:
 def _recorded(manifest: Tree) -> Tree:
     """The manifest with itself as an annotation, for the next apply."""
     metadata = manifest["metadata"]
-    annotations = {**metadata.get("annotations", {}), LAST_APPLIED: canonical(manifest).decode()}
+    annotations = {**metadata.get("annotations", {}), LAST_APPLIED_ANNOTATION: canonical(manifest).decode()}
     return {**manifest, "metadata": {**metadata, "annotations": annotations}}
 
 
 def _last_applied(current: Tree) -> Tree:
     """What was applied last; nothing if that was never recorded or cannot be read, so that nothing is removed."""
-    text = current["metadata"].get("annotations", {}).get(LAST_APPLIED, "")
+    text = current["metadata"].get("annotations", {}).get(LAST_APPLIED_ANNOTATION, "")
     try:
         original = msgspec.json.decode(text) if text else {}
     except msgspec.DecodeError:

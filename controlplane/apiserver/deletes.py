@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from api.errors import FieldError, Invalid, NotFound
 from api.object import Tree
 from api.scheme import Kind
+from api.wellknown import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
 from component.client import Propagation
 from component.env import parse_time, rfc3339
 from controlplane.admission.request import Identity, Request
@@ -15,9 +16,6 @@ from controlplane.apiserver.incoming import title
 from controlplane.apiserver.objects import key_of, object_at, object_of, put_of, tree_of
 from controlplane.apiserver.writes import Writing, check_preconditions
 from controlplane.commands import Check, Delete
-
-FOREGROUND_FINALIZER = "foregroundDeletion"
-ORPHAN_FINALIZER = "orphan"
 
 _FINALIZERS: dict[Propagation, tuple[str, ...]] = {
     "Background": (),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from api import strict, validation
 from api.errors import AlreadyExists, Conflict, FieldError, Invalid, NotFound
+from api.names import safe_text
 from api.object import Tree
 from component.env import Env
 from controlplane.admission.chain import Chain
@@ -20,9 +20,6 @@ from controlplane.commands import Check, Delete, Stored
 
 SERVER_OWNED = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink")
 """Metadata that only the API writes; what clients send there is replaced, so that a read object can be sent back."""
-
-SUFFIX_CHARACTERS = "bcdfghjklmnpqrstvwxz2456789"
-"""Of generated names: no vowels and nothing that looks alike, as in Kubernetes."""
 
 _COMMON_RULES = KindRules()
 
@@ -165,12 +162,7 @@ def _generated_name(incoming: Incoming, uid: str) -> str:
     prefix: str = incoming.tree["metadata"].get("generateName", "")
     if not prefix:
         refuse(incoming, [FieldError("metadata.name", "Required value: name or generateName is required")])
-    number = int.from_bytes(hashlib.sha256(uid.encode()).digest()[:8])
-    suffix = ""
-    for _ in range(5):
-        number, digit = divmod(number, len(SUFFIX_CHARACTERS))
-        suffix += SUFFIX_CHARACTERS[digit]
-    return prefix[:58] + suffix
+    return prefix[:58] + safe_text(uid.encode(), 5)
 
 
 def _list(names: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ from component.informer import Cached, Change, Informer
 from controlplane.controllers import deployment_status, pods, revisions, rolling
 from controlplane.controllers.actions import Action, Create, Record, Update, UpdateStatus, Wake, delete
 from controlplane.controllers.loop import Key, Source, own_key
-from controlplane.controllers.ownership import claim, controller_of, orphans_of
+from controlplane.controllers.ownership import claim, controller_keys, controller_of, orphans_of
 from controlplane.controllers.revisions import REVISION, size_of
 from controlplane.controllers.rolling import Size
 
@@ -324,19 +324,7 @@ class DeploymentController:
         return any(not pods.finished(pod.view) for pod in self._pods.by_index("controller", uid))
 
     def _keys_of_replica_set(self, change: Change[ReplicaSet]) -> Iterable[Key]:
-        keys = set()
-        for cached in (change.old, change.new):
-            if cached is None:
-                continue
-            owner = controller_of(cached.metadata)
-            if owner is not None:
-                if owner.kind == "Deployment":
-                    keys.add((cached.object.namespace, owner.name))
-                continue
-            for deployment in self._deployments.in_namespace(cached.object.namespace).values():
-                if label_selector_of(deployment.view.spec.selector).matches(cached.metadata.labels):
-                    keys.add(deployment.key)
-        return sorted(keys)
+        return controller_keys(change, "Deployment", self._deployments)
 
     def _keys_of_pod(self, change: Change[Pod]) -> Iterable[Key]:
         old, new = change.old, change.new

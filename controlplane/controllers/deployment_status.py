@@ -62,7 +62,7 @@ def judged(
         available = _condition(
             "Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability."
         )
-    current = with_condition(current, available, stamp)
+    current = with_update_time(current, available, stamp)
     if deployment.spec.progress_deadline_seconds is None:
         current = conditions.without(current, "Progressing")
     else:
@@ -72,7 +72,7 @@ def judged(
         current = conditions.without(current, "ReplicaFailure")
     else:
         wanted = _condition("ReplicaFailure", failed.status or "True", failed.reason or "", failed.message or "")
-        current = with_condition(current, wanted, stamp)
+        current = with_update_time(current, wanted, stamp)
     return status | {"conditions": current}
 
 
@@ -85,7 +85,7 @@ def _progress(
         return current
     found = conditions.find(current, "Progressing")
     if found is None and new is not None:
-        current = with_condition(
+        current = with_update_time(
             current,
             _condition("Progressing", "True", "FoundNewReplicaSet", f'Found new replica set "{new.object.name}"'),
             stamp,
@@ -98,13 +98,13 @@ def _progress(
     replicas = 1 if deployment.spec.replicas is None else deployment.spec.replicas
     if complete(status, deployment.metadata.generation or 0, replicas):
         done = _condition("Progressing", "True", AVAILABLE, f"{subject} has successfully progressed.")
-        return with_condition(current, done, stamp)
+        return with_update_time(current, done, stamp)
     if _progressed(old, status):
         moving = _condition("Progressing", "True", "ReplicaSetUpdated", f"{subject} is progressing.")
-        return with_condition(current, moving, stamp, renew=True)
+        return with_update_time(current, moving, stamp, renew=True)
     if seconds_left(deployment, current, now) == 0:
         late = _condition("Progressing", "False", TIMED_OUT, f"{subject} has timed out progressing.")
-        return with_condition(current, late, stamp)
+        return with_update_time(current, late, stamp)
     return current
 
 
@@ -123,18 +123,21 @@ def seconds_left(deployment: Deployment, current: Sequence[Tree], now: float) ->
 def new_set_created(status: Tree, name: str, now: float) -> Tree:
     """`status` after a new replica set was made: the progress deadline starts now."""
     created = _condition("Progressing", "True", "NewReplicaSetCreated", f'Created new replica set "{name}"')
-    return status | {"conditions": with_condition(status.get("conditions", []), created, rfc3339(now), renew=True)}
+    return status | {"conditions": with_update_time(status.get("conditions", []), created, rfc3339(now), renew=True)}
 
 
 def new_set_refused(status: Tree, name: str, failure: str, now: float) -> Tree:
     """`status` after a new replica set could not be made."""
     message = f'Failed to create new replica set "{name}": {failure}'
     refused = _condition("Progressing", "False", "ReplicaSetCreateError", message)
-    return status | {"conditions": with_condition(status.get("conditions", []), refused, rfc3339(now))}
+    return status | {"conditions": with_update_time(status.get("conditions", []), refused, rfc3339(now))}
 
 
-def with_condition(current: Sequence[Tree], wanted: Tree, stamp: str, *, renew: bool = False) -> list[Tree]:
-    """Put a condition in place; one with the same status and reason stays unless `renew`, which moves its update time."""
+def with_update_time(current: Sequence[Tree], wanted: Tree, stamp: str, *, renew: bool = False) -> list[Tree]:
+    """As `conditions.with_condition`, with the time of the last update beside that of the last transition.
+
+    One with the same status and reason stays as it is unless `renew`, which moves its update time.
+    """
     old = conditions.find(current, wanted["type"])
     same_status = old is not None and old["status"] == wanted["status"]
     if old is not None and same_status and old.get("reason") == wanted["reason"] and not renew:
@@ -153,10 +156,10 @@ def _paused(deployment: Deployment, current: list[Tree], stamp: str) -> list[Tre
     told = found is not None and found["reason"] == PAUSED
     if deployment.spec.paused and not told:
         paused = _condition("Progressing", "Unknown", PAUSED, "Deployment is paused")
-        return with_condition(current, paused, stamp)
+        return with_update_time(current, paused, stamp)
     if not deployment.spec.paused and told:
         resumed = _condition("Progressing", "Unknown", "DeploymentResumed", "Deployment is resumed")
-        return with_condition(current, resumed, stamp)
+        return with_update_time(current, resumed, stamp)
     return current
 
 

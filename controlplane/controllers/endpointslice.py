@@ -15,6 +15,7 @@ from api.errors import ApiError
 from api.names import derived_name
 from api.network import EndpointSlice
 from api.object import Object, Tree
+from api.wellknown import SERVICE_NAME_LABEL, ZONE_LABEL
 from component.informer import Cached, Change, Informer
 from controlplane.controllers import pods
 from controlplane.controllers.actions import Action, Create, Delete, Update, delete
@@ -22,11 +23,9 @@ from controlplane.controllers.loop import Key, Source, own_key
 from controlplane.controllers.ownership import owner_reference
 
 MAX_ENDPOINTS = 100
-SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 MANAGED_BY_US = "endpointslice-controller.k8s.io"
 HEADLESS = "service.kubernetes.io/headless"
-ZONE = "topology.kubernetes.io/zone"
 FAMILIES = {"IPv4", "IPv6"}
 
 Port = tuple[str, str, int, str]  # name, protocol, number, application protocol
@@ -147,7 +146,7 @@ def target_port(port: ServicePort, pod: Pod) -> int | None:
 
 
 def _labels(service: Service) -> dict[str, str]:
-    labels = service.metadata.labels | {SERVICE_NAME: service.metadata.name, MANAGED_BY: MANAGED_BY_US}
+    labels = service.metadata.labels | {SERVICE_NAME_LABEL: service.metadata.name, MANAGED_BY: MANAGED_BY_US}
     if service.spec.cluster_ip == "None":
         labels[HEADLESS] = ""
     return labels
@@ -259,7 +258,9 @@ class EndpointSliceController:
     def _zones(self, backends: Sequence[Cached[Pod]]) -> Mapping[str, str]:
         names = {pod.view.spec.node_name for pod in backends if pod.view.spec.node_name}
         nodes = [node for name in names if (node := self._nodes.get("", name)) is not None]
-        return {node.object.name: node.metadata.labels[ZONE] for node in nodes if ZONE in node.metadata.labels}
+        return {
+            node.object.name: node.metadata.labels[ZONE_LABEL] for node in nodes if ZONE_LABEL in node.metadata.labels
+        }
 
     def _keys_of_pod(self, change: Change[Pod]) -> Iterable[Key]:
         old, new = change.old, change.new
@@ -295,7 +296,7 @@ def service_index(cached: Cached[EndpointSlice]) -> list[str]:
 
 
 def _service_of(cached: Cached[EndpointSlice]) -> list[tuple[str, str]]:
-    name = cached.metadata.labels.get(SERVICE_NAME)
+    name = cached.metadata.labels.get(SERVICE_NAME_LABEL)
     return [(cached.object.namespace, name)] if name else []
 
 

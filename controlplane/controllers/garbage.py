@@ -16,13 +16,12 @@ from api import errors, scheme
 from api.errors import ApiError
 from api.meta import ObjectMeta, OwnerReference
 from api.object import Object
+from api.wellknown import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
 from component.client import ApiClient
 from component.informer import Cached, Change, Informer, PartialObjectMetadata
 from controlplane.controllers.actions import Action, DropOwners, ReleaseFinalizer, delete
 from controlplane.controllers.loop import Key, Source
 
-FOREGROUND = "foregroundDeletion"
-ORPHAN = "orphan"
 REMEMBERED = 10_000  # uids of objects seen to go
 
 OwnerState = Literal["solid", "waiting", "absent"]
@@ -45,11 +44,11 @@ def judge(
     the objects that name `item`.
     """
     deleting = metadata.deletion_timestamp is not None
-    if deleting and ORPHAN in metadata.finalizers:
+    if deleting and ORPHAN_FINALIZER in metadata.finalizers:
         return _orphan(item, dependents)
-    if deleting and FOREGROUND in metadata.finalizers:
+    if deleting and FOREGROUND_FINALIZER in metadata.finalizers:
         blocked = any(dependent.blocking for dependent in dependents)  # they go by their own keys
-        return [] if blocked else [_release(item, FOREGROUND)]
+        return [] if blocked else [_release(item, FOREGROUND_FINALIZER)]
     if deleting or not owners:
         return []
     loose = frozenset(uid for uid, state in owners.items() if state != "solid")
@@ -64,7 +63,7 @@ def judge(
 def _orphan(item: Object, dependents: Sequence[Dependent]) -> list[Action]:
     owner = frozenset((item.uid,))
     drops = [DropOwners(d.object.resource, d.object.namespace, d.object.name, d.object.uid, owner) for d in dependents]
-    return [*drops, _release(item, ORPHAN)]
+    return [*drops, _release(item, ORPHAN_FINALIZER)]
 
 
 def _release(item: Object, finalizer: str) -> ReleaseFinalizer:
@@ -107,7 +106,7 @@ class GarbageCollector:
         if not deleting:
             for owner in metadata.owner_references:
                 owners[owner.uid] = await self._state(owner, namespace)
-        orphaning = deleting and ORPHAN in metadata.finalizers
+        orphaning = deleting and ORPHAN_FINALIZER in metadata.finalizers
         dependents = await self._listed_dependents(cached) if orphaning else self._dependents(cached.object.uid)
         return judge(cached.object, metadata, owners, dependents)
 
@@ -123,7 +122,7 @@ class GarbageCollector:
         cached = informer.get(where, owner.name) if informer is not None else None
         if cached is not None and cached.object.uid == owner.uid:
             metadata = cached.metadata
-            waiting = metadata.deletion_timestamp is not None and FOREGROUND in metadata.finalizers
+            waiting = metadata.deletion_timestamp is not None and FOREGROUND_FINALIZER in metadata.finalizers
             return "waiting" if waiting else "solid"
         try:
             found = await self._client.get(kind.resource, where, owner.name)
@@ -171,7 +170,7 @@ class GarbageCollector:
         if old is None or _relevant(old.metadata) != _relevant(new.metadata):
             if new.metadata.owner_references or _collected(new.metadata):
                 yield _key(new.object)
-            if FOREGROUND in new.metadata.finalizers:
+            if FOREGROUND_FINALIZER in new.metadata.finalizers:
                 yield from (_key(dependent.object) for dependent in self._dependents(new.object.uid))
             if old is not None:
                 yield from self._waiting_owners(old)  # it may name them no more
@@ -191,7 +190,9 @@ def _dependent(item: Object, metadata: ObjectMeta, owner_uid: str) -> Dependent:
 
 
 def _collected(metadata: ObjectMeta) -> bool:
-    return metadata.deletion_timestamp is not None and bool({FOREGROUND, ORPHAN}.intersection(metadata.finalizers))
+    return metadata.deletion_timestamp is not None and bool(
+        {FOREGROUND_FINALIZER, ORPHAN_FINALIZER}.intersection(metadata.finalizers)
+    )
 
 
 def _relevant(metadata: ObjectMeta) -> tuple[object, ...]:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from api.errors import ApiError
 from api.network import EndpointSlice
 from api.object import Tree
+from api.wellknown import SERVICE_NAME_LABEL
 from component.informer import Cached, Change, Informer
 from controlplane.controllers.actions import Action, Create, Update
-from controlplane.controllers.endpointslice import SERVICE_NAME
 from controlplane.controllers.loop import Key, Source
 
 NAMESPACE = "default"
@@ -44,7 +44,7 @@ def _slice(replica_addresses: Sequence[str]) -> Tree | None:
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
-        "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": {SERVICE_NAME: NAME}},
+        "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": {SERVICE_NAME_LABEL: NAME}},
         "addressType": f"IPv{version}",
         "endpoints": [{"addresses": [host], "conditions": ready} for host in hosts],
         "ports": [{"name": PORT_NAME, "protocol": "TCP", "port": port}],

@@ -12,23 +12,23 @@ from api import scheme
 from api.core import Namespace
 from api.errors import ApiError
 from api.object import Object
+from api.wellknown import NAMESPACE_FINALIZER
 from component.client import ApiClient
 from component.informer import Cached, Change, Informer, PartialObjectMetadata
 from controlplane.controllers.actions import Action, Delete, Update, Wake, delete
 from controlplane.controllers.loop import Key, Source, own_key
 
-FINALIZER = "kubernetes"
 SOON_SECONDS = 0.05
 LATER_SECONDS = 2.0  # repair only: the end of what is left wakes us
 
 
 def reconcile(namespace: Cached[Namespace], content: Sequence[Object]) -> list[Action]:
     """Return what empties a terminating namespace of `content`, or releases it when there is none."""
-    if namespace.metadata.deletion_timestamp is None or FINALIZER not in namespace.view.spec.finalizers:
+    if namespace.metadata.deletion_timestamp is None or NAMESPACE_FINALIZER not in namespace.view.spec.finalizers:
         return []
     if not content:
         tree = namespace.object.tree()
-        tree["spec"]["finalizers"] = [f for f in namespace.view.spec.finalizers if f != FINALIZER]
+        tree["spec"]["finalizers"] = [f for f in namespace.view.spec.finalizers if f != NAMESPACE_FINALIZER]
         return [Update(tree)]
     deletes: list[Delete] = []
     waiting = False

@@ -11,21 +11,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from api.core import Node, Pod, Taint, Toleration
+from api.core import Node, Pod, Taint
 from api.object import Tree
+from api.wellknown import HEALTH_TOLERATION_SECONDS, NOT_READY_TAINT, UNREACHABLE_TAINT, UNSCHEDULABLE_TAINT, tolerates
 from component.env import parse_time, rfc3339
 from component.informer import Cached
 from controlplane.controllers import conditions, pods
 from controlplane.controllers.actions import Action, Record, Update, UpdateStatus, Wake, delete
 
 SILENCE_SECONDS = 4.0
-DEFAULT_TOLERATION_SECONDS = 5.0
 
-NOT_READY = "node.kubernetes.io/not-ready"
-UNREACHABLE = "node.kubernetes.io/unreachable"
-UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
-HEALTH_TAINTS = frozenset({NOT_READY, UNREACHABLE})
-LIFECYCLE_TAINTS = HEALTH_TAINTS | {UNSCHEDULABLE}
+HEALTH_TAINTS = frozenset({NOT_READY_TAINT, UNREACHABLE_TAINT})
+LIFECYCLE_TAINTS = HEALTH_TAINTS | {UNSCHEDULABLE_TAINT}
 
 NODE_LOST = "NodeLost"
 """Reason of a pod's Ready condition that we set, and therefore may take back."""
@@ -76,17 +73,6 @@ def evictions_allowed(lost_nodes: int, nodes: int) -> bool:
     return lost_nodes == 0 or 2 * lost_nodes < nodes
 
 
-def tolerates(toleration: Toleration, taint: Taint) -> bool:
-    """Whether a toleration covers a taint, for however long."""
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    if toleration.operator == "Exists":
-        return True
-    return bool(toleration.key) and (toleration.value or "") == (taint.value or "")
-
-
 def endured_seconds(pod: Pod, taint: Taint) -> float | None:
     """How long the pod endures a NoExecute taint; None for ever.
 
@@ -94,7 +80,7 @@ def endured_seconds(pod: Pod, taint: Taint) -> float | None:
     """
     covering = [t for t in pod.spec.tolerations if tolerates(t, taint)]
     if not covering:
-        return DEFAULT_TOLERATION_SECONDS if taint.key in HEALTH_TAINTS else 0.0
+        return float(HEALTH_TOLERATION_SECONDS) if taint.key in HEALTH_TAINTS else 0.0
     bounds = [t.toleration_seconds for t in covering if t.toleration_seconds is not None]
     return max(0.0, float(min(bounds))) if bounds else None
 
@@ -156,13 +142,13 @@ def _with_ready(pod: Cached[Pod], status: str, reason: str, now: float) -> Actio
 def _tainted(node: Cached[Node], now: float) -> list[Action]:
     """Our taints as the node's condition asks for, all others untouched."""
     wanted: dict[tuple[str, str], Tree] = {}
-    health = {"False": NOT_READY, "Unknown": UNREACHABLE}.get(ready_status(node.view))
+    health = {"False": NOT_READY_TAINT, "Unknown": UNREACHABLE_TAINT}.get(ready_status(node.view))
     if health is not None:
         for effect in ("NoSchedule", "NoExecute"):
             wanted[health, effect] = {"key": health, "effect": effect, "timeAdded": rfc3339(now)}
     if node.view.spec.unschedulable:
-        wanted[UNSCHEDULABLE, "NoSchedule"] = {
-            "key": UNSCHEDULABLE,
+        wanted[UNSCHEDULABLE_TAINT, "NoSchedule"] = {
+            "key": UNSCHEDULABLE_TAINT,
             "effect": "NoSchedule",
             "timeAdded": rfc3339(now),
         }

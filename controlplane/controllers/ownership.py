@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from api import scheme
+from api.apps import Deployment, ReplicaSet
 from api.meta import ObjectMeta, OwnerReference
 from api.object import Object, Tree
-from component.informer import Cached, HasMetadata
+from api.selectors import label_selector_of
+from component.informer import Cached, Change, HasMetadata, Informer, Key
 from controlplane.controllers.actions import Update
 
 View = TypeVar("View", bound=HasMetadata)
+Selecting = TypeVar("Selecting", ReplicaSet, Deployment)
 
 
 def controller_of(metadata: ObjectMeta) -> OwnerReference | None:
@@ -46,6 +49,25 @@ def owner_reference(owner: Object) -> Tree:
         "controller": True,
         "blockOwnerDeletion": True,
     }
+
+
+def controller_keys(change: Change[Any], kind: str, controllers: Informer[Selecting]) -> list[Key]:
+    """The keys of those that a changed object concerns: its controller before and after.
+
+    While nobody controls it, these are all that select it: they may adopt it.
+    """
+    keys = set()
+    for cached in (change.old, change.new):
+        if cached is None:
+            continue
+        namespace, owner = cached.object.namespace, controller_of(cached.metadata)
+        if owner is None:
+            for each in controllers.in_namespace(namespace).values():
+                if label_selector_of(each.view.spec.selector).matches(cached.metadata.labels):
+                    keys.add(each.key)
+        elif owner.kind == kind:
+            keys.add((namespace, owner.name))
+    return sorted(keys)
 
 
 @dataclass(frozen=True, slots=True)

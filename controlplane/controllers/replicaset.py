@@ -24,7 +24,7 @@ from component.informer import Cached, Change, Informer
 from controlplane.controllers import conditions, pods
 from controlplane.controllers.actions import Action, Create, Record, UpdateStatus, Wake, delete
 from controlplane.controllers.loop import Key, Source, own_key
-from controlplane.controllers.ownership import claim, controller_of, orphans_of, owner_reference
+from controlplane.controllers.ownership import claim, controller_keys, controller_of, orphans_of, owner_reference
 
 BURST = 500  # pods created or deleted in one pass
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
@@ -239,16 +239,4 @@ class ReplicaSetController:
         )
 
     def _keys_of_pod(self, change: Change[Pod]) -> Iterable[Key]:
-        keys = set()
-        for cached in (change.old, change.new):
-            if cached is None:
-                continue
-            owner = controller_of(cached.metadata)
-            if owner is not None:
-                if owner.kind == "ReplicaSet":
-                    keys.add((cached.object.namespace, owner.name))
-                continue
-            for replica_set in self._replica_sets.in_namespace(cached.object.namespace).values():
-                if label_selector_of(replica_set.view.spec.selector).matches(cached.metadata.labels):
-                    keys.add(replica_set.key)
-        return sorted(keys)
+        return controller_keys(change, "ReplicaSet", self._replica_sets)

@@ -8,6 +8,7 @@ from api.apps import Deployment, ReplicaSet
 from api.meta import ObjectMeta
 from api.names import TEMPLATE_HASH_LABEL, template_hash
 from api.object import Tree
+from api.wellknown import LAST_APPLIED_ANNOTATION
 from component.informer import Cached
 from controlplane.controllers.ownership import owner_reference
 from controlplane.controllers.rolling import Limits, Size, size_annotations
@@ -16,8 +17,7 @@ REVISION = "deployment.kubernetes.io/revision"
 HISTORY = "deployment.kubernetes.io/revision-history"
 DESIRED = "deployment.kubernetes.io/desired-replicas"
 MOST = "deployment.kubernetes.io/max-replicas"
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_OWN = frozenset({LAST_APPLIED, REVISION, HISTORY, DESIRED, MOST})
+_OWN = frozenset({LAST_APPLIED_ANNOTATION, REVISION, HISTORY, DESIRED, MOST})
 _HISTORY_LIMIT = 2_000  # characters
 
 

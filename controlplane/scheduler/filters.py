@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from api import wellknown
 from controlplane.scheduler.snapshot import Bools, HostPort, Ints, NodeTaint, Snapshot
 
-UNSCHEDULABLE_TAINT = NodeTaint("node.kubernetes.io/unschedulable", "", "NoSchedule")
+CORDON = NodeTaint(wellknown.UNSCHEDULABLE_TAINT, "", "NoSchedule")
 HARD_EFFECTS = ("NoSchedule", "NoExecute")
 
 Rejection = tuple[str, Bools]
@@ -29,14 +30,8 @@ class TolerationRule:
     effect: str
 
     def tolerates(self, taint: NodeTaint) -> bool:
-        """Whether the rule covers the taint, as Kubernetes defines it ("Taints and Tolerations")."""
-        if self.effect and self.effect != taint.effect:
-            return False
-        if self.key and self.key != taint.key:
-            return False
-        if self.operator == "Exists":
-            return True
-        return bool(self.key) and self.value == taint.value
+        """Whether the rule covers the taint."""
+        return wellknown.tolerates(self, taint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +55,7 @@ class PodClass:
 
 def cordoned(snapshot: Snapshot, pod: PodClass) -> Iterator[Rejection]:
     """Nodes that `cordon` closed."""
-    if not pod.tolerates(UNSCHEDULABLE_TAINT):
+    if not pod.tolerates(CORDON):
         yield "node(s) were unschedulable", snapshot.unschedulable
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from api.wellknown import ZONE_LABEL
 from controlplane.scheduler.filters import PodClass
-from controlplane.scheduler.snapshot import ZONE, Ids, Ints, Snapshot
+from controlplane.scheduler.snapshot import Ids, Ints, Snapshot
 
 FULL = 10_000
 TAINT_WEIGHT = 3
@@ -67,7 +68,7 @@ def owner_counts(snapshot: Snapshot, owner: str) -> Ints:
 
 def zones(snapshot: Snapshot) -> Ids:
     """The interned zone of each row; 0 for nodes without one."""
-    column = snapshot.labels.get(ZONE)
+    column = snapshot.labels.get(ZONE_LABEL)
     return np.zeros(snapshot.capacity, np.int32) if column is None else column
 
 

@@ -22,7 +22,6 @@ Name = TypeVar("Name", bound=Hashable)
 
 FIRST_ROWS = 64
 FIRST_RESOURCES = 4
-ZONE = "topology.kubernetes.io/zone"
 SCORED = ("cpu", "memory")
 DEFAULT_REQUESTS = {"cpu": 100, "memory": 200 * 1024 * 1024}
 """What a pod that asks for nothing counts as in scores, as in Kubernetes: otherwise all of them go to one node."""

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.wellknown import ZONE_LABEL
 from controlplane.scheduler.cycle import Placed, Waiting, schedule
 from controlplane.scheduler.filters import PodClass, TolerationRule
-from controlplane.scheduler.snapshot import ZONE, NodeFacts, NodeTaint, PodUse, Snapshot
+from controlplane.scheduler.snapshot import NodeFacts, NodeTaint, PodUse, Snapshot
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +22,7 @@ nodes = st.lists(
     st.builds(
         lambda cpu, memory, pods, zone, disk, taints, closed, ready: {
             "allocatable": {"cpu": cpu, "memory": memory, "pods": pods},
-            "labels": {k: v for k, v in ((ZONE, zone), ("disk", disk)) if v},
+            "labels": {k: v for k, v in ((ZONE_LABEL, zone), ("disk", disk)) if v},
             "taints": frozenset(taints),
             "unschedulable": closed,
             "ready": ready,

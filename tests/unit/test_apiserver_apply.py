@@ -8,7 +8,7 @@ import json
 import pytest
 
 from api import errors
-from controlplane.apiserver.apply import LAST_APPLIED
+from api.wellknown import LAST_APPLIED_ANNOTATION
 from tests.api_server import config_map, pod, running_core
 
 
@@ -40,7 +40,7 @@ async def test_applying_what_is_not_there_creates_it_and_records_the_manifest(ap
     stored, outcome = await api.apply(deployment())
     tree = stored.tree()
     assert outcome == "created"
-    recorded = json.loads(tree["metadata"]["annotations"][LAST_APPLIED])
+    recorded = json.loads(tree["metadata"]["annotations"][LAST_APPLIED_ANNOTATION])
     assert recorded["spec"] == deployment()["spec"]
     assert tree["spec"]["replicas"] == 1
 
@@ -130,7 +130,7 @@ async def test_a_services_address_survives_applies(api):
 
 
 async def test_a_recorded_manifest_that_cannot_be_read_removes_nothing(api):
-    await api.create(config_map("a", {"k": "1"}, annotations={LAST_APPLIED: "{rubbish"}))
+    await api.create(config_map("a", {"k": "1"}, annotations={LAST_APPLIED_ANNOTATION: "{rubbish"}))
     stored, _ = await api.apply(config_map("a", {"l": "2"}))
     assert stored.tree()["data"] == {"k": "1", "l": "2"}
 
@@ -149,7 +149,7 @@ async def test_applies_at_once_all_come_through(api):
 
 @pytest.mark.parametrize("recorded", ['"text"', "[1]", '{"metadata":5}'])
 async def test_a_recorded_manifest_that_is_no_object_removes_nothing(api, recorded):
-    await api.create(config_map("a", {"k": "1"}, annotations={LAST_APPLIED: recorded}))
+    await api.create(config_map("a", {"k": "1"}, annotations={LAST_APPLIED_ANNOTATION: recorded}))
     assert (await api.apply(config_map("a", {"l": "2"})))[0].tree()["data"] == {"k": "1", "l": "2"}
 
 
@@ -160,4 +160,4 @@ async def test_annotations_of_others_stay_and_applied_ones_go(api):
     await api.update(tree)
     stored, _ = await api.apply(config_map("a"))
     annotations = stored.tree()["metadata"]["annotations"]
-    assert annotations.keys() == {LAST_APPLIED, "theirs"}
+    assert annotations.keys() == {LAST_APPLIED_ANNOTATION, "theirs"}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from api.wellknown import ZONE_LABEL
 from controlplane.scheduler import facts
 from controlplane.scheduler.cycle import Placed, Unschedulable, Waiting, schedule
 from controlplane.scheduler.filters import PodClass, TolerationRule
-from controlplane.scheduler.snapshot import ZONE, NodeFacts, NodeTaint, PodUse, Snapshot
+from controlplane.scheduler.snapshot import NodeFacts, NodeTaint, PodUse, Snapshot
 from tests.builders import cached, node, pod, replica_set, taint
 
 
@@ -152,7 +153,7 @@ def test_pods_of_one_owner_spread_over_nodes_even_onto_fuller_ones():
 
 def test_pods_of_one_owner_spread_over_zones_first():
     snapshot = snapshot_of(
-        node("n1", labels={ZONE: "a"}), node("n2", labels={ZONE: "a"}), node("n3", labels={ZONE: "b"})
+        node("n1", labels={ZONE_LABEL: "a"}), node("n2", labels={ZONE_LABEL: "a"}), node("n3", labels={ZONE_LABEL: "b"})
     )
     owner = replica_set()
     assert [place(snapshot, name=name, owner=owner) for name in "ab"] == ["n1", "n3"]

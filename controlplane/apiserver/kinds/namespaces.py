@@ -5,11 +5,9 @@ from __future__ import annotations
 from api.errors import Conflict
 from api.object import Tree
 from api.scheme import KINDS
+from api.wellknown import NAMESPACE_FINALIZER, NAMESPACE_NAME_LABEL
 from controlplane.apiserver.decision import Snapshot
 from controlplane.apiserver.kinds.base import KindRules
-
-FINALIZER = "kubernetes"
-NAME_LABEL = "kubernetes.io/metadata.name"
 
 
 class NamespaceRules(KindRules):
@@ -20,13 +18,16 @@ class NamespaceRules(KindRules):
         tree = super().arriving(tree, old)
         spec, metadata = tree.get("spec", {}), tree["metadata"]
         if old is None:
-            finalizers = [*(each for each in spec.get("finalizers", []) if each != FINALIZER), FINALIZER]
+            finalizers = [
+                *(each for each in spec.get("finalizers", []) if each != NAMESPACE_FINALIZER),
+                NAMESPACE_FINALIZER,
+            ]
             tree = {**tree, "status": {"phase": "Active"}}
         else:
             finalizers = old["spec"].get("finalizers", [])
             if "deletionTimestamp" in old["metadata"] and "finalizers" in spec:
                 finalizers = [each for each in finalizers if each in spec["finalizers"]]
-        labels = {**metadata.get("labels", {}), NAME_LABEL: metadata["name"]}
+        labels = {**metadata.get("labels", {}), NAMESPACE_NAME_LABEL: metadata["name"]}
         return {**tree, "metadata": {**metadata, "labels": labels}, "spec": {**spec, "finalizers": finalizers}}
 
     def marked(self, tree: Tree) -> Tree:

@@ -1,0 +1,80 @@
+"""Labels, annotations, taints and finalizers to which more than one part of the system gives a meaning, and it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
+"""Of a Namespace: its own name, so that it can be selected by it."""
+
+SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+"""Of an EndpointSlice: the Service that it belongs to."""
+
+ZONE_LABEL = "topology.kubernetes.io/zone"
+"""Of a Node: the place whose failure takes down every node in it."""
+
+LAST_APPLIED_ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
+"""The manifest of the last apply."""
+
+NOT_READY_TAINT = "node.kubernetes.io/not-ready"
+UNREACHABLE_TAINT = "node.kubernetes.io/unreachable"
+UNSCHEDULABLE_TAINT = "node.kubernetes.io/unschedulable"
+
+HEALTH_TOLERATION_SECONDS = 5
+"""How long a pod that says nothing stays on a node that is not ready or not reachable. Kubernetes: 300 s.
+
+A small cluster notices a dead node within 4 s, and waiting longer only lengthens the outage.
+"""
+
+NAMESPACE_FINALIZER = "kubernetes"
+"""In the spec of a Namespace: it has not been emptied yet."""
+
+FOREGROUND_FINALIZER = "foregroundDeletion"
+ORPHAN_FINALIZER = "orphan"
+
+
+class Tolerating(Protocol):
+    """A toleration; an absent key or effect stands for all of them."""
+
+    @property
+    def key(self) -> str | None:
+        """Of the taints that are tolerated."""
+
+    @property
+    def operator(self) -> str | None:
+        """Exists, or Equal, which is meant when it is absent."""
+
+    @property
+    def value(self) -> str | None:
+        """Of the taints that are tolerated, unless the operator is Exists."""
+
+    @property
+    def effect(self) -> str | None:
+        """Of the taints that are tolerated."""
+
+
+class Tainting(Protocol):
+    """A taint."""
+
+    @property
+    def key(self) -> str:
+        """What is the matter with the node."""
+
+    @property
+    def value(self) -> str | None:
+        """More about it."""
+
+    @property
+    def effect(self) -> str:
+        """NoSchedule, PreferNoSchedule or NoExecute."""
+
+
+def tolerates(toleration: Tolerating, taint: Tainting) -> bool:
+    """Whether a toleration covers a taint, for however long (Kubernetes: "Taints and Tolerations")."""
+    if toleration.effect and toleration.effect != taint.effect:
+        return False
+    if toleration.key and toleration.key != taint.key:
+        return False
+    if toleration.operator == "Exists":
+        return True
+    return bool(toleration.key) and (toleration.value or "") == (taint.value or "")
