@@ -14,19 +14,34 @@ from pathlib import Path
 import pytest
 
 from lab import cluster as labs
-from tests.e2e.cluster import FIGURES, TIM, Cluster, Space, eventually, run
+from tests.e2e.cluster import EXAMPLES, FIGURES, TIM, Cluster, Space, eventually, run
 
 HERE = Path(__file__).parent
 UP_SECONDS = 120.0
+ORDER = (
+    "test_documentation",
+    "test_pods",
+    "test_commands",
+    "test_network",
+    "test_bad_input",
+    "test_rollouts",
+    "test_documentation_late",
+    "test_agent_restart",
+    "test_control_plane",
+    "test_nodes",
+    "test_lab",
+)
 _numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of them take the lab."""
+    """All of them take the lab: first what starts slow things, last what breaks hosts."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.e2e)
             item.add_marker(pytest.mark.slow)
+    order = {name: place for place, name in enumerate(ORDER)}
+    items.sort(key=lambda item: order.get(item.path.stem, 0) if HERE in item.path.parents else -1)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -54,6 +69,17 @@ def cluster() -> Iterator[Cluster]:
     finally:
         if not given:
             run([TIM, "lab", "down", "--name", name], seconds=UP_SECONDS)
+
+
+@pytest.fixture(scope="session")
+def docs(cluster: Cluster) -> Iterator[Space]:
+    """A namespace with all of them, applied with one command."""
+    space = Space(cluster, f"docs-{os.getpid() % 10000}")
+    cluster.apply(f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {space.name}}}}}")
+    said = space.tim("apply", "-f", str(EXAMPLES / "kubernetes")).out
+    assert "deployment.apps/nginx-deployment created" in said
+    yield space
+    cluster.tim("delete", "namespace", space.name, "--no-wait")
 
 
 @pytest.fixture

@@ -2,23 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-
-import pytest
-
-from tests.e2e.cluster import EXAMPLES, Cluster, Space, condition, container_status, eventually, restarts
-
-
-@pytest.fixture(scope="module")
-def docs(cluster: Cluster) -> Iterator[Space]:
-    """A namespace with all of them, applied with one command."""
-    space = Space(cluster, f"docs-{id(cluster) % 10000}")
-    cluster.apply(f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {space.name}}}}}")
-    said = space.tim("apply", "-f", str(EXAMPLES / "kubernetes")).out
-    assert "deployment.apps/nginx-deployment created" in said
-    yield space
-    cluster.tim("delete", "namespace", space.name, "--no-wait")
+from tests.e2e.cluster import Cluster, condition, container_status, eventually
 
 
 def test_deployment_runs_three_ready_replicas_through_one_replica_set(docs):
@@ -120,34 +104,6 @@ def test_log_of_the_counter_is_followed_and_cut(docs):
     assert len(docs.logs("counter", "--tail=1").splitlines()) == 1
 
 
-def test_tcp_probes_wait_for_their_initial_delay(docs):
-    pod = docs.wait_ready("goproxy", 45)
-    assert restarts(pod) == 0
-    started, ready = (
-        next(each["lastTransitionTime"] for each in pod["status"]["conditions"] if each["type"] == name)
-        for name in ("PodScheduled", "Ready")
-    )
-    assert seconds_of_day(ready) - seconds_of_day(started) >= 14
-
-
-def test_last_words_are_in_the_status(docs):
-    def told(pod):
-        state = container_status(pod).get("lastState", {}).get("terminated") or {}
-        return state.get("message") == "Sleep expired\n"
-
-    docs.wait_pod("termination-demo", told, "left its last words", 40)
-    template = json.dumps(docs.pod("termination-demo")["status"])
-    assert '"exitCode": 0' in template
-
-
-def test_liveness_by_a_command_restarts_the_container_that_fails_it(docs):
-    docs.wait_pod("liveness-exec", lambda pod: restarts(pod) >= 1, "was restarted", 90)
-    events = docs.tim("events", "--for", "pod/liveness-exec").out
-    assert "Liveness probe failed: cat: can't open '/tmp/healthy': No such file or directory" in events
-    assert "Unhealthy" in events
-    assert "Killing" in events
-
-
 def memory_limit(cluster: Cluster, host: str, path: str) -> int:
     """The memory limit in bytes of a process, from its /proc/PID/cgroup."""
     for line in path.splitlines():
@@ -173,9 +129,3 @@ def cpu_limit(cluster: Cluster, host: str, path: str) -> float:
             quota_text, period_text = cluster.in_host(host, "cat", f"/sys/fs/cgroup{group}/cpu.max").out.split()
             return int(quota_text) / int(period_text)
     raise AssertionError(path)
-
-
-def seconds_of_day(stamp: str) -> int:
-    """Seconds of an RFC 3339 time since midnight."""
-    hours, minutes, seconds = stamp[11:19].split(":")
-    return int(hours) * 3600 + int(minutes) * 60 + int(seconds)
