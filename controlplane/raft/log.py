@@ -19,7 +19,7 @@ from controlplane.raft.log_records import DamagedError, Kind, Scan, SegmentHeade
 LogEntry = tuple[bytes, int, int]  # data, index, term
 
 SEGMENT_BYTES = 16 << 20
-TAIL_BYTES = 8 << 20  # kept in memory by every replica
+TAIL_BYTES = 4 << 20  # kept in memory by every replica; two seconds of the fastest writing
 _ENTRY_OVERHEAD_BYTES = 100  # of a tuple, two integers and the bytes object
 
 _REMEDY = (
