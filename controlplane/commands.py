@@ -6,7 +6,6 @@ of its own.
 
 Conventions on top of the operations:
 
-- The cluster's uid is the claim (`CLUSTER_SPACE`, "uid"): whoever claims first decides it, for ever.
 - The cluster level is raised by `RaiseLevel` and never falls.
 - Join tokens are ordinary internal objects: using one is a `Check` and a `Delete` in the transaction that admits the
   newcomer, so that a token works once.
@@ -34,7 +33,6 @@ TRANSACTION_LIMIT_OPS: Final = 5_000
 AMOUNT_LIMIT: Final = 1 << 62  # of a ledger: an int64 with room to add two
 SETTING_LIMIT_BYTES: Final = 64 * 1024
 
-CLUSTER_SPACE: Final = "cluster"
 QUOTA_SETTING: Final = "state-quota-bytes"
 
 ADDED: Final = 1

@@ -23,9 +23,9 @@ from controlplane.apiserver.bootstrap import bootstrap
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.local_client import LocalClient
 from controlplane.apiserver.server import ApiServer
-from controlplane.raft.local import SingleLog
 from controlplane.raft.protocol import NotLeader
 from controlplane.replica import Replica
+from tests.single_log import SingleLog
 
 ADMIN = Identity("kubernetes-admin", (MASTERS_GROUP,))
 

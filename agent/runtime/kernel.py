@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
 CLONE_NEWNET = 0x40000000

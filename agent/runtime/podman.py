@@ -10,7 +10,6 @@ import asyncio
 import re
 import shutil
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -47,16 +46,14 @@ class PodmanRuntime:
     """Containers through the Podman service at `socket_path`; implements ContainerRuntime.
 
     `run_dir` holds what a reboot ends (pins, scratch files) and must be seen at the same path by Podman, mounts
-    included; `data_dir` holds what survives one (OOM marks). All pod cgroups are put below `cgroup_root` ("" for the
-    top). All methods belong to one event loop.
+    included; `data_dir` holds what survives one (OOM marks). All methods belong to one event loop.
     """
 
-    def __init__(self, socket_path: str, run_dir: str, data_dir: str, env: Env, *, cgroup_root: str = "") -> None:
+    def __init__(self, socket_path: str, run_dir: str, data_dir: str, env: Env) -> None:
         self._http = PodmanHttp(socket_path)
         self._images = ImageStore(self._http)
         self._run_dir = run_dir
         self._env = env
-        self._cgroup_root = cgroup_root.rstrip("/")
         self._scratch = Path(run_dir, "exec")
         self._trees = cgroups.own_hierarchies()
         self._created: set[str] = set()  # by this object, and not started yet
@@ -224,17 +221,16 @@ class PodmanRuntime:
 
     def _prepared(self, spec: ContainerSpec) -> dict[str, object]:
         """The create call's body; before it, the log's folder and the record of the cgroup are made."""
-        placed = replace(spec, cgroup_parent=self._cgroup_root + spec.cgroup_parent)
         folder = SandboxFolder(self._run_dir, spec.pod_uid)
         named = bool(spec.sandbox.utsns_path)
         try:
             Path(spec.log_path).parent.mkdir(parents=True, exist_ok=True)
-            folder.add_cgroup_parent(placed.cgroup_parent)
+            folder.add_cgroup_parent(spec.cgroup_parent)
             hostname = folder.hostname() if named else ""
         except OSError as error:
             message = f"container {spec.name} of pod {spec.pod_namespace}/{spec.pod_name}: {error}"
             raise RuntimeFailure(message, reason="CreateContainerError") from error
-        return create_request(placed, hostname=hostname, hostname_path=str(folder.hostname_path) if named else "")
+        return create_request(spec, hostname=hostname, hostname_path=str(folder.hostname_path) if named else "")
 
     async def _existing(self, container_id: str) -> Inspected:
         inspected = await self._tracker.inspect(container_id)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 ContainerState = Literal["created", "running", "exited", "unknown"]
@@ -84,7 +84,6 @@ class ContainerSpec:
     tty: bool = False
     host_network: bool = False
     host_pid: bool = False
-    extra: Mapping[str, str] = field(default_factory=dict)  # further labels
 
 
 @dataclass(frozen=True, slots=True)

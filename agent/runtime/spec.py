@@ -81,7 +81,6 @@ def create_request(spec: ContainerSpec, *, hostname: str, hostname_path: str) ->
 def labels(spec: ContainerSpec) -> dict[str, str]:
     """Everything a restarted agent must know about a container that Podman does not keep by itself."""
     return {
-        **spec.extra,
         LABEL_POD_UID: spec.pod_uid,
         LABEL_POD_NAMESPACE: spec.pod_namespace,
         LABEL_POD_NAME: spec.pod_name,

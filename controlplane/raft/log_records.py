@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 FORMAT_VERSION = 1
-SALT_BYTES = 8
 
 _HEADER = struct.Struct("<IIB")  # payload length, CRC-32 of type and payload, type
 _SEGMENT = struct.Struct("<IQQ8s")  # format version, sequence, end of the segment before, salt

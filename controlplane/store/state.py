@@ -93,7 +93,6 @@ class State:
         self.recent: dict[bytes, Result] = {}  # by transaction id, and the generation before
         self.recent_before: dict[bytes, Result] = {}
         self._objects: dict[str, SortedMap[tuple[str, str], Stored]] = {}
-        self._owned: SortedMap[tuple[str, str, str, str], Key] = SortedMap()  # owner uid, then the key
         self._placed: SortedMap[tuple[str, str, str, str], Key] = SortedMap()  # node, then the key
         self._claims: SortedMap[tuple[str, str], str] = SortedMap()
         self._ledgers: SortedMap[tuple[str], Amounts] = SortedMap()
@@ -130,10 +129,6 @@ class State:
     def resources(self) -> Sequence[str]:
         """Return the resources that have objects, sorted."""
         return sorted(resource for resource, objects in self._objects.items() if len(objects))
-
-    def by_owner(self, uid: str) -> Sequence[Key]:
-        """Return the keys of the objects that name `uid` as an owner, sorted."""
-        return self._owned.values_between((uid, "", "", ""), (_next(uid), "", "", ""))
 
     def by_node(self, node: str) -> Sequence[Key]:
         """Return the keys of the objects placed on `node`, sorted."""
@@ -194,7 +189,6 @@ class State:
         new.settings = self.settings.copy()
         new.recent = self.recent.copy()
         new._objects = {resource: objects.clone() for resource, objects in self._objects.items()}
-        new._owned = self._owned.clone()
         new._placed = self._placed.clone()
         new._claims = self._claims.clone()
         new._ledgers = self._ledgers.clone()
@@ -208,7 +202,6 @@ class State:
         ledgers: Sequence[tuple[str, Amounts]],
     ) -> None:
         """Fill an empty state from what a snapshot held, every list in order; ValueError when out of order."""
-        owned: list[tuple[tuple[str, str, str, str], Key]] = []
         placed: list[tuple[tuple[str, str, str, str], Key]] = []
         for resource, listed in objects.items():
             shared = [self._share(stored) for stored in listed]
@@ -216,10 +209,8 @@ class State:
             for stored in shared:
                 envelope = stored.envelope
                 self.size_bytes += object_bytes(stored.body)
-                owned.extend((_under(owner, envelope.key), envelope.key) for owner in dict.fromkeys(envelope.owners))
                 if envelope.node:
                     placed.append((_under(envelope.node, envelope.key), envelope.key))
-        self._owned = SortedMap.from_sorted(_sorted_in_runs(owned))
         self._placed = SortedMap.from_sorted(_sorted_in_runs(placed))
         self._claims = SortedMap.from_sorted(((space, value), owner) for space, value, owner in claims)
         self._ledgers = SortedMap.from_sorted(((name,), amounts) for name, amounts in ledgers)
@@ -291,13 +282,6 @@ class State:
         self._index(key, old.envelope if old else None, stored.envelope if stored else None)
 
     def _index(self, key: Key, old: Envelope | None, new: Envelope | None) -> None:
-        old_owners = old.owners if old else ()
-        new_owners = new.owners if new else ()
-        if old_owners != new_owners:
-            for owner in old_owners:
-                self._owned.remove(_under(owner, key))
-            for owner in new_owners:
-                self._owned.set(_under(owner, key), key)
         old_node = old.node if old else ""
         new_node = new.node if new else ""
         if old_node != new_node:

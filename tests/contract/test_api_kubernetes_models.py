@@ -93,7 +93,9 @@ def expected(text):
 
 
 def test_every_type_of_the_package_belongs_to_a_kind():
-    assert {struct.__name__ for struct in Resource.__subclasses__() if struct.__module__.startswith("api.")} == set(STRUCTS)
+    assert {struct.__name__ for struct in Resource.__subclasses__() if struct.__module__.startswith("api.")} == set(
+        STRUCTS
+    )
 
 
 def test_the_core_module_offers_every_type_it_names():

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from controlplane.raft.local import SingleLog
 from controlplane.raft.protocol import NotLeader, Snapshot
 from tests.integration.raft_processes import RaftProcesses, Reader, leading, put
+from tests.single_log import SingleLog
 
 
 class Single:

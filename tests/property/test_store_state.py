@@ -106,7 +106,6 @@ def contents(state):
         (state.applied_index, state.applied_term, state.revision, state.time_ms, state.epoch, state.epoch_holder),
         (state.level, state.incarnation, state.oldest_revision, state.size_bytes, state.transaction_count),
         {resource: list(state.scan(resource)) for resource in resources},
-        {uid: list(state.by_owner(uid)) for uid in ("u1", "u2")},
         {node: list(state.by_node(node)) for node in ("n1", "n2")},
         list(state.all_claims()),
         [(name, dict(amounts)) for name, amounts in state.all_ledgers()],
@@ -266,8 +265,6 @@ def check_against(state, model):
     assert {name: dict(amounts) for name, amounts in state.all_ledgers()} == {k: v for k, v in ledgers.items() if v}
     for node in ("n1", "n2"):
         assert list(state.by_node(node)) == sorted(k for k, held in model.objects.items() if held[0].node == node)
-    for uid in ("u1", "u2"):
-        assert list(state.by_owner(uid)) == sorted(k for k, held in model.objects.items() if uid in held[0].owners)
 
 
 @given(st.lists(st.builds(Add, st.just("node"), AMOUNTS, st.just({"cpu": 5, "memory": 7})), max_size=30))

@@ -21,13 +21,13 @@ from controlplane.commands import (
     encode_entry,
     encode_transaction,
 )
-from controlplane.raft.local import SingleLog
 from controlplane.raft.protocol import Entry, NotLeader, RaftStatus, Snapshot
 from controlplane.replica import SLICE_SECONDS, Replica
 from controlplane.store import snapshot
 from controlplane.store.divergence import PERIOD_ENTRIES, Diverged
 from controlplane.store.snapshot import CorruptSnapshot
 from controlplane.store.state import State
+from tests.single_log import SingleLog
 
 
 class Peers:

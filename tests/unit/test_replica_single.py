@@ -10,9 +10,9 @@ import pytest
 from api import errors
 from component.env import Env
 from controlplane.commands import Check, Claim, CommitRefused, Committed, Envelope, Key, Put
-from controlplane.raft.local import SingleLog
 from controlplane.raft.protocol import NotLeader
 from controlplane.replica import Replica
+from tests.single_log import SingleLog
 
 POD = Key("pods", "default", "a")
 
@@ -82,7 +82,7 @@ async def test_without_a_quorum_the_outcome_is_unknown_and_the_write_may_happen(
 async def test_without_a_leader_nothing_was_changed(replica, log):
     await replica.commit([put()])
     log.step_down()
-    with pytest.raises(errors.Unavailable):
+    with pytest.raises(errors.Unavailable, match="no replica leads.*; nothing was changed"):
         await replica.commit([put("b")], deadline_seconds=0.02)
     log.lead()
     await replica.commit([put("c")])
@@ -125,7 +125,7 @@ async def test_a_read_barrier_waits_for_what_is_committed(replica):
 async def test_a_read_barrier_without_a_leader_is_unavailable(replica, log):
     await replica.commit([put()])
     log.step_down()
-    with pytest.raises(errors.Unavailable):
+    with pytest.raises(errors.Unavailable, match="no replica leads: a majority of the replicas must be up"):
         await replica.read_barrier(deadline_seconds=0.03)
 
 

@@ -37,10 +37,9 @@ def test_the_name_is_derived_from_pod_container_and_attempt():
     assert request()["name"] == container_name("uid-1", "main", 2) == "uid-1_main_2"
 
 
-def test_labels_hold_all_that_a_restarted_agent_needs_and_win_over_further_ones():
-    labels = request(extra={"timonier.pod-uid": "forged", "app": "x"})["labels"]
+def test_labels_hold_all_that_a_restarted_agent_needs():
+    labels = request()["labels"]
     assert labels == {
-        "app": "x",
         "timonier.pod-uid": "uid-1",
         "timonier.pod-namespace": "default",
         "timonier.pod-name": "web",

@@ -123,14 +123,14 @@ def test_an_object_cannot_take_over_the_key_of_another_uid(log):
     assert log.state.get(A).created_revision == 3
 
 
-def test_indexes_follow_owners_and_nodes(log):
-    log.run(pod(A, owners=("o1", "o2"), node=""), pod(B, uid="v", owners=("o1",), node="n1"))
-    assert list(log.state.by_owner("o1")) == [A, B]
-    log.run(pod(A, owners=("o2",), node="n1"))
-    assert (list(log.state.by_owner("o1")), list(log.state.by_node("n1"))) == ([B], [A, B])
+def test_the_index_follows_nodes(log):
+    log.run(pod(A, node=""), pod(B, uid="v", node="n1"))
+    assert list(log.state.by_node("n1")) == [B]
+    log.run(pod(A, node="n1"))
+    assert list(log.state.by_node("n1")) == [A, B]
     log.run(Delete(B))
-    assert (list(log.state.by_owner("o1")), list(log.state.by_node("n1"))) == ([], [A])
-    assert (list(log.state.by_owner("o")), list(log.state.by_node("n"))) == ([], [])
+    assert list(log.state.by_node("n1")) == [A]
+    assert list(log.state.by_node("n")) == []
 
 
 def test_a_claim_has_one_holder_until_it_is_released(log):

@@ -1,7 +1,7 @@
-"""A replicated log without peers and without a disk, inside the calling process: `ReplicatedLog` for tests.
+"""A replicated log without peers and without a disk, inside the calling process: the fake behind `ReplicatedLog`.
 
 It keeps every promise of the port (one order, terms, refusals, snapshots, resumed delivery), so that everything
-above can be tested without processes. It must not know what the bytes mean, and nothing in production uses it.
+above can be tested without processes. It must not know what the bytes mean.
 """
 
 from __future__ import annotations
