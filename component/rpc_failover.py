@@ -26,6 +26,9 @@ UNREACHABLE_SECONDS = 10.0
 ATTEMPT_SECONDS = 10.0
 """How long one replica may take to answer what can safely be asked of another."""
 
+UNSERVED_SECONDS = 15.0
+"""After so long a failed attempt is the last one: a majority that is only electing a leader needs far less."""
+
 FIRST_PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 0.5
 
@@ -120,6 +123,7 @@ class Replicas:
     async def call(self, method: str, request: Any, timeout_seconds: float, repeat: Repeat) -> Any:
         """Make a unary call wherever it can be served; Unknown when a write's outcome is and it must not be repeated."""
         patience = Patience(self._env, timeout_seconds)
+        last_attempt_time = self._env.monotonic() + UNSERVED_SECONDS
         last: errors.ApiError | None = None
         doubtful = False
         while True:
@@ -135,7 +139,8 @@ class Replicas:
             except grpc.aio.AioRpcError as failure:
                 verdict, last = judge(failure)
             doubtful = doubtful or verdict == "doubtful"
-            if verdict == "final" or (doubtful and repeat == "never") or not patience.remaining_seconds:
+            over = not patience.remaining_seconds or self._env.monotonic() >= last_attempt_time
+            if verdict == "final" or (doubtful and repeat == "never") or over:
                 raise _final(last, repeat, doubtful=doubtful)
             self.leave(replica)
             await patience.pause()

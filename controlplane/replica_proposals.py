@@ -28,6 +28,7 @@ QUEUE_TRANSACTIONS: Final = 20_000
 FORWARD_SECONDS: Final = 2.0
 RETRY_SECONDS: Final = 0.02
 RETRY_DOUBLINGS: Final = 5  # with every failure in a row, so at most 0.64 s
+NOBODY_LEADS: Final = "no replica leads: a majority of the replicas must be up and reach each other (tim status)"
 
 logger = structlog.get_logger()
 
@@ -378,8 +379,10 @@ class Proposals:
             outcome: errors.ApiError = errors.Unknown(
                 f"{why} before the write's outcome was known: read before retrying"
             )
-        else:
+        elif self._log.status.leader:
             outcome = errors.Unavailable(f"{why} before the write reached a leader: nothing was changed, retry")
+        else:
+            outcome = errors.Unavailable(f"{NOBODY_LEADS}; nothing was changed, retry")
         if proposal.on_outcome is not None:
             proposal.on_outcome(outcome)
         self._abandon(proposal)

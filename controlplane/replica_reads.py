@@ -15,7 +15,7 @@ import structlog
 
 from api import errors
 from controlplane.raft.protocol import NotLeader, ReplicatedLog
-from controlplane.replica_proposals import LeaderLink
+from controlplane.replica_proposals import NOBODY_LEADS, LeaderLink
 
 ROUND_SECONDS: Final = 2.0
 RETRY_SECONDS: Final = 0.02
@@ -84,6 +84,8 @@ class ReadBarrier:
                     self._rounds = asyncio.get_running_loop().create_task(self._run_rounds())
                 await self._applied.wait(await round_index)
         except TimeoutError:
+            if not self._log.status.leader:
+                raise errors.Unavailable(f"{NOBODY_LEADS}; retry") from None
             raise errors.Unavailable(f"no leader confirmed the read within {deadline_seconds:g} s: retry") from None
 
     def status_changed(self) -> None:

@@ -11,7 +11,9 @@ import pytest
 from api import errors
 from component.env import Env
 from component.rpc_client import RpcClient
+from component.rpc_failover import ATTEMPT_SECONDS, UNSERVED_SECONDS
 from controlplane.apiserver.watches import Batch
+from controlplane.replica import DEADLINE_SECONDS
 from tests.api_server import config_map, running_cluster
 
 pytestmark = pytest.mark.slow
@@ -43,6 +45,26 @@ async def test_without_any_replica_the_error_names_the_addresses(cluster):
     client = cluster.client(timeout_seconds=0.3)
     with pytest.raises(errors.Unavailable, match=f"{addresses[0]}, {addresses[1]}"):
         await client.get("namespaces", "", "default")
+
+
+async def test_nobody_waits_out_a_long_time_out_for_replicas_that_cannot_serve(cluster):
+    seconds = 0.0
+
+    async def leaderless(*_args, **_options):
+        nonlocal seconds
+        seconds += DEADLINE_SECONDS  # of the replica, which it waits for a leader
+        raise errors.Unavailable("no replica leads")
+
+    cluster.core.get = leaderless
+    env = Env(lambda: seconds, time.time, cluster.env.rng, cluster.env.new_uid)
+    async with RpcClient(cluster.addresses, cluster.keys.admin, env, timeout_seconds=3600.0) as client:
+        with pytest.raises(errors.Unavailable, match="no replica leads"):
+            await client.get("namespaces", "", "default")
+    assert seconds == UNSERVED_SECONDS
+
+
+def test_a_replica_tells_why_before_the_client_gives_the_attempt_up():
+    assert DEADLINE_SECONDS < ATTEMPT_SECONDS
 
 
 async def test_nobody_waits_out_a_long_time_out_for_a_cluster_that_is_not_there(cluster):

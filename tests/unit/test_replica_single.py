@@ -82,7 +82,7 @@ async def test_without_a_quorum_the_outcome_is_unknown_and_the_write_may_happen(
 async def test_without_a_leader_nothing_was_changed(replica, log):
     await replica.commit([put()])
     log.step_down()
-    with pytest.raises(errors.Unavailable, match="no replica leads.*; nothing was changed"):
+    with pytest.raises(errors.Unavailable, match=r"no replica leads.*; nothing was changed"):
         await replica.commit([put("b")], deadline_seconds=0.02)
     log.lead()
     await replica.commit([put("c")])
