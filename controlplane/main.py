@@ -49,7 +49,7 @@ def main(ctx: click.Context, path: Path, log_level: str | None, log_format: str 
 def raft(config: ServerConfig) -> None:
     """The replicated log: elections, peers, disk."""
     from controlplane.raft.config import RaftConfig  # noqa: PLC0415 - the other process must not load pysyncobj
-    from controlplane.raft.main import run  # noqa: PLC0415
+    from controlplane.raft.main import run  # noqa: PLC0415 - as above
 
     configure("raft", level=config.log_level, log_format=config.log_format)
     structlog.contextvars.bind_contextvars(replica=config.replica)
@@ -76,7 +76,7 @@ def api(config: ServerConfig) -> None:
     """The API: requests, state, watches, node sessions; scheduler and controllers on the leader."""
     import uvloop  # noqa: PLC0415 - the Raft process needs neither
 
-    from controlplane.server import Server  # noqa: PLC0415
+    from controlplane.server import Server  # noqa: PLC0415 - as above
 
     configure("api", level=config.log_level, log_format=config.log_format)
     structlog.contextvars.bind_contextvars(replica=config.replica)

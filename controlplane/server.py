@@ -152,8 +152,8 @@ class Server:
             self._env,
         )
         link = ReplicaLinkService(self._replica, self._directory, self._streams, self._status)
-        node_pb2_grpc.add_NodeServiceServicer_to_server(sessions, server)  # type: ignore[no-untyped-call]
-        raft_pb2_grpc.add_ReplicaLinkServicer_to_server(link, server)  # type: ignore[no-untyped-call]
+        node_pb2_grpc.add_NodeServiceServicer_to_server(sessions, server)  # type: ignore[no-untyped-call] # generated
+        raft_pb2_grpc.add_ReplicaLinkServicer_to_server(link, server)  # type: ignore[no-untyped-call] # generated
 
     def _leadership_changed(self, epoch: int | None) -> None:
         """Start the leader's work with its epoch; stop it at once when leadership ends."""

@@ -279,7 +279,7 @@ async def _until(condition: Callable[[], Any], complaint: str) -> None:
         with contextlib.suppress(ApiError):
             if await condition():
                 return
-        if time.monotonic() > deadline:  # noqa: TID251
+        if time.monotonic() > deadline:  # noqa: TID251 - a lab runs in real time
             raise LabProblem(complaint)
         await asyncio.sleep(POLL_SECONDS)
 

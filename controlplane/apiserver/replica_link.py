@@ -91,7 +91,7 @@ class Peers:
     def __init__(self, endpoints: Mapping[str, str], tls: Tls | None) -> None:
         self._channels = {replica: channel(address, tls) for replica, address in endpoints.items()}
         self._stubs = {
-            replica: raft_pb2_grpc.ReplicaLinkStub(each)  # type: ignore[no-untyped-call]
+            replica: raft_pb2_grpc.ReplicaLinkStub(each)  # type: ignore[no-untyped-call] # generated
             for replica, each in self._channels.items()
         }
         self._proposals: dict[str, ProposalStream] = {}

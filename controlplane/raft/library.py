@@ -30,19 +30,19 @@ class Journal:
         """Guard everything up to `index` against truncation."""
         self._log.commit_index = max(self._log.commit_index, index)
 
-    def getRaftCommitIndex(self) -> int:  # noqa: N802
+    def getRaftCommitIndex(self) -> int:  # noqa: N802 - the library's name
         """What is known to be committed at the start: the snapshot, no more."""
         return max(1, self._log.commit_index)
 
-    def getCurrentTerm(self) -> int:  # noqa: N802
+    def getCurrentTerm(self) -> int:  # noqa: N802 - the library's name
         """The term of the last run."""
         return self._log.term
 
-    def getVotedForNodeId(self) -> str | None:  # noqa: N802
+    def getVotedForNodeId(self) -> str | None:  # noqa: N802 - the library's name
         """The vote given in that term."""
         return self._log.vote
 
-    def onOneSecondTimer(self) -> None:  # noqa: N802
+    def onOneSecondTimer(self) -> None:  # noqa: N802 - the library's name
         """Nothing: the log syncs every turn."""
 
 
@@ -57,6 +57,6 @@ class Outlet:
     def _ignore(self, *_callback: object) -> None:
         """Connections are reported by our transport, and the other message types do not exist."""
 
-    setOnNodeConnectedCallback = setOnNodeDisconnectedCallback = _ignore  # noqa: N815
-    setOnMessageReceivedCallback = setOnUtilityMessageCallback = _ignore  # noqa: N815
-    setOnReadonlyNodeConnectedCallback = setOnReadonlyNodeDisconnectedCallback = _ignore  # noqa: N815
+    setOnNodeConnectedCallback = setOnNodeDisconnectedCallback = _ignore  # noqa: N815 - the library's names
+    setOnMessageReceivedCallback = setOnUtilityMessageCallback = _ignore  # noqa: N815 - the library's names
+    setOnReadonlyNodeConnectedCallback = setOnReadonlyNodeDisconnectedCallback = _ignore  # noqa: N815 - the library's names

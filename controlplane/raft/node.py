@@ -239,12 +239,12 @@ class RaftNode(SyncObj):  # type: ignore[misc] # it has no types
         return min(limit_seconds, max(0.0, due - self._env.monotonic()) + 0.0005)
 
     @property
-    def _SyncObj__raftElectionDeadline(self) -> float:  # noqa: N802
+    def _SyncObj__raftElectionDeadline(self) -> float:  # noqa: N802 - the library's name
         """The library campaigns when this has passed: never, unless `_guard_election` allowed it in this turn."""
         return self._election_deadline if self._may_campaign else float("inf")
 
     @_SyncObj__raftElectionDeadline.setter
-    def _SyncObj__raftElectionDeadline(self, deadline: float) -> None:  # noqa: N802
+    def _SyncObj__raftElectionDeadline(self, deadline: float) -> None:  # noqa: N802 - the library's name
         self._election_deadline = deadline
 
     # The library's steps, replaced --------------------------------------------------------------------------------
@@ -259,17 +259,17 @@ class RaftNode(SyncObj):  # type: ignore[misc] # it has no types
         if self._append_due:
             self._SyncObj__sendAppendEntries()
 
-    def _SyncObj__applyLogEntries(self) -> bool:  # noqa: N802
+    def _SyncObj__applyLogEntries(self) -> bool:  # noqa: N802 - the library's name
         """Nothing is applied here: the API process applies what the link delivers."""
         if self._SyncObj__raftLastApplied < self._SyncObj__raftCommitIndex:
             self._SyncObj__raftLastApplied = int(self._SyncObj__raftCommitIndex)
             self._append_due = self.leads()  # tell followers the new commit index at once
         return False
 
-    def _SyncObj__tryLogCompaction(self) -> None:  # noqa: N802
+    def _SyncObj__tryLogCompaction(self) -> None:  # noqa: N802 - the library's name
         """The API process writes snapshots; see `compact`."""
 
-    def _SyncObj__setState(self, state: int) -> None:  # noqa: N802
+    def _SyncObj__setState(self, state: int) -> None:  # noqa: N802 - the library's name
         old = self._SyncObj__raftState
         super()._SyncObj__setState(state)
         term = self._SyncObj__raftCurrentTerm
@@ -285,7 +285,7 @@ class RaftNode(SyncObj):  # type: ignore[misc] # it has no types
             self._sender.close()
             log.info("stepped_down", term=term)
 
-    def _SyncObj__sendAppendEntries(self) -> None:  # noqa: N802
+    def _SyncObj__sendAppendEntries(self) -> None:  # noqa: N802 - the library's name
         self._SyncObj__newAppendEntriesTime = self._env.monotonic() + self._settings.append_period_seconds
         self._append_due = False
         self._sender.begin_turn()
@@ -293,11 +293,11 @@ class RaftNode(SyncObj):  # type: ignore[misc] # it has no types
             if self._network.connected(peer):
                 self._append_to(peer)
 
-    def _SyncObj__sendNextNodeIdx(  # noqa: N802
+    def _SyncObj__sendNextNodeIdx(  # noqa: N802 - the library's name
         self,
         node: Node,
         reset: bool = False,
-        nextNodeIdx: int | None = None,  # noqa: N803
+        nextNodeIdx: int | None = None,  # noqa: N803 - the library's name
         success: bool = False,
     ) -> None:
         next_index = nextNodeIdx if nextNodeIdx is not None else self._log.last_index + 1
