@@ -33,6 +33,7 @@ REPORTS_QUEUED = 64
 EVENTS_QUEUED = 1_000
 LEADERLESS_SECONDS = 1.5  # longer than an election takes: then another replica is the better one
 CONFLICT_RETRIES = 5
+STATUS_RETRY_SECONDS = 0.2
 
 
 class Session:
@@ -132,6 +133,7 @@ class Session:
                 await self._write_status()
             except (errors.Unavailable, errors.Unknown):
                 self._status_due.set()
+                await asyncio.sleep(STATUS_RETRY_SECONDS)  # some refusals come at once: a full queue, a shutdown
 
     def _heartbeat(self, heartbeat: node_pb2.Heartbeat) -> None:
         """Answered at once, from memory; raises what ends the session."""
@@ -241,7 +243,6 @@ class Session:
             with contextlib.suppress(errors.Conflict):
                 await self._client.update_status(tree)
                 return
-        # Ending the session is how nothing is lost: the agent tells all of it again when it registers anew.
         raise errors.Unavailable(f"node {self._node!r} changes too fast")
 
     def _stored_node(self) -> Tree | None:
