@@ -378,7 +378,7 @@ class RaftNode(SyncObj):  # type: ignore[misc] # it has no types
         if kind in {"append_reply", "vote_reply", "pre_vote_reply", "higher_term"}:
             if message.term > current:
                 self._adopt_term(message.term)
-            elif message.term == current:
+            elif message.term == current or kind == "pre_vote_reply":  # those are matched by their round
                 self._receive_reply(peer, message)
             return
         if message.term < current and kind != "pre_vote_request":  # whose reply carries the higher term
@@ -406,7 +406,7 @@ class RaftNode(SyncObj):  # type: ignore[misc] # it has no types
         self._SyncObj__raftLeader = None
 
     def _receive_reply(self, peer: str, message: raft_pb2.RaftMessage) -> None:
-        """A reply to a message of this very term."""
+        """A reply to a message of this very term; to a pre-vote request, which binds nobody, also from a lower one."""
         if message.HasField("append_reply"):
             if self.leads():
                 self._receive_append_reply(peer, message.append_reply)

@@ -260,6 +260,19 @@ def test_a_replica_without_an_api_process_does_not_campaign(tmp_path):
     cluster.close()
 
 
+def test_a_replica_in_a_higher_term_is_elected_by_one_that_cannot_lead_itself(cluster):
+    """The voter has no API process, so that it never asks and thereby learns the term: its answer must count."""
+    leader = cluster.leader()
+    cluster.put(b"one", leader)
+    cluster.run(0.2)
+    voter, candidate = others(cluster, leader)
+    cluster.crash(leader.name)
+    voter.kill_api()
+    term = candidate.node.status().term + 3
+    cluster.deliver(leader.name, candidate.name, message(term, append_reply=raft_pb2.AppendReply()))
+    cluster.run_until(lambda: cluster.leaders() == [candidate], seconds=2)
+
+
 def test_an_api_process_that_has_not_applied_the_commit_does_not_lead(cluster):
     leader = cluster.leader()
     for number in range(5):
