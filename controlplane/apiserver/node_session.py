@@ -108,7 +108,11 @@ class Session:
 
     async def _read(self, messages: AsyncIterator[node_pb2.AgentMessage]) -> None:
         while True:
-            message = await asyncio.wait_for(anext(messages, None), SILENT_SECONDS)
+            try:
+                async with asyncio.timeout(SILENT_SECONDS):
+                    message = await anext(messages, None)
+            except TimeoutError:
+                raise errors.Unavailable(f"node {self._node!r} said nothing for {SILENT_SECONDS:g} s") from None
             if message is None:
                 return
             self._directory.heard(self._node, self._epoch)

@@ -66,8 +66,12 @@ class NodeSessions(node_pb2_grpc.NodeServiceServicer):
     ) -> AsyncIterator[node_pb2.ServerMessage]:
         """Serve one session to its end."""
         node = self._node(context)
-        first = await asyncio.wait_for(anext(request_iterator), REGISTER_SECONDS)
-        if first.WhichOneof("message") != "register" or first.register.node != node:
+        try:
+            async with asyncio.timeout(REGISTER_SECONDS):
+                first = await anext(request_iterator, None)
+        except TimeoutError:
+            raise errors.Invalid(f"node {node!r} did not register within {REGISTER_SECONDS:g} s") from None
+        if first is None or first.WhichOneof("message") != "register" or first.register.node != node:
             raise errors.Invalid(f"the first message must register node {node!r}")
         register = first.register
         if register.cluster_uid and register.cluster_uid != self._facts.cluster_uid:

@@ -150,6 +150,22 @@ async def test_a_node_cannot_register_as_another(rig):
         await agent.register()
 
 
+async def test_a_stream_that_ends_without_registering_is_refused(rig):
+    call = rig.stub("n1").Session()
+    await call.done_writing()
+    with pytest.raises(grpc.aio.AioRpcError) as ended:
+        await call.read()
+    assert ended.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "must register node 'n1'" in ended.value.details()
+
+
+async def test_a_node_that_falls_silent_is_told_and_its_session_ends(rig, monkeypatch):
+    monkeypatch.setattr("controlplane.apiserver.node_session.SILENT_SECONDS", 0.05)
+    async with rig.agent() as agent:
+        with pytest.raises(Unavailable, match="said nothing for"):
+            await agent.read("heartbeated")
+
+
 async def test_somebody_who_is_no_node_holds_no_session(rig):
     rig.channels.append(channel(rig.address, rig.keys.admin))
     with pytest.raises(Forbidden, match="only nodes hold sessions"):
