@@ -45,9 +45,9 @@ async def measure(report: Report, net: Net, services: int, chains_of: int, pods:
         scratch = net.fabric.pod().path
         await asyncio.to_thread(namespace.run_inside, scratch, lambda: map_texts(report, services))
         await asyncio.to_thread(namespace.run_inside, scratch, lambda: chain_texts(report, chains_of))
-        await syncs(report, net, services)
         await attaches(report, net, pods)
         await connections(report, net, seconds)
+        await syncs(report, net, services)
     finally:
         await net.close()
     report.figure("peak memory of this process", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "MB")
@@ -158,7 +158,6 @@ async def syncs(report: Report, net: Net, count: int) -> None:
     adopt = time.perf_counter() - start
     report.figure("restart: all adopted", adopt * 1e3, "ms")
     report.figure("restart: first sync after it", await sync((*services, *extra)) * 1e3, "ms")
-    await sync(())
 
 
 async def attaches(report: Report, net: Net, count: int) -> None:
