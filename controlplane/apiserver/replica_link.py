@@ -170,6 +170,7 @@ class ProposalStream:
         self._call = stub.Propose()
         self._waiting: dict[int, asyncio.Future[bool]] = {}
         self._next_id = 0
+        self._writing = asyncio.Lock()  # gRPC breaks a stream on which a second write begins before the first is done
         self.broken = False
         self._reader = asyncio.ensure_future(self._read())
 
@@ -179,10 +180,12 @@ class ProposalStream:
         NotLeader when it refused; Unavailable when the stream broke: the outcome is learned from the log.
         """
         self._next_id += 1
-        reply = self._waiting[self._next_id] = asyncio.get_running_loop().create_future()
-        batch = raft_pb2.ProposeBatch(id=self._next_id, term=term, transactions=transactions)
+        number = self._next_id
+        reply = self._waiting[number] = asyncio.get_running_loop().create_future()
+        batch = raft_pb2.ProposeBatch(id=number, term=term, transactions=transactions)
         try:
-            await self._call.write(batch)
+            async with self._writing:
+                await self._call.write(batch)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
             self._break()
             raise errors.Unavailable("the connection to the leader broke") from error
