@@ -33,7 +33,7 @@ class AgentConfig(msgspec.Struct, kw_only=True, frozen=True):
     max_pods: int = 110
     system_reserved: dict[str, str] = msgspec.field(default_factory=lambda: {"memory": "100Mi"})
     capacity: dict[str, str] = {}
-    log_level: str = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
 
     def __post_init__(self) -> None:

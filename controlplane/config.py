@@ -28,7 +28,7 @@ class ServerConfig(msgspec.Struct, kw_only=True, frozen=True):
     pod_range: str = "10.244.0.0/16"
     service_range: str = "10.96.0.0/16"
     cluster_domain: str = "cluster.local"
-    log_level: str = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
     time_factor: float = 1.0
 
@@ -38,6 +38,8 @@ class ServerConfig(msgspec.Struct, kw_only=True, frozen=True):
             raise ValueError(f"replica {self.replica!r} is not among replicas: {', '.join(self.replicas)}")
         if len(self.replicas) % 2 == 0:
             raise ValueError(f"{len(self.replicas)} replicas cannot form a better quorum than one less: use 1, 3 or 5")
+        if self.time_factor <= 0:
+            raise ValueError(f"time_factor {self.time_factor:g} must be more than 0")
 
     @property
     def endpoints(self) -> dict[str, str]:

@@ -83,7 +83,10 @@ def api(config: ServerConfig) -> None:
     Path(config.data_dir, "snapshots").mkdir(parents=True, exist_ok=True)
 
     async def serve() -> None:
-        server = Server(config, system_env(), version())
+        try:
+            server = Server(config, system_env(), version())
+        except ValueError as error:  # ranges that do not parse, or have no room
+            raise configuration.ConfigProblem(str(error)) from error
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.stop)
@@ -91,7 +94,7 @@ def api(config: ServerConfig) -> None:
 
     try:
         uvloop.run(serve())
-    except (OSError, pki.CertificateProblem) as error:
+    except (OSError, configuration.ConfigProblem, pki.CertificateProblem) as error:
         log.critical("api_not_started", reason=str(error))
         sys.exit(1)
     except Exception:

@@ -9,6 +9,11 @@ import sys
 import pytest
 import yaml
 
+from component.env import system_env
+from component.files import write_private
+from controlplane.bootstrap import plan_cluster
+from controlplane.config import ServerConfig
+
 pytestmark = pytest.mark.slow
 
 
@@ -51,6 +56,30 @@ def test_nobody_else_can_read_what_a_replica_keeps(tmp_path, process):
     made = [path for folder in ("data", "run") for path in (tmp_path / folder).glob("**")]
     assert made
     assert [str(path) for path in made if path.stat().st_mode & 0o077] == []
+
+
+def test_ranges_without_room_are_told_in_one_line(tmp_path):
+    template = ServerConfig(replica="r1", cluster_uid="c1", replicas={"r1": "127.0.0.1"})
+    for relative, content in plan_cluster(template, system_env()).replicas["r1"].items():
+        write_private(tmp_path / relative, content)
+    for name, wrong in (("pod_range", "10.244.0.0/26"), ("service_range", "10.96.0.0/33")):
+        ended = run(tmp_path, "api", **{name: wrong})
+        assert ended.returncode == 1
+        assert wrong in json.loads(ended.stderr)["reason"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"log_level": "loud"}, "Invalid enum value 'loud' - at `$.log_level`"),
+        ({"time_factor": 0}, "time_factor 0 must be more than 0"),
+        ({"replica": "r9"}, "replica 'r9' is not among replicas: r1"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_named(tmp_path, change, message):
+    ended = run(tmp_path, "api", **change)
+    assert ended.returncode == 1
+    assert message in ended.stderr
 
 
 def test_an_even_number_of_replicas_is_refused(tmp_path):
