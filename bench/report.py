@@ -114,20 +114,31 @@ def run_part(part: str, description: str, bench: Callable[[Report, bool], Any]) 
     parser.add_argument("--quick", action="store_true", help="fewer rounds: for a look, not for figures")
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupted)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     report = Report(part)
     report.say(f"== {part}: {description.splitlines()[0]}")
     report.setting(machine())
     began = time.perf_counter()
-    outcome = bench(report, options.quick)
-    if inspect.iscoroutine(outcome):
-        import uvloop  # noqa: PLC0415 - parts without a loop need none
+    try:
+        outcome = bench(report, options.quick)
+        if inspect.iscoroutine(outcome):
+            import uvloop  # noqa: PLC0415 - parts without a loop need none
 
-        uvloop.run(outcome)
+            uvloop.run(outcome)
+    except KeyboardInterrupt:
+        sys.exit(130)
     report.say(f"  ({time.perf_counter() - began:.0f} s, load now {os.getloadavg()[0]:.1f})\n")
     if options.json:
         Path(options.json).write_text(json.dumps(report.as_json(), indent=1), encoding="utf-8")
+
+
+def interrupted(*_: object) -> None:
+    """Handler of SIGINT and SIGTERM: clean up, once, whatever the shell said about signals and however often it is sent."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def machine() -> str:

@@ -16,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.report import interrupted
+
 PARTS = (
     "lab_up",
     "pod_start",
@@ -61,21 +63,25 @@ def main() -> None:
 
 def _run(part: str, result: Path, *, quick: bool) -> bool:
     command = [sys.executable, "-m", f"bench.{part}", "--json", str(result), *(["--quick"] if quick else [])]
-    process = subprocess.Popen(command, cwd=ROOT)
+    # In a session of its own, so that a Ctrl-C reaches it once, from here.
+    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
     try:
         return process.wait(PART_SECONDS) == 0
     except subprocess.TimeoutExpired:
         print(f"bench: {part} did not end within {PART_SECONDS:g} s", flush=True)
+        return False
+    finally:
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
         process.send_signal(signal.SIGINT)
-    except KeyboardInterrupt:
-        process.wait(STOP_SECONDS)  # it got the same signal
-        raise
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    return False
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _summary(results: list[dict], failed: list[str], seconds: float) -> None:
@@ -91,6 +97,8 @@ def _summary(results: list[dict], failed: list[str], seconds: float) -> None:
 
 
 if __name__ == "__main__":
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, interrupted)
     try:
         main()
     except KeyboardInterrupt:
