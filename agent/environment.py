@@ -158,7 +158,10 @@ def _value(entry: EnvVar, pod: Pod, container: Container, sources: Sources, know
         return field_value(pod, origin.field_ref.field_path, sources)
     if origin.resource_field_ref is not None:
         ref = origin.resource_field_ref
-        named = next((c for c in pod.spec.containers if c.name == ref.container_name), container)
+        others = (each for each in pod.spec.containers if each.name == ref.container_name)
+        named = next(others, None) if ref.container_name else container
+        if named is None:
+            raise ConfigError(f"variable {entry.name!r} names container {ref.container_name!r}: the pod has none")
         return resource_value(named, ref.resource, ref.divisor, sources.allocatable)
     return _key_value(entry.name, origin, pod.metadata.namespace, sources)
 

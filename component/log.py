@@ -14,14 +14,17 @@ import structlog
 
 LogFormat = Literal["auto", "json", "console"]
 
+# Without the variables of each frame, which structlog shows by default: some of them hold Secrets, tokens and keys.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
 
 def configure(component: str, *, level: str = "info", log_format: LogFormat = "auto") -> None:
     """Set up logging of this process to standard error and bind its component's name."""
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     tail: list[structlog.types.Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if console
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        else [_TRACEBACKS, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[

@@ -176,3 +176,9 @@ def test_resources_are_divided_and_rounded_up(resource, divisor, wanted):
 def test_a_missing_limit_reads_as_the_nodes():
     env = [{"name": "R", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}}]
     assert variables(env=env, sources=Sources(allocatable={"cpu": 3500})) == {"R": "4"}
+
+
+def test_a_resource_of_a_container_that_is_not_there_is_an_error():
+    ref = {"containerName": "other", "resource": "limits.cpu"}
+    with pytest.raises(ConfigError, match="variable 'R' names container 'other': the pod has none"):
+        variables(env=[{"name": "R", "valueFrom": {"resourceFieldRef": ref}}])
