@@ -41,12 +41,13 @@ def read(text: str) -> Condition:
         name, _, value = rest.partition("=")
         return lambda tree: _condition(tree, name, value or "True")
     if word == "jsonpath" and rest:
-        return _jsonpath(rest.strip("'\""), text)
+        return _jsonpath(rest, text)
     raise Invalid(f"--for {text!r}: use condition=NAME[=VALUE], create, delete or jsonpath={{.path}}[=VALUE]")
 
 
 def _jsonpath(rest: str, text: str) -> Callable[[Tree], bool]:
-    match = re.fullmatch(r"\{(.*?)\}(?:=(.*))?", rest, re.DOTALL) or re.fullmatch(r"(\..*?)(?:=(.*))?", rest, re.DOTALL)
+    braced = re.fullmatch(r"""['"]?\{(.*?)\}['"]?(?:=(.*))?""", rest, re.DOTALL)
+    match = braced or re.fullmatch(r"(\..*?)(?:=(.*))?", rest, re.DOTALL)
     steps = path_steps(match[1]) if match else []
     if match is None or not steps:
         raise Invalid(f"--for {text!r}: paths are names and indexes: jsonpath={{.status.phase}}=Running")

@@ -65,12 +65,13 @@ def plan(
 
     `units` are the systemd units there are. ResetProblem for folders that cannot be ours alone.
     """
-    steps = [Step("stop", unit) for unit in (*AGENT_UNITS, *SERVER_UNITS) if unit in units]
+    programs = (AGENT_UNITS if agent is not None else ()) + (SERVER_UNITS if server is not None else ())
+    steps = [Step("stop", unit) for unit in programs if unit in units]
     folders: list[Path] = []
     if agent is not None:
         steps += [Step("containers", agent.podman_socket), Step("network")]
         folders += [_own(agent.data_dir, "data_dir", directory), _own(agent.run_dir, "run_dir", directory)]
-    if PODMAN_UNIT in units:
+    if agent is not None and PODMAN_UNIT in units:
         steps.append(Step("stop", PODMAN_UNIT))
     if agent is not None and agent.podman_socket == PODMAN_SOCKET:
         folders += PODMAN_FOLDERS
@@ -78,10 +79,11 @@ def plan(
         folders += [_own(server.data_dir, "data_dir", directory), _own(server.run_dir, "run_dir", directory)]
     folders += [directory / name for name in MADE_FILES]
     steps += [Step("remove", str(path)) for path in dict.fromkeys(folders) if exists(path)]
-    left = [path for path in SHARED_FOLDERS if exists(path) and Step("remove", str(path)) not in steps]
-    if agent is None and server is None and not any(step.action == "remove" for step in steps):
+    if not steps:
         return []
-    return steps + [Step("remove if empty", str(path)) for path in (*left, directory)]
+    left = SHARED_FOLDERS if agent is not None or server is not None else ()
+    emptied = [path for path in (*left, directory) if exists(path) and Step("remove", str(path)) not in steps]
+    return steps + [Step("remove if empty", str(path)) for path in emptied]
 
 
 def _own(text: str, field: str, directory: Path) -> Path:

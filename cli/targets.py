@@ -117,7 +117,9 @@ def words_selected(targets: Sequence[Target], *, selector: str, everything: bool
 
 
 def _metadata(tree: Tree, kind: Kind) -> dict[str, Any]:
-    metadata = tree.get("metadata") or {}
+    metadata = tree.get("metadata")
+    if metadata is None:
+        return {}
     if not isinstance(metadata, dict):
         raise Invalid(f"{kind.kind}: metadata must be a mapping")
     return metadata

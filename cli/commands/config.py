@@ -101,9 +101,9 @@ def use_context(name: str) -> None:
 @click.option("--user", default=None, metavar="NAME", help="Its user.")
 def set_context(name: str, current: bool, namespace: str | None, cluster: str | None, user: str | None) -> None:
     """Change a context, or make a new one."""
-    tree, path = _load()
     if bool(name) == current:
         raise click.UsageError("name a context, or say --current")
+    tree, path = _load()
     name = name or str(tree.get("current-context") or "")
     if not name:
         raise click.ClickException(f"{path}: no current-context is set")

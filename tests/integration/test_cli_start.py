@@ -1,0 +1,64 @@
+"""`tim` as a process of its own: what it loads, how it ends, and real sockets."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from component import kubeconfig
+
+FORBIDDEN = ("numpy", "cryptography", "aiohttp", "structlog", "controlplane", "agent", "netplugin")
+
+pytestmark = pytest.mark.slow
+
+
+def tim(*words, **options):
+    code = "import sys; from cli.main import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60, check=False, **options
+    )
+
+
+@pytest.fixture
+def unreachable(tmp_path):
+    """A configuration of a cluster where nobody listens."""
+    path = tmp_path / "config"
+    kubeconfig.write(kubeconfig.build("lab", "https://h", ["127.0.0.1:1"], b"ca", "me", b"cert", b"key"), path)
+    return path
+
+
+@pytest.mark.parametrize("words", [["--help"], ["get", "--help"], ["get", "pods"], ["apply", "--help"]])
+def test_a_start_loads_nothing_that_it_does_not_need(words):
+    code = (
+        f"import sys; sys.argv = {['tim', *words]!r}\nfrom cli.main import main\ntry: main()\nexcept SystemExit: pass\n"
+        f"print(*(each for each in {FORBIDDEN!r} if each in sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr.splitlines()[-1] == ""
+
+
+def test_help_does_without_grpc_yaml_and_asyncio():
+    code = "import sys\nfrom cli.commands import get\nprint(*({'grpc', 'yaml', 'asyncio', 'msgspec'} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "\n"
+
+
+def test_keys_that_are_none_are_one_line(unreachable):
+    done = tim("get", "pods", env={**os.environ, "TIMCONFIG": str(unreachable)})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_closes_early_sees_no_complaint():
+    code = "from cli.main import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "api-resources"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    said = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(60), said) == (1, b"")
