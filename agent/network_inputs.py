@@ -6,6 +6,8 @@ translation of ten thousand Services.
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from netplugin.protocol import DnsRecord, Endpoint, NetworkInputs, NodeRoute, Se
 
 MAC_ANNOTATION = "timonier.dev/vxlan-mac"
 DEFAULT_AFFINITY_SECONDS = 10_800  # three hours, Kubernetes' default
+
+_MAC = re.compile("[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 ServiceKey = tuple[str, str]
 """Namespace and name."""
@@ -47,12 +51,25 @@ def translate(service: Service, slices: Sequence[EndpointSlice], cluster_domain:
 
 
 def node_route(node: Node) -> NodeRoute | None:
-    """Where a node's pods are; None while its address is unknown."""
-    address = next((each.address for each in node.status.addresses if each.type == "InternalIP"), "")
+    """Where a node's pods are; None while no IPv4 address of it is known.
+
+    Each node says its address and MAC itself: what makes no sense must not cost the other nodes their network.
+    """
+    addresses = (each.address for each in node.status.addresses if each.type == "InternalIP")
+    address = next(filter(_reachable, addresses), "")
     if not address:
         return None
     mac = node.metadata.annotations.get(MAC_ANNOTATION, "")
-    return NodeRoute(node.metadata.name, address, node.spec.pod_cidr or "", mac)
+    return NodeRoute(node.metadata.name, address, node.spec.pod_cidr or "", mac if _MAC.fullmatch(mac) else "")
+
+
+def _reachable(text: str) -> bool:
+    """Whether it is an IPv4 address that another machine may have."""
+    try:
+        address = ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return not (address.is_unspecified or address.is_loopback or address.is_multicast or address.is_reserved)
 
 
 class NetworkBuilder:

@@ -51,12 +51,11 @@ class NetworkSync:
             wanted = self._wanted
             if wanted is None:
                 continue
-            try:
-                await self._network.sync(wanted)
-            except (NetworkFailure, OSError, TimeoutError) as error:
+            problem = await self._try(wanted)
+            if problem:
                 delay = doubled(delay, RETRY_FIRST_SECONDS, RETRY_MAX_SECONDS)
-                self.problem = f"the node's network could not be set up: {error}"
-                log.warning("network_sync_failed", error=str(error), retry_seconds=delay)
+                self.problem = f"the node's network could not be set up: {problem}"
+                log.warning("network_sync_failed", error=problem, retry_seconds=delay)
                 await self._pause(delay)
                 self._wake.set()
                 continue
@@ -66,6 +65,17 @@ class NetworkSync:
                 self._advance(max(wanted.revision, self._newest_revision))
             else:
                 self._advance(wanted.revision)
+
+    async def _try(self, wanted: NetworkInputs) -> str:
+        """Sync once; returns what went wrong, "" when nothing did."""
+        try:
+            await self._network.sync(wanted)
+        except (NetworkFailure, OSError, TimeoutError) as error:
+            return str(error) or type(error).__name__
+        except Exception as error:  # the outermost frame of a sync: inputs from elsewhere must not end the agent
+            log.exception("network_sync_crashed", revision=wanted.revision)
+            return f"{type(error).__name__}: {error}"
+        return ""
 
     async def _pause(self, seconds: float) -> None:
         try:

@@ -117,6 +117,18 @@ def test_nodes_become_routes(inputs):
     )
 
 
+@pytest.mark.parametrize("address", ["rubbish", "fd00::1", "127.0.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255"])
+def test_a_node_that_says_nonsense_of_itself_costs_the_others_nothing(inputs, address):
+    odd = node_tree("n2", address, "10.244.2.0/24")
+    third = node_tree("n3", "10.0.0.13", "10.244.3.0/24")
+    third["metadata"]["annotations"] = {"timonier.dev/vxlan-mac": "rubbish"}
+    inputs.apply(full(node_tree(), odd, third))
+    assert inputs.network().nodes == (
+        NodeRoute("n1", "10.0.0.11", "10.244.1.0/24"),
+        NodeRoute("n3", "10.0.0.13", "10.244.3.0/24"),
+    )
+
+
 def test_a_service_port_leads_to_the_numbers_of_its_slices(inputs):
     ends = slice_of(
         endpoint("10.244.1.2", ready=True, serving=True, terminating=False),
