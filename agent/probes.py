@@ -74,6 +74,15 @@ def probe_of(pod: Pod, name: str, kind: ProbeKind) -> Probe | None:
     return None
 
 
+def _remembered(pod: Pod, container_id: str) -> dict[ProbeKind, Tally]:
+    """What was last reported of a container: one that was ready before the agent was restarted stays so until asked."""
+    for status in pod.status.container_statuses:
+        if (status.container_id or "").rpartition("/")[2] == container_id:
+            verdicts: dict[ProbeKind, bool | None] = {"startup": status.started, "readiness": status.ready}
+            return {kind: Tally(verdict) for kind, verdict in verdicts.items() if verdict}
+    return {}
+
+
 class ProbeListener(Protocol):
     """Who wants to know."""
 
@@ -109,7 +118,7 @@ class Prober:
             self._names.pop(container_id)
         for container_id in running.keys() - self._tasks.keys():
             container = running[container_id]
-            self._tallies[container_id] = {}
+            self._tallies[container_id] = _remembered(pod, container_id)
             self._names[container_id] = container.name
             self._tasks[container_id] = asyncio.ensure_future(self._watch(pod, container))
 
@@ -138,7 +147,7 @@ class Prober:
         """Ask the startup probe until it is content, then the others for as long as the container runs."""
         try:
             startup = probe_of(pod, container.name, "startup")
-            if startup is not None:
+            if startup is not None and "startup" not in self._tallies[container.id]:
                 await self._repeat(container, "startup", startup)
             kinds: tuple[ProbeKind, ...] = ("liveness", "readiness")
             probes = {kind: probe for kind in kinds if (probe := probe_of(pod, container.name, kind)) is not None}

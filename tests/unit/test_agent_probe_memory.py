@@ -1,0 +1,90 @@
+"""What is taken for a container's health before its probes have been answered."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from agent.container_status import Health
+from agent.probes import Answer, Prober
+from agent.runtime.protocol import Container
+from api.core import Pod
+from component.env import system_env
+
+ID = "5f" * 32
+
+
+class Listener:
+    def __init__(self):
+        self.changes = 0
+
+    def health_changed(self):
+        self.changes += 1
+
+    def probe_failed(self, container, kind, message):
+        pass
+
+    def container_unhealthy(self, container, kind, probe):
+        pass
+
+
+def pod(*, container_id: str, ready: bool) -> Pod:
+    probe = {"exec": {"command": ["true"]}, "periodSeconds": 1, "failureThreshold": 1}
+    tree = {
+        "metadata": {"name": "web", "namespace": "default", "uid": "u"},
+        "spec": {"containers": [{"name": "main", "startupProbe": probe, "readinessProbe": probe}]},
+        "status": {
+            "containerStatuses": [
+                {"name": "main", "containerID": f"podman://{container_id}", "ready": ready, "started": ready}
+            ]
+        },
+    }
+    return msgspec.convert(tree, Pod)
+
+
+def container() -> Container:
+    return Container(ID, "u", "main", 0, "hash", "running")
+
+
+@pytest.mark.parametrize(
+    ("reported", "expected"),
+    [
+        (pod(container_id=ID, ready=True), Health(started=True, ready=True)),
+        (pod(container_id=ID, ready=False), Health(started=False, ready=False)),
+        (pod(container_id="00" * 32, ready=True), Health(started=False, ready=False)),
+    ],
+    ids=["was ready", "was not ready", "another container"],
+)
+async def test_a_running_container_keeps_the_health_that_was_reported_of_it(reported, expected):
+    unanswered = asyncio.Event()
+
+    async def ask(_container, _probe):
+        await unanswered.wait()
+        return Answer(ok=True)
+
+    prober = Prober(ask, Listener(), system_env())
+    try:
+        prober.sync(reported, {ID: container()})
+        assert prober.health(reported) == {"main": expected}
+    finally:
+        await prober.close()
+
+
+async def test_a_container_that_was_ready_is_not_once_it_fails_its_probe():
+    listener = Listener()
+
+    async def ask(_container, _probe):
+        return Answer(ok=False, message="no")
+
+    reported = pod(container_id=ID, ready=True)
+    prober = Prober(ask, listener, system_env())
+    try:
+        prober.sync(reported, {ID: container()})
+        async with asyncio.timeout(5):
+            while prober.health(reported)["main"].ready:
+                await asyncio.sleep(0.001)
+        assert listener.changes
+    finally:
+        await prober.close()
