@@ -84,10 +84,16 @@ class Dataplane:
         one for the two minutes that the kernel remembers. Mostly waiting for the kernel: for any thread, as `cut_off`.
         """
         vips = self._rules.vips
+        gone: dict[VipKey, set[Backend]] = {}
         for key, backend in left:
-            if key not in vips or backend not in vips[key].slots:
-                destination = (key.address, key.port)
-                self._kernel.forget_connections(Connections("tcp", "", destination, backend, unanswered=True))
+            # Where nobody serves any more there is nobody else to send to: the guard refuses from now on.
+            if key in vips and backend not in vips[key].slots:
+                gone.setdefault(key, set()).add(backend)
+        for key, backends in gone.items():  # reading the table is what takes time, so once per port
+            destination = (key.address, key.port)
+            self._kernel.forget_connections(
+                Connections("tcp", "", destination, backends=frozenset(backends), unanswered=True)
+            )
 
     def attach(self, pod_uid: str, netns_path: str) -> PodAttachment:
         """Give the pod its link and address; the same ones when repeated."""

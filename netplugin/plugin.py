@@ -165,7 +165,7 @@ class Plugin:
             forgetting.cancel()
         await asyncio.gather(*self._forgetting, *self._leaving.values(), return_exceptions=True)
         if self._leavers is not None:
-            self._leavers.shutdown()
+            await asyncio.to_thread(self._leavers.shutdown)
             self._leavers = None
         if self._executor is not None:
             if self._kernel is not None:

@@ -36,7 +36,7 @@ def forget(which: Connections) -> int:
     try:
         with Connection(_NETLINK_NETFILTER) as connection:
             listed = connection.dump(_CT_GET, family + _filter(which))
-            entries = [_name(answer) for answer in listed if not (which.unanswered and _answered(answer))]
+            entries = [_name(answer) for answer in listed if _wanted(which, answer)]
             return sum(_delete(connection, family + entry) for entry in entries)
     except OSError as error:
         raise NetworkFailure(f"could not delete connection tracking entries: {error}") from error
@@ -45,6 +45,28 @@ def forget(which: Connections) -> int:
 def _name(answer: bytes) -> bytes:
     """Return the attributes that name an entry, without its nfgenmsg."""
     return b"".join(raw for number, raw in attributes(answer[4:]) if number in {_TUPLE_ORIG, _ID, _ZONE})
+
+
+def _wanted(which: Connections, answer: bytes) -> bool:
+    """What the kernel's filter cannot say: whether nothing came back, and whether it is one of several backends."""
+    if which.unanswered and _answered(answer):
+        return False
+    return not which.backends or _backend(answer) in which.backends
+
+
+def _backend(answer: bytes) -> tuple[str, int]:
+    """Address and port of the side that is to answer."""
+    address, port = "", 0
+    for number, raw in attributes(answer[4:]):
+        if number == _TUPLE_REPLY:
+            parts = dict(attributes(raw[4:]))
+            source = dict(attributes(parts.get(_TUPLE_IP, b"")[4:])).get(_IP_SOURCE, b"")
+            ports = dict(attributes(parts.get(_TUPLE_PROTO, b"")[4:])).get(_PROTO_SOURCE_PORT, b"")
+            if len(source) >= 8:
+                address = socket.inet_ntoa(source[4:8])
+            if len(ports) >= 6:
+                port = struct.unpack_from("!H", ports, 4)[0]
+    return address, port
 
 
 def _answered(answer: bytes) -> bool:

@@ -35,7 +35,8 @@ class PodLink:
 class Connections:
     """Which conntrack entries to delete: those that match all that is given, in their original direction.
 
-    `backend` is the address (and port unless 0) that answers, `unanswered` whether it never has.
+    `backend` is the address (and port unless 0) that answers, `backends` are several of which any will do;
+    `unanswered` says that it never has.
     """
 
     protocol: str = ""
@@ -43,6 +44,7 @@ class Connections:
     destination: tuple[str, int] | None = None
     backend: tuple[str, int] | None = None
     unanswered: bool = False
+    backends: frozenset[tuple[str, int]] = frozenset()
 
 
 class Kernel(Protocol):

@@ -129,7 +129,7 @@ def test_tcp_clients_that_wait_for_an_endpoint_that_left_are_freed_unless_it_cam
     running.sync(port("10.244.1.3", "10.244.1.4"))
     running.plane.forget_unanswered(left)
     assert running.kernel.forgotten == [
-        Connections("tcp", destination=("10.96.0.1", 80), backend=("10.244.1.2", 8080), unanswered=True)
+        Connections("tcp", destination=("10.96.0.1", 80), backends=frozenset({("10.244.1.2", 8080)}), unanswered=True)
     ]
 
 
