@@ -88,6 +88,7 @@ class Writing:
         refuse(incoming, [fault for fault in sent if fault not in known])
         tree = {**old, "status": incoming.tree.get("status", {})}
         self.chain.check(self._request("update_status", identity, incoming, tree, old), snapshot)
+        self.rules_of(kind.resource).check_status(tree)
         return self.replaced(incoming, stored, old, tree, snapshot)
 
     def current(self, incoming: Incoming, snapshot: Snapshot) -> Stored:

@@ -234,6 +234,14 @@ async def test_a_node_keeps_its_range_and_its_status_at_registration(api):
         await api.update({**tree, "spec": {"podCIDRs": [kept, "10.244.9.0/24"]}})
 
 
+async def test_a_node_that_offers_what_is_no_amount_is_refused_by_the_field(api):
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}}
+    await api.create(node)
+    with pytest.raises(errors.Invalid, match=r"status\.capacity\[cpu\]"):
+        await api.update_status({**node, "status": {"capacity": {"cpu": "many"}}})
+    await api.update_status({**node, "status": {"capacity": {"cpu": "2"}}})
+
+
 @pytest.mark.parametrize("given", ["10.244.7.0/24", "10.245.0.0/24", "10.244.3.0/25", "rubbish", "fd00::/64"])
 async def test_a_range_that_cannot_be_had_is_refused(api, given):
     tree = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}}

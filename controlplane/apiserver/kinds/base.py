@@ -30,6 +30,9 @@ class KindRules:
         """Claims and ledger entries that go with replacing `old` by `new`; None for no object."""
         return ()
 
+    def check_status(self, tree: Tree) -> None:
+        """Before a status is stored. Raises Invalid for one that whoever reads it could not work with."""
+
     def grace_seconds(self, tree: Tree, requested: int | None) -> int:  # noqa: ARG002 - a hook
         """How long a deletion has to wait for whoever works on the object; 0: it may vanish at once."""
         return 0

@@ -6,8 +6,12 @@ import ipaddress
 import zlib
 from collections.abc import Sequence
 
+import msgspec
+
+from api.core import Node
 from api.errors import FieldError, Invalid, TooLarge
 from api.object import Tree
+from api.validate_cluster import node_faults
 from controlplane.apiserver.decision import Snapshot
 from controlplane.apiserver.kinds.base import KindRules
 from controlplane.commands import Claim, Op, Release
@@ -47,6 +51,12 @@ class NodeRules(KindRules):
         given = spec.get("podCIDR")
         chosen = self._choose(tree["metadata"]["name"], snapshot) if given is None else self._check(given, snapshot)
         return {**tree, "spec": {**spec, "podCIDR": chosen, "podCIDRs": [chosen]}}
+
+    def check_status(self, tree: Tree) -> None:
+        """The scheduler counts with what a node says it has: amounts that are none would stop it for all nodes."""
+        faults = [fault for fault in node_faults(msgspec.convert(tree, Node), None) if fault.path.startswith("status.")]
+        if faults:
+            raise Invalid("the status of the node cannot be stored", faults)
 
     def consequences(self, old: Tree | None, new: Tree | None) -> Sequence[Op]:
         """The claim on the range lives as long as the node."""
