@@ -87,11 +87,18 @@ def check_port(path: str, value: int | str, name_fault: Callable[[str], str | No
         yield from check_range(path, value, 1, PORT_LIMIT)
 
 
+LARGEST_AMOUNT = 4 * 10**15
+"""Of anything that is counted: in thousandths, and added to as much again, it still fits 64 bits."""
+
+
 def check_quantity(path: str, value: Quantity) -> Iterator[FieldError]:
-    """Yield a fault unless the value is a quantity of 0 or more."""
+    """Yield a fault unless the value is a quantity from 0 to `LARGEST_AMOUNT`."""
     try:
-        if parse(value) < 0:
+        amount = parse(value)
+        if amount < 0:
             yield invalid(path, value, "must be greater than or equal to 0")
+        elif amount > LARGEST_AMOUNT:
+            yield invalid(path, value, "must be at most 4P")
     except Invalid as error:
         yield invalid(path, value, str(error))
 

@@ -202,6 +202,7 @@ def test_bad_sources_of_environments_are_refused(source, message):
     ("resources", "message"),
     [
         ({"limits": {"cpu": "-1"}}, "limits[cpu]: Invalid value"),
+        ({"requests": {"cpu": "9E"}}, 'requests[cpu]: Invalid value: "9E": must be at most 4P'),
         ({"requests": {"memory": "much"}}, 'requests[memory]: Invalid value: "much": "much" is not a quantity'),
         (
             {"requests": {"cpu": 2}, "limits": {"cpu": "1500m"}},
