@@ -30,6 +30,7 @@ from controlplane.watch.hub import Hub
 
 SLICE_SECONDS: Final = 0.002  # and one more entry, of up to 3 ms: the loop must never be held for 5
 DEADLINE_SECONDS: Final = 5.0  # below the 10 s of a client's attempt, so that our reason arrives before its time-out
+LEADERLESS_SECONDS: Final = 3.0  # longer than an election takes: then others are asked, nobody waits here any more
 NEWER_SECONDS: Final = 3.0
 
 logger = structlog.get_logger()
@@ -65,6 +66,8 @@ class Replica:
         self._slice: asyncio.Handle | None = None
         self._failed: asyncio.Future[None] | None = None
         self._caught_up = False
+        self._led_time = env.monotonic()  # when this replica last knew a leader
+        self._leader_known = False
         self._proposals = Proposals(
             log,
             peers,
@@ -133,7 +136,7 @@ class Replica:
         Unavailable: no leader in time, certainly not done. Unknown: the outcome is open, read before retrying.
         """
         transaction = Transaction(self._env.rng.randbytes(16), tuple(ops), epoch)
-        result = await self._proposals.commit(encode_transaction(transaction), deadline_seconds)
+        result = await self._proposals.commit(encode_transaction(transaction), self._patience(deadline_seconds))
         if isinstance(result, Refused):
             raise CommitRefused(result)
         return result
@@ -146,7 +149,7 @@ class Replica:
 
     async def read_barrier(self, deadline_seconds: float = DEADLINE_SECONDS) -> None:
         """Return once `state` holds everything acknowledged anywhere before this call; Unavailable."""
-        await self._barrier.wait(deadline_seconds)
+        await self._barrier.wait(self._patience(deadline_seconds))
 
     async def leader_read_index(self) -> int:
         """The read index for a follower's barrier; NotLeader when this is not the leader."""
@@ -178,6 +181,9 @@ class Replica:
             self._apply_slice()
 
     def _on_status(self, status: RaftStatus) -> None:
+        if status.leader or self._leader_known:
+            self._led_time = self._env.monotonic()
+        self._leader_known = bool(status.leader)
         self._note_caught_up()
         self._leadership.status_changed(status)
         self._proposals.status_changed(status)
@@ -241,6 +247,12 @@ class Replica:
         self._applied.advance()
         self._revision.advance()
         self._note_caught_up()
+
+    def _patience(self, deadline_seconds: float) -> float:
+        """How long a caller may wait: hardly at all on a replica that has been cut off for a while."""
+        if self._leader_known:
+            return deadline_seconds
+        return min(deadline_seconds, max(0.0, self._led_time + LEADERLESS_SECONDS - self._env.monotonic()))
 
     def _note_caught_up(self) -> None:
         status = self._log.status
