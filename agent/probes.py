@@ -22,6 +22,7 @@ log = structlog.get_logger()
 ProbeKind = Literal["startup", "liveness", "readiness"]
 KINDS: tuple[ProbeKind, ...] = ("startup", "liveness", "readiness")
 
+CRASH_PAUSE_SECONDS = 5.0
 FIRST_LIVENESS_SECONDS = 1.0
 """No container is asked whether it is stuck in its first moments, in which nothing listens yet."""
 
@@ -144,18 +145,25 @@ class Prober:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _watch(self, pod: Pod, container: Container) -> None:
+        while True:
+            try:
+                await self._ask_in_turn(pod, container)
+            except Exception:  # the outermost loop of a probe: a bug here must not end the agent
+                log.exception("probe_crashed", container=container.name, pod_uid=container.pod_uid)
+                await asyncio.sleep(CRASH_PAUSE_SECONDS)
+            else:
+                return  # there is nothing (more) to ask
+
+    async def _ask_in_turn(self, pod: Pod, container: Container) -> None:
         """Ask the startup probe until it is content, then the others for as long as the container runs."""
-        try:
-            startup = probe_of(pod, container.name, "startup")
-            if startup is not None and "startup" not in self._tallies[container.id]:
-                await self._repeat(container, "startup", startup)
-            kinds: tuple[ProbeKind, ...] = ("liveness", "readiness")
-            probes = {kind: probe for kind in kinds if (probe := probe_of(pod, container.name, kind)) is not None}
-            async with asyncio.TaskGroup() as group:
-                for kind, probe in probes.items():
-                    group.create_task(self._repeat(container, kind, probe))
-        except Exception:  # the outermost loop of a probe: a bug here must not end the agent
-            log.exception("probe_crashed", container=container.name, pod_uid=container.pod_uid)
+        startup = probe_of(pod, container.name, "startup")
+        if startup is not None and self._tallies.get(container.id, {}).get("startup", Tally()).verdict is not True:
+            await self._repeat(container, "startup", startup)
+        kinds: tuple[ProbeKind, ...] = ("liveness", "readiness")
+        probes = {kind: probe for kind in kinds if (probe := probe_of(pod, container.name, kind)) is not None}
+        async with asyncio.TaskGroup() as group:
+            for kind, probe in probes.items():
+                group.create_task(self._repeat(container, kind, probe))
 
     async def _repeat(self, container: Container, kind: ProbeKind, probe: Probe) -> None:
         """Ask until told to stop; the startup probe ends with its first verdict."""

@@ -251,6 +251,25 @@ async def test_a_container_is_ready_soon_after_its_server_is_up():
         await prober.close()
 
 
+async def test_a_probe_that_breaks_is_asked_again(monkeypatch):
+    monkeypatch.setattr("agent.probes.CRASH_PAUSE_SECONDS", 0.01)
+    outcomes = [KeyError("a bug"), Answer(ok=True)]
+
+    async def ask(container, probe):
+        outcome = outcomes.pop(0) if len(outcomes) > 1 else outcomes[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    of = pod(containers=[{"name": "main", "image": "x", "readinessProbe": {"tcpSocket": {"port": 1}}}])
+    prober = Prober(ask, Listener(), system_env())
+    try:
+        prober.sync(of, {"main-0": observed()})
+        await _until(lambda: prober.health(of)["main"].ready)
+    finally:
+        await prober.close()
+
+
 async def _until(condition):
     async with asyncio.timeout(5):
         while not condition():
