@@ -51,6 +51,10 @@ class Heartbeats:
             for name in nodes
         }
 
+    def spoke(self, node: str, now: float) -> None:
+        """Note a sign of life that came by another way than `ages`."""
+        self._heard[node] = now
+
     def silent(self, node: str, now: float) -> bool:
         """Whether the node has not been heard for 4 s."""
         return now - self._heard.get(node, now) >= SILENCE_SECONDS
@@ -143,6 +147,12 @@ class NodeLifecycleController:
             log.warning("evictions_stopped", lost=lost, nodes=len(nodes))
 
     def _keys_of_node(self, change: Change[Node]) -> Iterable[Key]:
+        if change.old is not None and change.new is not None:
+            before, after = (node_lifecycle.ready_status(each.view) for each in (change.old, change.new))
+            if before == "Unknown" != after:
+                # Only its agent says that. The replica that hears it may tell us up to a second later, and a node
+                # that is called silent until then takes its pods out of Services once more.
+                self._heartbeats.spoke(change.new.object.name, self._env.monotonic())
         return [change.latest.key]
 
     def _keys_of_pod(self, change: Change[Pod]) -> Iterable[Key]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from component.env import rfc3339
+from component.informer import Change
 from controlplane.controllers.actions import Delete, Record, Update, UpdateStatus, Wake
-from controlplane.controllers.heartbeats import Heartbeats
+from controlplane.controllers.heartbeats import Heartbeats, NodeLifecycleController
 from controlplane.controllers.node_lifecycle import NODE_LOST, Surroundings, reconcile
 from tests.builders import NOW, cached, node, pod, taint
+from tests.fakes import FakeClock, fake_env
 
 NOT_READY = "node.kubernetes.io/not-ready"
 UNREACHABLE = "node.kubernetes.io/unreachable"
@@ -211,3 +213,34 @@ def test_a_node_that_joins_later_counts_as_just_heard():
     heartbeats.read(["n1"], 1_000.0)
     heartbeats.read(["n1", "n2"], 1_100.0)
     assert not heartbeats.silent("n2", 1_103.0)
+
+
+class Cache:
+    """An informer's cache with one node in it."""
+
+    def __init__(self, tree):
+        self.node = cached(tree)
+
+    def items(self):
+        return [self.node]
+
+    def get(self, _namespace, _name):
+        return self.node
+
+    def by_index(self, _index, _value):
+        return []
+
+
+async def test_a_lost_node_that_reports_is_alive_before_its_heartbeat_gets_here():
+    clock = FakeClock()
+    nodes, silence = Cache(node("n1")), Ages(n1=0.0)
+    env = fake_env(clock)
+    controller = NodeLifecycleController(nodes, Cache(pod("a")), silence, env)
+    assert controller._listen(env.monotonic()) == []
+    clock.advance(9.0)
+    silence.known = {"n1": 9.0}
+    assert controller._listen(env.monotonic()) == ["n1"]
+    assert statuses(await controller.plan(("", "n1"), None), "Node")["n1"]["Ready"]["status"] == "Unknown"
+    before, nodes.node = cached(node("n1", ready="Unknown")), cached(node("n1", ready="True"))
+    list(controller.sources()[0].keys(Change(before, nodes.node)))
+    assert statuses(await controller.plan(("", "n1"), None), "Node") == {}
