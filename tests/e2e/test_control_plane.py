@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -12,62 +10,15 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
-from api.errors import AlreadyExists, ApiError
-from component.env import system_env
-from lab import cluster as labs
 from tests.e2e.cluster import Cluster, eventually, tell
 from tests.e2e.test_rollouts import web
+from tests.e2e.writer import Writer
 
 __all__ = ["web"]
 
 KILLS = 3
 RESUME_SECONDS = 10.0  # generous: several other clusters may share the two cores of a test machine
 OUTAGE_REQUESTS = 300
-
-
-class Writer:
-    """Creates one ConfigMap after the other, with a client of its own, and notes what was acknowledged and when."""
-
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
-        self._cluster = cluster
-        self._namespace = namespace
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._write()), name="e2e-writer", daemon=True)
-        self.acknowledged: dict[str, float] = {}
-        self.problems: list[str] = []
-
-    def __enter__(self) -> Writer:  # noqa: PYI034 - nobody derives from it
-        self._thread.start()
-        eventually("the first write", lambda: self.acknowledged)
-        return self
-
-    def __exit__(self, *_raised: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    async def _write(self) -> None:
-        client = labs.client_of(self._cluster.lab, system_env())
-        number = 0
-        while not self._stop.is_set():
-            name = f"write-{number}"
-            tree = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": self._namespace}}
-            try:
-                await client.create(tree)
-            except AlreadyExists:  # of an attempt whose outcome was unknown
-                pass
-            except ApiError as error:
-                self.problems.append(f"{error.reason}: {error}")
-                continue
-            self.acknowledged[name] = time.monotonic()
-            number += 1
-        await client.close()
-
-    def next_after(self, instant: float) -> float:
-        """Seconds from an instant until a write that was begun after it was acknowledged."""
-        before = len([each for each in self.acknowledged.values() if each < instant])
-        # The next one may have been on its way at the instant; the one after it was not.
-        eventually("writes go on", lambda: len(self.acknowledged) > before + 1, 60)
-        return sorted(self.acknowledged.values())[before + 1] - instant
 
 
 @pytest.fixture
@@ -100,12 +51,6 @@ def ready_url_answers(cluster: Cluster) -> int:
     return count
 
 
-def assert_all_there(cluster: Cluster, namespace: str, writer: Writer) -> None:
-    found = {each["metadata"]["name"] for each in cluster.list("configmaps", namespace)}
-    missing = writer.acknowledged.keys() - found
-    assert not missing, f"{len(missing)} of {len(writer.acknowledged)} acknowledged writes are lost"
-
-
 @pytest.mark.parametrize("victims", [("raft",), ("api",), ("raft", "api")], ids="+".join)
 def test_writes_survive_the_death_of_the_leaders_processes(healthy, space, victims):
     pauses = []
@@ -115,13 +60,14 @@ def test_writes_survive_the_death_of_the_leaders_processes(healthy, space, victi
             instant = time.monotonic()
             for process in victims:
                 healthy.kill(leader, process)
-            pauses.append(writer.next_after(instant))
             healthy.wait_healthy()
+            writer.wait_for_another()
+            pauses.append(writer.outage_seconds(instant))
     shown = ", ".join(f"{pause * 1000:.0f}" for pause in sorted(pauses))
-    tell(f"kill -9 of the leader's {'+'.join(victims)}: next acknowledged write after {shown} ms")
+    tell(f"kill -9 of the leader's {'+'.join(victims)}: writes again after {shown} ms")
     tell(f"  {len(writer.acknowledged)} writes acknowledged, told of {len(writer.problems)} unknown")
     assert max(pauses) < RESUME_SECONDS
-    assert_all_there(healthy, space.name, writer)
+    assert not writer.missing()
 
 
 def test_writes_survive_the_death_of_all_replicas_at_once(healthy, space):
@@ -133,11 +79,11 @@ def test_writes_survive_the_death_of_all_replicas_at_once(healthy, space):
         killed = time.monotonic()
         eventually("a majority is ready", lambda: ready_url_answers(healthy) >= 2, 60)
         ready = time.monotonic()
-        writer.next_after(ready - 1e-3)
-        resumed = min(each for each in writer.acknowledged.values() if each > killed + 0.05)
+        writer.wait_for_another()
+        resumed = killed + writer.outage_seconds(killed)
         tell(f"all replicas killed: majority ready after {ready - killed:.1f} s, writes after {resumed - killed:.1f} s")
     assert resumed - ready < 1.0
-    assert_all_there(healthy, space.name, writer)
+    assert not writer.missing()
 
 
 @contextmanager

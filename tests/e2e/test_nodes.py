@@ -71,7 +71,6 @@ def lose(space: Space, host: str, title: str, cut) -> None:
         last = max((each.began for each in load.failures), default=instant) - instant
         answered = max((each.began for each in load.requests() if lost["metadata"]["name"] in each.answer), default=0.0)
         tell(load.report(f"{title}, from {name}"))
-        tell(f"  lost at {', '.join(f'{each.began - instant:.1f}' for each in load.failures)} s")
         tell(f"  the VIP stopped using the lost pod after {last:.1f} s; all pods ready elsewhere after {moved:.1f} s")
         assert last < VIP_SECONDS + SLACK_SECONDS
         assert answered < instant + 1.0

@@ -1,0 +1,85 @@
+"""A lab's replicas killed again and again while a client writes: how long writes pause, and that none is lost.
+
+    python -m bench.chaos_control_plane [--kills 10]
+
+The leader's Raft process, its API process, both, and then all replicas at once are killed with signal 9, so many times
+each; all are well again before the next kill. The time is from the kill to the end of the longest gap between
+acknowledged writes of one client. It exits with 1 when an acknowledged write is missing at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+
+from component.env import system_env
+from lab import cluster as labs
+from tests.e2e.cluster import Cluster, eventually
+from tests.e2e.writer import Writer
+
+NAMESPACE = "chaos"
+PROCESSES = ("raft", "api")
+SERIES: dict[str, tuple[tuple[str, ...], bool]] = {
+    "raft of the leader": (("raft",), False),
+    "api of the leader": (("api",), False),
+    "both of the leader": (PROCESSES, False),
+    "all replicas": (PROCESSES, True),
+}
+
+
+def main() -> None:
+    """Make a lab, kill, print, remove the lab."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=10, help="of each kind")
+    kills = parser.parse_args().kills
+    name = f"chaos-{os.getpid()}"
+    try:
+        labs.up(name, 3, 1, system_env(), lambda _line: None, egress=False)
+        cluster = Cluster(labs.load(name))
+        try:
+            missing = run(cluster, kills)
+        finally:
+            cluster.close()
+    finally:
+        labs.down(name, tell=lambda _line: None)
+    sys.exit(1 if missing else 0)
+
+
+def run(cluster: Cluster, kills: int) -> int:
+    """Kill and print; returns how many acknowledged writes are missing."""
+    cluster.apply(f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}")
+    with Writer(cluster, NAMESPACE) as writer:
+        for title, (processes, everywhere) in SERIES.items():
+            pauses = [pause(cluster, writer, processes, everywhere=everywhere) for _ in range(kills)]
+            show(title, pauses)
+    missing = len(writer.missing())
+    print(f"{len(writer.acknowledged)} writes acknowledged, {missing} missing, {len(writer.problems)} told as failed")
+    return missing
+
+
+def pause(cluster: Cluster, writer: Writer, processes: Sequence[str], *, everywhere: bool) -> float:
+    """Kill once; returns for how many seconds writes paused."""
+    cluster.wait_healthy()
+    leader = eventually("a replica leads", cluster.leader)
+    hosts = [host.name for host in cluster.lab.hosts if host.role == "replica"] if everywhere else [leader]
+    instant = time.monotonic()
+    for host in hosts:
+        for process in processes:
+            cluster.kill(host, process)
+    cluster.wait_healthy()
+    writer.wait_for_another()
+    return writer.outage_seconds(instant)
+
+
+def show(title: str, pauses: Sequence[float]) -> None:
+    """One line: the distribution in milliseconds."""
+    ordered = [f"{seconds * 1000:.0f}" for seconds in sorted(pauses)]
+    print(f"kill -9 of {title}: p50 {statistics.median(pauses) * 1000:.0f} ms, all: {' '.join(ordered)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
