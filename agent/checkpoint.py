@@ -91,6 +91,7 @@ class Checkpoint:
 
     def save(self, cluster: Cluster, inputs: node_pb2.Inputs | None) -> None:
         """Write everything anew; `inputs` is a full set or None when none was received. Raises OSError."""
+        self._usable = False
         header = msgspec.json.encode(_Header(VERSION, self._adopted_boot_id, cluster))
         durable, secrets = _split(inputs) if inputs is not None else (None, None)
         self._secrets.rewrite([secrets.SerializeToString()] if secrets is not None else [])
@@ -101,13 +102,17 @@ class Checkpoint:
     def append(self, change: node_pb2.Inputs, *, synced: bool = True) -> bool:
         """Add a change to what was saved; durable when it returns, unless `synced` is off (nothing follows from it).
 
-        True: time to `save` anew. Raises OSError.
+        True: time to `save` anew. So it is after a write that failed, too, since what comes behind a gap would be read
+        as if nothing was missing. Raises OSError.
         """
-        assert self._usable, "append before save"
+        if not self._usable:
+            return True
+        self._usable = False
         durable, secrets = _split(change)
         if secrets.set or secrets.removed:
             self._secrets.append(secrets.SerializeToString())
         self._durable.append(durable.SerializeToString(), synced=synced)
+        self._usable = True
         return self._durable.size_bytes > max(COMPACT_FACTOR * self._compacted_bytes, COMPACT_MIN_BYTES)
 
 

@@ -97,13 +97,17 @@ class Journal:
         content = MAGIC + b"".join(_frame(record) for record in records)
         fresh = self._path.with_name(f"{self._path.name}.new")
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with fresh.open("wb") as file:
-            fresh.chmod(0o600)
-            file.write(content)
-            file.flush()
-            if self._synced:
-                os.fsync(file.fileno())
-        fresh.replace(self._path)
+        try:
+            with fresh.open("wb") as file:
+                fresh.chmod(0o600)
+                file.write(content)
+                file.flush()
+                if self._synced:
+                    os.fsync(file.fileno())
+            fresh.replace(self._path)
+        except OSError:
+            fresh.unlink(missing_ok=True)  # the disk may be full
+            raise
         if self._synced:
             _sync_folder(self._path.parent)
         self.size_bytes = len(content)

@@ -231,8 +231,10 @@ class NodeAgent:
                 self._checkpoint_problem = ""
             except OSError as error:
                 # Going on is better than stopping: a restarted agent then knows less until it is told again.
-                self._checkpoint_problem = f"the checkpoint cannot be written: {error}"
-                log.exception("checkpoint_not_written")
+                problem = f"the checkpoint cannot be written: {error}"
+                if problem != self._checkpoint_problem:
+                    log.error("checkpoint_not_written", error=str(error))  # noqa: TRY400 - no bug of ours, and told once
+                self._checkpoint_problem = problem
 
     async def _run_pods(self) -> None:
         """Bring up network and pods as soon as the cluster is known, then keep them."""
@@ -269,7 +271,8 @@ class NodeAgent:
             try:
                 await step()
             except (RuntimeFailure, NetworkFailure, VolumeFailure, OSError, TimeoutError) as error:
-                log.warning(event, error=str(error), retry_seconds=START_RETRY_SECONDS)
+                if str(error) != self._start_problem:
+                    log.warning(event, error=str(error), retry_seconds=START_RETRY_SECONDS)
                 self._start_problem = str(error)
                 self.status_changed.set()
                 await asyncio.sleep(START_RETRY_SECONDS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource as resource_limits
+
 import pytest
 import structlog
 
@@ -151,6 +153,38 @@ def test_a_grown_file_asks_to_be_written_anew(paths):
     change = node_pb2.Inputs(applies_to=5, results_in=6, set=[resource(big)])
     assert not checkpoint.append(change)
     assert checkpoint.append(change)
+
+
+def test_after_a_write_that_failed_only_a_whole_new_file_will_do(paths):
+    """What is appended behind a lost change would be read as if nothing was missing."""
+    checkpoint = Checkpoint(paths, "boot-1")
+    checkpoint.save(CLUSTER, full(pod_tree()))
+    kept = paths.checkpoint.read_bytes()
+    paths.checkpoint.unlink()
+    lost = node_pb2.Inputs(applies_to=5, results_in=6, set=[resource(pod_tree("lost"))])
+    with pytest.raises(FileNotFoundError):
+        checkpoint.append(lost)
+    paths.checkpoint.write_bytes(kept)
+    following = node_pb2.Inputs(applies_to=6, results_in=7, set=[resource(pod_tree("second"))])
+    assert checkpoint.append(following), "it must ask to be saved anew"
+    assert Checkpoint(paths, "boot-1").load().inputs.results_in == 5
+    checkpoint.save(CLUSTER, full(pod_tree(), pod_tree("lost"), pod_tree("second"), revision=7))
+    assert not checkpoint.append(node_pb2.Inputs(applies_to=7, results_in=8))
+    assert Checkpoint(paths, "boot-1").load().inputs.results_in == 8
+
+
+def test_a_rewrite_that_fails_keeps_the_old_file_and_leaves_nothing_beside_it(tmp_path):
+    journal = Journal(tmp_path / "journal", synced=False)
+    journal.rewrite([b"old"])
+    limits = resource_limits.getrlimit(resource_limits.RLIMIT_FSIZE)
+    resource_limits.setrlimit(resource_limits.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            journal.rewrite([b"x" * 5000])
+    finally:
+        resource_limits.setrlimit(resource_limits.RLIMIT_FSIZE, limits)
+    assert [path.name for path in tmp_path.iterdir()] == ["journal"]
+    assert journal.load().records == (b"old",)
 
 
 def test_a_damaged_checkpoint_counts_as_none_and_is_told(paths):
