@@ -39,6 +39,10 @@ STEADY_SECONDS = 5.0
 PAUSE_FIRST_SECONDS = 0.05
 PAUSE_MAX_SECONDS = 1.0
 REFUSED_PAUSE_SECONDS = 5.0
+TOLD_AGAIN_SECONDS = 60.0
+"""How often the same trouble with the same replica is logged while no session comes about."""
+
+MAX_TOLD = 100
 
 Call = grpc.aio.StreamStreamCall[node_pb2.AgentMessage, node_pb2.ServerMessage]
 
@@ -93,6 +97,7 @@ class Session:
         self._answered = asyncio.Event()
         self._sent_status = ""
         self._last_message_time = 0.0
+        self._told_times: dict[tuple[str, str], float] = {}
 
     async def run(self) -> None:
         """Keep a session."""
@@ -130,6 +135,7 @@ class Session:
                     async with asyncio.timeout(REGISTER_SECONDS):
                         await self._register(call)
                     log.info("session_registered", endpoint=endpoint)
+                    self._told_times.clear()
                     await self._talk(channel, call)
                 finally:
                     call.cancel()
@@ -146,8 +152,18 @@ class Session:
             self._reports.lost()
             self._in_flight = 0
         self._side.disconnected(reason)
-        log.warning("session_refused" if refused else "session_lost", endpoint=endpoint, error=reason)
+        self._tell("session_refused" if refused else "session_lost", endpoint, reason)
         return refused
+
+    def _tell(self, event: str, endpoint: str, reason: str) -> None:
+        """Log how a session ended; attempts that keep failing alike fill no disk."""
+        now, trouble = self._env.monotonic(), (endpoint, reason)
+        if now - self._told_times.get(trouble, float("-inf")) < TOLD_AGAIN_SECONDS:
+            return
+        if len(self._told_times) >= MAX_TOLD:
+            self._told_times.clear()
+        self._told_times[trouble] = now
+        log.warning(event, endpoint=endpoint, error=reason)
 
     async def _register(self, call: Call) -> None:
         register = self._side.register()
