@@ -1,1 +1,6 @@
 """The node agent: turns pod assignments into containers and reports what it sees."""
+
+import os
+
+# gRPC reads this when it is imported: without it every port scan and bad certificate writes lines of its own to our log.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
