@@ -28,7 +28,7 @@ from component.env import Env
 from component.files import write_private
 from component.join import join
 from component.rpc import Tls
-from component.rpc_client import RpcClient
+from component.rpc_client import TIMEOUT_SECONDS, RpcClient
 from controlplane.bootstrap import plan_cluster
 from controlplane.config import ServerConfig
 from lab import machine, network
@@ -172,9 +172,11 @@ def start_host(lab: Lab, host: Host) -> None:
 
 def kill_host(lab: Lab, host: Host) -> None:
     """Power a host off at once."""
+    machine.kill_all(machine.holder_pid(host))
+    for folder in (host.run_dir, host.state_dir):  # a pod that was just going is known to its agent's run files only
+        remove_cgroups(folder)
     machine.kill(host)
     network.unplug_host(host)
-    remove_cgroups(str(host.state_dir))
     if host.role == "node":
         podman_of(lab, host).forget_run_state()
 
@@ -252,10 +254,12 @@ def podman_of(lab: Lab, host: Host) -> PodmanHost:
     return PodmanHost(host.state_dir / "podman", host.run_dir / "podman", image_store(lab))
 
 
-def client_of(lab: Lab, env: Env) -> RpcClient:
+def client_of(lab: Lab, env: Env, *, timeout_seconds: float = TIMEOUT_SECONDS) -> RpcClient:
     """A client with the administrator's rights."""
     found = kubeconfig.resolve(kubeconfig.read(lab.admin_conf), lab.admin_conf)
-    return RpcClient(found.endpoints, Tls(found.ca_pem, found.cert_pem, found.key_pem), env)
+    return RpcClient(
+        found.endpoints, Tls(found.ca_pem, found.cert_pem, found.key_pem), env, timeout_seconds=timeout_seconds
+    )
 
 
 async def _writable(client: RpcClient) -> bool:
