@@ -16,6 +16,12 @@ ZONE_LABEL = "topology.kubernetes.io/zone"
 LAST_APPLIED_ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
 """The manifest of the last apply."""
 
+REVISION_ANNOTATION = "deployment.kubernetes.io/revision"
+"""Of a ReplicaSet: which revision of its Deployment it stands for; of a Deployment: its newest."""
+
+PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+"""The reason of a Deployment's Progressing condition when a rollout makes no progress in time."""
+
 NOT_READY_TAINT = "node.kubernetes.io/not-ready"
 UNREACHABLE_TAINT = "node.kubernetes.io/unreachable"
 UNSCHEDULABLE_TAINT = "node.kubernetes.io/unschedulable"

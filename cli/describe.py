@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from api.object import Tree
+from api.wellknown import LAST_APPLIED_ANNOTATION
 from cli.columns import at, pod_status
 from cli.output import align
 
@@ -21,7 +22,6 @@ HIDDEN_METADATA = {
     "annotations",
     "ownerReferences",
 }
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 INDENT = "  "
 WIDTH = 24
 
@@ -40,7 +40,9 @@ def description(resource: str, tree: Tree) -> str:
     if at(tree, "metadata.namespace"):
         lines.append(_line("Namespace", at(tree, "metadata.namespace")))
     lines += _map("Labels", at(tree, "metadata.labels", {}))
-    annotations = {key: value for key, value in at(tree, "metadata.annotations", {}).items() if key != LAST_APPLIED}
+    annotations = {
+        key: value for key, value in at(tree, "metadata.annotations", {}).items() if key != LAST_APPLIED_ANNOTATION
+    }
     lines += _map("Annotations", annotations)
     for owner in at(tree, "metadata.ownerReferences", []):
         title = "Controlled By" if owner.get("controller") else "Owned By"

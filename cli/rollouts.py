@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from api.errors import ApiError, Invalid, NotFound
 from api.names import TEMPLATE_HASH_LABEL
 from api.object import Tree
+from api.wellknown import PROGRESS_DEADLINE_EXCEEDED, REVISION_ANNOTATION
 from cli.columns import at
 
-REVISION = "deployment.kubernetes.io/revision"
 CHANGE_CAUSE = "kubernetes.io/change-cause"
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
-DEADLINE_REASON = "ProgressDeadlineExceeded"
 
 
 class RolloutStuck(ApiError):
@@ -28,7 +27,8 @@ def progress(deployment: Tree) -> tuple[str, bool]:
     if status.get("observedGeneration", 0) < at(deployment, "metadata.generation", 0):
         return "Waiting for deployment spec update to be observed...", False
     if any(
-        each["type"] == "Progressing" and each.get("reason") == DEADLINE_REASON for each in status.get("conditions", [])
+        each["type"] == "Progressing" and each.get("reason") == PROGRESS_DEADLINE_EXCEEDED
+        for each in status.get("conditions", [])
     ):
         raise RolloutStuck(f'deployment "{name}" exceeded its progress deadline')
     if updated < wanted:
@@ -42,7 +42,7 @@ def progress(deployment: Tree) -> tuple[str, bool]:
 
 def revision_of(replica_set: Tree) -> int:
     """The revision a replica set stands for; 0 when it stands for none."""
-    text = str(at(replica_set, "metadata.annotations", {}).get(REVISION, ""))
+    text = str(at(replica_set, "metadata.annotations", {}).get(REVISION_ANNOTATION, ""))
     return int(text) if text.isascii() and text.isdecimal() else 0
 
 

@@ -16,13 +16,14 @@ from api.errors import ApiError
 from api.meta import ObjectMeta
 from api.object import Tree
 from api.selectors import label_selector_of
+from api.wellknown import REVISION_ANNOTATION
 from component.env import Env
 from component.informer import Cached, Change, Informer
 from controlplane.controllers import deployment_status, pods, revisions, rolling
 from controlplane.controllers.actions import Action, Create, Record, Update, UpdateStatus, Wake, delete
 from controlplane.controllers.loop import Key, Source, own_key
 from controlplane.controllers.ownership import claim, controller_keys, controller_of, orphans_of
-from controlplane.controllers.revisions import REVISION, size_of
+from controlplane.controllers.revisions import size_of
 from controlplane.controllers.rolling import Size
 
 DEFAULT_HISTORY_LIMIT = 10
@@ -199,8 +200,8 @@ def _edits(rollout: _Rollout) -> list[Action]:
     if rollout.new is not None:
         revision = _revision(rollout)
         annotations = rollout.tree["metadata"].setdefault("annotations", {})
-        if annotations.get(REVISION) != revision:
-            annotations[REVISION] = revision
+        if annotations.get(REVISION_ANNOTATION) != revision:
+            annotations[REVISION_ANNOTATION] = revision
             updates.append(Update(rollout.tree))
     return [*updates, *records]
 

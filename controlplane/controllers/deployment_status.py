@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 from api.apps import Deployment, ReplicaSet
 from api.object import Tree
+from api.wellknown import PROGRESS_DEADLINE_EXCEEDED
 from component.env import parse_time, rfc3339
 from component.informer import Cached
 from controlplane.controllers import conditions
 from controlplane.controllers.rolling import Limits, Size
 
 AVAILABLE = "NewReplicaSetAvailable"
-TIMED_OUT = "ProgressDeadlineExceeded"
 PAUSED = "DeploymentPaused"
 
 
@@ -103,7 +103,7 @@ def _progress(
         moving = _condition("Progressing", "True", "ReplicaSetUpdated", f"{subject} is progressing.")
         return with_update_time(current, moving, stamp, renew=True)
     if seconds_left(deployment, current, now) == 0:
-        late = _condition("Progressing", "False", TIMED_OUT, f"{subject} has timed out progressing.")
+        late = _condition("Progressing", "False", PROGRESS_DEADLINE_EXCEEDED, f"{subject} has timed out progressing.")
         return with_update_time(current, late, stamp)
     return current
 
@@ -114,7 +114,7 @@ def seconds_left(deployment: Deployment, current: Sequence[Tree], now: float) ->
     deadline = deployment.spec.progress_deadline_seconds
     if found is None or deadline is None or found["reason"] == AVAILABLE or deployment.spec.paused:
         return None
-    if found["reason"] == TIMED_OUT:
+    if found["reason"] == PROGRESS_DEADLINE_EXCEEDED:
         return 0
     since = found.get("lastUpdateTime") or found.get("lastTransitionTime")
     return max(0.0, parse_time(since) + deadline - now) if since else None
@@ -151,7 +151,7 @@ def with_update_time(current: Sequence[Tree], wanted: Tree, stamp: str, *, renew
 
 def _paused(deployment: Deployment, current: list[Tree], stamp: str) -> list[Tree]:
     found = conditions.find(current, "Progressing")
-    if found is not None and found["reason"] == TIMED_OUT:
+    if found is not None and found["reason"] == PROGRESS_DEADLINE_EXCEEDED:
         return current
     told = found is not None and found["reason"] == PAUSED
     if deployment.spec.paused and not told:

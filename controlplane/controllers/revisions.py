@@ -8,16 +8,15 @@ from api.apps import Deployment, ReplicaSet
 from api.meta import ObjectMeta
 from api.names import TEMPLATE_HASH_LABEL, template_hash
 from api.object import Tree
-from api.wellknown import LAST_APPLIED_ANNOTATION
+from api.wellknown import LAST_APPLIED_ANNOTATION, REVISION_ANNOTATION
 from component.informer import Cached
 from controlplane.controllers.ownership import owner_reference
 from controlplane.controllers.rolling import Limits, Size, size_annotations
 
-REVISION = "deployment.kubernetes.io/revision"
 HISTORY = "deployment.kubernetes.io/revision-history"
 DESIRED = "deployment.kubernetes.io/desired-replicas"
 MOST = "deployment.kubernetes.io/max-replicas"
-_OWN = frozenset({LAST_APPLIED_ANNOTATION, REVISION, HISTORY, DESIRED, MOST})
+_OWN = frozenset({LAST_APPLIED_ANNOTATION, REVISION_ANNOTATION, HISTORY, DESIRED, MOST})
 _HISTORY_LIMIT = 2_000  # characters
 
 
@@ -31,7 +30,7 @@ def number(text: str | None) -> int:
 
 def revision_of(metadata: ObjectMeta) -> int:
     """The revision annotation; 0 when there is none."""
-    return number(metadata.annotations.get(REVISION))
+    return number(metadata.annotations.get(REVISION_ANNOTATION))
 
 
 def by_age(replica_sets: Sequence[Cached[ReplicaSet]]) -> list[Cached[ReplicaSet]]:
@@ -118,9 +117,9 @@ def annotations_of_new(deployment: Cached[Deployment], current: dict[str, str], 
     """
     copied = {name: value for name, value in deployment.metadata.annotations.items() if name not in _OWN}
     annotations = current | copied
-    had = number(current.get(REVISION))
+    had = number(current.get(REVISION_ANNOTATION))
     if had < revision:
-        annotations[REVISION] = str(revision)
+        annotations[REVISION_ANNOTATION] = str(revision)
         if had:
             former = [*filter(None, current.get(HISTORY, "").split(",")), str(had)]
             while len(",".join(former)) > _HISTORY_LIMIT:
