@@ -67,10 +67,8 @@ def pause(cluster: Cluster, writer: Writer, processes: Sequence[str], *, everywh
     leader = eventually("a replica leads", cluster.leader)
     hosts = [host.name for host in cluster.lab.hosts if host.role == "replica"] if everywhere else [leader]
     instant = time.monotonic()
-    for host in hosts:
-        for process in processes:
-            cluster.kill(host, process)
-    cluster.wait_healthy()
+    killed = [(host, process, cluster.kill(host, process)) for host in hosts for process in processes]
+    cluster.wait_restarted(killed)
     writer.wait_for_another()
     return writer.outage_seconds(instant)
 

@@ -6,10 +6,12 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -159,11 +161,20 @@ class Cluster:
             enter = machine.enter(self.lab.host(source), []) if source else []
         return Load(enter, address, port, **options)
 
-    def kill(self, host: str, process: str) -> None:
-        """SIGKILL a program of a host; the host starts it again."""
+    def kill(self, host: str, process: str) -> int:
+        """SIGKILL a program of a host, which starts it again; returns the pid it had."""
         pid = self.processes(host)[process]
         assert pid, f"{process} does not run on {host}"
         os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def wait_restarted(self, killed: Sequence[tuple[str, str, int]]) -> None:
+        """Return once programs (host, name, old pid) run again and the whole lab is well."""
+        eventually(
+            "what was killed runs again",
+            lambda: all(self.processes(host)[process] not in {0, pid} for host, process, pid in killed),
+        )
+        self.wait_healthy()
 
     def switch(self, host: str, process: str, *, on: bool) -> None:
         """Stop a program of a host until it is switched on again."""
@@ -188,11 +199,21 @@ class Cluster:
         status = self.call(self.client.cluster_status())
         return next((each.id for each in status.replicas if each.role == "leader"), "")
 
+    def ready_replicas(self) -> int:
+        """How many replicas say by themselves that they are ready: what they say of each other is a second old."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        count = 0
+        for host in self.lab.hosts:
+            if host.role == "replica":
+                url = f"https://{host.address}:6443/readyz"
+                with suppress(OSError), urllib.request.urlopen(url, timeout=1, context=context) as answer:
+                    count += answer.status == 200
+        return count
+
     def replicas_ready(self) -> bool:
         """Whether all replicas are ready and one leads."""
-        status = self.call(self.client.cluster_status())
-        ready = sum(each.ready for each in status.replicas)
-        return ready == self.lab.replicas and any(each.role == "leader" for each in status.replicas)
+        return self.ready_replicas() == self.lab.replicas and bool(self.leader())
 
     def wait_healthy(self, seconds: float = 60.0) -> None:
         """Return once all replicas and nodes are ready."""

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from tests.e2e.cluster import Cluster, eventually, restarts, tell
+from tests.e2e.cluster import Space, eventually, restarts, tell
 from tests.e2e.test_rollouts import web
 
 __all__ = ["web"]
 
 
-def container_starts(cluster: Cluster) -> dict[str, tuple[int, str]]:
-    """Pid and kernel start time of each running container of all nodes, by name."""
-    found = {}
+def container_starts(space: Space) -> dict[str, tuple[int, str]]:
+    """Pid and kernel start time of each running container of a namespace, by name."""
+    cluster, found = space.cluster, {}
+    uids = {pod["metadata"]["uid"] for pod in space.pods()}
     for host in ("n1", "n2", "n3"):
         for name, container in cluster.containers(host).items():
-            if container["State"] == "running":
+            if container["State"] == "running" and name.partition("_")[0] in uids:
                 stat = cluster.in_host(host, "cat", f"/proc/{container['Pid']}/stat").out
                 found[name] = (container["Pid"], stat.rsplit(")", 1)[1].split()[19])
     return found
 
 
-def of_space(space, starts: dict[str, tuple[int, str]]) -> dict[str, tuple[int, str]]:
-    uids = {pod["metadata"]["uid"] for pod in space.pods()}
-    return {name: start for name, start in starts.items() if name.partition("_")[0] in uids}
-
-
 def test_containers_keep_pids_and_start_times_when_an_agent_is_killed_under_load(web):
     cluster = web.cluster
-    before = of_space(web, container_starts(cluster))
+    before = container_starts(web)
     assert len(before) == 4
     with ExitStack() as stack:
         sources = {"pod": web.pod("client"), "host": "n2", "machine": ""}
@@ -45,13 +41,13 @@ def test_containers_keep_pids_and_start_times_when_an_agent_is_killed_under_load
     for name, load in zip(sources, loads, strict=True):
         tell(load.report(f"kill -9 of one agent after the other, from {name}"))
     assert [load.failures for load in loads] == [[], [], []]
-    assert of_space(web, container_starts(cluster)) == before
+    assert container_starts(web) == before
     assert all(restarts(pod) == 0 for pod in web.pods())
 
 
 def test_containers_keep_pids_and_start_times_when_all_agents_are_killed_at_once(web):
     cluster = web.cluster
-    before = of_space(web, container_starts(cluster))
+    before = container_starts(web)
     old = {host: cluster.processes(host)["agent"] for host in ("n1", "n2", "n3")}
     with cluster.load("n2", web.vip("web")) as load:
         for host in old:
@@ -64,18 +60,18 @@ def test_containers_keep_pids_and_start_times_when_all_agents_are_killed_at_once
         eventually("requests", lambda: load.total() > count)
     # Agents that are all away for over 4 s are taken for lost nodes, so that this is told and not asserted.
     tell(load.report("kill -9 of all agents at once, from host"))
-    assert of_space(web, container_starts(cluster)) == before
+    assert container_starts(web) == before
     assert all(restarts(pod) == 0 for pod in web.pods())
 
 
 def test_containers_go_on_when_podman_is_killed(web):
     cluster = web.cluster
-    before = of_space(web, container_starts(cluster))
+    before = container_starts(web)
     for host in ("n1", "n2", "n3"):
         cluster.kill(host, "podman")
     web.tim("scale", "deployment/web", "--replicas", "4")
     web.wait_pods("app=web", 4)
-    after = of_space(web, container_starts(cluster))
+    after = container_starts(web)
     assert {name: after[name] for name in before} == before
 
 
@@ -83,7 +79,7 @@ def test_a_container_that_dies_while_the_agent_is_away_is_started_again_once(web
     cluster = web.cluster
     pod = web.pods("app=web")[0]
     host, uid = pod["spec"]["nodeName"], pod["metadata"]["uid"]
-    (pid,) = [pid for name, (pid, _) in container_starts(cluster).items() if name.startswith(uid)]
+    (pid,) = [pid for name, (pid, _) in container_starts(web).items() if name.startswith(uid)]
     cluster.switch(host, "agent", on=False)
     try:
         eventually("the agent is down", lambda: cluster.processes(host)["agent"] == 0)
