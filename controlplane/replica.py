@@ -31,6 +31,7 @@ from controlplane.watch.hub import Hub
 SLICE_SECONDS: Final = 0.002  # and one more entry, of up to 3 ms: the loop must never be held for 5
 DEADLINE_SECONDS: Final = 5.0  # below the 10 s of a client's attempt, so that our reason arrives before its time-out
 LEADERLESS_SECONDS: Final = 3.0  # longer than an election takes: then others are asked, nobody waits here any more
+CUT_OFF_SECONDS: Final = 0.1  # without the Raft process: the other replicas have a leader before ours is back
 NEWER_SECONDS: Final = 3.0
 
 logger = structlog.get_logger()
@@ -68,6 +69,7 @@ class Replica:
         self._caught_up = False
         self._led_time = env.monotonic()  # when this replica last knew a leader
         self._leader_known = False
+        self._cut_off: asyncio.TimerHandle | None = None
         self._proposals = Proposals(
             log,
             peers,
@@ -98,9 +100,10 @@ class Replica:
     async def close(self) -> None:
         """Stop; waiting callers get Unavailable or Unknown, leadership ends."""
         await self._log.close()
-        if self._slice is not None:
-            self._slice.cancel()
-            self._slice = None
+        for handle in (self._slice, self._cut_off):
+            if handle is not None:
+                handle.cancel()
+        self._slice = self._cut_off = None
         self._backlog.clear()
         self._leadership.lose()
         await self._barrier.close()
@@ -184,6 +187,7 @@ class Replica:
         if status.leader or self._leader_known:
             self._led_time = self._env.monotonic()
         self._leader_known = bool(status.leader)
+        self._note_connection(connected=status.connected)
         self._note_caught_up()
         self._leadership.status_changed(status)
         self._proposals.status_changed(status)
@@ -252,7 +256,18 @@ class Replica:
         """How long a caller may wait: hardly at all on a replica that has been cut off for a while."""
         if self._leader_known:
             return deadline_seconds
+        if not self._log.status.connected:
+            return min(deadline_seconds, CUT_OFF_SECONDS)
         return min(deadline_seconds, max(0.0, self._led_time + LEADERLESS_SECONDS - self._env.monotonic()))
+
+    def _note_connection(self, *, connected: bool) -> None:
+        """Send callers on soon when the Raft process is gone: it takes a second to be back, an election 50 ms."""
+        if connected and self._cut_off is not None:
+            self._cut_off.cancel()
+            self._cut_off = None
+        elif not connected and self._cut_off is None:
+            why = "this replica's Raft process went away"
+            self._cut_off = asyncio.get_running_loop().call_later(CUT_OFF_SECONDS, self._proposals.give_up, why)
 
     def _note_caught_up(self) -> None:
         status = self._log.status

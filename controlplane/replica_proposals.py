@@ -201,13 +201,17 @@ class Proposals:
                 self._flushing = None
             self._flush_soon()
 
+    def give_up(self, why: str) -> None:
+        """Give every waiting caller the most that is known now; what may yet commit is still learned from the log."""
+        for proposal in list(self._open.values()):
+            self._expire(proposal, why)
+
     async def close(self) -> None:
         """Give every waiting caller the most that is known: Unavailable if nothing was handed over, else Unknown."""
         self._closed = True
         if self._flushing is not None:
             self._flushing.cancel()
-        for proposal in list(self._open.values()):
-            self._expire(proposal, "the replica is shutting down")
+        self.give_up("the replica is shutting down")
         for task in self._forwards:
             task.cancel()
         if self._forwards:

@@ -47,7 +47,7 @@ class SocketLog:
         self._replica = replica
         self._silence_seconds = SILENCE_SECONDS * time_factor
         self._applied = (0, 0)
-        self._status = RaftStatus("follower", 0, "", 0, 0)
+        self._status = RaftStatus("follower", 0, "", 0, 0, connected=False)
         self._on_entries: Callable[[Sequence[Entry]], None] = lambda _entries: None
         self._on_status: Callable[[RaftStatus], None] = lambda _status: None
         self._on_install: Callable[[Snapshot], Awaitable[None]]
@@ -163,7 +163,7 @@ class SocketLog:
         self._own.clear()
         self._fail_reads()
         old = self._status
-        self._set_status(RaftStatus("follower", old.term, "", old.commit_index, old.last_index))
+        self._set_status(RaftStatus("follower", old.term, "", old.commit_index, old.last_index, connected=False))
 
     def _fail_reads(self) -> None:
         for read in self._reads.values():

@@ -27,7 +27,8 @@ class Entry:
 class RaftStatus:
     """What the local Raft process last said of itself. `leader` is a replica id, empty while there is none.
 
-    `leading` is true only on a leader whose own term's no-op is committed and delivered here.
+    `leading` is true only on a leader whose own term's no-op is committed and delivered here. `connected` is false
+    while the Raft process is out of reach: then the rest is what it said last.
     """
 
     role: Role
@@ -36,6 +37,7 @@ class RaftStatus:
     commit_index: int
     last_index: int
     leading: bool = False
+    connected: bool = True
 
 
 class NotLeader(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 
 import pytest
@@ -155,3 +156,69 @@ async def test_changes_reach_a_watcher(replica):
     await replica.commit([put()])
     await cursor.wait()
     assert [(event.type, event.revision) for event in cursor.pull()] == [(1, 1)]
+
+
+class SeverableLog(SingleLog):
+    """A log whose Raft process can go away, and with it what is known of a leader."""
+
+    severed = False
+
+    @property
+    def status(self):
+        status = super().status
+        return (
+            dataclasses.replace(status, role="follower", leader="", leading=False, connected=False)
+            if self.severed
+            else status
+        )
+
+    def sever(self):
+        self.pause()
+        self.severed = True
+        self._wake.set()
+
+    def mend(self):
+        self.severed = False
+        self.resume()
+
+
+async def test_a_replica_whose_raft_process_went_away_sends_its_callers_on(tmp_path):
+    log = SeverableLog()
+    replica = Replica("single", log, NoPeers(), tmp_path, env())
+    await replica.start()
+    try:
+        await replica.commit([put()])
+        log.pause()
+        write = asyncio.ensure_future(replica.commit([put("b")], deadline_seconds=3600))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        log.sever()
+        async with asyncio.timeout(5):
+            with pytest.raises(errors.Unknown, match="Raft process went away before the write's outcome was known"):
+                await write
+            with pytest.raises(errors.Unavailable, match="nothing was changed"):
+                await replica.commit([put("c")], deadline_seconds=3600)
+            with pytest.raises(errors.Unavailable):
+                await replica.read_barrier(deadline_seconds=3600)
+        log.mend()
+        await replica.commit([put("d")])
+        assert replica.state.get(Key("pods", "default", "b")) is not None
+        assert replica.state.get(Key("pods", "default", "c")) is None
+    finally:
+        await replica.close()
+
+
+async def test_a_raft_process_that_is_back_at_once_costs_no_write(tmp_path, monkeypatch):
+    monkeypatch.setattr("controlplane.replica.CUT_OFF_SECONDS", 60.0)
+    log = SeverableLog()
+    replica = Replica("single", log, NoPeers(), tmp_path, env())
+    await replica.start()
+    try:
+        await replica.commit([put()])
+        log.sever()
+        write = asyncio.ensure_future(replica.commit([put("b")]))
+        await asyncio.sleep(0)
+        log.mend()
+        assert await write == Committed(2, 2)
+    finally:
+        await replica.close()
