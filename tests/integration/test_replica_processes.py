@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from api import errors
 from component.env import system_env
 from controlplane.commands import Add, Check, Envelope, Key, Put
 from controlplane.raft.link import SocketLog
@@ -83,13 +84,21 @@ async def cluster(tmp_path):
     cluster.raft.close()
 
 
-async def test_killing_the_leading_raft_process_loses_repeats_and_refuses_no_write(cluster):
+async def test_killing_the_leading_raft_process_loses_and_repeats_no_write(cluster):
+    """A caller of the replica that lost its process is sent on; what was under way there may or may not happen."""
     stopping = asyncio.Event()
+    doubtful = 0
 
     async def write_on(name):
+        nonlocal doubtful
         number = 0
         while not stopping.is_set():
-            await cluster.write(name, number)
+            try:
+                await cluster.write(name, number)
+            except errors.Unavailable:
+                continue
+            except errors.Unknown:
+                doubtful += 1
             number += 1
 
     writers = [asyncio.create_task(write_on(name)) for name in cluster.raft.names for _ in range(1)]
@@ -104,7 +113,9 @@ async def test_killing_the_leading_raft_process_loses_repeats_and_refuses_no_wri
     stopping.set()
     await asyncio.gather(*writers)
     state = await cluster.equal()
-    assert state.count("pods") == state.ledger("all")["pods"] == cluster.written
+    assert state.count("pods") == state.ledger("all")["pods"]
+    assert cluster.written <= state.count("pods") <= cluster.written + doubtful
+    assert doubtful <= 4  # at most the one write that each killed process had under way
 
 
 async def test_a_replica_that_was_away_for_longer_than_the_log_reaches_goes_on_from_the_leaders_snapshot(cluster):
