@@ -64,6 +64,7 @@ class Cluster:
 
     async def equal(self):
         """Wait until all replicas have applied the same, and return one of their states."""
+        await until(lambda: all(each.ready for each in self.replicas.values()))
         for replica in self.replicas.values():
             await replica.read_barrier()
         await until(lambda: len({each.state.applied_index for each in self.replicas.values()}) == 1)
