@@ -66,7 +66,7 @@ def call(work: Callable[[RpcClient, str], Awaitable[Answer]]) -> Answer:
         if given is not None:
             return await work(given, chosen or "default")
         # Lines of gRPC's own would stand among ours; it reads this when it is loaded. Errors carry what matters.
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        os.environ["GRPC_VERBOSITY"] = "DEBUG" if os.environ.get("TIM_DEBUG") else "NONE"
         from component.env import system_env  # noqa: PLC0415 - see the module's docstring
         from component.rpc import Tls  # noqa: PLC0415 - see the module's docstring
         from component.rpc_client import RpcClient  # noqa: PLC0415 - see the module's docstring
