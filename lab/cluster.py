@@ -35,7 +35,7 @@ from lab import machine, network
 from lab.images import build_images
 from lab.layout import RUN_ROOT, STATE_ROOT, Host, Lab, LabProblem, check_name, free_slot
 from lab.podman import PodmanHost
-from lab.podman_remains import remove_cgroup, remove_cgroups
+from lab.podman_remains import remove_cgroup, remove_cgroups, remove_runtime_states
 
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.05
@@ -233,6 +233,7 @@ def down(name: str, *, tell: Tell) -> None:
     machine.kill_all(*(machine.pid_of(path) for path in run_dir.glob("*/holder.pid")))
     network.remove(name, lab.table, lab.uplink, state_dir)
     remove_cgroup(cgroup_of(name))
+    remove_runtime_states(state_dir)
     while run_dir.is_mount():
         kernel.unmount(str(run_dir))
     shutil.rmtree(run_dir, ignore_errors=True)
