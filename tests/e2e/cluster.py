@@ -216,9 +216,10 @@ class Cluster:
         return self.ready_replicas() == self.lab.replicas and bool(self.leader())
 
     def wait_healthy(self, seconds: float = 60.0) -> None:
-        """Return once all replicas and nodes are ready."""
+        """Return once all replicas and nodes are ready and every node takes pods: its taints go after it is Ready."""
         eventually("all replicas are ready", self.replicas_ready, seconds)
         eventually("all nodes are Ready", lambda: len(self.ready_nodes()) == self.lab.nodes, seconds)
+        eventually("all nodes take pods", lambda: not any(n["spec"].get("taints") for n in self.list("nodes")), seconds)
 
 
 class Space:
