@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import builtins
+import importlib
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from api.apps import Deployment, ReplicaSet
-from api.config import ConfigMap, Secret, ServiceAccount
-from api.coordination import Lease
 from api.errors import Invalid, NotFound
-from api.event import Event
-from api.meta import Resource
-from api.namespace import Namespace
-from api.network import EndpointSlice
-from api.node import Node
 from api.object import Tree
-from api.pod import Pod
-from api.service import Service
+
+if TYPE_CHECKING:  # a type is loaded when a kind's is first asked for: the command line seldom needs one
+    from api.meta import Resource
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of object. `resource` is the plural, with the group behind a dot unless it is the core group."""
+    """One kind of object. `resource` is the plural, with the group behind a dot unless it is the core group.
+
+    `module`, below `api`, defines its type, which bears the kind's name.
+    """
 
     api_version: str
     kind: str
@@ -31,8 +30,13 @@ class Kind:
     singular: str
     short_names: tuple[str, ...]
     namespaced: bool
-    type: type[Resource]
+    module: str
     has_status: bool
+
+    @property
+    def type(self) -> builtins.type[Resource]:
+        """The typed view of its objects."""
+        return _type(self.module, self.kind)
 
     @property
     def group(self) -> str:
@@ -45,22 +49,28 @@ class Kind:
         return self.resource.partition(".")[0]
 
 
+@cache
+def _type(module: str, name: str) -> builtins.type[Resource]:
+    found: builtins.type[Resource] = getattr(importlib.import_module(f"api.{module}"), name)
+    return found
+
+
 KINDS: tuple[Kind, ...] = (
-    Kind("v1", "Namespace", "namespaces", "namespace", ("ns",), False, Namespace, True),
-    Kind("v1", "Node", "nodes", "node", ("no",), False, Node, True),
-    Kind("v1", "Pod", "pods", "pod", ("po",), True, Pod, True),
-    Kind("v1", "Service", "services", "service", ("svc",), True, Service, True),
-    Kind("v1", "ConfigMap", "configmaps", "configmap", ("cm",), True, ConfigMap, False),
-    Kind("v1", "Secret", "secrets", "secret", (), True, Secret, False),
-    Kind("v1", "ServiceAccount", "serviceaccounts", "serviceaccount", ("sa",), True, ServiceAccount, False),
-    Kind("v1", "Event", "events", "event", ("ev",), True, Event, False),
-    Kind("apps/v1", "ReplicaSet", "replicasets.apps", "replicaset", ("rs",), True, ReplicaSet, True),
-    Kind("apps/v1", "Deployment", "deployments.apps", "deployment", ("deploy",), True, Deployment, True),
+    Kind("v1", "Namespace", "namespaces", "namespace", ("ns",), False, "namespace", True),
+    Kind("v1", "Node", "nodes", "node", ("no",), False, "node", True),
+    Kind("v1", "Pod", "pods", "pod", ("po",), True, "pod", True),
+    Kind("v1", "Service", "services", "service", ("svc",), True, "service", True),
+    Kind("v1", "ConfigMap", "configmaps", "configmap", ("cm",), True, "config", False),
+    Kind("v1", "Secret", "secrets", "secret", (), True, "config", False),
+    Kind("v1", "ServiceAccount", "serviceaccounts", "serviceaccount", ("sa",), True, "config", False),
+    Kind("v1", "Event", "events", "event", ("ev",), True, "event", False),
+    Kind("apps/v1", "ReplicaSet", "replicasets.apps", "replicaset", ("rs",), True, "apps", True),
+    Kind("apps/v1", "Deployment", "deployments.apps", "deployment", ("deploy",), True, "apps", True),
     Kind(
         *("discovery.k8s.io/v1", "EndpointSlice", "endpointslices.discovery.k8s.io", "endpointslice"),
-        *(("eps",), True, EndpointSlice, False),
+        *(("eps",), True, "network", False),
     ),
-    Kind("coordination.k8s.io/v1", "Lease", "leases.coordination.k8s.io", "lease", (), True, Lease, False),
+    Kind("coordination.k8s.io/v1", "Lease", "leases.coordination.k8s.io", "lease", (), True, "coordination", False),
 )
 
 _BY_RESOURCE = {kind.resource: kind for kind in KINDS}

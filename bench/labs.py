@@ -23,8 +23,10 @@ GRACE_SECONDS = 30.0
 
 
 @contextmanager
-def running_lab(steps: list[tuple[float, str]] | None = None) -> Iterator[Lab]:
-    """A lab of 3+3 whose nodes are Ready. `steps` receives when (seconds since the epoch) which step began."""
+def running_lab(
+    steps: list[tuple[float, str]] | None = None, *, replicas: int = REPLICAS, nodes: int = NODES
+) -> Iterator[Lab]:
+    """A lab whose nodes are Ready. `steps` receives when (seconds since the epoch) which step began."""
     name = f"bench-{uuid.uuid4().hex[:6]}"
 
     def tell(line: str) -> None:
@@ -32,7 +34,7 @@ def running_lab(steps: list[tuple[float, str]] | None = None) -> Iterator[Lab]:
             steps.append((time.time(), line))
 
     try:
-        yield cluster.up(name, REPLICAS, NODES, system_env(), tell, egress=False)
+        yield cluster.up(name, replicas, nodes, system_env(), tell, egress=False)
     finally:
         cluster.down(name, tell=tell)
         remove_cgroup(_podman_cgroup(name))

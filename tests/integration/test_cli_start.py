@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 
 def tim(*words, **options):
-    code = "import sys; from cli.main import main; main()"
+    code = "import sys; from cli.start import main; main()"
     return subprocess.run(
         [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60, check=False, **options
     )
@@ -54,7 +54,7 @@ def test_keys_that_are_none_are_one_line(unreachable):
 
 
 def test_a_reader_that_closes_early_sees_no_complaint():
-    code = "from cli.main import main; main()"
+    code = "from cli.start import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "api-resources"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
