@@ -14,7 +14,7 @@ from pysyncobj.journal import MemoryJournal
 from pysyncobj.node import Node
 from pysyncobj.transport import Transport
 
-from controlplane.raft import node
+from controlplane.raft import core
 
 
 class Network:
@@ -67,7 +67,7 @@ class Stock(SyncObj):
             connectionTimeout=3000,
             leaderFallbackTimeout=10**6,
             appendEntriesPeriod=0.0001,
-            # `controlplane.raft.node` replaces the library's factories by ones that hand objects through.
+            # `controlplane.raft.core` replaces the library's factories by ones that hand objects through.
             journalFile=MemoryJournal(),
             pollerType=NoPoller(),
         )
@@ -81,7 +81,7 @@ class Stock(SyncObj):
 
 @pytest.fixture
 def nodes():
-    assert node.VERSION == "0.3.17"
+    assert core.VERSION == "0.3.17"
     # Every node of ours sets both to its own environment; these want the library's.
     syncobj.monotonicTime, syncobj.random = time.monotonic, random
     network = FakeTransport.network = Network()

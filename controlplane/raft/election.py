@@ -1,0 +1,107 @@
+"""When a replica campaigns, and to whom it would give its vote.
+
+Elections start from a lost session or from silence, never without a won pre-vote, and never on a replica whose API
+process could not serve. Votes themselves are the core's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from api.v1 import raft_pb2
+from component.env import Env
+from controlplane.raft.config import NodeSettings
+from controlplane.raft.core import RaftCore
+from controlplane.raft.log import DurableLog
+from controlplane.raft.pre_vote import Claim, PreVote, grants
+
+
+class Election:
+    """The elections of one replica, as candidate and as voter."""
+
+    def __init__(
+        self,
+        settings: NodeSettings,
+        core: RaftCore,
+        durable_log: DurableLog,
+        env: Env,
+        electable: Callable[[], bool],
+    ) -> None:
+        self._settings = settings
+        self._core = core
+        self._log = durable_log
+        self._env = env
+        self._electable = electable
+        self._pre_vote = PreVote(len(settings.peers) + 1)
+        self._contact_time = float("-inf")
+        self._transfer_time = float("-inf")
+        core.election_deadline = env.monotonic() + env.rng.uniform(0.02, 0.15)
+
+    @property
+    def due_time(self) -> float:
+        """When `guard` has something to do; in the past if at once."""
+        return float("-inf") if self._pre_vote.won else self._core.election_deadline
+
+    def guard(self) -> None:
+        """Every turn: let the core campaign only after a won pre-vote, and never without a useful API process."""
+        core, now = self._core, self._env.monotonic()
+        core.may_campaign = False
+        if core.leads or core.election_deadline >= now:
+            return
+        if now - self._transfer_time > self._settings.election_min_seconds:
+            core.transferring = False
+        if not self._electable():
+            core.election_deadline = now + (0.002 if core.transferring else self._env.rng.uniform(0.005, 0.05))
+        elif core.transferring or self._pre_vote.won or not core.peers:
+            self._pre_vote.won = False
+            core.allow_campaign()
+        else:
+            self._ask(now)
+
+    def _ask(self, now: float) -> None:
+        first = 0.3 if self._contact_time < 0 else 1.0  # nobody leads for certain: ask again sooner
+        self._core.election_deadline = now + first * self._core.random_election_seconds()
+        request = raft_pb2.VoteRequest(
+            candidate_term=self._core.term + 1,
+            last_index=self._log.last_index,
+            last_term=self._log[-1][2],
+            round=self._pre_vote.start(now),
+        )
+        for peer in self._core.peers:
+            self._core.send(peer, raft_pb2.RaftMessage(pre_vote_request=request))
+
+    def heard_from_leader(self) -> None:
+        """There is a leader: earlier questions are void, and nobody gets this replica's pre-vote for a while."""
+        self._contact_time = self._env.monotonic()
+        self._pre_vote.void()
+
+    def session_lost(self, peer: str) -> None:
+        """If it was the leader's, do not wait for the timer, but do not ask in step with the others either."""
+        if self._core.leader == peer and not self._core.leads:
+            self._contact_time = float("-inf")
+            soon = self._env.monotonic() + self._env.rng.uniform(0.005, 0.06)
+            self._core.election_deadline = min(self._core.election_deadline, soon)
+
+    def receive_timeout_now(self, peer: str, term: int) -> None:
+        """The leader hands over to this replica."""
+        self._transfer_time = self._env.monotonic()
+        self._core.receive_timeout_now(peer, term)
+
+    def receive_pre_vote_request(self, peer: str, request: raft_pb2.VoteRequest) -> None:
+        """Would this replica vote for the peer? Not while it hears a leader (dissertation, section 9.6)."""
+        core, settings, now = self._core, self._settings, self._env.monotonic()
+        leaderless = not core.leads and now - self._contact_time >= settings.election_min_seconds
+        own = Claim(self._log[-1][2], self._log.last_index, settings.replica)
+        claim = Claim(request.last_term, request.last_index, peer)
+        asking = now - self._pre_vote.asked_time < settings.append_period_seconds
+        granted = leaderless and request.candidate_term > core.term and grants(own, claim, asking=asking)
+        if granted:  # give it the time to win
+            self._pre_vote.void()
+            core.election_deadline = max(core.election_deadline, now + settings.append_period_seconds)
+        reply = raft_pb2.VoteReply(granted=granted, round=request.round)
+        core.send(peer, raft_pb2.RaftMessage(pre_vote_reply=reply))
+
+    def receive_pre_vote_reply(self, peer: str, reply: raft_pb2.VoteReply) -> None:
+        """A majority of grants of one round lets this replica campaign."""
+        if reply.granted and not self._core.leads and self._pre_vote.granted(peer, reply.round):
+            self._core.election_deadline = 0.0

@@ -1,0 +1,52 @@
+"""Giving up leadership without waiting for anybody's timer: section 3.10 of Ongaro's dissertation."""
+
+from __future__ import annotations
+
+import structlog
+
+from api.v1 import raft_pb2
+from component.env import Env
+from controlplane.raft.config import NodeSettings
+from controlplane.raft.core import RaftCore
+from controlplane.raft.leading import Leading
+
+log = structlog.get_logger()
+
+
+class HandOver:
+    """At most one under way; it ends with the leadership."""
+
+    def __init__(self, settings: NodeSettings, core: RaftCore, leading: Leading, env: Env) -> None:
+        self._settings = settings
+        self._core = core
+        self._leading = leading
+        self._env = env
+        self._deadline: float | None = None
+        self._sent = False
+
+    @property
+    def under_way(self) -> bool:
+        """Whether this leader is about to stop: it takes nothing new."""
+        return self._deadline is not None
+
+    def begin(self, reason: str) -> None:
+        """Give up leadership: to a caught-up peer if there is one, else to nobody. Harmless on a follower."""
+        if self._core.leads and self._deadline is None:
+            self._deadline = self._env.monotonic() + self._settings.election_min_seconds
+            self._sent = False
+            log.info("leadership_handed_over", reason=reason, term=self._core.term)
+
+    def turn(self) -> None:
+        """Tell the best caught-up peer to campaign now; tried every turn until one is caught up or time is over."""
+        if self._deadline is None or not self._core.leads:
+            return
+        ready = self._leading.caught_up()
+        if ready and not self._sent:
+            self._sent = self._core.send(ready[0], raft_pb2.RaftMessage(timeout_now=raft_pb2.TimeoutNow()))
+        if self._env.monotonic() >= self._deadline or not self._core.peers:
+            self._core.step_down()
+            self._core.election_deadline = self._env.monotonic() + self._settings.election_max_seconds
+
+    def end(self) -> None:
+        """Leadership began or is over."""
+        self._deadline = None

@@ -1,0 +1,151 @@
+"""A leader's part: what goes to each peer, what their answers mean, and reads that a majority must confirm."""
+
+from __future__ import annotations
+
+import structlog
+
+from api.v1 import raft_pb2
+from component.env import Env
+from controlplane.raft.config import NodeSettings
+from controlplane.raft.core import RaftCore
+from controlplane.raft.frames import FrameError
+from controlplane.raft.log import DurableLog
+from controlplane.raft.reads import ReadDone, ReadRounds
+from controlplane.raft.sender import PeerSender
+from controlplane.raft.snapshots import SnapshotFolder
+from controlplane.raft.transport import PeerTransport
+
+log = structlog.get_logger()
+
+MAX_PEER_BACKLOG_BYTES = 4 << 20  # then only heartbeats until the socket drains
+SNAPSHOT_BACKLOG_BYTES = 1 << 20
+
+
+class Leading:
+    """Everything here is of one leadership; `begin` and `end` bound it. `due` asks for appends in this turn."""
+
+    def __init__(
+        self,
+        settings: NodeSettings,
+        core: RaftCore,
+        durable_log: DurableLog,
+        snapshots: SnapshotFolder,
+        network: PeerTransport,
+        env: Env,
+    ) -> None:
+        self._append_period_seconds = settings.append_period_seconds
+        self._core = core
+        self._log = durable_log
+        self._network = network
+        self._env = env
+        self._rounds = ReadRounds()
+        self._sender = PeerSender(durable_log, snapshots)
+        self._electable: set[str] = set()
+        self.due = False
+
+    def begin(self) -> None:
+        """This replica was elected."""
+        self.due = True
+        self._electable.clear()
+        log.info("elected", term=self._core.term, last_index=self._log.last_index)
+
+    def end(self) -> None:
+        """It leads no more: reads fail, transmissions stop."""
+        self.due = False
+        self._rounds.fail()
+        self._sender.close()
+        log.info("stepped_down", term=self._core.term)
+
+    def turn(self) -> None:
+        """Start and finish rounds of reads, and send when something is due."""
+        commit_index = self._core.commit_index
+        if commit_index >= self._core.no_op_index and self._rounds.start(commit_index):
+            self.due = True
+        self._rounds.finish(len(self._core.peers) + 1)
+        if self.due:
+            self._core.send_appends_now()
+
+    def read_index(self, done: ReadDone) -> None:
+        """Call `done` once a majority has confirmed that this replica still leads."""
+        self._rounds.add(done)
+
+    def caught_up(self) -> list[str]:
+        """The peers that could lead at once, best name first."""
+        return sorted(
+            peer
+            for peer in self._core.peers
+            if peer in self._electable
+            and self._network.connected(peer)
+            and self._core.match_index(peer) == self._log.last_index
+        )
+
+    def close(self) -> None:
+        """Close snapshot files being sent."""
+        self._sender.close()
+
+    # Sending ------------------------------------------------------------------------------------------------------
+
+    def send_appends(self) -> None:
+        """Send every connected peer what it misses, or a sign of life."""
+        self.due = False
+        self._sender.begin_turn()
+        for peer in self._core.peers:
+            if self._network.connected(peer):
+                self._append_to(peer)
+
+    def _append_to(self, peer: str) -> None:
+        next_index = self._core.next_index(peer)
+        if next_index <= self._log.first_index:
+            self._send_snapshot_piece(peer)
+            return
+        self._sender.drop(peer)
+        if self._network.backlog_bytes(peer) > MAX_PEER_BACKLOG_BYTES:
+            return  # what waits in the socket is contact enough
+        message = self._sender.append(next_index, self._core.commit_index, self._rounds.round)
+        self._core.send(peer, message)
+        next_index += len(message.append_entries.entries)
+        self._core.set_next_index(peer, next_index)
+        if next_index <= self._log.last_index:
+            self.due = True
+
+    def _send_snapshot_piece(self, peer: str) -> None:
+        if self._network.backlog_bytes(peer) >= SNAPSHOT_BACKLOG_BYTES:
+            return
+        piece = self._sender.snapshot_piece(peer, self._rounds.round)
+        if piece.offset == 0:
+            log.info("snapshot_sending", peer=peer, index=piece.index)
+        self._core.send(peer, raft_pb2.RaftMessage(snapshot_chunk=piece))
+        if piece.last:
+            self._core.set_next_index(peer, piece.index + 1)
+        else:
+            self.due = True
+
+    # Receiving ----------------------------------------------------------------------------------------------------
+
+    def peer_connected(self, peer: str) -> None:
+        """What was under way to the peer is lost with its old session."""
+        self._sender.drop(peer)
+        if self._core.leads:
+            self._core.set_next_index(peer, (self._core.match_index(peer) or self._log.last_index) + 1)
+            self.due = True
+
+    def peer_disconnected(self, peer: str) -> None:
+        """Nothing can be sent to it."""
+        self._sender.drop(peer)
+        self._electable.discard(peer)
+
+    def receive_reply(self, peer: str, reply: raft_pb2.AppendReply) -> None:
+        """An answer, in this term, to an append or a piece of a snapshot."""
+        if reply.success and reply.next_index > self._log.last_index + 1:
+            raise FrameError(f"an acknowledgement of entry {reply.next_index - 1}, which does not exist")
+        self._rounds.echo(peer, reply.round)
+        if reply.electable:
+            self._electable.add(peer)
+        else:
+            self._electable.discard(peer)
+        reset = reply.reset and self._sender.follow_reset(
+            peer, reply.next_index, self._env.monotonic(), self._append_period_seconds
+        )
+        self._core.receive_append_reply(peer, reply, reset=reset)
+        if reset or self._core.next_index(peer) <= self._log.last_index:
+            self.due = True
