@@ -16,6 +16,7 @@ from api.object import Object, Tree
 EventType = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
 Propagation = Literal["", "Background", "Foreground", "Orphan"]
 ApplyOutcome = Literal["created", "configured", "unchanged"]
+OperationOutcome = Literal["created", "configured", "unchanged", "deleted", "refused", ""]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,48 @@ class Binding:
     name: str
     uid: str
     node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One object of a transaction to be stored; the tree's uid and resourceVersion count as in the verb alone."""
+
+    verb: Literal["create", "update", "apply"]
+    tree: Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """One object of a transaction to be deleted; the fields mean what `ApiClient.delete` says."""
+
+    resource: str
+    namespace: str
+    name: str
+    uid: str = ""
+    revision: int = 0
+    grace_seconds: int | None = None
+    propagation: Propagation = ""
+
+
+Operation = Write | Removal
+
+
+@dataclass(frozen=True, slots=True)
+class OperationResult:
+    """What became of one operation. `outcome` "": it could be done, but others of its transaction could not."""
+
+    outcome: OperationOutcome
+    object: Object | None = None
+    error: ApiError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionResult:
+    """One result for each operation, in order; `revision` at which all is visible, 0 unless it was committed."""
+
+    committed: bool
+    results: tuple[OperationResult, ...]
+    revision: int = 0
 
 
 class ApiClient(Protocol):

@@ -16,7 +16,19 @@ from api import errors, scheme
 from api.object import Object, Tree, canonical
 from api.v1 import apiserver_pb2 as pb
 from api.v1 import resource_pb2
-from component.client import ApplyOutcome, Binding, EventType, ObjectList, Propagation, WatchEvent
+from component.client import (
+    ApplyOutcome,
+    Binding,
+    EventType,
+    ObjectList,
+    Operation,
+    OperationOutcome,
+    OperationResult,
+    Propagation,
+    Removal,
+    TransactionResult,
+    WatchEvent,
+)
 from component.env import Env
 from component.rpc import Tls, error_of
 from component.rpc_failover import Patience, Repeat, Replica, Replicas, judge
@@ -42,6 +54,15 @@ _OUTCOMES: dict[int, ApplyOutcome] = {
     pb.ApplyResponse.CREATED: "created",
     pb.ApplyResponse.CONFIGURED: "configured",
     pb.ApplyResponse.UNCHANGED: "unchanged",
+}
+
+_OPERATION_OUTCOMES: dict[int, OperationOutcome] = {
+    pb.TransactionResponse.OUTCOME_UNSPECIFIED: "",
+    pb.TransactionResponse.CREATED: "created",
+    pb.TransactionResponse.CONFIGURED: "configured",
+    pb.TransactionResponse.UNCHANGED: "unchanged",
+    pb.TransactionResponse.DELETED: "deleted",
+    pb.TransactionResponse.REFUSED: "refused",
 }
 
 
@@ -149,6 +170,19 @@ class RpcClient:
         request = pb.ApplyRequest(object=_to_proto(tree), dry_run=dry_run)
         response = await self._call("Apply", request, "safe")
         return _stored(response.object), _OUTCOMES[response.outcome]
+
+    async def transaction(self, operations: Sequence[Operation], *, dry_run: bool = False) -> TransactionResult:
+        """Do all of it at one range of revisions, or nothing; see the result. TooLarge, Conflict.
+
+        The request carries an id, so that a repeated attempt is recognised as the same one.
+        """
+        request = pb.TransactionRequest(
+            operations=map(_operation, operations), dry_run=dry_run, id=self._env.rng.randbytes(16)
+        )
+        response = await self._call("Transaction", request, "safe")
+        return TransactionResult(
+            response.committed, tuple(map(_operation_result, response.results)), response.resource_version
+        )
 
     async def bind(self, bindings: Sequence[Binding]) -> Sequence[errors.ApiError | None]:
         """Assign pods to nodes; one answer per binding, None for a pod that was bound."""
@@ -302,6 +336,34 @@ def _events(resource: str, events: Iterable[resource_pb2.WatchEvent]) -> Iterabl
         kind = _EVENT_TYPES[event.type]
         subject = None if kind == "BOOKMARK" else _from_proto(resource, event.object)
         yield WatchEvent(kind, event.resource_version, subject)
+
+
+def _operation(operation: Operation) -> pb.Operation:
+    if isinstance(operation, Removal):
+        return pb.Operation(
+            delete=pb.DeleteRequest(
+                resource=operation.resource,
+                namespace=operation.namespace,
+                name=operation.name,
+                uid=operation.uid,
+                resource_version=operation.revision,
+                grace_seconds=operation.grace_seconds,
+                propagation=_PROPAGATIONS[operation.propagation],
+            )
+        )
+    message = pb.Operation()
+    getattr(message, operation.verb).CopyFrom(_to_proto(operation.tree))
+    return message
+
+
+def _operation_result(result: pb.TransactionResponse.Result) -> OperationResult:
+    stored = _stored(result.object) if result.HasField("object") else None
+    error: errors.ApiError | None = None
+    if result.reason == "Invalid":
+        error = errors.Invalid(result.message, [errors.FieldError(each.path, each.message) for each in result.fields])
+    elif result.reason:
+        error = errors.ERRORS.get(result.reason, errors.ApiError)(result.message)
+    return OperationResult(_OPERATION_OUTCOMES[result.outcome], stored, error)
 
 
 def _to_proto(tree: Tree) -> resource_pb2.Resource:

@@ -17,7 +17,7 @@ import structlog
 
 from api import errors
 from component.env import Env
-from controlplane.commands import CommitRefused, Committed, Op, Refused, Transaction, encode_transaction
+from controlplane.commands import ID_BYTES, CommitRefused, Committed, Op, Refused, Transaction, encode_transaction
 from controlplane.raft.protocol import Entry, RaftStatus, ReplicatedLog, Snapshot
 from controlplane.replica_leadership import Leadership, OnLeadership
 from controlplane.replica_proposals import LeaderLink, Proposals
@@ -131,14 +131,20 @@ class Replica:
     # Writes
 
     async def commit(
-        self, ops: Sequence[Op], *, epoch: int = 0, deadline_seconds: float = DEADLINE_SECONDS
+        self,
+        ops: Sequence[Op],
+        *,
+        epoch: int = 0,
+        deadline_seconds: float = DEADLINE_SECONDS,
+        transaction_id: bytes = b"",
     ) -> Committed:
         """Apply operations together, wherever the leader is; return once they are applied here.
 
+        With a `transaction_id` that the state remembers nothing is done again, and the first result counts.
         CommitRefused: an operation did not hold, nothing changed. TooLarge: over a limit, not even proposed.
         Unavailable: no leader in time, certainly not done. Unknown: the outcome is open, read before retrying.
         """
-        transaction = Transaction(self._env.rng.randbytes(16), tuple(ops), epoch)
+        transaction = Transaction(transaction_id or self._env.rng.randbytes(ID_BYTES), tuple(ops), epoch)
         result = await self._proposals.commit(encode_transaction(transaction), self._patience(deadline_seconds))
         if isinstance(result, Refused):
             raise CommitRefused(result)

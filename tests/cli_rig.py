@@ -7,8 +7,10 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
+from api.errors import ApiError
 from api.v1 import apiserver_pb2 as pb
 from cli.main import main
+from component.client import OperationResult, TransactionResult, Write
 from tests.fakes import FakeApi
 
 
@@ -37,6 +39,22 @@ class CliApi(FakeApi):
             self.sent += frame.stdin
         for answer in self.exec_answers:
             yield answer
+
+    async def transaction(self, operations: list[Write], *, dry_run: bool = False) -> TransactionResult:
+        """All or nothing, by the faults that the test planted."""
+        found: list[OperationResult] = []
+        for operation in operations:
+            try:
+                stored, outcome = await self.apply(operation.tree, dry_run=True)
+                found.append(OperationResult(outcome, stored))
+            except ApiError as error:
+                found.append(OperationResult("refused", None, error))
+        if any(each.error for each in found):
+            return TransactionResult(False, tuple(each if each.error else OperationResult("") for each in found))
+        if dry_run:
+            return TransactionResult(True, tuple(found))
+        found = [OperationResult(*reversed(await self.apply(each.tree))) for each in operations]
+        return TransactionResult(True, tuple(found), self.revision)
 
     async def cluster_status(self) -> pb.ClusterStatusResponse:
         replica = pb.ReplicaStatus(id="r1", role="leader", term=3, ready=True)

@@ -141,6 +141,73 @@ class ApplyResponse(_message.Message):
     outcome: ApplyResponse.Outcome
     def __init__(self, object: _Optional[_Union[_resource_pb2.Resource, _Mapping]] = ..., outcome: _Optional[_Union[ApplyResponse.Outcome, str]] = ...) -> None: ...
 
+class Operation(_message.Message):
+    __slots__ = ("create", "update", "apply", "delete")
+    CREATE_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_FIELD_NUMBER: _ClassVar[int]
+    APPLY_FIELD_NUMBER: _ClassVar[int]
+    DELETE_FIELD_NUMBER: _ClassVar[int]
+    create: _resource_pb2.Resource
+    update: _resource_pb2.Resource
+    apply: _resource_pb2.Resource
+    delete: DeleteRequest
+    def __init__(self, create: _Optional[_Union[_resource_pb2.Resource, _Mapping]] = ..., update: _Optional[_Union[_resource_pb2.Resource, _Mapping]] = ..., apply: _Optional[_Union[_resource_pb2.Resource, _Mapping]] = ..., delete: _Optional[_Union[DeleteRequest, _Mapping]] = ...) -> None: ...
+
+class TransactionRequest(_message.Message):
+    __slots__ = ("operations", "dry_run", "id")
+    OPERATIONS_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    operations: _containers.RepeatedCompositeFieldContainer[Operation]
+    dry_run: bool
+    id: bytes
+    def __init__(self, operations: _Optional[_Iterable[_Union[Operation, _Mapping]]] = ..., dry_run: _Optional[bool] = ..., id: _Optional[bytes] = ...) -> None: ...
+
+class FieldFault(_message.Message):
+    __slots__ = ("path", "message")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    message: str
+    def __init__(self, path: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
+class TransactionResponse(_message.Message):
+    __slots__ = ("committed", "results", "resource_version")
+    class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        OUTCOME_UNSPECIFIED: _ClassVar[TransactionResponse.Outcome]
+        CREATED: _ClassVar[TransactionResponse.Outcome]
+        CONFIGURED: _ClassVar[TransactionResponse.Outcome]
+        UNCHANGED: _ClassVar[TransactionResponse.Outcome]
+        DELETED: _ClassVar[TransactionResponse.Outcome]
+        REFUSED: _ClassVar[TransactionResponse.Outcome]
+    OUTCOME_UNSPECIFIED: TransactionResponse.Outcome
+    CREATED: TransactionResponse.Outcome
+    CONFIGURED: TransactionResponse.Outcome
+    UNCHANGED: TransactionResponse.Outcome
+    DELETED: TransactionResponse.Outcome
+    REFUSED: TransactionResponse.Outcome
+    class Result(_message.Message):
+        __slots__ = ("outcome", "object", "reason", "message", "fields")
+        OUTCOME_FIELD_NUMBER: _ClassVar[int]
+        OBJECT_FIELD_NUMBER: _ClassVar[int]
+        REASON_FIELD_NUMBER: _ClassVar[int]
+        MESSAGE_FIELD_NUMBER: _ClassVar[int]
+        FIELDS_FIELD_NUMBER: _ClassVar[int]
+        outcome: TransactionResponse.Outcome
+        object: _resource_pb2.Resource
+        reason: str
+        message: str
+        fields: _containers.RepeatedCompositeFieldContainer[FieldFault]
+        def __init__(self, outcome: _Optional[_Union[TransactionResponse.Outcome, str]] = ..., object: _Optional[_Union[_resource_pb2.Resource, _Mapping]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., fields: _Optional[_Iterable[_Union[FieldFault, _Mapping]]] = ...) -> None: ...
+    COMMITTED_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    committed: bool
+    results: _containers.RepeatedCompositeFieldContainer[TransactionResponse.Result]
+    resource_version: int
+    def __init__(self, committed: _Optional[bool] = ..., results: _Optional[_Iterable[_Union[TransactionResponse.Result, _Mapping]]] = ..., resource_version: _Optional[int] = ...) -> None: ...
+
 class Binding(_message.Message):
     __slots__ = ("namespace", "name", "uid", "node")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]

@@ -83,6 +83,11 @@ class ApiServerStub:
                 request_serializer=api_dot_v1_dot_apiserver__pb2.ApplyRequest.SerializeToString,
                 response_deserializer=api_dot_v1_dot_apiserver__pb2.ApplyResponse.FromString,
                 _registered_method=True)
+        self.Transaction = channel.unary_unary(
+                '/api.v1.ApiServer/Transaction',
+                request_serializer=api_dot_v1_dot_apiserver__pb2.TransactionRequest.SerializeToString,
+                response_deserializer=api_dot_v1_dot_apiserver__pb2.TransactionResponse.FromString,
+                _registered_method=True)
         self.Bind = channel.unary_unary(
                 '/api.v1.ApiServer/Bind',
                 request_serializer=api_dot_v1_dot_apiserver__pb2.BindRequest.SerializeToString,
@@ -183,6 +188,16 @@ class ApiServerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Transaction(self, request, context):
+        """Many writes at one range of revisions, or none of them. Each is decided as if those before it were done already,
+        so that a Namespace and what lives in it go together. A refused transaction changes nothing and ends with OK:
+        `committed` is false and every operation that could not be done says why. RESOURCE_EXHAUSTED: over a limit (8 MiB,
+        or 5,000 operations of the log, of which a created object takes two to four). ABORTED: the state kept changing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Bind(self, request, context):
         """Assigns pods to nodes, each binding on its own. Scheduler only.
         """
@@ -261,6 +276,11 @@ def add_ApiServerServicer_to_server(servicer, server):
                     servicer.Apply,
                     request_deserializer=api_dot_v1_dot_apiserver__pb2.ApplyRequest.FromString,
                     response_serializer=api_dot_v1_dot_apiserver__pb2.ApplyResponse.SerializeToString,
+            ),
+            'Transaction': grpc.unary_unary_rpc_method_handler(
+                    servicer.Transaction,
+                    request_deserializer=api_dot_v1_dot_apiserver__pb2.TransactionRequest.FromString,
+                    response_serializer=api_dot_v1_dot_apiserver__pb2.TransactionResponse.SerializeToString,
             ),
             'Bind': grpc.unary_unary_rpc_method_handler(
                     servicer.Bind,
@@ -512,6 +532,33 @@ class ApiServer:
             '/api.v1.ApiServer/Apply',
             api_dot_v1_dot_apiserver__pb2.ApplyRequest.SerializeToString,
             api_dot_v1_dot_apiserver__pb2.ApplyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Transaction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/api.v1.ApiServer/Transaction',
+            api_dot_v1_dot_apiserver__pb2.TransactionRequest.SerializeToString,
+            api_dot_v1_dot_apiserver__pb2.TransactionResponse.FromString,
             options,
             channel_credentials,
             insecure,

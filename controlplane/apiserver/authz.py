@@ -37,6 +37,7 @@ ROLES: Mapping[str, frozenset[Role]] = {
     _API + "Delete": _ADMIN,
     _API + "Watch": _READERS,
     _API + "Apply": _ADMIN,
+    _API + "Transaction": _ADMIN,
     _API + "Bind": _ADMIN,
     _API + "Logs": _READERS,
     _API + "Exec": _ADMIN,
@@ -78,6 +79,12 @@ def check_call(identity: Identity, method: str) -> None:
     if not roles_of(identity) & ROLES.get(method, frozenset()):
         verb = method.rpartition("/")[2]
         raise Forbidden(f'user "{identity.user}" may not call {verb}')
+
+
+def check_write(identity: Identity) -> None:
+    """Raise Forbidden for those who write nothing. Administrators write anything, nodes what admission lets them."""
+    if not roles_of(identity) & {"admin", "node"}:
+        raise Forbidden(f'user "{identity.user}" may only read')
 
 
 def check_read(identity: Identity, resource: str, namespace: str, name: str, state: State) -> None:

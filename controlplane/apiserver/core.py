@@ -12,28 +12,23 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from api import scheme
-from api.errors import ApiError, Conflict, Forbidden, Invalid, NotFound, TooLarge
+from api.errors import ApiError, Conflict, Forbidden, NotFound
 from api.object import Object, Tree
-from api.scheme import Kind
-from component.client import ApplyOutcome, Binding, ObjectList, Propagation
+from component.client import ApplyOutcome, Binding, ObjectList, Operation, Propagation, TransactionResult
 from component.env import Env
 from controlplane.admission.chain import Chain
 from controlplane.admission.request import Identity
 from controlplane.apiserver import apply, binding, deletes, incoming, selecting
-from controlplane.apiserver.authz import check_read, roles_of
-from controlplane.apiserver.decision import Decision, Snapshot
+from controlplane.apiserver.authz import check_read, check_write, roles_of
+from controlplane.apiserver.decision import RETRIED, RETRIES, Decision, Snapshot, told
 from controlplane.apiserver.kinds import kind_rules
 from controlplane.apiserver.objects import key_of, object_of
 from controlplane.apiserver.pages import Pages
+from controlplane.apiserver.transactions import Transactions
 from controlplane.apiserver.watches import Batch, watch
 from controlplane.apiserver.writes import Writing
 from controlplane.commands import CommitRefused, Op
 from controlplane.replica import Replica
-
-RETRIES = 5
-"""How often a write is tried again that collided with another; a precondition of the caller makes the retry fail."""
-
-RETRIED = frozenset({"Exists", "NotFound", "Conflict", "Claimed", "Underflow"})
 
 
 class ApiCore:
@@ -55,13 +50,14 @@ class ApiCore:
         self._replica = replica
         self._env = env
         self.writing = Writing(chain, kind_rules(env, pod_range, service_range), env)
+        self._transactions = Transactions(replica, self.writing, env)
         self._pages = Pages(env)
 
     # Writes
 
     async def create(self, identity: Identity, tree: Tree, *, dry_run: bool = False, epoch: int = 0) -> Object:
         """Store a new object. metadata.uid may be chosen by the caller: repeating the create then gives the same object."""
-        _check_writer(identity)
+        check_write(identity)
         given = incoming.read(tree)
         uid = given.uid or self._env.new_uid()
         return await self._commit(
@@ -72,7 +68,7 @@ class ApiCore:
         self, identity: Identity, tree: Tree, spend: Callable[[Snapshot], Sequence[Op]]
     ) -> Object:
         """As `create`, together with operations that `spend` decides on the same state: all of it or nothing."""
-        _check_writer(identity)
+        check_write(identity)
         given = incoming.read(tree)
         uid = self._env.new_uid()
 
@@ -85,7 +81,7 @@ class ApiCore:
 
     async def update(self, identity: Identity, tree: Tree, *, dry_run: bool = False, epoch: int = 0) -> Object:
         """Replace all but the status. metadata.uid and resourceVersion are preconditions when given."""
-        _check_writer(identity)
+        check_write(identity)
         given = incoming.read(tree)
         return await self._commit(
             lambda state: self.writing.update(identity, given, state), dry_run=dry_run, epoch=epoch
@@ -93,7 +89,7 @@ class ApiCore:
 
     async def update_status(self, identity: Identity, tree: Tree, *, dry_run: bool = False, epoch: int = 0) -> Object:
         """Replace the status only. Preconditions as `update`."""
-        _check_writer(identity)
+        check_write(identity)
         given = incoming.read(tree, with_defaults=False)
         return await self._commit(
             lambda state: self.writing.update_status(identity, given, state), dry_run=dry_run, epoch=epoch
@@ -114,9 +110,11 @@ class ApiCore:
         epoch: int = 0,
     ) -> Object:
         """Mark for deletion or delete; returns the object as it is now, or was last."""
-        _check_writer(identity)
+        check_write(identity)
         kind = scheme.by_resource(resource)
-        deletion = deletes.Deletion(kind, _namespace(kind, namespace), name, uid, revision, grace_seconds, propagation)
+        deletion = deletes.Deletion(
+            kind, incoming.namespace_of(kind, namespace), name, uid, revision, grace_seconds, propagation
+        )
         return await self._commit(
             lambda state: deletes.decide(self.writing, identity, deletion, state), dry_run=dry_run, epoch=epoch
         )
@@ -125,7 +123,7 @@ class ApiCore:
         self, identity: Identity, tree: Tree, *, dry_run: bool = False, epoch: int = 0
     ) -> tuple[Object, ApplyOutcome]:
         """Create, or merge three ways with what was last applied."""
-        _check_writer(identity)
+        check_write(identity)
         given = incoming.read(tree, with_defaults=False)
         uid = self._env.new_uid()
         outcome: ApplyOutcome = "unchanged"
@@ -137,6 +135,17 @@ class ApiCore:
             return applied.decision
 
         return await self._commit(decide, dry_run=dry_run, epoch=epoch), outcome
+
+    async def transaction(
+        self,
+        identity: Identity,
+        operations: Sequence[Operation | ApiError],
+        *,
+        dry_run: bool = False,
+        transaction_id: bytes = b"",
+    ) -> TransactionResult:
+        """Do all of it or nothing; see `controlplane.apiserver.transactions`. TooLarge, Conflict after all retries."""
+        return await self._transactions.run(identity, operations, transaction_id, dry_run=dry_run)
 
     async def bind(
         self, identity: Identity, bindings: Sequence[Binding], *, epoch: int = 0
@@ -163,7 +172,7 @@ class ApiCore:
         kind = scheme.by_resource(resource)
         if not stale_ok:
             await self._replica.read_barrier()
-        key = key_of(kind, _namespace(kind, namespace), name)
+        key = key_of(kind, incoming.namespace_of(kind, namespace), name)
         check_read(identity, resource, key.namespace, name, self._replica.state)
         stored = self._replica.state.get(key)
         if stored is None:
@@ -236,7 +245,7 @@ class ApiCore:
             except CommitRefused as error:
                 conflict, fresh = error, True  # whatever refused it is applied here by now
                 if error.refused.reason not in RETRIED:
-                    raise _told(error) from None
+                    raise told(error) from None
             else:
                 return replace(decision.subject, revision=committed.last_revision)
         raise Conflict(f"given up after {RETRIES} retries, the state keeps changing: {conflict}")
@@ -247,25 +256,3 @@ def _try(decide: Callable[[Snapshot], Decision], state: Snapshot) -> tuple[Decis
         return decide(state), None
     except ApiError as error:
         return None, error
-
-
-def _told(refused: CommitRefused) -> ApiError:
-    """What a refusal that no retry can heal means to the caller."""
-    if refused.refused.reason == "Limit":
-        return TooLarge(f"not enough room: {refused.refused.message}")
-    return refused.error
-
-
-def _check_writer(identity: Identity) -> None:
-    """Administrators write anything, nodes what admission lets them, others nothing."""
-    if not roles_of(identity) & {"admin", "node"}:
-        raise Forbidden(f'user "{identity.user}" may only read')
-
-
-def _namespace(kind: Kind, namespace: str) -> str:
-    """The namespace of one object; what has none takes none, and what has one without saying is in "default"."""
-    if kind.namespaced:
-        return namespace or incoming.DEFAULT_NAMESPACE
-    if namespace:
-        raise Invalid(f"{kind.resource} have no namespace")
-    return ""

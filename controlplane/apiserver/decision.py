@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
+from api.errors import ApiError, TooLarge
 from api.object import Object
 from controlplane.apiserver.objects import object_of
-from controlplane.commands import Check, Key, Op
+from controlplane.commands import Check, CommitRefused, Key, Op
 from controlplane.store.state import State
+
+RETRIES: Final = 5
+"""How often a write is tried again that collided with another; a precondition of the caller makes the retry fail."""
+
+RETRIED: Final = frozenset({"Exists", "NotFound", "Conflict", "Claimed", "Underflow"})
 
 
 class Snapshot:
@@ -50,3 +57,10 @@ class Decision:
 
     subject: Object
     ops: tuple[Op, ...] = ()
+
+
+def told(refused: CommitRefused) -> ApiError:
+    """What a refusal that no retry can heal means to the caller."""
+    if refused.refused.reason == "Limit":
+        return TooLarge(f"not enough room: {refused.refused.message}")
+    return refused.error

@@ -66,6 +66,15 @@ def read(tree: Tree, *, with_defaults: bool = True) -> Incoming:
     return Incoming(kind, tree, _namespace(kind, tree), name, uid, revision, faults)
 
 
+def namespace_of(kind: Kind, namespace: str) -> str:
+    """The namespace of one object; what has none takes none, and what has one without saying is in "default"."""
+    if kind.namespaced:
+        return namespace or DEFAULT_NAMESPACE
+    if namespace:
+        raise Invalid(f"{kind.resource} have no namespace")
+    return ""
+
+
 def refuse(incoming: Incoming, faults: list[FieldError]) -> None:
     """Raise Invalid if there are any."""
     if faults:

@@ -1,4 +1,4 @@
-"""Objects between messages and trees: what is in a request, and what goes into an answer."""
+"""Objects and transactions between messages and plain values: what is in a request, and what goes into an answer."""
 
 from __future__ import annotations
 
@@ -10,10 +10,34 @@ from api import scheme
 from api.errors import ApiError, FieldError, Invalid, TooLarge
 from api.object import Object, Tree
 from api.v1 import apiserver_pb2, resource_pb2
+from component.client import (
+    Operation,
+    OperationOutcome,
+    OperationResult,
+    Propagation,
+    Removal,
+    TransactionResult,
+    Write,
+)
 from controlplane.commands import OBJECT_LIMIT_BYTES
 
 REQUEST_LIMIT_CHARACTERS: Final = 3 * OBJECT_LIMIT_BYTES
 """Of an object as sent, which white space may make longer than it is stored. Beyond, it is not even decoded."""
+
+PROPAGATIONS: Final[dict[int, Propagation]] = {
+    apiserver_pb2.PROPAGATION_UNSPECIFIED: "",
+    apiserver_pb2.BACKGROUND: "Background",
+    apiserver_pb2.FOREGROUND: "Foreground",
+    apiserver_pb2.ORPHAN: "Orphan",
+}
+_OUTCOMES: Final[dict[OperationOutcome, apiserver_pb2.TransactionResponse.Outcome]] = {
+    "": apiserver_pb2.TransactionResponse.OUTCOME_UNSPECIFIED,
+    "created": apiserver_pb2.TransactionResponse.CREATED,
+    "configured": apiserver_pb2.TransactionResponse.CONFIGURED,
+    "unchanged": apiserver_pb2.TransactionResponse.UNCHANGED,
+    "deleted": apiserver_pb2.TransactionResponse.DELETED,
+    "refused": apiserver_pb2.TransactionResponse.REFUSED,
+}
 
 
 def tree_of_message(resource: resource_pb2.Resource) -> Tree:
@@ -66,3 +90,55 @@ def result_of(error: ApiError | None) -> apiserver_pb2.BindResponse.Result:
     if error is None:
         return apiserver_pb2.BindResponse.Result()
     return apiserver_pb2.BindResponse.Result(reason=error.reason, message=str(error))
+
+
+def operation_of(sent: apiserver_pb2.Operation) -> Operation | ApiError:
+    """One write of a transaction, or the error that it cannot be read."""
+    try:
+        return _operation_of(sent)
+    except ApiError as error:
+        return error
+
+
+def transaction_message(result: TransactionResult) -> apiserver_pb2.TransactionResponse:
+    """The answer to a transaction."""
+    return apiserver_pb2.TransactionResponse(
+        committed=result.committed, results=map(_result_message, result.results), resource_version=result.revision
+    )
+
+
+def _operation_of(sent: apiserver_pb2.Operation) -> Operation:
+    match sent.WhichOneof("write"):
+        case "create":
+            return Write("create", tree_of_message(sent.create))
+        case "update":
+            return Write("update", tree_of_message(sent.update))
+        case "apply":
+            return Write("apply", tree_of_message(sent.apply))
+        case "delete":
+            deletion = sent.delete
+            return Removal(
+                deletion.resource,
+                deletion.namespace,
+                deletion.name,
+                deletion.uid,
+                deletion.resource_version,
+                deletion.grace_seconds if deletion.HasField("grace_seconds") else None,
+                PROPAGATIONS.get(deletion.propagation, ""),
+            )
+    raise Invalid("an operation says what to write: create, update, apply or delete")
+
+
+def _result_message(result: OperationResult) -> apiserver_pb2.TransactionResponse.Result:
+    message = apiserver_pb2.TransactionResponse.Result(outcome=_OUTCOMES[result.outcome])
+    if result.object is not None:
+        message.object.CopyFrom(message_of(result.object))
+    error = result.error
+    if error is not None:
+        message.reason = error.reason
+        message.message = str(error.args[0]) if error.args else ""
+        if isinstance(error, Invalid):
+            message.fields.extend(
+                apiserver_pb2.FieldFault(path=fault.path, message=fault.message) for fault in error.fields
+            )
+    return message

@@ -10,14 +10,21 @@ from typing import Any, Final, Protocol, TypeVar
 import grpc
 from google.protobuf import message_factory
 
-from api.errors import Expired, Unavailable
+from api.errors import ApiError, Expired, Unavailable
 from api.v1 import apiserver_pb2 as pb
 from api.v1 import resource_pb2
-from component.client import ApplyOutcome, Binding, Propagation
+from component.client import ApplyOutcome, Binding, Operation
 from component.rpc_server import Context
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.core import ApiCore
-from controlplane.apiserver.messages import message_of, result_of, tree_of_message
+from controlplane.apiserver.messages import (
+    PROPAGATIONS,
+    message_of,
+    operation_of,
+    result_of,
+    transaction_message,
+    tree_of_message,
+)
 from controlplane.apiserver.watches import Batch
 from controlplane.watch.frames import bookmark_frame
 
@@ -29,14 +36,9 @@ PAGE_BYTES: Final = 3 << 20
 """Of one List response: below the 4 MB that gRPC clients accept unless told otherwise."""
 
 WATCH_MESSAGE_BYTES: Final = 1 << 20
+DECODED_AT_ONCE: Final = 50  # operations of a transaction, before others may run
 SLOW_READER_SECONDS: Final = 30.0
 
-_PROPAGATIONS: dict[int, Propagation] = {
-    pb.PROPAGATION_UNSPECIFIED: "",
-    pb.BACKGROUND: "Background",
-    pb.FOREGROUND: "Foreground",
-    pb.ORPHAN: "Orphan",
-}
 _OUTCOMES: dict[ApplyOutcome, pb.ApplyResponse.Outcome] = {
     "created": pb.ApplyResponse.CREATED,
     "configured": pb.ApplyResponse.CONFIGURED,
@@ -140,7 +142,7 @@ class ApiService:
                 uid=request.uid,
                 revision=request.resource_version,
                 grace_seconds=request.grace_seconds if request.HasField("grace_seconds") else None,
-                propagation=_PROPAGATIONS.get(request.propagation, ""),
+                propagation=PROPAGATIONS.get(request.propagation, ""),
                 dry_run=request.dry_run,
             )
         )
@@ -150,6 +152,17 @@ class ApiService:
         tree = tree_of_message(request.object)
         stored, outcome = await self._core.apply(self._identify(context), tree, dry_run=request.dry_run)
         return pb.ApplyResponse(object=message_of(stored), outcome=_OUTCOMES[outcome])
+
+    async def transaction(self, request: pb.TransactionRequest, context: Context) -> pb.TransactionResponse:
+        """Transaction."""
+        identity = self._identify(context)
+        operations: list[Operation | ApiError] = []
+        for index, sent in enumerate(request.operations):
+            if index % DECODED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            operations.append(operation_of(sent))
+        done = await self._core.transaction(identity, operations, dry_run=request.dry_run, transaction_id=request.id)
+        return transaction_message(done)
 
     async def bind(self, request: pb.BindRequest, context: Context) -> pb.BindResponse:
         """Bind."""
@@ -246,6 +259,7 @@ def method_handlers(service: ApiService) -> dict[str, Any]:
         "Delete": service.delete,
         "Watch": service.watch,
         "Apply": service.apply,
+        "Transaction": service.transaction,
         "Bind": service.bind,
         "Logs": service.logs,
         "Exec": service.exec,

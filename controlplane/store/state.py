@@ -24,6 +24,7 @@ from controlplane.commands import (
     Envelope,
     Key,
     Malformed,
+    Op,
     Refused,
     Result,
     Stored,
@@ -181,6 +182,14 @@ class State:
         summary = _digest_encoder.encode((entry.index, entry.term, self.time_ms, facts))
         self.digest = hashlib.blake2b(self.digest + summary, digest_size=16).digest()
         return Applied(entry.index, results, changes)
+
+    def rehearse(self, ops: Sequence[Op]) -> Refused | None:
+        """Carry operations out on this copy, which is not the replicated state any more; Refused: nothing changed."""
+        draft = Draft(self)
+        refused = draft.run(Transaction(b"", tuple(ops)))
+        if refused is None:
+            self._accept(draft)
+        return refused
 
     def clone(self) -> State:
         """Return a copy for reading that later applies do not change. Shares memory; takes well under 1 ms."""

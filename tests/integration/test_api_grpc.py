@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import aclosing
 
 import grpc
 import grpc.aio
@@ -15,6 +16,7 @@ from api import errors
 from api.v1 import apiserver_pb2 as pb
 from api.v1 import apiserver_pb2_grpc, resource_pb2
 from component import rpc
+from component.client import Removal, Write
 from component.rpc_client import RpcClient
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.pages import KEPT_STATES
@@ -454,3 +456,48 @@ async def test_a_call_that_nobody_knows_is_told_as_such(cluster):
 def test_a_client_needs_an_address(cluster):
     with pytest.raises(errors.Invalid, match="no API server address"):
         RpcClient([], None, cluster.env)
+
+
+async def test_a_transaction_is_done_whole_or_not_at_all(client):
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "new"}}
+    wanted = [Write("apply", namespace), *(Write("apply", config_map(f"c{n}", namespace="new")) for n in range(100))]
+    wrong = Write("create", pod("p", containers=[{"name": "Main!", "image": "i", "restart": "no"}]))
+    refused = await client.transaction([*wanted, wrong, Removal("configmaps", "default", "absent")])
+    assert not refused.committed
+    assert [each.outcome for each in refused.results] == [""] * 101 + ["refused"] * 2
+    invalid, missing = (each.error for each in refused.results[-2:])
+    assert isinstance(invalid, errors.Invalid)
+    assert [fault.path for fault in invalid.fields] == ["spec.containers[0].restart"]
+    assert isinstance(missing, errors.NotFound)
+    with pytest.raises(errors.NotFound):
+        await client.get("namespaces", "", "new")
+    done = await client.transaction(wanted)
+    assert [each.outcome for each in done.results] == ["created"] * 101
+    listed = await client.list("configmaps", "new")
+    assert {each.revision for each in listed.items} == {each.object.revision for each in done.results[1:]}
+    assert listed.revision == done.revision == done.results[-1].object.revision
+
+
+async def test_a_transaction_whose_answer_was_lost_is_not_done_twice(cluster, client):
+    first = pb.TransactionRequest(id=b"0123456789abcdef")
+    first.operations.add().apply.json = '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}'
+    first.operations.add().delete.MergeFrom(pb.DeleteRequest(resource="configmaps", namespace="default", name="b"))
+    await client.create(config_map("b"))
+    async with rpc.channel(cluster.addresses[0], cluster.keys.admin) as channel:
+        stub = apiserver_pb2_grpc.ApiServerStub(channel)
+        done, again = await stub.Transaction(first), await stub.Transaction(first)
+    assert done.committed
+    assert again.committed
+    assert again.resource_version == done.resource_version == cluster.replica.state.revision
+
+
+async def test_a_watcher_resumed_from_before_a_transaction_sees_all_of_it_in_order(client):
+    start = (await client.list("configmaps", "default")).revision
+    done = await client.transaction([Write("create", config_map(f"c{n:02d}")) for n in range(50)])
+    seen = []
+    async with asyncio.timeout(5), aclosing(client.watch("configmaps", "default", revision=start)) as stream:
+        async for batch in stream:
+            seen += [event.revision for event in batch if event.object]
+            if len(seen) >= 50:
+                break
+    assert seen == [each.object.revision for each in done.results]

@@ -41,6 +41,38 @@ def test_apply_goes_on_after_a_refusal_and_fails_at_the_end(api):
     ]
 
 
+def test_atomic_apply_names_each_object_and_the_revision(api):
+    manifest = CONFIG_MAP % "a" + "---\n" + CONFIG_MAP % "b"
+    result = tim(api, "apply", "--atomic", "-f", "-", stdin=manifest)
+    assert result.stdout == f"configmap/a created\nconfigmap/b created\n2 objects at revision {api.revision}\n"
+    assert tim(api, "apply", "--atomic", "-o", "name", "-f", "-", stdin=manifest).stdout == "configmap/a\nconfigmap/b\n"
+
+
+def test_atomic_apply_tells_every_reason_and_changes_nothing(api):
+    faults = [errors.FieldError("data.x", "Invalid value"), errors.FieldError("data.y", "Required value")]
+    wrong = {"b": errors.Invalid('ConfigMap "b" is invalid', faults), "c": errors.NotFound("no namespace")}
+    api.fault = lambda call: wrong.get(call.name)
+    unknown = "{apiVersion: v2, kind: Foo, metadata: {name: f}}\n"
+    manifest = "---\n".join([*(CONFIG_MAP % name for name in "abc"), unknown])
+    result = tim(api, "apply", "--atomic", "-f", "-", stdin=manifest)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.splitlines() == [
+        "nothing was changed: 4 reasons against it",
+        'Error: NotFound: Foo "f": there is no kind "Foo" in "v2"',
+        'Error: Invalid: ConfigMap "b" is invalid: data.x: Invalid value',
+        'Error: Invalid: ConfigMap "b" is invalid: data.y: Required value',
+        'Error: NotFound: ConfigMap "c": no namespace',
+    ]
+    assert api.names("configmaps") == []
+
+
+def test_atomic_apply_can_be_tried(api):
+    result = tim(api, "apply", "--atomic", "--dry-run", "-f", "-", stdin=CONFIG_MAP % "a")
+    assert result.stdout == "configmap/a created (dry run)\n"
+    assert api.names("configmaps") == []
+
+
 def test_apply_stops_at_once_when_nobody_serves(api):
     api.fault = lambda _call: errors.Unavailable("no leader")
     result = tim(api, "apply", "-f", "-", stdin=CONFIG_MAP % "a" + "---\n" + CONFIG_MAP % "b")

@@ -1,0 +1,284 @@
+"""Many writes as one: each decided on the state that those before it would leave, all of them proposed together.
+
+A refusal of one does not stop the others from being looked at, so that every reason is told at once. Whether the
+same transaction was committed before is known by its id, which the state remembers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from api import scheme
+from api.errors import ApiError, Conflict, Invalid, NotFound, TooLarge
+from api.object import Object
+from component.client import Operation, OperationOutcome, OperationResult, Removal, TransactionResult
+from component.env import Env
+from controlplane.admission.request import Identity
+from controlplane.apiserver import apply, deletes, incoming
+from controlplane.apiserver.authz import check_write
+from controlplane.apiserver.decision import RETRIED, RETRIES, Decision, Snapshot, told
+from controlplane.apiserver.objects import key_of, object_of
+from controlplane.apiserver.writes import Writing
+from controlplane.commands import (
+    ID_BYTES,
+    TRANSACTION_LIMIT_OPS,
+    Check,
+    CommitRefused,
+    Committed,
+    Delete,
+    Key,
+    Op,
+    Put,
+    Transaction,
+    encode_transaction,
+)
+from controlplane.replica import Replica
+from controlplane.store.state import State
+
+DECIDED_AT_ONCE: Final = 4
+"""Operations decided before others may run: an object takes 0.2 to 1 ms, the loop must never be held over 5."""
+
+Decide = Callable[[Snapshot], tuple[Decision, OperationOutcome]]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One operation ready to be decided, or the reason why it never can be. `key` is None where no name is given."""
+
+    decide: Decide | ApiError
+    key: Key | None = None
+
+
+@dataclass(slots=True)
+class Plan:
+    """What all steps come to on one state: operations to commit, and each step's result as if they were."""
+
+    revision: int  # of the state before
+    results: list[OperationResult] = field(default_factory=list)
+    ops: list[Op] = field(default_factory=list)
+    step_of_op: list[int] = field(default_factory=list)
+    _checks: set[Check] = field(default_factory=set)
+    _touched: set[Key] = field(default_factory=set)
+
+    @property
+    def refused(self) -> bool:
+        """Whether any step was."""
+        return any(result.error is not None for result in self.results)
+
+    def add(self, ops: Sequence[Op]) -> None:
+        """Take over one step's operations. What the transaction itself made sure of needs no check any more."""
+        for op in ops:
+            if isinstance(op, Check):
+                if op.key in self._touched or op in self._checks:
+                    continue
+                self._checks.add(op)
+            elif isinstance(op, Put):
+                self._touched.add(op.envelope.key)
+            elif isinstance(op, Delete):
+                self._touched.add(op.key)
+            self.ops.append(op)
+            self.step_of_op.append(len(self.results))
+
+    def refuse(self, op_index: int, error: ApiError) -> None:
+        """The operation that the committed state refused takes its step along."""
+        step = self.step_of_op[op_index] if op_index >= 0 else 0
+        self.results[step] = OperationResult("refused", None, error)
+
+    def as_refused(self) -> TransactionResult:
+        """Nothing is done: the reasons of those refused, no outcome for the others."""
+        return TransactionResult(
+            committed=False,
+            results=tuple(each if each.error else OperationResult("") for each in self.results),
+        )
+
+    def as_done(self, committed: Committed | None) -> TransactionResult:
+        """All is done, or would be: `committed` None. Objects get the revisions they really have."""
+        shift = 0 if committed is None else committed.first_revision - 1 - self.revision
+        results = [
+            each
+            if each.object is None
+            else replace(each, object=self._shifted(each.object, shift, trial=not committed))
+            for each in self.results
+        ]
+        return TransactionResult(True, tuple(results), committed.last_revision if committed else 0)
+
+    def _shifted(self, each: Object, shift: int, *, trial: bool) -> Object:
+        if each.revision <= self.revision:
+            return each
+        return replace(each, revision=0 if trial else each.revision + shift)
+
+
+class Transactions:
+    """Decides, proposes and tries again; one for each replica."""
+
+    def __init__(self, replica: Replica, writing: Writing, env: Env) -> None:
+        self._replica = replica
+        self._writing = writing
+        self._env = env
+
+    async def run(
+        self, identity: Identity, operations: Sequence[Operation | ApiError], transaction_id: bytes, *, dry_run: bool
+    ) -> TransactionResult:
+        """Do all operations in order, or none. An id of 16 bytes makes a repetition harmless; b"" is none.
+
+        An error among the operations stands for one that could not even be read: it is among the reasons.
+
+        Raises Invalid, TooLarge (a limit, before anything is proposed), Conflict when the state kept changing,
+        Unavailable and Unknown as any write.
+        """
+        _check_request(operations, transaction_id)
+        transaction_id = transaction_id or self._env.rng.randbytes(ID_BYTES)
+        steps = await self._steps(identity, operations)
+        fresh = dry_run
+        if dry_run:
+            await self._replica.read_barrier()
+        conflicts = 0
+        while True:
+            if (before := self._committed_before(transaction_id)) is not None:
+                return _recalled(steps, before, self._replica.state)
+            plan = await rehearsed(self._replica.state.clone(), steps)
+            final = plan.refused or not plan.ops
+            if final and not fresh:  # a refusal counts only on a state that is not older than the request
+                await self._replica.read_barrier()
+                fresh = True
+                continue
+            if plan.refused:
+                return plan.as_refused()
+            if dry_run or final:
+                encode_transaction(Transaction(transaction_id, tuple(plan.ops)))  # TooLarge in a trial as well
+                return plan.as_done(None)
+            try:
+                return plan.as_done(
+                    await self._replica.commit(plan.ops, transaction_id=_attempt_id(transaction_id, conflicts))
+                )
+            except CommitRefused as error:
+                if error.refused.reason not in RETRIED:
+                    plan.refuse(error.refused.op_index, told(error))
+                    return plan.as_refused()
+                if conflicts == RETRIES:
+                    raise Conflict(f"given up after {RETRIES} retries, the state keeps changing: {error}") from None
+                conflicts, fresh = conflicts + 1, True
+
+    async def _steps(self, identity: Identity, operations: Sequence[Operation | ApiError]) -> list[Step]:
+        steps = []
+        for index, operation in enumerate(operations):
+            if index % DECIDED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            try:
+                check_write(identity)
+                steps.append(self._step(identity, operation))
+            except ApiError as error:
+                steps.append(Step(error))
+        return steps
+
+    def _step(self, identity: Identity, operation: Operation | ApiError) -> Step:
+        if isinstance(operation, ApiError):
+            return Step(operation)
+        if isinstance(operation, Removal):
+            kind = scheme.by_resource(operation.resource)
+            namespace = incoming.namespace_of(kind, operation.namespace)
+            deletion = deletes.Deletion(
+                kind,
+                namespace,
+                operation.name,
+                operation.uid,
+                operation.revision,
+                operation.grace_seconds,
+                operation.propagation,
+            )
+            key = key_of(kind, namespace, operation.name)
+            return Step(lambda state: (deletes.decide(self._writing, identity, deletion, state), "deleted"), key)
+        given = incoming.read(operation.tree, with_defaults=operation.verb != "apply")
+        named = key_of(given.kind, given.namespace, given.name) if given.name else None
+        uid = given.uid or self._env.new_uid()
+
+        def decide(state: Snapshot) -> tuple[Decision, OperationOutcome]:
+            if operation.verb == "apply":
+                applied = apply.decide(self._writing, identity, given, uid, state)
+                return applied.decision, applied.outcome
+            if operation.verb == "create":
+                decision = self._writing.create(identity, given, uid, state)
+                return decision, "created" if decision.ops else "unchanged"
+            decision = self._writing.update(identity, given, state)
+            return decision, "configured" if decision.ops else "unchanged"
+
+        return Step(decide, named)
+
+    def _committed_before(self, transaction_id: bytes) -> Committed | None:
+        for attempt in range(1 + RETRIES):
+            result = self._replica.state.result_of(_attempt_id(transaction_id, attempt))
+            if isinstance(result, Committed):
+                return result
+        return None
+
+
+async def rehearsed(state: State, steps: Sequence[Step]) -> Plan:
+    """Decide every step on `state`, a copy that is used up by it. Lets others run in between."""
+    plan = Plan(state.revision)
+    refused_namespaces: set[str] = set()
+    for index, step in enumerate(steps):
+        if index % DECIDED_AT_ONCE == 0:
+            await asyncio.sleep(0)
+        try:
+            _rehearse(plan, state, step)
+        except ApiError as error:
+            plan.results.append(OperationResult("refused", None, _explained(error, step, refused_namespaces)))
+            if step.key is not None and step.key.resource == "namespaces":
+                refused_namespaces.add(step.key.name)
+    return plan
+
+
+def _rehearse(plan: Plan, state: State, step: Step) -> None:
+    if isinstance(step.decide, ApiError):
+        raise step.decide
+    decision, outcome = step.decide(Snapshot(state))
+    subject = decision.subject
+    if decision.ops:
+        refused = state.rehearse(decision.ops)
+        if refused is not None:
+            raise told(CommitRefused(refused))
+        plan.add(decision.ops)
+        subject = replace(subject, revision=state.revision)
+    plan.results.append(OperationResult(outcome, subject))
+
+
+def _explained(error: ApiError, step: Step, refused_namespaces: set[str]) -> ApiError:
+    """Say of what has no namespace only because this transaction's own was refused that this is so."""
+    if step.key is None or not isinstance(error, NotFound) or step.key.namespace not in refused_namespaces:
+        return error
+    return NotFound(f'namespace "{step.key.namespace}" is refused itself')
+
+
+def _recalled(steps: Sequence[Step], before: Committed, state: State) -> TransactionResult:
+    """The answer to a repetition, from what is known of its objects now."""
+    results = []
+    for step in steps:
+        stored = None if step.key is None else state.get(step.key)
+        if stored is None:
+            results.append(OperationResult("deleted"))
+            continue
+        outcome: OperationOutcome = "configured"
+        if stored.created_revision >= before.first_revision:
+            outcome = "created"
+        elif stored.revision < before.first_revision:
+            outcome = "unchanged"
+        results.append(OperationResult(outcome, object_of(stored)))
+    return TransactionResult(True, tuple(results), before.last_revision)
+
+
+def _check_request(operations: Sequence[Operation | ApiError], transaction_id: bytes) -> None:
+    if not operations:
+        raise Invalid("a transaction needs at least one operation")
+    if len(operations) > TRANSACTION_LIMIT_OPS:
+        raise TooLarge(f"{len(operations)} operations in one transaction; at most {TRANSACTION_LIMIT_OPS}")
+    if transaction_id and len(transaction_id) != ID_BYTES:
+        raise Invalid(f"a transaction id has {ID_BYTES} bytes, not {len(transaction_id)}")
+
+
+def _attempt_id(transaction_id: bytes, attempt: int) -> bytes:
+    """A refused transaction is remembered, too: one that is decided anew needs another id, the same on every replica."""
+    return hashlib.blake2b(transaction_id + bytes([attempt]), digest_size=ID_BYTES).digest()
