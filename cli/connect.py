@@ -17,6 +17,7 @@ from api.errors import ApiError
 from cli.verb import META_CONFIG, META_CONTEXT, META_NAMESPACE
 
 if TYPE_CHECKING:  # only names of types: loading gRPC takes longer than all else together
+    from component.handshake import Obstacle
     from component.kubeconfig import Credentials
     from component.rpc_client import RpcClient
 
@@ -73,7 +74,13 @@ def call(work: Callable[[RpcClient, str], Awaitable[Answer]]) -> Answer:
 
         found = credentials()
         tls = Tls(found.ca_pem, found.cert_pem, found.key_pem)
-        async with RpcClient(found.endpoints, tls, system_env()) as client:
+
+        def explain(address: str) -> Awaitable[Obstacle | None]:
+            from component.handshake import Handshake  # noqa: PLC0415 - only for what fails
+
+            return Handshake(tls, str(config_path()), system_env()).obstacle(address)
+
+        async with RpcClient(found.endpoints, tls, system_env(), explain=explain) as client:
             return await work(client, chosen or found.namespace)
 
     with one_line_errors():

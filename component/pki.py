@@ -7,6 +7,7 @@ files, transports or what an identity may do.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -140,11 +141,17 @@ def days_left(cert_pem: bytes, now: float) -> float:
 
 
 def check_signed_by(cert_pem: bytes, ca_cert_pem: bytes) -> None:
-    """Raise CertificateProblem unless the CA signed the certificate."""
+    """Raise CertificateProblem unless the CA, or one of several in a bundle, signed the certificate."""
     try:
-        x509.load_pem_x509_certificate(cert_pem).verify_directly_issued_by(x509.load_pem_x509_certificate(ca_cert_pem))
-    except (ValueError, TypeError, InvalidSignature) as error:
-        raise CertificateProblem("the certificate is not signed by this cluster's CA") from error
+        certificate = x509.load_pem_x509_certificate(cert_pem)
+        authorities = x509.load_pem_x509_certificates(ca_cert_pem)
+    except ValueError as error:
+        raise CertificateProblem(f"not a certificate: {error}") from error
+    for authority in authorities:
+        with contextlib.suppress(ValueError, TypeError, InvalidSignature):
+            certificate.verify_directly_issued_by(authority)
+            return
+    raise CertificateProblem("the certificate is not signed by this cluster's CA")
 
 
 def _sign(

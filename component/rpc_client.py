@@ -31,7 +31,7 @@ from component.client import (
 )
 from component.env import Env
 from component.rpc import Tls, error_of
-from component.rpc_failover import Patience, Repeat, Replica, Replicas, judge
+from component.rpc_failover import Explain, Patience, Repeat, Replica, Replicas, judge
 
 TIMEOUT_SECONDS = 30.0
 
@@ -71,15 +71,22 @@ class RpcClient:
 
     Each call has `timeout_seconds` altogether and moves to the next replica when one cannot serve. What can be sent
     twice without harm is (reads; creates, which carry their uid; applies; updates with a resourceVersion and deletes
-    with a uid as precondition); any other write whose connection breaks raises Unknown.
+    with a uid as precondition); any other write whose connection breaks raises Unknown. With `explain` errors tell
+    why no replica can be reached.
     """
 
     def __init__(
-        self, endpoints: Sequence[str], tls: Tls | None, env: Env, *, timeout_seconds: float = TIMEOUT_SECONDS
+        self,
+        endpoints: Sequence[str],
+        tls: Tls | None,
+        env: Env,
+        *,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        explain: Explain | None = None,
     ) -> None:
         self._env = env
         self._timeout_seconds = timeout_seconds
-        self._replicas = Replicas(endpoints, tls, env)
+        self._replicas = Replicas(endpoints, tls, env, explain)
 
     async def __aenter__(self) -> Self:
         return self

@@ -6,8 +6,8 @@ It decides what may be sent twice. It knows methods only by name and no object's
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import grpc
 import grpc.aio
@@ -16,6 +16,9 @@ from api import errors
 from api.v1 import apiserver_pb2_grpc
 from component import rpc
 from component.env import Env
+
+if TYPE_CHECKING:  # asked only when nothing else works
+    from component.handshake import Obstacle
 
 CONNECT_SECONDS = 1.0
 """How long a replica may take to accept a connection before the next one is tried."""
@@ -38,6 +41,9 @@ Repeat = Literal["read", "safe", "guarded", "never"]
 
 Verdict = Literal["final", "elsewhere", "doubtful"]
 """Of a failed call: never right, or another replica may serve it, or it may have been done."""
+
+Explain = Callable[[str], Awaitable["Obstacle | None"]]
+"""Address -> why no connection to it comes about; `component.handshake` knows."""
 
 
 class Replica:
@@ -93,26 +99,33 @@ class Patience:
 
 
 class Replicas:
-    """All replicas of a cluster; remembers which one is good."""
+    """All replicas of a cluster; remembers which one is good.
 
-    def __init__(self, endpoints: Sequence[str], tls: rpc.Tls | None, env: Env) -> None:
+    `explain` is asked when no replica can be reached: what waiting cannot mend is raised as Unauthenticated.
+    """
+
+    def __init__(self, endpoints: Sequence[str], tls: rpc.Tls | None, env: Env, explain: Explain | None = None) -> None:
         if not endpoints:
             raise errors.Invalid("no API server address is given")
         self._env = env
+        self._explain = explain
         self._replicas = [Replica(address, tls) for address in endpoints]
         self._current = 0
 
     async def connected(self, patience: Patience, last: errors.ApiError | None = None) -> Replica:
         """A replica with a connection, the current one first. Unavailable when patience ends, telling of `last`."""
         give_up_time = self._env.monotonic() + UNREACHABLE_SECONDS
+        tried: str | None = None
         while True:
             for _ in self._replicas:
                 replica = self._replicas[self._current]
                 if await replica.connect(min(CONNECT_SECONDS, patience.remaining_seconds)):
                     return replica
                 self.leave(replica)
+            if tried is None:
+                tried = await self._obstacles()
             if not patience.remaining_seconds or self._env.monotonic() >= give_up_time:
-                raise self._unreachable(last)
+                raise last or errors.Unavailable(f"no API server can be reached (tried {tried})")
             await patience.pause()
 
     def leave(self, replica: Replica) -> None:
@@ -150,11 +163,19 @@ class Replicas:
         for replica in self._replicas:
             await replica.close()
 
-    def _unreachable(self, last: errors.ApiError | None) -> errors.ApiError:
-        if last is not None:
-            return last
-        tried = ", ".join(replica.address for replica in self._replicas)
-        return errors.Unavailable(f"no API server can be reached (tried {tried})")
+    async def _obstacles(self) -> str:
+        """The addresses, each with what is in the way. Unauthenticated for what waiting will not mend."""
+        addresses = [replica.address for replica in self._replicas]
+        if self._explain is None:
+            return ", ".join(addresses)
+        found = await asyncio.gather(*map(self._explain, addresses))
+        for obstacle in found:
+            if obstacle is not None and obstacle.lasting:
+                raise errors.Unauthenticated(obstacle.text)
+        return ", ".join(
+            f"{address}: {obstacle.text}" if obstacle else address
+            for address, obstacle in zip(addresses, found, strict=True)
+        )
 
 
 def judge(failure: grpc.aio.AioRpcError) -> tuple[Verdict, errors.ApiError]:
