@@ -44,12 +44,22 @@ def load_all(text: str | bytes, source: str) -> list[Tree]:
     Raises Invalid with `source:line: problem` for anything that is no YAML or JSON, for duplicate keys, for documents
     over the limits, and for documents that are no objects or lack apiVersion or kind.
     """
+    return [tree for line, document in _documents(text, source) for tree in _objects(document, source, line)]
+
+
+def load_value(text: str | bytes, source: str) -> Any:
+    """Return the one value, of any form, that the text is; Invalid as `load_all`, and unless there is exactly one."""
+    documents = _documents(text, source)
+    if len(documents) != 1:
+        _fail(source, 1, f"expected one document, not {len(documents)}")
+    return documents[0][1]
+
+
+def _documents(text: str | bytes, source: str) -> list[tuple[int, Any]]:
     text = _decoded(text, source)
     _check_sizes(text, source)
     documents = _load_json(text, source) if text.lstrip()[:1] == "{" else None
-    if documents is None:
-        documents = list(_load_yaml(text, source))
-    return [tree for line, document in documents for tree in _objects(document, source, line)]
+    return list(_load_yaml(text, source)) if documents is None else documents
 
 
 def _fail(source: str, line: int, problem: str) -> NoReturn:

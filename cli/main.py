@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "lab": ("cli.commands.lab:lab", "A whole cluster on this machine."),
     "label": ("cli.commands.metadata:label", "Set or remove labels of objects."),
     "logs": ("cli.commands.logs:logs", "Print the logs of containers."),
+    "patch": ("cli.commands.patch:patch", "Change fields of objects."),
     "reset": ("cli.commands.reset:reset", "Make this machine a stranger to its cluster again."),
     "rollout": ("cli.commands.rollout:rollout", "Follow, undo or restart rollouts of a Deployment."),
     "scale": ("cli.commands.scale:scale", "Set how many pods there should be."),

@@ -15,6 +15,7 @@ from api.object import Object, Tree
 
 EventType = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
 Propagation = Literal["", "Background", "Foreground", "Orphan"]
+PatchType = Literal["json", "merge", "strategic"]
 ApplyOutcome = Literal["created", "configured", "unchanged"]
 OperationOutcome = Literal["created", "configured", "unchanged", "deleted", "refused", ""]
 
@@ -132,6 +133,19 @@ class ApiClient(Protocol):
 
     async def apply(self, tree: Tree, *, dry_run: bool = False) -> tuple[Object, ApplyOutcome]:
         """Create, or merge three ways with what was last applied. Invalid."""
+
+    async def patch(
+        self,
+        resource: str,
+        namespace: str,
+        name: str,
+        patch_type: PatchType,
+        patch: bytes,
+        *,
+        subresource: Literal["", "status"] = "",
+        dry_run: bool = False,
+    ) -> Object:
+        """Change the stored object as `patch` (JSON) says. NotFound, Invalid, Conflict (a resourceVersion in the patch)."""
 
     async def bind(self, bindings: Sequence[Binding]) -> Sequence[ApiError | None]:
         """Assign pods to nodes; one answer per binding, None for a pod that was bound."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import grpc
 import grpc.aio
@@ -24,6 +24,7 @@ from component.client import (
     Operation,
     OperationOutcome,
     OperationResult,
+    PatchType,
     Propagation,
     Removal,
     TransactionResult,
@@ -54,6 +55,11 @@ _OUTCOMES: dict[int, ApplyOutcome] = {
     pb.ApplyResponse.CREATED: "created",
     pb.ApplyResponse.CONFIGURED: "configured",
     pb.ApplyResponse.UNCHANGED: "unchanged",
+}
+_PATCH_TYPES: dict[PatchType, pb.PatchRequest.Type] = {
+    "json": pb.PatchRequest.JSON,
+    "merge": pb.PatchRequest.MERGE,
+    "strategic": pb.PatchRequest.STRATEGIC,
 }
 
 _OPERATION_OUTCOMES: dict[int, OperationOutcome] = {
@@ -190,6 +196,30 @@ class RpcClient:
         return TransactionResult(
             response.committed, tuple(map(_operation_result, response.results)), response.resource_version
         )
+
+    async def patch(
+        self,
+        resource: str,
+        namespace: str,
+        name: str,
+        patch_type: PatchType,
+        patch: bytes,
+        *,
+        subresource: Literal["", "status"] = "",
+        dry_run: bool = False,
+    ) -> Object:
+        """Change the stored object as `patch` (JSON) says. A JSON patch may not be one that can be done twice."""
+        request = pb.PatchRequest(
+            resource=resource,
+            namespace=namespace,
+            name=name,
+            type=_PATCH_TYPES[patch_type],
+            patch=patch.decode(),
+            subresource=subresource,
+            dry_run=dry_run,
+        )
+        repeat: Repeat = "never" if patch_type == "json" and not dry_run else "safe"
+        return _from_proto(resource, await self._call("Patch", request, repeat))
 
     async def bind(self, bindings: Sequence[Binding]) -> Sequence[errors.ApiError | None]:
         """Assign pods to nodes; one answer per binding, None for a pod that was bound."""

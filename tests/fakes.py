@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import itertools
+import json
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -17,9 +18,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from api import errors, scheme, selectors
+from api import errors, merge, scheme, selectors
 from api.core import Node, Pod
 from api.errors import ApiError
+from api.json_patch import json_patch
 from api.object import Object, Tree, canonical
 from api.resources import allocatable, pod_requests
 from component.client import ApplyOutcome, Binding, EventType, ObjectList, Propagation, WatchEvent
@@ -271,6 +273,20 @@ class FakeApi:
             return await self.create(tree, dry_run=dry_run), "created"
         new = await self.update(tree, dry_run=dry_run)
         return new, "unchanged" if new.revision == old.revision else "configured"
+
+    async def patch(self, resource, namespace, name, patch_type, patch, *, subresource="", dry_run=False) -> Object:
+        await self._called("patch", resource, namespace, name)
+        tree, body = self._find(resource, namespace, name).tree(), json.loads(patch)
+        match patch_type:
+            case "json":
+                tree = json_patch(tree, body)
+            case "merge":
+                tree = merge.merge_patch(tree, body)
+            case "strategic":
+                tree = merge.strategic_merge(scheme.by_resource(resource), tree, body)
+        if (tree["metadata"]["name"], tree["metadata"].get("namespace", "")) != (name, namespace):
+            raise errors.Invalid(f'{resource} "{name}" is invalid: metadata: a patch cannot change it')
+        return await (self.update_status(tree) if subresource else self.update(tree, dry_run=dry_run))
 
     async def bind(self, bindings: Sequence[Binding]) -> Sequence[ApiError | None]:
         await self._called("bind", "pods", "", str(len(bindings)))

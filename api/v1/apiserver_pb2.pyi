@@ -208,6 +208,34 @@ class TransactionResponse(_message.Message):
     resource_version: int
     def __init__(self, committed: _Optional[bool] = ..., results: _Optional[_Iterable[_Union[TransactionResponse.Result, _Mapping]]] = ..., resource_version: _Optional[int] = ...) -> None: ...
 
+class PatchRequest(_message.Message):
+    __slots__ = ("resource", "namespace", "name", "type", "patch", "subresource", "dry_run")
+    class Type(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        TYPE_UNSPECIFIED: _ClassVar[PatchRequest.Type]
+        JSON: _ClassVar[PatchRequest.Type]
+        MERGE: _ClassVar[PatchRequest.Type]
+        STRATEGIC: _ClassVar[PatchRequest.Type]
+    TYPE_UNSPECIFIED: PatchRequest.Type
+    JSON: PatchRequest.Type
+    MERGE: PatchRequest.Type
+    STRATEGIC: PatchRequest.Type
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    PATCH_FIELD_NUMBER: _ClassVar[int]
+    SUBRESOURCE_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    resource: str
+    namespace: str
+    name: str
+    type: PatchRequest.Type
+    patch: str
+    subresource: str
+    dry_run: bool
+    def __init__(self, resource: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., type: _Optional[_Union[PatchRequest.Type, str]] = ..., patch: _Optional[str] = ..., subresource: _Optional[str] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
 class Binding(_message.Message):
     __slots__ = ("namespace", "name", "uid", "node")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]

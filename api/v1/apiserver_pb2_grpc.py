@@ -88,6 +88,11 @@ class ApiServerStub:
                 request_serializer=api_dot_v1_dot_apiserver__pb2.TransactionRequest.SerializeToString,
                 response_deserializer=api_dot_v1_dot_apiserver__pb2.TransactionResponse.FromString,
                 _registered_method=True)
+        self.Patch = channel.unary_unary(
+                '/api.v1.ApiServer/Patch',
+                request_serializer=api_dot_v1_dot_apiserver__pb2.PatchRequest.SerializeToString,
+                response_deserializer=api_dot_v1_dot_resource__pb2.Resource.FromString,
+                _registered_method=True)
         self.Bind = channel.unary_unary(
                 '/api.v1.ApiServer/Bind',
                 request_serializer=api_dot_v1_dot_apiserver__pb2.BindRequest.SerializeToString,
@@ -198,6 +203,14 @@ class ApiServerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Patch(self, request, context):
+        """Changes the stored object as a patch says, or its status only. ABORTED when the patch
+        names a resourceVersion or uid that is not the stored one; NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Bind(self, request, context):
         """Assigns pods to nodes, each binding on its own. Scheduler only.
         """
@@ -281,6 +294,11 @@ def add_ApiServerServicer_to_server(servicer, server):
                     servicer.Transaction,
                     request_deserializer=api_dot_v1_dot_apiserver__pb2.TransactionRequest.FromString,
                     response_serializer=api_dot_v1_dot_apiserver__pb2.TransactionResponse.SerializeToString,
+            ),
+            'Patch': grpc.unary_unary_rpc_method_handler(
+                    servicer.Patch,
+                    request_deserializer=api_dot_v1_dot_apiserver__pb2.PatchRequest.FromString,
+                    response_serializer=api_dot_v1_dot_resource__pb2.Resource.SerializeToString,
             ),
             'Bind': grpc.unary_unary_rpc_method_handler(
                     servicer.Bind,
@@ -559,6 +577,33 @@ class ApiServer:
             '/api.v1.ApiServer/Transaction',
             api_dot_v1_dot_apiserver__pb2.TransactionRequest.SerializeToString,
             api_dot_v1_dot_apiserver__pb2.TransactionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Patch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/api.v1.ApiServer/Patch',
+            api_dot_v1_dot_apiserver__pb2.PatchRequest.SerializeToString,
+            api_dot_v1_dot_resource__pb2.Resource.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,6 +38,7 @@ ROLES: Mapping[str, frozenset[Role]] = {
     _API + "Watch": _READERS,
     _API + "Apply": _ADMIN,
     _API + "Transaction": _ADMIN,
+    _API + "Patch": _ADMIN,
     _API + "Bind": _ADMIN,
     _API + "Logs": _READERS,
     _API + "Exec": _ADMIN,

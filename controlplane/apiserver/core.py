@@ -14,11 +14,11 @@ from dataclasses import replace
 from api import scheme
 from api.errors import ApiError, Conflict, Forbidden, NotFound
 from api.object import Object, Tree
-from component.client import ApplyOutcome, Binding, ObjectList, Operation, Propagation, TransactionResult
+from component.client import ApplyOutcome, Binding, ObjectList, Operation, PatchType, Propagation, TransactionResult
 from component.env import Env
 from controlplane.admission.chain import Chain
 from controlplane.admission.request import Identity
-from controlplane.apiserver import apply, binding, deletes, incoming, selecting
+from controlplane.apiserver import apply, binding, deletes, incoming, patches, selecting
 from controlplane.apiserver.authz import check_read, check_write, roles_of
 from controlplane.apiserver.decision import RETRIED, RETRIES, Decision, Snapshot, told
 from controlplane.apiserver.kinds import kind_rules
@@ -146,6 +146,27 @@ class ApiCore:
     ) -> TransactionResult:
         """Do all of it or nothing; see `controlplane.apiserver.transactions`. TooLarge, Conflict after all retries."""
         return await self._transactions.run(identity, operations, transaction_id, dry_run=dry_run)
+
+    async def patch(
+        self,
+        identity: Identity,
+        resource: str,
+        namespace: str,
+        name: str,
+        patch_type: PatchType,
+        body: bytes,
+        *,
+        subresource: str = "",
+        dry_run: bool = False,
+        epoch: int = 0,
+    ) -> Object:
+        """Change the stored object as the patch says; on newer state again, unless the patch names a resourceVersion."""
+        check_write(identity)
+        kind = scheme.by_resource(resource)
+        patch = patches.read(kind, incoming.namespace_of(kind, namespace), name, patch_type, body, subresource)
+        return await self._commit(
+            lambda state: patches.decide(self.writing, identity, patch, state), dry_run=dry_run, epoch=epoch
+        )
 
     async def bind(
         self, identity: Identity, bindings: Sequence[Binding], *, epoch: int = 0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from typing import Literal
 
 from api.errors import ApiError
 from api.object import Object, Tree
-from component.client import ApplyOutcome, Binding, EventType, ObjectList, Propagation, WatchEvent
+from component.client import ApplyOutcome, Binding, EventType, ObjectList, PatchType, Propagation, WatchEvent
 from controlplane.admission.request import Identity
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.objects import object_at
@@ -92,6 +93,30 @@ class LocalClient:
     async def apply(self, tree: Tree, *, dry_run: bool = False) -> tuple[Object, ApplyOutcome]:
         """Create, or merge three ways with what was last applied. Invalid."""
         return await self._core.apply(self._identity, tree, dry_run=dry_run, epoch=self._epoch)
+
+    async def patch(
+        self,
+        resource: str,
+        namespace: str,
+        name: str,
+        patch_type: PatchType,
+        patch: bytes,
+        *,
+        subresource: Literal["", "status"] = "",
+        dry_run: bool = False,
+    ) -> Object:
+        """Change the stored object as `patch` (JSON) says. NotFound, Invalid, Conflict."""
+        return await self._core.patch(
+            self._identity,
+            resource,
+            namespace,
+            name,
+            patch_type,
+            patch,
+            subresource=subresource,
+            dry_run=dry_run,
+            epoch=self._epoch,
+        )
 
     async def bind(self, bindings: Sequence[Binding]) -> Sequence[ApiError | None]:
         """Assign pods to nodes; one answer per binding, None for a pod that was bound."""

@@ -10,10 +10,10 @@ from typing import Any, Final, Protocol, TypeVar
 import grpc
 from google.protobuf import message_factory
 
-from api.errors import ApiError, Expired, Unavailable
+from api.errors import ApiError, Expired, Invalid, Unavailable
 from api.v1 import apiserver_pb2 as pb
 from api.v1 import resource_pb2
-from component.client import ApplyOutcome, Binding, Operation
+from component.client import ApplyOutcome, Binding, Operation, PatchType
 from component.rpc_server import Context
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.core import ApiCore
@@ -39,6 +39,11 @@ WATCH_MESSAGE_BYTES: Final = 1 << 20
 DECODED_AT_ONCE: Final = 50  # operations of a transaction, before others may run
 SLOW_READER_SECONDS: Final = 30.0
 
+_PATCH_TYPES: dict[int, PatchType] = {
+    pb.PatchRequest.JSON: "json",
+    pb.PatchRequest.MERGE: "merge",
+    pb.PatchRequest.STRATEGIC: "strategic",
+}
 _OUTCOMES: dict[ApplyOutcome, pb.ApplyResponse.Outcome] = {
     "created": pb.ApplyResponse.CREATED,
     "configured": pb.ApplyResponse.CONFIGURED,
@@ -164,6 +169,24 @@ class ApiService:
         done = await self._core.transaction(identity, operations, dry_run=request.dry_run, transaction_id=request.id)
         return transaction_message(done)
 
+    async def patch(self, request: pb.PatchRequest, context: Context) -> resource_pb2.Resource:
+        """Patch."""
+        patch_type = _PATCH_TYPES.get(request.type)
+        if patch_type is None:
+            raise Invalid("type: Required value: JSON, MERGE or STRATEGIC")
+        return message_of(
+            await self._core.patch(
+                self._identify(context),
+                request.resource,
+                request.namespace,
+                request.name,
+                patch_type,
+                request.patch.encode(),
+                subresource=request.subresource,
+                dry_run=request.dry_run,
+            )
+        )
+
     async def bind(self, request: pb.BindRequest, context: Context) -> pb.BindResponse:
         """Bind."""
         bindings = [Binding(each.namespace, each.name, each.uid, each.node) for each in request.bindings]
@@ -260,6 +283,7 @@ def method_handlers(service: ApiService) -> dict[str, Any]:
         "Watch": service.watch,
         "Apply": service.apply,
         "Transaction": service.transaction,
+        "Patch": service.patch,
         "Bind": service.bind,
         "Logs": service.logs,
         "Exec": service.exec,

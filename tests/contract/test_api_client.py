@@ -274,3 +274,15 @@ async def test_applying_creates_then_configures(api):
     assert (await api.apply(config_map("a", {"k": "1"})))[1] == "created"
     stored, outcome = await api.apply(config_map("a", {"k": "2"}))
     assert (outcome, stored.tree()["data"]) == ("configured", {"k": "2"})
+
+
+async def test_each_type_of_patch_changes_the_stored_object(api):
+    await api.create(config_map("a", {"x": "1"}))
+    await api.patch("configmaps", "default", "a", "merge", b'{"data": {"y": "2"}}')
+    await api.patch("configmaps", "default", "a", "strategic", b'{"data": {"z": "3"}}')
+    stored = await api.patch("configmaps", "default", "a", "json", b'[{"op": "remove", "path": "/data/x"}]')
+    assert stored.tree()["data"] == {"y": "2", "z": "3"}
+    with pytest.raises(errors.NotFound):
+        await api.patch("configmaps", "default", "b", "merge", b"{}")
+    with pytest.raises(errors.Invalid):
+        await api.patch("configmaps", "default", "a", "merge", b'{"metadata": {"name": "b"}}')

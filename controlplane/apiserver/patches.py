@@ -1,0 +1,95 @@
+"""Patches as a pure decision: the stored object, changed as the patch says, goes the way of an update.
+
+A patch is applied to the object as it is stored; one that names metadata.resourceVersion thereby states a precondition.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from api import json_patch, merge
+from api.errors import FieldError, Invalid, NotFound
+from api.object import Tree
+from api.scheme import Kind
+from component.client import PatchType
+from controlplane.admission.request import Identity
+from controlplane.apiserver import incoming
+from controlplane.apiserver.decision import Decision, Snapshot
+from controlplane.apiserver.objects import key_of, tree_of
+from controlplane.apiserver.writes import Writing
+
+STATUS = "status"
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A decoded patch and what it is for; `subresource` is "" or "status"."""
+
+    kind: Kind
+    namespace: str
+    name: str
+    type: PatchType
+    body: Any
+    subresource: str
+
+
+def read(kind: Kind, namespace: str, name: str, patch_type: PatchType, body: bytes, subresource: str) -> Patch:
+    """Check the form of a patch. Invalid."""
+    if subresource not in {"", STATUS}:
+        raise Invalid(f'{kind.resource} have no subresource "{subresource}" that can be patched; there is: {STATUS}')
+    if subresource and not kind.has_status:
+        raise Invalid(f"{kind.resource} have no status")
+    try:
+        decoded = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(f"patch: this is not JSON: {error}") from None
+    if patch_type != "json" and type(decoded) is not dict:
+        raise Invalid(f"patch: a {patch_type} patch is an object")
+    return Patch(kind, namespace, name, patch_type, decoded, subresource)
+
+
+def decide(writing: Writing, identity: Identity, patch: Patch, snapshot: Snapshot) -> Decision:
+    """Return how to make the stored object what the patch makes of it. NotFound, Invalid, Conflict."""
+    kind = patch.kind
+    stored = snapshot.state.get(key_of(kind, patch.namespace, patch.name))
+    if stored is None:
+        raise NotFound(f'{kind.resource} "{patch.name}" not found')
+    current = tree_of(stored.body)
+    current["metadata"] = {**current["metadata"], "resourceVersion": str(stored.revision)}
+    patched = _patched(patch, current)
+    _check_identity(patch, current, patched)
+    if patch.subresource == STATUS:
+        return writing.update_status(identity, incoming.read(patched, with_defaults=False), snapshot)
+    return writing.update(identity, incoming.read(patched), snapshot)
+
+
+def _patched(patch: Patch, current: Tree) -> Any:
+    match patch.type:
+        case "json":
+            return json_patch.json_patch(current, patch.body)
+        case "merge":
+            return merge.merge_patch(current, patch.body)
+        case "strategic":
+            return merge.strategic_merge(patch.kind, current, patch.body)
+
+
+def _check_identity(patch: Patch, current: Tree, patched: Any) -> None:
+    """A patch changes an object, it does not make another one of it."""
+    title = incoming.title(patch.kind, patch.name)
+    if type(patched) is not dict or type(patched.get("metadata")) is not dict:
+        raise Invalid(f"{title}: what the patch leaves is no object")
+    faults = [
+        FieldError(path, "Forbidden: a patch cannot change it")
+        for path, before, after in (
+            ("apiVersion", current["apiVersion"], patched.get("apiVersion")),
+            ("kind", current["kind"], patched.get("kind")),
+            ("metadata.name", patch.name, patched["metadata"].get("name")),
+            ("metadata.namespace", patch.namespace, patched["metadata"].get("namespace", "")),
+        )
+        if before != after
+    ]
+    if faults:
+        raise Invalid(f"{title} is invalid", faults)
