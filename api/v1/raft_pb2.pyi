@@ -63,8 +63,10 @@ class RaftEntry(_message.Message):
         __slots__ = ()
         COMMAND: _ClassVar[RaftEntry.Kind]
         NO_OP: _ClassVar[RaftEntry.Kind]
+        CONFIGURATION: _ClassVar[RaftEntry.Kind]
     COMMAND: RaftEntry.Kind
     NO_OP: RaftEntry.Kind
+    CONFIGURATION: RaftEntry.Kind
     INDEX_FIELD_NUMBER: _ClassVar[int]
     TERM_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
@@ -76,7 +78,7 @@ class RaftEntry(_message.Message):
     def __init__(self, index: _Optional[int] = ..., term: _Optional[int] = ..., data: _Optional[bytes] = ..., kind: _Optional[_Union[RaftEntry.Kind, str]] = ...) -> None: ...
 
 class RaftMessage(_message.Message):
-    __slots__ = ("term", "hello", "append_entries", "append_reply", "vote_request", "vote_reply", "pre_vote_request", "pre_vote_reply", "higher_term", "timeout_now", "snapshot_chunk")
+    __slots__ = ("term", "hello", "append_entries", "append_reply", "vote_request", "vote_reply", "pre_vote_request", "pre_vote_reply", "higher_term", "timeout_now", "snapshot_chunk", "farewell")
     TERM_FIELD_NUMBER: _ClassVar[int]
     HELLO_FIELD_NUMBER: _ClassVar[int]
     APPEND_ENTRIES_FIELD_NUMBER: _ClassVar[int]
@@ -88,6 +90,7 @@ class RaftMessage(_message.Message):
     HIGHER_TERM_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_NOW_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_CHUNK_FIELD_NUMBER: _ClassVar[int]
+    FAREWELL_FIELD_NUMBER: _ClassVar[int]
     term: int
     hello: Hello
     append_entries: AppendEntries
@@ -99,15 +102,51 @@ class RaftMessage(_message.Message):
     higher_term: HigherTerm
     timeout_now: TimeoutNow
     snapshot_chunk: SnapshotChunk
-    def __init__(self, term: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., append_entries: _Optional[_Union[AppendEntries, _Mapping]] = ..., append_reply: _Optional[_Union[AppendReply, _Mapping]] = ..., vote_request: _Optional[_Union[VoteRequest, _Mapping]] = ..., vote_reply: _Optional[_Union[VoteReply, _Mapping]] = ..., pre_vote_request: _Optional[_Union[VoteRequest, _Mapping]] = ..., pre_vote_reply: _Optional[_Union[VoteReply, _Mapping]] = ..., higher_term: _Optional[_Union[HigherTerm, _Mapping]] = ..., timeout_now: _Optional[_Union[TimeoutNow, _Mapping]] = ..., snapshot_chunk: _Optional[_Union[SnapshotChunk, _Mapping]] = ...) -> None: ...
+    farewell: Farewell
+    def __init__(self, term: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., append_entries: _Optional[_Union[AppendEntries, _Mapping]] = ..., append_reply: _Optional[_Union[AppendReply, _Mapping]] = ..., vote_request: _Optional[_Union[VoteRequest, _Mapping]] = ..., vote_reply: _Optional[_Union[VoteReply, _Mapping]] = ..., pre_vote_request: _Optional[_Union[VoteRequest, _Mapping]] = ..., pre_vote_reply: _Optional[_Union[VoteReply, _Mapping]] = ..., higher_term: _Optional[_Union[HigherTerm, _Mapping]] = ..., timeout_now: _Optional[_Union[TimeoutNow, _Mapping]] = ..., snapshot_chunk: _Optional[_Union[SnapshotChunk, _Mapping]] = ..., farewell: _Optional[_Union[Farewell, _Mapping]] = ...) -> None: ...
+
+class Membership(_message.Message):
+    __slots__ = ("members", "incarnation", "index")
+    class Member(_message.Message):
+        __slots__ = ("replica", "uid", "address", "voter")
+        REPLICA_FIELD_NUMBER: _ClassVar[int]
+        UID_FIELD_NUMBER: _ClassVar[int]
+        ADDRESS_FIELD_NUMBER: _ClassVar[int]
+        VOTER_FIELD_NUMBER: _ClassVar[int]
+        replica: str
+        uid: str
+        address: str
+        voter: bool
+        def __init__(self, replica: _Optional[str] = ..., uid: _Optional[str] = ..., address: _Optional[str] = ..., voter: _Optional[bool] = ...) -> None: ...
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    members: _containers.RepeatedCompositeFieldContainer[Membership.Member]
+    incarnation: int
+    index: int
+    def __init__(self, members: _Optional[_Iterable[_Union[Membership.Member, _Mapping]]] = ..., incarnation: _Optional[int] = ..., index: _Optional[int] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("replica", "cluster_uid")
+    __slots__ = ("replica", "cluster_uid", "member_uid", "incarnation", "membership_index")
     REPLICA_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_UID_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_UID_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    MEMBERSHIP_INDEX_FIELD_NUMBER: _ClassVar[int]
     replica: str
     cluster_uid: str
-    def __init__(self, replica: _Optional[str] = ..., cluster_uid: _Optional[str] = ...) -> None: ...
+    member_uid: str
+    incarnation: int
+    membership_index: int
+    def __init__(self, replica: _Optional[str] = ..., cluster_uid: _Optional[str] = ..., member_uid: _Optional[str] = ..., incarnation: _Optional[int] = ..., membership_index: _Optional[int] = ...) -> None: ...
+
+class Farewell(_message.Message):
+    __slots__ = ("incarnation", "removed")
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    incarnation: int
+    removed: bool
+    def __init__(self, incarnation: _Optional[int] = ..., removed: _Optional[bool] = ...) -> None: ...
 
 class AppendEntries(_message.Message):
     __slots__ = ("commit_index", "prev_index", "prev_term", "entries", "round")
@@ -166,7 +205,7 @@ class TimeoutNow(_message.Message):
     def __init__(self) -> None: ...
 
 class SnapshotChunk(_message.Message):
-    __slots__ = ("index", "index_term", "offset", "data", "last", "round", "size_bytes", "crc32")
+    __slots__ = ("index", "index_term", "offset", "data", "last", "round", "size_bytes", "crc32", "membership")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     INDEX_TERM_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
@@ -175,6 +214,7 @@ class SnapshotChunk(_message.Message):
     ROUND_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     CRC32_FIELD_NUMBER: _ClassVar[int]
+    MEMBERSHIP_FIELD_NUMBER: _ClassVar[int]
     index: int
     index_term: int
     offset: int
@@ -183,10 +223,11 @@ class SnapshotChunk(_message.Message):
     round: int
     size_bytes: int
     crc32: int
-    def __init__(self, index: _Optional[int] = ..., index_term: _Optional[int] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., last: _Optional[bool] = ..., round: _Optional[int] = ..., size_bytes: _Optional[int] = ..., crc32: _Optional[int] = ...) -> None: ...
+    membership: Membership
+    def __init__(self, index: _Optional[int] = ..., index_term: _Optional[int] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., last: _Optional[bool] = ..., round: _Optional[int] = ..., size_bytes: _Optional[int] = ..., crc32: _Optional[int] = ..., membership: _Optional[_Union[Membership, _Mapping]] = ...) -> None: ...
 
 class LinkMessage(_message.Message):
-    __slots__ = ("hello", "propose", "refused", "entries", "credit", "read_index", "read_reply", "status", "tick", "snapshot_saved", "snapshot_install", "error")
+    __slots__ = ("hello", "propose", "refused", "entries", "credit", "read_index", "read_reply", "status", "tick", "snapshot_saved", "snapshot_install", "error", "change", "change_reply")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     PROPOSE_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
@@ -199,6 +240,8 @@ class LinkMessage(_message.Message):
     SNAPSHOT_SAVED_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_INSTALL_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_REPLY_FIELD_NUMBER: _ClassVar[int]
     hello: LinkHello
     propose: LinkPropose
     refused: LinkRefused
@@ -211,7 +254,9 @@ class LinkMessage(_message.Message):
     snapshot_saved: LinkSnapshot
     snapshot_install: LinkSnapshot
     error: LinkError
-    def __init__(self, hello: _Optional[_Union[LinkHello, _Mapping]] = ..., propose: _Optional[_Union[LinkPropose, _Mapping]] = ..., refused: _Optional[_Union[LinkRefused, _Mapping]] = ..., entries: _Optional[_Union[LinkEntries, _Mapping]] = ..., credit: _Optional[_Union[LinkCredit, _Mapping]] = ..., read_index: _Optional[_Union[LinkReadIndex, _Mapping]] = ..., read_reply: _Optional[_Union[LinkReadReply, _Mapping]] = ..., status: _Optional[_Union[LinkStatus, _Mapping]] = ..., tick: _Optional[_Union[LinkTick, _Mapping]] = ..., snapshot_saved: _Optional[_Union[LinkSnapshot, _Mapping]] = ..., snapshot_install: _Optional[_Union[LinkSnapshot, _Mapping]] = ..., error: _Optional[_Union[LinkError, _Mapping]] = ...) -> None: ...
+    change: LinkChange
+    change_reply: LinkChangeReply
+    def __init__(self, hello: _Optional[_Union[LinkHello, _Mapping]] = ..., propose: _Optional[_Union[LinkPropose, _Mapping]] = ..., refused: _Optional[_Union[LinkRefused, _Mapping]] = ..., entries: _Optional[_Union[LinkEntries, _Mapping]] = ..., credit: _Optional[_Union[LinkCredit, _Mapping]] = ..., read_index: _Optional[_Union[LinkReadIndex, _Mapping]] = ..., read_reply: _Optional[_Union[LinkReadReply, _Mapping]] = ..., status: _Optional[_Union[LinkStatus, _Mapping]] = ..., tick: _Optional[_Union[LinkTick, _Mapping]] = ..., snapshot_saved: _Optional[_Union[LinkSnapshot, _Mapping]] = ..., snapshot_install: _Optional[_Union[LinkSnapshot, _Mapping]] = ..., error: _Optional[_Union[LinkError, _Mapping]] = ..., change: _Optional[_Union[LinkChange, _Mapping]] = ..., change_reply: _Optional[_Union[LinkChangeReply, _Mapping]] = ...) -> None: ...
 
 class LinkHello(_message.Message):
     __slots__ = ("applied_index", "applied_term", "replica", "credit_bytes")
@@ -285,20 +330,60 @@ class LinkReadReply(_message.Message):
     def __init__(self, id: _Optional[int] = ..., index: _Optional[int] = ..., refused: _Optional[bool] = ...) -> None: ...
 
 class LinkStatus(_message.Message):
-    __slots__ = ("role", "term", "leader", "commit_index", "last_index", "leading")
+    __slots__ = ("role", "term", "leader", "commit_index", "last_index", "leading", "membership", "progress", "sync_p50_seconds", "sync_p99_seconds", "membership_committed_index")
     ROLE_FIELD_NUMBER: _ClassVar[int]
     TERM_FIELD_NUMBER: _ClassVar[int]
     LEADER_FIELD_NUMBER: _ClassVar[int]
     COMMIT_INDEX_FIELD_NUMBER: _ClassVar[int]
     LAST_INDEX_FIELD_NUMBER: _ClassVar[int]
     LEADING_FIELD_NUMBER: _ClassVar[int]
+    MEMBERSHIP_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    SYNC_P50_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SYNC_P99_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    MEMBERSHIP_COMMITTED_INDEX_FIELD_NUMBER: _ClassVar[int]
     role: str
     term: int
     leader: str
     commit_index: int
     last_index: int
     leading: bool
-    def __init__(self, role: _Optional[str] = ..., term: _Optional[int] = ..., leader: _Optional[str] = ..., commit_index: _Optional[int] = ..., last_index: _Optional[int] = ..., leading: _Optional[bool] = ...) -> None: ...
+    membership: Membership
+    progress: _containers.RepeatedCompositeFieldContainer[LinkProgress]
+    sync_p50_seconds: float
+    sync_p99_seconds: float
+    membership_committed_index: int
+    def __init__(self, role: _Optional[str] = ..., term: _Optional[int] = ..., leader: _Optional[str] = ..., commit_index: _Optional[int] = ..., last_index: _Optional[int] = ..., leading: _Optional[bool] = ..., membership: _Optional[_Union[Membership, _Mapping]] = ..., progress: _Optional[_Iterable[_Union[LinkProgress, _Mapping]]] = ..., sync_p50_seconds: _Optional[float] = ..., sync_p99_seconds: _Optional[float] = ..., membership_committed_index: _Optional[int] = ...) -> None: ...
+
+class LinkProgress(_message.Message):
+    __slots__ = ("replica", "match_index", "connected")
+    REPLICA_FIELD_NUMBER: _ClassVar[int]
+    MATCH_INDEX_FIELD_NUMBER: _ClassVar[int]
+    CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    replica: str
+    match_index: int
+    connected: bool
+    def __init__(self, replica: _Optional[str] = ..., match_index: _Optional[int] = ..., connected: _Optional[bool] = ...) -> None: ...
+
+class LinkChange(_message.Message):
+    __slots__ = ("id", "add_learner", "remove", "hand_over")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ADD_LEARNER_FIELD_NUMBER: _ClassVar[int]
+    REMOVE_FIELD_NUMBER: _ClassVar[int]
+    HAND_OVER_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    add_learner: Membership.Member
+    remove: str
+    hand_over: str
+    def __init__(self, id: _Optional[int] = ..., add_learner: _Optional[_Union[Membership.Member, _Mapping]] = ..., remove: _Optional[str] = ..., hand_over: _Optional[str] = ...) -> None: ...
+
+class LinkChangeReply(_message.Message):
+    __slots__ = ("id", "refused")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    refused: str
+    def __init__(self, id: _Optional[int] = ..., refused: _Optional[str] = ...) -> None: ...
 
 class LinkTick(_message.Message):
     __slots__ = ("applied_index",)

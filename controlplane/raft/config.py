@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 import msgspec
 
+from controlplane.raft.membership import Member, Membership
+
 
 class RaftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Static membership: `peers` maps every replica id, this one included or not, to "host:port".
+    """`peers` maps the id of every replica of the first membership, this one included or not, to "host:port".
 
-    `time_factor` stretches every time-out for slow machines. Empty `cert` means no TLS: tests only.
+    Later memberships stand in the log. `member_uids` tells replicas that joined later from earlier ones of the same
+    id; `learner` is true on one that joined: it waits to be let in. `time_factor` stretches every time-out for slow machines. Empty `cert` means no TLS: tests only.
     """
 
     replica_id: str
@@ -26,18 +29,44 @@ class RaftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     election_min_seconds: float = 0.3
     election_max_seconds: float = 0.6
     time_factor: float = 1.0
+    member_uids: dict[str, str] = {}
+    learner: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """Timing of one node. Election times should be at least ten times the disk's fsync p99."""
+    """Who a node is, and its timing. Election times should be at least ten times the disk's fsync p99.
+
+    `first` is the membership before any that stands in the log.
+    """
 
     replica: str
-    peers: tuple[str, ...]
+    first: Membership
     election_min_seconds: float = 0.3
     election_max_seconds: float = 0.6
     append_period_seconds: float = 0.05
     api_silence_seconds: float = 0.75
+
+    @property
+    def own(self) -> Member:
+        """This replica, in this life, as its files know it."""
+        return self.first.member(self.replica) or Member(self.replica, voter=False)
+
+
+def first_membership(config: RaftConfig) -> Membership:
+    """The membership that the files give; a replica that joined knows itself as a learner in it."""
+    addresses = {**config.peers, config.replica_id: config.peers.get(config.replica_id, config.listen)}
+    return Membership(
+        tuple(
+            Member(
+                replica,
+                config.member_uids.get(replica, ""),
+                address,
+                voter=not (config.learner and replica == config.replica_id),
+            )
+            for replica, address in sorted(addresses.items())
+        )
+    )
 
 
 def resolve(address: str) -> tuple[str, int]:

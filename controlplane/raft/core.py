@@ -10,6 +10,7 @@ and by terms on every message. It must not know sockets, files, when to campaign
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any, Protocol
 
 from pysyncobj import SyncObj, SyncObjConf, syncobj
@@ -22,6 +23,7 @@ from controlplane.raft import messages
 from controlplane.raft.config import NodeSettings
 from controlplane.raft.library import Journal, Outlet
 from controlplane.raft.log import DurableLog, LogEntry
+from controlplane.raft.membership import Membership, MembershipHistory
 from controlplane.raft.poller import Poller
 from controlplane.raft.protocol import Role
 from controlplane.raft.transport import PeerTransport
@@ -54,6 +56,9 @@ class Steps(Protocol):
     def leadership_changed(self, *, leading: bool) -> None:
         """This replica became the leader or is it no longer."""
 
+    def membership_changed(self) -> None:
+        """Another membership is in force."""
+
 
 class RaftCore(SyncObj):  # type: ignore[misc] # it has no types
     """The state of one member by the Raft paper's figure 2, and the library's rules on it.
@@ -77,7 +82,12 @@ class RaftCore(SyncObj):  # type: ignore[misc] # it has no types
         self._env = env
         self._steps = steps
         self._append_period_seconds = settings.append_period_seconds
-        self._nodes = {peer: Node(peer) for peer in settings.peers}
+        self._replica = settings.replica
+        self._own = settings.own
+        self._members = MembershipHistory(settings.first)
+        self._peers: frozenset[str] = frozenset()
+        self._voters: frozenset[str] = frozenset()
+        self._nodes: dict[str, Node] = {}
         self._votes: set[str] = set()
         self.election_deadline = 0.0
         self.may_campaign = False
@@ -94,20 +104,37 @@ class RaftCore(SyncObj):  # type: ignore[misc] # it has no types
             connectionTimeout=max(5.0, settings.election_max_seconds),
             dynamicMembershipChange=False,
             useFork=False,
-            journalFile=Journal(durable_log),
+            journalFile=Journal(durable_log, self._entry_added, self._entries_truncated),
             pollerType=poller,
         )
-        super().__init__(
-            Node(settings.replica), list(self._nodes.values()), conf, transport=Outlet(self._send_library_message)
-        )
+        super().__init__(Node(settings.replica), [], conf, transport=Outlet(self._send_library_message))
         self._SyncObj__raftCommitIndex = self._SyncObj__raftLastApplied = max(1, durable_log.commit_index)
 
     # State --------------------------------------------------------------------------------------------------------
 
     @property
+    def membership(self) -> Membership:
+        """Who takes part: the newest membership in the log, committed or not."""
+        return self._members.latest
+
+    def membership_at(self, index: int) -> Membership:
+        """Who takes part for a reader of the log up to `index`."""
+        return self._members.at(index)
+
+    @property
     def peers(self) -> Collection[str]:
-        """The other members."""
-        return self._nodes.keys()
+        """The other members, learners too."""
+        return self._peers
+
+    @property
+    def voters(self) -> Collection[str]:
+        """The other members that vote."""
+        return self._voters
+
+    @property
+    def votes(self) -> bool:
+        """Whether this replica is a voter: only then it may campaign."""
+        return self.membership.vote_of(self._own)
 
     @property
     def role(self) -> Role:
@@ -156,15 +183,15 @@ class RaftCore(SyncObj):  # type: ignore[misc] # it has no types
 
     def next_index(self, peer: str) -> int:
         """On a leader, the first entry the peer was not sent yet."""
-        return int(self._SyncObj__raftNextIndex[self._nodes[peer]])
+        return int(self._SyncObj__raftNextIndex[self._node(peer)])
 
     def set_next_index(self, peer: str, index: int) -> None:
         """Send the peer entries from `index` on."""
-        self._SyncObj__raftNextIndex[self._nodes[peer]] = index
+        self._SyncObj__raftNextIndex[self._node(peer)] = index
 
     def match_index(self, peer: str) -> int:
         """On a leader, up to where the peer's log is known to equal its own and to be durable."""
-        return int(self._SyncObj__raftMatchIndex[self._nodes[peer]])
+        return int(self._SyncObj__raftMatchIndex[self._node(peer)])
 
     def random_election_seconds(self) -> float:
         """A wait before campaigning, different at each call and replica."""
@@ -191,17 +218,84 @@ class RaftCore(SyncObj):  # type: ignore[misc] # it has no types
         self._votes = set()
         self.may_campaign = True
 
-    def installed(self, index: int) -> None:
-        """The log starts anew after a snapshot at `index`."""
+    def installed(self, index: int, membership: Membership | None) -> None:
+        """The log starts anew after a snapshot at `index`, where `membership` was in force; None: the first one."""
         self._SyncObj__raftCommitIndex = self._SyncObj__raftLastApplied = index
+        self._members.installed(membership)
+        self._enforce()
+
+    def recover(self, membership: Membership | None) -> None:
+        """At the start: take up the membership of the latest snapshot (None: the first one) and those of the log."""
+        self._members.installed(membership)
+        for entry in self._log[:]:
+            found = messages.membership_in(entry)
+            if found is not None and found.index > self.membership.index:
+                self._members.appended(found)
+        self._members.covered(self.commit_index)
+        self._enforce()
+
+    def append_membership(self, membership: Membership) -> None:
+        """On a leader: put it in force with the next entry."""
+        index = self._log.last_index + 1
+        membership = replace(membership, index=index)
+        data = messages.configuration_entry(membership)
+        self._log.add(data, index, self.term)
+        self._entry_added((data, index, self.term))
+
+    def covered(self, index: int) -> None:
+        """There is a snapshot at `index`."""
+        self._members.covered(index)
 
     def peer_connected(self, peer: str) -> None:
         """There is a session with the peer."""
-        self._SyncObj__onNodeConnected(self._nodes[peer])
+        self._SyncObj__onNodeConnected(self._node(peer))
 
     def peer_disconnected(self, peer: str) -> None:
         """There is none any more."""
-        self._SyncObj__onNodeDisconnected(self._nodes[peer])
+        self._SyncObj__onNodeDisconnected(self._node(peer))
+
+    # Membership ---------------------------------------------------------------------------------------------------
+
+    def _entry_added(self, entry: LogEntry) -> None:
+        membership = messages.membership_in(entry)
+        if membership is not None:
+            self._members.appended(membership)
+            self._enforce()
+
+    def _entries_truncated(self, index: int) -> None:
+        if self.membership.index >= index:
+            self._members.truncated(index)
+            self._enforce()
+
+    def _enforce(self) -> None:
+        """Give the library its lists: voters count in majorities, learners are what it calls read-only nodes."""
+        membership = self.membership
+        self._voters = membership.voters - {self._replica}
+        self._peers = self._voters | membership.learners - {self._replica}
+        self._SyncObj__otherNodes = {self._node(peer) for peer in self._voters}
+        self._SyncObj__readonlyNodes = {self._node(peer) for peer in self._peers - self._voters}
+        if self.leads:
+            self._enforce_progress()
+        self._network.set_membership(membership)
+        self._steps.membership_changed()
+
+    def _enforce_progress(self) -> None:
+        """On a leader: what was known of a member that left must not count for a later one of the same id."""
+        progress = (
+            (self._SyncObj__raftNextIndex, self._log.last_index + 1),
+            (self._SyncObj__raftMatchIndex, 0),
+            (self._SyncObj__lastResponseTime, self._env.monotonic()),
+        )
+        present = {self._node(peer) for peer in self._peers}
+        for known, value in progress:
+            for gone in known.keys() - present:
+                del known[gone]
+            for node in present:
+                known.setdefault(node, value)
+
+    def _node(self, peer: str) -> Node:
+        """The library's name for a replica, a member or not: one that is behind may hear from members it does not know."""
+        return self._nodes.setdefault(peer, Node(peer))
 
     # Messages -----------------------------------------------------------------------------------------------------
 
@@ -229,8 +323,8 @@ class RaftCore(SyncObj):  # type: ignore[misc] # it has no types
         self._deliver(peer, messages.vote_request(term, request))
 
     def receive_vote(self, peer: str, term: int) -> None:
-        """The peer's vote; it counts once."""
-        if peer not in self._votes:
+        """The peer's vote; it counts once, and only a voter's."""
+        if peer in self._voters and peer not in self._votes:
             self._votes.add(peer)
             self._deliver(peer, {"type": "response_vote", "term": term})
 
@@ -239,7 +333,7 @@ class RaftCore(SyncObj):  # type: ignore[misc] # it has no types
         self._deliver(peer, {"type": "timeout_now", "term": term})
 
     def _deliver(self, peer: str, message: dict[str, Any]) -> None:
-        self._SyncObj__onMessageReceived(self._nodes[peer], message)
+        self._SyncObj__onMessageReceived(self._node(peer), message)
 
     def _send_library_message(self, node: Node, message: dict[str, Any]) -> None:
         self.send(node.id, messages.from_library(message))

@@ -32,7 +32,7 @@ class Election:
         self._log = durable_log
         self._env = env
         self._electable = electable
-        self._pre_vote = PreVote(len(settings.peers) + 1)
+        self._pre_vote = PreVote(1)
         self._contact_time = float("-inf")
         self._transfer_time = float("-inf")
         core.election_deadline = env.monotonic() + env.rng.uniform(0.02, 0.15)
@@ -48,11 +48,15 @@ class Election:
         core.may_campaign = False
         if core.leads or core.election_deadline >= now:
             return
+        if not core.votes:  # a learner, or removed: it waits for a leader's word
+            core.transferring = False
+            core.election_deadline = now + self._settings.election_max_seconds
+            return
         if now - self._transfer_time > self._settings.election_min_seconds:
             core.transferring = False
         if not self._electable():
             core.election_deadline = now + (0.002 if core.transferring else self._env.rng.uniform(0.005, 0.05))
-        elif core.transferring or self._pre_vote.won or not core.peers:
+        elif core.transferring or self._pre_vote.won or not core.voters:
             self._pre_vote.won = False
             core.allow_campaign()
         else:
@@ -67,8 +71,13 @@ class Election:
             last_term=self._log[-1][2],
             round=self._pre_vote.start(now),
         )
-        for peer in self._core.peers:
+        for peer in self._core.voters:
             self._core.send(peer, raft_pb2.RaftMessage(pre_vote_request=request))
+
+    def membership_changed(self) -> None:
+        """Other replicas vote now: earlier questions are void."""
+        self._pre_vote.members = len(self._core.voters) + 1
+        self._pre_vote.void()
 
     def heard_from_leader(self) -> None:
         """There is a leader: earlier questions are void, and nobody gets this replica's pre-vote for a while."""
@@ -103,5 +112,10 @@ class Election:
 
     def receive_pre_vote_reply(self, peer: str, reply: raft_pb2.VoteReply) -> None:
         """A majority of grants of one round lets this replica campaign."""
-        if reply.granted and not self._core.leads and self._pre_vote.granted(peer, reply.round):
+        if (
+            reply.granted
+            and not self._core.leads
+            and peer in self._core.voters
+            and self._pre_vote.granted(peer, reply.round)
+        ):
             self._core.election_deadline = 0.0

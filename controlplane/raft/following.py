@@ -66,10 +66,11 @@ class Following:
         if not piece.last:
             self.acknowledge(peer, self._log.last_index + 1)  # only a sign of life
             return
-        snapshot = self._snapshots.finish(piece.size_bytes, piece.crc32)
+        membership = piece.membership.SerializeToString() if piece.HasField("membership") else b""
+        snapshot = self._snapshots.finish(piece.size_bytes, piece.crc32, membership)
         if snapshot is None:
             raise FrameError(f"a snapshot at index {index} with a wrong checksum")
         self._log.reset(index, piece.index_term)
-        self._core.installed(index)
+        self._core.installed(index, messages.membership_of(piece.membership) if membership else None)
         log.info("snapshot_installed", index=index, term=piece.index_term, size_bytes=piece.size_bytes)
         self.acknowledge(peer, index + 1, success=True)

@@ -22,6 +22,7 @@ class HandOver:
         self._leading = leading
         self._env = env
         self._deadline: float | None = None
+        self._to = ""
         self._sent = False
 
     @property
@@ -29,21 +30,28 @@ class HandOver:
         """Whether this leader is about to stop: it takes nothing new."""
         return self._deadline is not None
 
-    def begin(self, reason: str) -> None:
-        """Give up leadership: to a caught-up peer if there is one, else to nobody. Harmless on a follower."""
+    def begin(self, reason: str, to: str = "") -> None:
+        """Give up leadership: to a caught-up peer if there is one, else to nobody. Harmless on a follower.
+
+        With `to` only that voter will do: if it is not caught up in time, nothing changes.
+        """
         if self._core.leads and self._deadline is None:
             self._deadline = self._env.monotonic() + self._settings.election_min_seconds
             self._sent = False
+            self._to = to
             log.info("leadership_handed_over", reason=reason, term=self._core.term)
 
     def turn(self) -> None:
         """Tell the best caught-up peer to campaign now; tried every turn until one is caught up or time is over."""
         if self._deadline is None or not self._core.leads:
             return
-        ready = self._leading.caught_up()
+        ready = [peer for peer in self._leading.caught_up() if self._to in {"", peer}]
         if ready and not self._sent:
             self._sent = self._core.send(ready[0], raft_pb2.RaftMessage(timeout_now=raft_pb2.TimeoutNow()))
-        if self._env.monotonic() >= self._deadline or not self._core.peers:
+        late = self._env.monotonic() >= self._deadline
+        if late and self._to and not self._sent:
+            self.end()
+        elif late or not self._core.voters:
             self._core.step_down()
             self._core.election_deadline = self._env.monotonic() + self._settings.election_max_seconds
 

@@ -61,7 +61,7 @@ class Leading:
         commit_index = self._core.commit_index
         if commit_index >= self._core.no_op_index and self._rounds.start(commit_index):
             self.due = True
-        self._rounds.finish(len(self._core.peers) + 1)
+        self._rounds.finish(self._core.voters)
         if self.due:
             self._core.send_appends_now()
 
@@ -70,13 +70,11 @@ class Leading:
         self._rounds.add(done)
 
     def caught_up(self) -> list[str]:
-        """The peers that could lead at once, best name first."""
+        """The voters that could lead at once, best name first."""
         return sorted(
             peer
-            for peer in self._core.peers
-            if peer in self._electable
-            and self._network.connected(peer)
-            and self._core.match_index(peer) == self._log.last_index
+            for peer in self._core.voters
+            if self.could_lead(peer) and self._core.match_index(peer) == self._log.last_index
         )
 
     def close(self) -> None:
@@ -125,7 +123,7 @@ class Leading:
     def peer_connected(self, peer: str) -> None:
         """What was under way to the peer is lost with its old session."""
         self._sender.drop(peer)
-        if self._core.leads:
+        if self._core.leads and peer in self._core.peers:
             self._core.set_next_index(peer, (self._core.match_index(peer) or self._log.last_index) + 1)
             self.due = True
 
@@ -134,8 +132,18 @@ class Leading:
         self._sender.drop(peer)
         self._electable.discard(peer)
 
+    def in_touch(self, peer: str) -> bool:
+        """Whether there is a session with the peer and it answered in this leadership."""
+        return self._network.connected(peer) and self._core.match_index(peer) > 0
+
+    def could_lead(self, peer: str) -> bool:
+        """Whether the peer's API process is alive and done with what the peer knows committed."""
+        return peer in self._electable and self._network.connected(peer)
+
     def receive_reply(self, peer: str, reply: raft_pb2.AppendReply) -> None:
-        """An answer, in this term, to an append or a piece of a snapshot."""
+        """An answer, in this term, to an append or a piece of a snapshot. Nobody's who is no member any more."""
+        if peer not in self._core.peers:
+            return
         if reply.success and reply.next_index > self._log.last_index + 1:
             raise FrameError(f"an acknowledgement of entry {reply.next_index - 1}, which does not exist")
         self._rounds.echo(peer, reply.round)

@@ -8,17 +8,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from controlplane.raft.log import DurableLog
+from controlplane.raft.log import DurableLog, LogEntry
 
 
 class Journal:
-    """The library's journal interface over a `DurableLog`."""
+    """The library's journal interface over a `DurableLog`.
 
-    def __init__(self, durable_log: DurableLog) -> None:
+    `on_added` hears of every entry the library adds, `on_truncated` of the index from which on entries went.
+    """
+
+    def __init__(
+        self,
+        durable_log: DurableLog,
+        on_added: Callable[[LogEntry], None],
+        on_truncated: Callable[[int], None],
+    ) -> None:
         self._log = durable_log
-        self.add = durable_log.add
+        self._on_added = on_added
+        self._on_truncated = on_truncated
         self.setCurrentTerm = durable_log.set_term
-        self.deleteEntriesFrom = durable_log.delete_from
+
+    def add(self, data: bytes, index: int, term: int) -> None:
+        """Append one entry."""
+        self._log.add(data, index, term)
+        self._on_added((data, index, term))
+
+    def deleteEntriesFrom(self, position: int) -> None:  # noqa: N802 - the library's names
+        """Drop the entries from list position `position` on."""
+        if position < len(self._log):
+            index = self._log[position][1]
+            self._log.delete_from(position)
+            self._on_truncated(index)
 
     def __len__(self) -> int:
         return len(self._log)

@@ -19,7 +19,8 @@ import structlog
 from component.env import Env, system_env
 from component.log import configure
 from controlplane.raft.append_rules import ConflictBelowCommit
-from controlplane.raft.config import NodeSettings, RaftConfig, resolve
+from controlplane.raft.config import NodeSettings, RaftConfig, first_membership, resolve
+from controlplane.raft.door import Superseded
 from controlplane.raft.log import LogFailure, SafetyViolation
 from controlplane.raft.node import RaftNode
 from controlplane.raft.poller import Poller
@@ -44,11 +45,12 @@ class RaftProcess:
         self._storage = storage
         self._stopping = False
         self._poller = Poller()
+        first = first_membership(config)
         tls = TlsContexts(TlsFiles(Path(config.cert), Path(config.key), Path(config.ca))) if config.cert else None
         self._transport = TlsTransport(
             config.replica_id,
             config.cluster_uid,
-            {peer: resolve(address) for peer, address in config.peers.items() if peer != config.replica_id},
+            first,
             listener,
             tls,
             self._poller,
@@ -58,7 +60,7 @@ class RaftProcess:
         )
         settings = NodeSettings(
             config.replica_id,
-            tuple(sorted(peer for peer in config.peers if peer != config.replica_id)),
+            first,
             config.election_min_seconds * config.time_factor,
             config.election_max_seconds * config.time_factor,
             api_silence_seconds=_API_SILENCE_SECONDS * config.time_factor,
@@ -124,7 +126,7 @@ def run(config: RaftConfig, env: Env | None = None) -> int:
     try:
         process.run()
         process.close()
-    except (LogFailure, SafetyViolation, ConflictBelowCommit) as error:
+    except (LogFailure, SafetyViolation, ConflictBelowCommit, Superseded) as error:
         # No clean-up: nothing more may be written, sent or promised.
         log.critical("raft_failed", reason=str(error))
         sys.stderr.flush()

@@ -5,14 +5,18 @@ Pure. Only the types named here exist on the wire; whatever else the library cou
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from api.v1 import raft_pb2
 from controlplane.raft.frames import FrameError
 from controlplane.raft.log import LogEntry, LogFailure
+from controlplane.raft.membership import Member, Membership
 
 COMMAND = bytes([raft_pb2.RaftEntry.COMMAND])
 NO_OP = bytes([raft_pb2.RaftEntry.NO_OP])
+CONFIGURATION = bytes([raft_pb2.RaftEntry.CONFIGURATION])
+KINDS = frozenset(raft_pb2.RaftEntry.Kind.values())
 
 
 def from_library(message: dict[str, Any]) -> raft_pb2.RaftMessage:
@@ -76,7 +80,39 @@ def entries(append: raft_pb2.AppendEntries) -> list[LogEntry]:
     for index, entry in enumerate(append.entries, start=append.prev_index + 1):
         if entry.index != index:
             raise FrameError("an append whose entries do not follow each other")
-        if entry.kind not in {raft_pb2.RaftEntry.COMMAND, raft_pb2.RaftEntry.NO_OP}:
+        if entry.kind not in KINDS:
             raise LogFailure(f"entry {index} is of kind {entry.kind}, which only a newer version knows; upgrade")
         found.append((bytes((entry.kind,)) + entry.data, index, entry.term))
     return found
+
+
+def command_in(data: bytes) -> bytes:
+    """What the API process gets of an entry: its command, or nothing of an entry that is Raft's own."""
+    return data[1:] if data.startswith(COMMAND) else b""
+
+
+def membership_message(membership: Membership) -> raft_pb2.Membership:
+    """A membership for the wire, the log and the side of a snapshot."""
+    message = raft_pb2.Membership(incarnation=membership.incarnation, index=membership.index)
+    for each in membership.members:
+        message.members.add(replica=each.replica, uid=each.uid, address=each.address, voter=each.voter)
+    return message
+
+
+def membership_of(message: raft_pb2.Membership) -> Membership:
+    """Inverse of `membership_message`."""
+    members = (Member(each.replica, each.uid, each.address, each.voter) for each in message.members)
+    return Membership(tuple(sorted(members)), message.incarnation, message.index)
+
+
+def configuration_entry(membership: Membership) -> bytes:
+    """The data of the log entry that puts a membership in force."""
+    return CONFIGURATION + membership_message(membership).SerializeToString()
+
+
+def membership_in(entry: LogEntry) -> Membership | None:
+    """The membership that an entry puts in force; None for any other entry."""
+    data, index, _ = entry
+    if data[:1] != CONFIGURATION:
+        return None
+    return replace(membership_of(raft_pb2.Membership.FromString(data[1:])), index=index)

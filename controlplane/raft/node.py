@@ -11,6 +11,7 @@ from typing import Any
 from api.v1 import raft_pb2
 from component.env import Env
 from controlplane.raft import messages
+from controlplane.raft.changes import MembershipChanges
 from controlplane.raft.config import NodeSettings
 from controlplane.raft.core import RaftCore
 from controlplane.raft.election import Election
@@ -20,6 +21,7 @@ from controlplane.raft.hand_over import HandOver
 from controlplane.raft.leading import Leading
 from controlplane.raft.liveness import ApiLiveness
 from controlplane.raft.log import DurableLog
+from controlplane.raft.membership import Member, Membership
 from controlplane.raft.poller import Poller
 from controlplane.raft.protocol import RaftStatus
 from controlplane.raft.reads import ReadDone
@@ -43,6 +45,7 @@ class RaftNode:
         env: Env,
     ) -> None:
         self._log = durable_log
+        self._network = transport
         self._env = env
         self._api = ApiLiveness(env, settings.api_silence_seconds)
         self._core = RaftCore(settings, durable_log, transport, poller, env, self)
@@ -50,9 +53,12 @@ class RaftNode:
         self._leading = Leading(settings, self._core, durable_log, snapshots, transport, env)
         self._following = Following(self._core, durable_log, snapshots, self._electable)
         self._hand_over = HandOver(settings, self._core, self._leading, env)
+        self._changes = MembershipChanges(settings, self._core, self._leading, self._hand_over, env)
         transport.on_message = self._receive
         transport.on_connected = self._peer_connected
         transport.on_disconnected = self._peer_disconnected
+        beside = snapshots.membership()
+        self._core.recover(messages.membership_of(raft_pb2.Membership.FromString(beside)) if beside else None)
 
     # For the link and the process ---------------------------------------------------------------------------------
 
@@ -103,9 +109,42 @@ class RaftNode:
         """Where the link reports what it sees of the API process."""
         return self._api
 
-    def hand_over(self, reason: str) -> None:
-        """Give up leadership: to a caught-up peer if there is one, else to nobody. Harmless on a follower."""
-        self._hand_over.begin(reason)
+    def hand_over(self, reason: str, to: str = "") -> None:
+        """Give up leadership: to a caught-up peer if there is one, else to nobody. Harmless on a follower.
+
+        With `to` only to that voter, or not at all.
+        """
+        self._hand_over.begin(reason, to)
+
+    @property
+    def membership(self) -> Membership:
+        """Who takes part, by the newest entry in the log that says so, committed or not."""
+        return self._core.membership
+
+    def membership_at(self, index: int) -> bytes:
+        """What to keep beside a snapshot at `index`; b"" while the first membership is in force there."""
+        membership = self._core.membership_at(index)
+        return messages.membership_message(membership).SerializeToString() if membership.index else b""
+
+    def snapshot_kept(self, index: int) -> None:
+        """There is a durable snapshot at `index`."""
+        self._core.covered(index)
+
+    def add_learner(self, newcomer: Member) -> None:
+        """Let a new member in, which is promoted once it has caught up; ChangeRefused."""
+        self._changes.add(newcomer)
+
+    def remove_member(self, replica: str) -> None:
+        """Take a member out; ChangeRefused."""
+        self._changes.remove(replica)
+
+    def progress(self) -> list[tuple[str, int, bool]]:
+        """On a leader: (replica, index up to which its log is durable, connected) of every other member."""
+        if not self._core.leads:
+            return []
+        return [
+            (peer, self._core.match_index(peer), self._network.connected(peer)) for peer in sorted(self._core.peers)
+        ]
 
     def close(self) -> None:
         """Close snapshot files being sent; everything else belongs to the caller."""
@@ -124,7 +163,8 @@ class RaftNode:
     # What the core asks back --------------------------------------------------------------------------------------
 
     def lead(self) -> None:
-        """Read rounds and appends that are due."""
+        """Learners to promote, read rounds, and appends that are due."""
+        self._changes.turn()
         self._leading.turn()
 
     def send_appends(self) -> None:
@@ -144,8 +184,13 @@ class RaftNode:
         self._hand_over.end()
         if leading:
             self._leading.begin()
+            self._changes.begin()
         else:
             self._leading.end()
+
+    def membership_changed(self) -> None:
+        """Majorities are other ones now."""
+        self._election.membership_changed()
 
     # Peers ----------------------------------------------------------------------------------------------------------
 

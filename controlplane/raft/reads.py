@@ -6,7 +6,7 @@ Pure bookkeeping: it must not know messages or clocks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 ReadDone = Callable[[int | None], None]  # the index to wait for, or None: not the leader
@@ -38,11 +38,12 @@ class ReadRounds:
         """A peer answered, in this term, a message stamped with `number`."""
         self._echoed[peer] = max(self._echoed.get(peer, 0), number)
 
-    def finish(self, members: int) -> None:
-        """Answer the reads whose round a majority of `members` (this replica included) has seen."""
+    def finish(self, voters: Collection[str]) -> None:
+        """Answer the reads whose round a majority of `voters` and this replica has seen."""
         while self._waiting:
             number, index, reads = self._waiting[0]
-            if 2 * (1 + sum(echoed >= number for echoed in self._echoed.values())) <= members:
+            seen = sum(self._echoed.get(peer, 0) >= number for peer in voters)
+            if 2 * (1 + seen) <= len(voters) + 1:
                 return
             self._waiting.pop(0)
             for done in reads:

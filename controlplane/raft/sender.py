@@ -52,9 +52,11 @@ class PeerSender:
         outgoing = self._outgoing.get(peer)
         if outgoing is None:
             assert self._snapshots.latest is not None, "a compacted log without a snapshot"
-            outgoing = self._outgoing[peer] = OutgoingSnapshot(self._snapshots.latest)
+            outgoing = self._outgoing[peer] = OutgoingSnapshot(self._snapshots.latest, self._snapshots.membership())
         offset, data = outgoing.read(SNAPSHOT_PIECE_BYTES)
+        membership = b""
         if outgoing.complete:
+            membership = outgoing.membership
             self.drop(peer)
         return raft_pb2.SnapshotChunk(
             index=outgoing.snapshot.index,
@@ -65,6 +67,7 @@ class PeerSender:
             round=number,
             size_bytes=outgoing.offset,
             crc32=outgoing.crc32,
+            membership=raft_pb2.Membership.FromString(membership) if membership else None,
         )
 
     def follow_reset(self, peer: str, next_index: int, now: float, patience_seconds: float) -> bool:

@@ -14,7 +14,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from api.v1 import raft_pb2
-from controlplane.raft import frames
+from controlplane.raft import frames, messages
 from controlplane.raft.frames import ENTRY_OVERHEAD_BYTES, FrameError, FrameReader
 from controlplane.raft.log import DurableLog, LogFailure
 from controlplane.raft.node import RaftNode
@@ -233,11 +233,12 @@ class LinkSession:
             log.error("snapshot_refused", index=snapshot.index, term=snapshot.term, reason="not a delivered entry")
             return
         try:
-            self._snapshots.adopt(snapshot)
+            self._snapshots.adopt(snapshot, self._node.membership_at(snapshot.index))
         except (FileNotFoundError, ValueError) as error:
             log.error("snapshot_refused", index=snapshot.index, reason=str(error))  # noqa: TRY400 - told, not traced
             return
         self._log.compact(snapshot.index)
+        self._node.snapshot_kept(snapshot.index)
         self._snapshots.remove_older()
         log.info("log_compacted", snapshot_index=snapshot.index, first_index=self._log.first_index)
 
@@ -263,8 +264,9 @@ class LinkSession:
                 batch.entries.add(index=index, term=term, own_id=own_id)
                 cost_bytes = ENTRY_OVERHEAD_BYTES
             else:
-                batch.entries.add(index=index, term=term, data=data[1:])
-                cost_bytes = ENTRY_OVERHEAD_BYTES + len(data) - 1
+                command = messages.command_in(data)
+                batch.entries.add(index=index, term=term, data=command)
+                cost_bytes = ENTRY_OVERHEAD_BYTES + len(command)
             size_bytes += cost_bytes
             self._credit_bytes -= cost_bytes
             self._cursor = index

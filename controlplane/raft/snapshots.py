@@ -31,6 +31,9 @@ class SnapshotFolder:
             folder.mkdir(parents=True, exist_ok=True)
             for path in folder.glob("*.partial"):
                 path.unlink()
+            for path in folder.glob("*.membership"):
+                if not path.with_suffix("").exists():
+                    path.unlink()
         except OSError as error:
             raise _failure(folder, error) from error
         self._older = True
@@ -40,10 +43,11 @@ class SnapshotFolder:
         matches = ((_NAME.fullmatch(path.name), path) for path in self._folder.iterdir())
         return [Snapshot(int(match[1]), int(match[2]), path) for match, path in matches if match]
 
-    def adopt(self, snapshot: Snapshot) -> Snapshot:
+    def adopt(self, snapshot: Snapshot, membership: bytes) -> Snapshot:
         """Take over a file written by the API process, as a hard link, so that both may remove theirs.
 
-        The file must never be written again; a new snapshot is a new file. Raises FileNotFoundError or ValueError when there is no such file or it is empty.
+        The file must never be written again; a new snapshot is a new file. `membership` is what was in force at its
+        index, b"" for the first one. Raises FileNotFoundError or ValueError when there is no such file or it is empty.
         """
         if snapshot.path.stat().st_size == 0:
             raise ValueError(f"the snapshot file {snapshot.path} is empty")
@@ -54,7 +58,7 @@ class SnapshotFolder:
                 partial.hardlink_to(snapshot.path)
             except OSError:  # another file system, or one without hard links
                 shutil.copyfile(snapshot.path, partial)
-            return self._publish(partial, snapshot.index, snapshot.term)
+            return self._publish(partial, snapshot.index, snapshot.term, membership)
         except OSError as error:
             raise _failure(self._folder, error) from error
 
@@ -72,7 +76,7 @@ class SnapshotFolder:
             raise _failure(self._folder, error) from error
         return True
 
-    def finish(self, size_bytes: int, crc32: int) -> Snapshot | None:
+    def finish(self, size_bytes: int, crc32: int, membership: bytes) -> Snapshot | None:
         """Make the received snapshot the one that counts; None when it is not what the leader sent."""
         incoming, self._incoming = self._incoming, None
         if incoming is None:
@@ -82,7 +86,7 @@ class SnapshotFolder:
             if (incoming.size_bytes, incoming.crc32) != (size_bytes, crc32):
                 incoming.path.unlink()
                 return None
-            return self._publish(incoming.path, incoming.index, incoming.term)
+            return self._publish(incoming.path, incoming.index, incoming.term, membership)
         except OSError as error:
             raise _failure(self._folder, error) from error
 
@@ -95,6 +99,7 @@ class SnapshotFolder:
             if self.latest is not None and snapshot.path != self.latest.path:
                 with contextlib.suppress(OSError):  # tried again with the next one
                     snapshot.path.unlink()
+                    _membership_path(snapshot.path).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Give up what is half received."""
@@ -105,9 +110,27 @@ class SnapshotFolder:
             self._incoming.close()
             self._incoming = None
 
-    def _publish(self, partial: Path, index: int, term: int) -> Snapshot:
+    def membership(self) -> bytes:
+        """The membership in force at the latest snapshot; b"" for the first one."""
+        if self.latest is None:
+            return b""
+        try:
+            return _membership_path(self.latest.path).read_bytes()
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise _failure(self._folder, error) from error
+
+    def _publish(self, partial: Path, index: int, term: int, membership: bytes) -> Snapshot:
+        """The membership is durable before the snapshot counts, so that none ever counts without its own."""
         sync_path(partial)
         path = self._folder / f"snapshot-{index:020d}-{term:020d}"
+        beside = _membership_path(path)
+        if membership:
+            beside.write_bytes(membership)
+            sync_path(beside)
+        else:
+            beside.unlink(missing_ok=True)
         partial.replace(path)
         sync_path(self._folder)
         self._older = True
@@ -144,8 +167,9 @@ class IncomingSnapshot:
 class OutgoingSnapshot:
     """A snapshot being sent to one peer, piece by piece."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, membership: bytes) -> None:
         self.snapshot = snapshot
+        self.membership = membership
         self.offset = 0
         self.crc32 = 0
         self.complete = False
@@ -172,6 +196,10 @@ def sync_path(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _membership_path(snapshot: Path) -> Path:
+    return snapshot.with_suffix(".membership")
 
 
 def _failure(folder: Path, error: OSError) -> LogFailure:

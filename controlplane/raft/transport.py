@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
 import structlog
@@ -17,7 +17,10 @@ from google.protobuf.message import DecodeError
 from api.v1 import raft_pb2
 from component.env import Env
 from controlplane.raft import frames
+from controlplane.raft.config import resolve
+from controlplane.raft.door import Door
 from controlplane.raft.frames import FrameError
+from controlplane.raft.membership import Membership
 from controlplane.raft.poller import READ, Poller
 from controlplane.raft.session import PeerSession
 from controlplane.raft.tls import TlsContexts
@@ -27,8 +30,7 @@ log = structlog.get_logger()
 MAX_BACKLOG_BYTES = 32 << 20  # of one peer; a peer that takes nothing loses its session and starts anew
 _MAX_UNKNOWN_SESSIONS = 16  # accepted, but not yet identified
 _MAX_REMEMBERED_REFUSALS = 100
-
-Address = tuple[str, int]
+LOWER_PATIENCE = 20.0  # retry times until the lower id dials too: the other may not know of this replica yet
 
 
 class PeerTransport(Protocol):
@@ -47,15 +49,21 @@ class PeerTransport(Protocol):
     def connected(self, peer: str) -> bool:
         """Whether there is a live session with the peer."""
 
+    def set_membership(self, membership: Membership) -> None:
+        """Who takes part now: sessions with others end."""
+
 
 class TlsTransport:
-    """Sessions with all peers. The replica with the higher id dials. Without `tls` only for tests in one process."""
+    """Sessions with all members. The replica with the higher id dials; the other one too when that does not work.
+
+    Without `tls` only for tests in one process. Raises ValueError or OSError for an address that does not resolve.
+    """
 
     def __init__(
         self,
         replica: str,
         cluster_uid: str,
-        peers: Mapping[str, Address],
+        first: Membership,
         listener: socket.socket,
         tls: TlsContexts | None,
         poller: Poller,
@@ -64,10 +72,8 @@ class TlsTransport:
         retry_seconds: float,
         timeout_seconds: float,
     ) -> None:
-        self._hello = raft_pb2.RaftMessage(hello=raft_pb2.Hello(replica=replica, cluster_uid=cluster_uid))
-        self._replica = replica
-        self._cluster_uid = cluster_uid
-        self._peers = dict(peers)
+        self._door = Door(replica, cluster_uid, first)
+        self._addresses = {address: resolve(address) for address in self._door.peers.values()}
         self._listener = listener
         self._tls = tls
         self._poller = poller
@@ -77,9 +83,10 @@ class TlsTransport:
         self._live: dict[str, PeerSession] = {}
         self._opening: dict[str, PeerSession] = {}
         self._unknown: list[PeerSession] = []
-        self._queues: dict[str, list[raft_pb2.RaftMessage]] = {peer: [] for peer in peers}
+        self._queues: dict[str, list[raft_pb2.RaftMessage]] = {}
         self._refusals: set[tuple[str, str]] = set()
-        self._next_dial_time = dict.fromkeys(peers, 0.0)
+        self._replica = replica
+        self._next_dial_time: dict[str, float] = {}
         self.on_message: Callable[[str, raft_pb2.RaftMessage], None] = lambda _peer, _message: None
         self.on_connected: Callable[[str], None] = lambda _peer: None
         self.on_disconnected: Callable[[str], None] = lambda _peer: None
@@ -93,6 +100,14 @@ class TlsTransport:
         self._queues[peer].append(message)
         return True
 
+    def set_membership(self, membership: Membership) -> None:
+        """Dial and let in who belongs to it from now on; sessions with those who did and do not any more end."""
+        before = set(self._door.peers)
+        self._door.set_membership(membership)
+        for peer in before - set(self._door.peers):
+            if peer in self._live:
+                self._live[peer].close("is no member any more")
+
     def backlog_bytes(self, peer: str) -> int:
         """How much waits for the peer's socket."""
         session = self._live.get(peer)
@@ -104,10 +119,10 @@ class TlsTransport:
 
     def flush(self, *, appends_only: bool = False) -> None:
         """Write what is queued; with `appends_only` each peer's leading appends, which may go before a sync."""
-        for peer, queue in self._queues.items():
+        for peer, queue in list(self._queues.items()):
             session = self._live.get(peer)
             if session is None:
-                queue.clear()
+                del self._queues[peer]
                 continue
             count = _leading_appends(queue) if appends_only else len(queue)
             if count == 0:
@@ -126,11 +141,16 @@ class TlsTransport:
         for session in (*self._unknown, *self._opening.values()):
             if now - session.start_time > self._timeout_seconds:
                 session.close("did not get ready in time")
-        for peer in self._peers:
-            due = now >= self._next_dial_time[peer]
-            if self._replica > peer and due and peer not in self._live and peer not in self._opening:
-                self._next_dial_time[peer] = now + self._retry_seconds * self._env.rng.uniform(0.5, 1.5)
-                self._dial(peer)
+        for peer, address in self._door.peers.items():
+            if peer in self._live or peer in self._opening:
+                continue
+            patience = 1.0 if self._replica > peer else LOWER_PATIENCE
+            if peer not in self._next_dial_time:
+                self._next_dial_time[peer] = now + (patience - 1.0) * self._retry_seconds
+            if now >= self._next_dial_time[peer]:
+                jitter = self._env.rng.uniform(0.5, 1.5)
+                self._next_dial_time[peer] = now + patience * self._retry_seconds * jitter
+                self._dial(peer, address)
 
     def close(self) -> None:
         """Close every session and the listener."""
@@ -152,8 +172,13 @@ class TlsTransport:
         context = self._tls.server() if self._tls else None
         self._unknown.append(self._session(connection, context, dialled=None))
 
-    def _dial(self, peer: str) -> None:
-        address = self._peers[peer]
+    def _dial(self, peer: str, where: str) -> None:
+        try:
+            address = self._addresses[where] if where in self._addresses else resolve(where)
+        except (OSError, ValueError) as error:
+            self._log_refusal(peer, str(error))
+            return
+        self._addresses[where] = address
         connection = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         self._configure(connection)
         try:
@@ -195,7 +220,10 @@ class TlsTransport:
         if session.identities is not None and session.dialled not in session.identities:
             session.close(f"its certificate says {', '.join(sorted(session.identities)) or 'nothing'}")
             return
-        session.write(frames.encode(self._hello))
+        self._say_hello(session)
+
+    def _say_hello(self, session: PeerSession) -> None:
+        session.write(frames.encode(raft_pb2.RaftMessage(hello=self._door.hello())))
         session.flush()
 
     def _frame(self, session: PeerSession, body: bytes) -> None:
@@ -210,23 +238,30 @@ class TlsTransport:
 
     def _identify(self, session: PeerSession, message: raft_pb2.RaftMessage) -> None:
         hello = message.hello
-        if not message.HasField("hello") or hello.replica not in self._peers:
-            refusal = f"is no member of this cluster: {hello.replica!r}"
+        if message.HasField("farewell") and session.dialled is not None:
+            self._door.check_incarnation(session.dialled, message.farewell.incarnation)
+            session.close("says that this replica was removed from the cluster")
+        elif not message.HasField("hello") or hello.replica == self._replica:
+            session.close("does not say who it is")
         elif session.identities is not None and hello.replica not in session.identities:
-            refusal = (
-                f"says it is {hello.replica}, its certificate says {', '.join(sorted(session.identities)) or 'none'}"
-            )
+            names = ", ".join(sorted(session.identities)) or "none"
+            session.close(f"says it is {hello.replica}, its certificate says {names}")
         elif session.dialled is not None and hello.replica != session.dialled:
-            refusal = f"is {hello.replica}, not {session.dialled}"
-        elif hello.cluster_uid != self._cluster_uid:
-            refusal = f"belongs to another cluster: {hello.cluster_uid!r}"
+            session.close(f"is {hello.replica}, not {session.dialled}")
+        elif objection := self._door.objection(hello):
+            self._refuse(session, hello, objection)
         else:
             self._take_over(session, hello.replica)
             if session.dialled is None:
-                session.write(frames.encode(self._hello))
-                session.flush()
-            return
-        session.close(refusal)
+                self._say_hello(session)
+
+    def _refuse(self, session: PeerSession, hello: raft_pb2.Hello, objection: str) -> None:
+        """Only who proved to be of this cluster, by certificate, is told why."""
+        farewell = self._door.farewell(hello)
+        if farewell is not None and session.dialled is None and session.identities is not None:
+            session.write(frames.encode(raft_pb2.RaftMessage(farewell=farewell)))
+            session.flush()
+        session.close(objection)
 
     def _take_over(self, session: PeerSession, peer: str) -> None:
         """Make this the one live session of the peer; an older one ends before this one delivers anything."""
@@ -236,7 +271,7 @@ class TlsTransport:
         session.peer = peer
         self._forget_opening(session)
         self._live[peer] = session
-        self._queues[peer].clear()
+        self._queues[peer] = []
         self._refusals = {(known, reason) for known, reason in self._refusals if known != peer}
         log.info("peer_connected", peer=peer)
         self.on_connected(peer)
@@ -246,7 +281,8 @@ class TlsTransport:
         peer = session.peer
         if peer is not None and self._live.get(peer) is session:
             del self._live[peer]
-            self._queues[peer].clear()
+            self._queues.pop(peer, None)
+            self._next_dial_time.pop(peer, None)
             log.info("peer_disconnected", peer=peer, reason=reason)
             self.on_disconnected(peer)
         else:

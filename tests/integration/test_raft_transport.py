@@ -10,6 +10,7 @@ from api.v1 import raft_pb2
 from component import pki
 from component.env import Env
 from controlplane.raft import frames
+from controlplane.raft.membership import Member, Membership
 from controlplane.raft.poller import Poller
 from controlplane.raft.tls import TlsContexts, TlsFiles
 from controlplane.raft.transport import MAX_BACKLOG_BYTES, TlsTransport
@@ -31,10 +32,10 @@ class Peers:
         self.addresses = {name: listener.getsockname() for name, listener in listeners.items()}
         self.transports = {}
         for name, listener in listeners.items():
-            peers = {peer: address for peer, address in self.addresses.items() if peer != name}
+            first = Membership(tuple(Member(peer, address=f"{at[0]}:{at[1]}") for peer, at in self.addresses.items()))
             contexts = self.contexts(name) if tls else None
             transport = TlsTransport(
-                name, "test", peers, listener, contexts, self.poller, self.env, retry_seconds=0.01, timeout_seconds=1.0
+                name, "test", first, listener, contexts, self.poller, self.env, retry_seconds=0.01, timeout_seconds=1.0
             )
             transport.on_message = lambda peer, message, name=name: self.heard.append((name, peer, message))
             transport.on_connected = lambda peer, name=name: self.events.append((name, "connected", peer))

@@ -15,12 +15,18 @@ from pathlib import Path
 
 from api.v1 import raft_pb2
 from component.env import Env
+from controlplane.raft import messages
 from controlplane.raft.config import NodeSettings
+from controlplane.raft.door import Door
 from controlplane.raft.log import DurableLog
+from controlplane.raft.membership import Member as RaftMember
+from controlplane.raft.membership import Membership
 from controlplane.raft.node import RaftNode
 from controlplane.raft.protocol import Snapshot
 from controlplane.raft.recovery import align
 from controlplane.raft.snapshots import SnapshotFolder
+
+DIAL_SECONDS = 0.1
 
 
 class SimPoller:
@@ -40,6 +46,7 @@ class SimTransport:
     def __init__(self, member: Member) -> None:
         self._member = member
         self._queue: list[tuple[str, raft_pb2.RaftMessage]] = []
+        self.door = Door(member.name, "simulation", member.first)
         self.on_message: Callable[[str, raft_pb2.RaftMessage], None]
         self.on_connected: Callable[[str], None]
         self.on_disconnected: Callable[[str], None]
@@ -58,6 +65,11 @@ class SimTransport:
     def backlog_bytes(self, peer: str) -> int:
         return 0
 
+    def set_membership(self, membership: Membership) -> None:
+        before = set(self.door.peers)
+        self.door.set_membership(membership)
+        self._member.cluster.dial_soon(self._member.name, before - set(self.door.peers))
+
     def flush(self) -> None:
         for peer, message in self._queue:
             self._member.cluster.post(self._member.name, peer, message)
@@ -67,9 +79,10 @@ class SimTransport:
 class Member:
     """One replica; `delivered` is what its API process applied, over all its lives."""
 
-    def __init__(self, cluster: Cluster, name: str, folder: Path) -> None:
+    def __init__(self, cluster: Cluster, name: str, folder: Path, first: Membership) -> None:
         self.cluster = cluster
         self.name = name
+        self.first = first
         self.folder = folder
         self.delivered: list[tuple[int, int, bytes]] = []
         self.api_alive = True
@@ -83,9 +96,13 @@ class Member:
         align(self.log, self.snapshots.latest)
         self.transport = SimTransport(self)
         self.wake_time = self.cluster.now
-        peers = tuple(name for name in self.cluster.names if name != self.name)
         self.node = RaftNode(
-            NodeSettings(self.name, peers), self.log, self.snapshots, self.transport, SimPoller(self), self.cluster.env
+            NodeSettings(self.name, self.first),
+            self.log,
+            self.snapshots,
+            self.transport,
+            SimPoller(self),
+            self.cluster.env,
         )
         self.cursor = 0
         if self.api_alive:
@@ -105,7 +122,7 @@ class Member:
         for index in range(self.cursor + 1, self.node.deliverable_index() + 1):
             data, found, term = self.log[index - self.log.first_index]
             assert found == index
-            self.delivered.append((index, term, data[1:]))
+            self.delivered.append((index, term, messages.command_in(data)))
             self.cluster.check_agreement(self.name, index, term, data)
             self.cursor = index
 
@@ -113,8 +130,11 @@ class Member:
         """What the API process does: write a file, tell Raft, which compacts."""
         path = self.folder / "state"
         path.write_bytes(b"state up to %d" % self.cursor * 1000)
-        self.snapshots.adopt(Snapshot(self.cursor, self.log.term_at(self.cursor), path))
+        self.snapshots.adopt(
+            Snapshot(self.cursor, self.log.term_at(self.cursor), path), self.node.membership_at(self.cursor)
+        )
         self.log.compact(self.cursor)
+        self.node.snapshot_kept(self.cursor)
 
     def kill_api(self) -> None:
         self.api_alive = False
@@ -147,7 +167,11 @@ class Cluster:
         self._queue: list[tuple[float, int, int, str, str, raft_pb2.RaftMessage]] = []
         self._last_arrival: dict[tuple[str, str], float] = {}
         self._session_number = 0
-        self.members = {name: Member(self, name, folder / name) for name in self.names}
+        self._dial_time = self.now
+        self._hung_up: list[tuple[str, str]] = []
+        self._folder = folder
+        first = Membership(tuple(RaftMember(name) for name in self.names))
+        self.members = {name: Member(self, name, folder / name, first) for name in self.names}
         self._connect_all()
 
     def check_agreement(self, name: str, index: int, term: int, data: bytes) -> None:
@@ -169,8 +193,18 @@ class Cluster:
         """Hand over one message now, past the network."""
         self.members[target].transport.on_message(source, message)
 
+    def dial_soon(self, name: str, gone: set[str]) -> None:
+        """A replica knows another membership: sessions that it does not want any more end, others may begin."""
+        self._hung_up += [(name, other) for other in gone]
+        self._dial_time = min(self._dial_time, self.now + DIAL_SECONDS)
+
     def step(self) -> None:
         """Do whatever is due first: a message or a node's turn."""
+        while self._hung_up:
+            self._disconnect(*self._hung_up.pop())
+        if self.now >= self._dial_time:
+            self._dial_time = self.now + DIAL_SECONDS
+            self._connect_all()
         running = [member for member in self.members.values() if member.running]
         member = min(running, key=lambda member: member.wake_time)
         if self._queue and self._queue[0][0] <= member.wake_time:
@@ -207,9 +241,14 @@ class Cluster:
             for member in self.leaders():
                 status = member.node.status()
                 following = sum(
-                    other.node.status().leader == member.name for other in self.members.values() if other.running
+                    other.node.status().leader == member.name
+                    for other in self.members.values()
+                    if other.running and other.name in member.node.membership.voters
                 )
-                if 2 * following > len(self.names) and status.commit_index >= member.node.no_op_index():
+                if (
+                    2 * following > len(member.node.membership.voters)
+                    and status.commit_index >= member.node.no_op_index()
+                ):
                     return member
             return None
 
@@ -217,6 +256,18 @@ class Cluster:
         found = settled()
         assert found is not None
         return found
+
+    def join(self, name: str, uid: str = "", known: Membership | None = None) -> Member:
+        """A new machine with an empty disk that waits to be let in; adding it is the caller's part."""
+        known = known or self.leader().node.membership
+        others = (each for each in known.members if each.replica != name)
+        first = Membership((*others, RaftMember(name, uid, voter=False)), known.incarnation)
+        lives = sum(path.name.startswith(f"{name}-") for path in self._folder.iterdir())
+        self.members[name] = Member(self, name, self._folder / f"{name}-{lives + 1}", first)
+        if name not in self.names:
+            self.names.append(name)
+        self._connect_all()
+        return self.members[name]
 
     def put(self, data: bytes, leader: Member | None = None) -> int:
         """Propose and wait until it is committed at the leader."""
@@ -261,14 +312,22 @@ class Cluster:
                 if (
                     left < right
                     and pair not in self.sessions
+                    and not {(left, right), (right, left)} & self.cut
                     and self.members[left].running
                     and self.members[right].running
+                    and self._know_each_other(left, right)
                 ):
                     self._session_number += 1
                     self.sessions[pair] = self._session_number
                     self.members[left].transport.on_connected(right)
                     self.members[right].transport.on_connected(left)
                     self.members[left].wake_time = self.members[right].wake_time = self.now
+
+    def _know_each_other(self, left: str, right: str) -> bool:
+        """Whether one would dial, and both would let the other in."""
+        doors = self.members[left].transport.door, self.members[right].transport.door
+        dials = right in doors[0].peers or left in doors[1].peers
+        return dials and not any(one.objection(other.hello()) for one, other in (doors, reversed(doors)))
 
     def _disconnect(self, left: str, right: str) -> None:
         if self.sessions.pop(frozenset((left, right)), None) is not None:

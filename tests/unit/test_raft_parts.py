@@ -37,10 +37,10 @@ def test_a_read_waits_for_a_majority_of_its_own_round():
     rounds.round = 5
     rounds.add(answers.append)
     assert rounds.start(commit_index=9)
-    rounds.finish(members=3)
+    rounds.finish({"r2", "r3"})
     assert not answers
     rounds.echo("r3", 6)
-    rounds.finish(members=3)
+    rounds.finish({"r2", "r3"})
     assert answers == [9]
 
 
