@@ -93,7 +93,8 @@ def owner_uids(cached: Cached[View]) -> Iterable[str]:
 class Informer(Generic[View]):
     """Follows one resource from `run` until cancelled.
 
-    Listeners are called in the order of changes, after the cache holds the change; they must not block or raise.
+    Listeners are called in the order of changes, after the cache holds the change; they must not block. One that raises
+    is logged and misses that change; the others, and the cache, do not.
     After a compaction the cache is listed again and listeners get the differences, so that they never miss an
     object's latest state, only states between.
     """
@@ -275,7 +276,12 @@ class Informer(Generic[View]):
 
     def _notify(self, change: Change[View]) -> None:
         for listener in tuple(self._listeners):
-            listener(change)
+            try:
+                listener(change)
+            except Exception:
+                # Without this, one listener's bug would end the watch, and with it everybody else's work.
+                key = change.latest.key
+                log.exception("listener_failed", resource=self.resource, namespace=key[0], name=key[1])
 
     def _advance(self, revision: int) -> None:
         self._revision = max(self._revision, revision)

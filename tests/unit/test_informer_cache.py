@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 
 import pytest
+import structlog
 
 from api import errors
 from api.core import ConfigMap, Pod
@@ -173,6 +174,25 @@ async def test_a_field_selector_narrows_the_cache():
     async with following(api, "pods", Pod, field_selector="spec.nodeName=n2") as informer:
         await informer.wait_synced()
         assert names(informer) == ["b"]
+
+
+async def test_a_listener_that_raises_is_logged_and_costs_nobody_else_a_change():
+    api = FakeApi()
+
+    def broken(_change):
+        raise ValueError("a bug")
+
+    with structlog.testing.capture_logs() as logs:
+        async with following(api) as informer:
+            informer.subscribe(broken)
+            seen = log_of(informer)
+            await informer.wait_synced()
+            for name in ("a", "b"):
+                written = await api.create(config_map(name))
+                await informer.wait_revision(written.revision)
+    assert seen == ["+a", "+b"]
+    assert names(informer) == ["a", "b"]
+    assert [(each["event"], each["name"]) for each in logs] == [("listener_failed", "a"), ("listener_failed", "b")]
 
 
 async def test_a_listener_can_stop_listening():
