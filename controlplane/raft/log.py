@@ -19,6 +19,7 @@ from controlplane.raft.log_records import DamagedError, Kind, Scan, SegmentHeade
 LogEntry = tuple[bytes, int, int]  # data, index, term
 
 SEGMENT_BYTES = 16 << 20
+ZEROS_BYTES = 256 << 10  # written ahead at once
 TAIL_BYTES = 4 << 20  # kept in memory by every replica; two seconds of the fastest writing
 _ENTRY_OVERHEAD_BYTES = 100  # of a tuple, two integers and the bytes object
 
@@ -64,6 +65,7 @@ class DurableLog:
         self._segments: list[list[int]] = []  # [sequence, highest index ever written into it]
         self._descriptor = -1
         self._position = 0
+        self._zeroed_end = 0  # of the bytes in the segment that were ever written since it was opened
         self._salt = b""
         folder.mkdir(parents=True, exist_ok=True)
         self._recover()
@@ -142,7 +144,7 @@ class DurableLog:
         batch = b"".join((records.encode_batch(self._salt, self._position), *self._buffer))
         self._buffer = []
         try:
-            self._write(batch, self._position)
+            self._write(batch + self._zeros_after(self._position + len(batch)), self._position)
             self._datasync(self._descriptor)
             self._position += len(batch)
             self._segments[-1][1] = max(self._segments[-1][1], self.last_index)
@@ -186,6 +188,17 @@ class DurableLog:
             written = os.pwrite(self._descriptor, view, offset)
             view, offset = view[written:], offset + written
 
+    def _zeros_after(self, end: int) -> bytes:
+        """What to write behind a batch that ends at `end`: mostly nothing, now and then zeros for batches to come.
+
+        Writing an allocated block for the first time changes the file system's metadata, which a sync then has to
+        commit as well: over bytes that were written before it takes 0.13 ms instead of 0.23 (ext4).
+        """
+        if end <= self._zeroed_end:
+            return b""
+        self._zeroed_end = max(end, min(end + ZEROS_BYTES, self._segment_bytes))
+        return bytes(self._zeroed_end - end)
+
     def _start_segment(self) -> None:
         """Open the next segment with term and vote already durable in it, so that older ones may go."""
         sequence = self._segments[-1][0] + 1 if self._segments else 1
@@ -203,7 +216,7 @@ class DurableLog:
         self._write(opening, 0)
         os.fsync(descriptor)
         _sync_folder(self._folder)
-        self._position = len(opening)
+        self._position = self._zeroed_end = len(opening)
 
     def _unlink_below(self, index: int) -> None:
         """Unlink leading segments without any entry at or above `index`; in order, so that no gap can appear."""
@@ -280,7 +293,8 @@ class DurableLog:
         if found.header is None:
             self._open_segment(descriptor, SegmentHeader(int(name[:16]), self._position, secrets.token_bytes(8)))
             return
-        self._descriptor, self._salt, self._position = descriptor, found.header.salt, found.end
+        self._descriptor, self._salt = descriptor, found.header.salt
+        self._position = self._zeroed_end = found.end
         if found.torn:
             os.ftruncate(descriptor, found.end)
             os.posix_fallocate(descriptor, 0, max(self._segment_bytes, found.end))
