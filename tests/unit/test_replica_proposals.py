@@ -11,7 +11,13 @@ from api import errors
 from component.env import Env
 from controlplane.commands import Committed, Release, Transaction, decode_entry, encode_transaction, transaction_id
 from controlplane.raft.protocol import NotLeader, RaftStatus
-from controlplane.replica_proposals import BATCH_TRANSACTIONS, IN_FLIGHT_BATCHES, QUEUE_TRANSACTIONS, Proposals
+from controlplane.replica_proposals import (
+    BATCH_TRANSACTIONS,
+    COMPANY_TRANSACTIONS,
+    IN_FLIGHT_BATCHES,
+    QUEUE_TRANSACTIONS,
+    Proposals,
+)
 
 LEADING = RaftStatus("leader", 1, "r1", 0, 0, leading=True)
 FOLLOWING = RaftStatus("follower", 1, "r2", 0, 0)
@@ -61,7 +67,8 @@ class Bench:
         self.link = HandLink()
         self.count = 0
         rng = random.Random(1)
-        env = Env(asyncio.get_running_loop().time, lambda: 5.0, rng, str)
+        self.now = 0.0
+        env = Env(lambda: self.now, lambda: 5.0, rng, str)
         self.proposals = Proposals(self.log, self.link, env, remembered=REMEMBERED, applied_count=lambda: self.count)
         self.number = 0
 
@@ -118,9 +125,40 @@ async def test_a_batch_is_bounded(leader):
     tasks = [await leader.commit(data) for data in datas]
     leader.become(LEADING)
     await turns()
+    leader.applied(1, *datas[:BATCH_TRANSACTIONS])
+    await turns()
     assert [len(batch) for batch, _, _ in leader.log.proposed] == [BATCH_TRANSACTIONS, 1]
-    leader.applied(1, *datas)
+    leader.applied(1, datas[-1])
     await asyncio.gather(*tasks)
+
+
+async def test_after_a_batch_with_company_the_next_gathers_for_as_long_as_that_one_took(leader):
+    datas = [leader.data() for _ in range(COMPANY_TRANSACTIONS)]
+    leader.become(NOBODY)
+    tasks = [await leader.commit(data) for data in datas]
+    leader.become(LEADING)
+    await turns()
+    leader.now += 0.003
+    leader.applied(1, *datas)
+    late = [leader.data() for _ in range(2)]
+    tasks += [await leader.commit(data) for data in late]
+    assert len(leader.log.proposed) == 1
+    async with asyncio.timeout(5.0):
+        while len(leader.log.proposed) < 2:
+            await asyncio.sleep(0)
+    assert leader.log.proposed[-1][0] == tuple(late)
+    leader.applied(1, *late)
+    await asyncio.gather(*tasks)
+
+
+async def test_who_writes_alone_never_waits_for_others(leader):
+    for _ in range(3):
+        data = leader.data()
+        task = await leader.commit(data)
+        assert leader.log.proposed[-1][0] == (data,)
+        leader.now += 0.003
+        leader.applied(1, data)
+        await task
 
 
 @pytest.mark.slow
@@ -236,8 +274,10 @@ async def test_an_installed_state_tells_what_it_remembers(follower):
     follower.proposals.installed(Installed(2, 10, {transaction_id(done): Committed(7, 7)}))
     assert await tasks[0] == Committed(7, 7)
     tasks.append(await follower.commit(open_))
+    follower.applied(2, lost)
+    await turns()
     assert {each for leader, term, batch in follower.link.sent if term == 2 for each in batch} == {lost, open_}
-    follower.applied(2, lost, open_)
+    follower.applied(2, open_)
     await asyncio.gather(*tasks)
 
 
