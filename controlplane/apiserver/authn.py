@@ -18,9 +18,17 @@ class Authenticator:
 
     def __init__(self) -> None:
         self._known: OrderedDict[bytes, Identity] = OrderedDict()
+        self._latest: tuple[Context | None, Identity] = (None, Identity(""))
 
     def identify(self, context: Context) -> Identity:
         """Return the identity of the peer of an RPC. Unauthenticated when it showed no certificate that names one."""
+        latest, identity = self._latest
+        if latest is not context:  # the check of a call and its handler ask one right after the other
+            identity = self._identify(context)
+            self._latest = context, identity
+        return identity
+
+    def _identify(self, context: Context) -> Identity:
         pem = next(iter(context.auth_context().get("x509_pem_cert", ())), b"")
         identity = self._known.get(pem)
         if identity is None:

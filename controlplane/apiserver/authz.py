@@ -6,15 +6,14 @@ Until there is RBAC the roles come from certificate groups: administrators and t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
 from api.core import Event, Pod
 from api.errors import Forbidden
-from component.rpc_server import Context, Guard
+from component.rpc_server import Check, Context
 from controlplane.admission.request import MASTERS_GROUP, REPLICAS_GROUP, Identity
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.references import named_by
@@ -99,19 +98,13 @@ def check_read(identity: Identity, resource: str, namespace: str, name: str, sta
     raise Forbidden(f'user "{identity.user}" may not read {what}')
 
 
-def guard(authenticator: Authenticator) -> Guard:
-    """Checks every RPC of a server against the table before its handler runs."""
+def check_of(authenticator: Authenticator) -> Check:
+    """What checks every RPC of a server against the table before its handler runs."""
 
-    def check(method: str, context: Context) -> AbstractAsyncContextManager[None]:
-        return _checked(authenticator, method, context)
+    def check(method: str, context: Context) -> None:
+        check_call(authenticator.identify(context), method)
 
     return check
-
-
-@asynccontextmanager
-async def _checked(authenticator: Authenticator, method: str, context: Context) -> AsyncIterator[None]:
-    check_call(authenticator.identify(context), method)
-    yield
 
 
 def _needed_by(node: str, key: Key, state: State) -> bool:

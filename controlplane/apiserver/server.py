@@ -13,7 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from component.rpc import MESSAGE_OPTIONS, Tls
-from component.rpc_server import GuardInterceptor, answering_errors
+from component.rpc_server import CheckedCalls
 from controlplane.apiserver import authz
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.core import ApiCore
@@ -83,8 +83,8 @@ class ApiServer:
     @cached_property
     def server(self) -> grpc.aio.Server:
         """The server; must first be asked for inside the running loop."""
-        guards = [GuardInterceptor(answering_errors), GuardInterceptor(authz.guard(self._authenticator))]
-        server = grpc.aio.server(interceptors=guards, options=SERVER_OPTIONS)
+        checked = CheckedCalls(authz.check_of(self._authenticator))
+        server = grpc.aio.server(interceptors=[checked], options=SERVER_OPTIONS)
         handlers = grpc.method_handlers_generic_handler(SERVICE_NAME, method_handlers(self._service))
         server.add_generic_rpc_handlers((handlers,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
