@@ -26,11 +26,17 @@ if [ -n "$missing" ]; then
         fail "apt-get install$missing failed: run it by hand to see why"
 fi
 
-python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+# The distribution's interpreter first: it is built with optimisations that one compiled at home (pyenv) mostly lacks,
+# which makes a replica a quarter slower.
+python=
+for candidate in /usr/bin/python3 python3; do
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$candidate; break; fi
+done
+[ -n "$python" ] ||
     fail "python3 is $(python3 --version 2>&1): 3.11 or newer is needed (Debian 12, Ubuntu 24.04)"
 if [ ! -x "$venv/bin/python" ]; then
-    echo "setup: making the virtual environment $venv"
-    python3 -m venv "$venv" || fail "python3 -m venv failed: apt-get install python3-venv"
+    echo "setup: making the virtual environment $venv with $python"
+    "$python" -m venv "$venv" || fail "python3 -m venv failed: apt-get install python3-venv"
 fi
 echo "setup: installing the Python packages of pyproject.toml into $venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".[dev]" ||
