@@ -26,6 +26,11 @@ log = structlog.get_logger()
 LONGEST_WAIT_SECONDS = 1.0
 SHORTEST_WAIT_SECONDS = 0.05
 
+DEAF_SECONDS = 2.5
+"""After this long without a word from any node we hear none. Every node speaks each second, and what another replica
+hears gets here up to a second later; agents that end together are last heard up to a second apart.
+"""
+
 
 class NodeAges(Protocol):
     """The port through which heartbeats are seen."""
@@ -35,21 +40,46 @@ class NodeAges(Protocol):
 
 
 class Heartbeats:
-    """When each node was last heard (monotonic seconds); what was once heard is not forgotten with its session."""
+    """When each node was last heard (monotonic seconds); what was once heard is not forgotten with its session.
+
+    While no node at all is heard, or this replica was paused itself, the fault is rather ours than theirs: no node is
+    given up then, and when some are heard again the others get their full grace anew.
+    """
 
     def __init__(self, ages: NodeAges, start_time: float) -> None:
         self._ages = ages
         self._start_time = start_time
+        self._read_time = start_time
         self._heard: dict[str, float] = {}
+        self._deaf = False
+        self._lost: frozenset[str] = frozenset()
 
-    def read(self, nodes: Iterable[str], now: float) -> None:
-        """Take the latest ages; `nodes` are the nodes there are, a new one counts as just heard."""
+    def read(self, nodes: Iterable[str], now: float) -> bool:
+        """Take the latest ages; `nodes` are the nodes there are, a new one counts as just heard.
+
+        Returns whether silent nodes got their grace anew.
+        """
         ages = self._ages.ages()
         heard = self._heard
         self._heard = {
             name: max(heard.get(name, now if heard else self._start_time), now - ages.get(name, float("inf")))
             for name in nodes
         }
+        was_deaf = self._deaf or now - self._read_time >= DEAF_SECONDS
+        self._deaf = now - max(self._heard.values(), default=now) >= DEAF_SECONDS
+        self._read_time = now
+        renewed = was_deaf and not self._deaf
+        if renewed:
+            self._heard = {name: time if name in self._lost else now for name, time in self._heard.items()}
+        self._lost = frozenset(
+            name for name in self._heard if self.silent(name, now) and (name in self._lost or not self._deaf)
+        )
+        return renewed
+
+    @property
+    def lost(self) -> frozenset[str]:
+        """The nodes that fell silent while others were heard, until they are heard themselves."""
+        return self._lost
 
     def spoke(self, node: str, now: float) -> None:
         """Note a sign of life that came by another way than `ages`."""
@@ -115,33 +145,36 @@ class NodeLifecycleController:
         surroundings = Surroundings(
             now=self._env.now(),
             silent=key[1] in self._silent,
+            lost=key[1] in self._heartbeats.lost,
             evicting=self._evicting,
             calm_since=self._calm_since,
         )
         return node_lifecycle.reconcile(node, self._pods.by_index("node", key[1]), surroundings)
 
     def _listen(self, now: float) -> list[str]:
-        """Take the latest ages; returns the nodes that fell silent or spoke again since the last time."""
+        """Take the latest ages; returns the nodes that fell silent, were given up or spoke again since the last time."""
         names = [node.object.name for node in self._nodes.items()]
-        self._heartbeats.read(names, now)
-        silent = frozenset(name for name in names if self._heartbeats.silent(name, now))
-        changed = sorted(silent ^ self._silent)
-        for name in changed:
-            if name in silent:
-                log.warning("node_lost", node=name)
-        self._silent = silent
-        return changed
+        before, lost_before = self._silent, self._heartbeats.lost
+        if self._heartbeats.read(names, now):
+            self._calm_since = self._env.now() + SILENCE_SECONDS
+        self._silent = frozenset(name for name in names if self._heartbeats.silent(name, now))
+        lost = self._heartbeats.lost
+        for name in sorted(lost - lost_before):
+            log.warning("node_lost", node=name)
+        for name in sorted(self._silent - before - lost):
+            log.warning("node_silent_like_all", node=name)
+        return sorted((self._silent ^ before) | (lost ^ lost_before))
 
     def _judge_evictions(self) -> None:
-        """Stop evictions while half or more of the nodes are lost."""
-        nodes = self._nodes.items()
-        lost = sum(node_lifecycle.lost(n.view, silent=n.object.name in self._silent) for n in nodes)
+        """Stop evictions while half or more of the nodes are lost; nodes that never reported do not count."""
+        nodes = [node for node in self._nodes.items() if node_lifecycle.reported(node.view)]
+        lost = sum(node_lifecycle.unheard(n.view, silent=n.object.name in self._silent) for n in nodes)
         evicting = node_lifecycle.evictions_allowed(lost, len(nodes))
         if evicting == self._evicting:
             return
         self._evicting = evicting
         if evicting:
-            self._calm_since = self._env.now()
+            self._calm_since = max(self._calm_since, self._env.now())
             log.info("evictions_resumed", lost=lost, nodes=len(nodes))
         else:
             log.warning("evictions_stopped", lost=lost, nodes=len(nodes))

@@ -1,9 +1,11 @@
 """Nodes that fall silent: their condition, their taints, and what becomes of their pods.
 
-A node that has not been heard for 4 s is lost: its Ready condition becomes Unknown and its pods not ready, which takes
-them out of Services. Taints follow the condition; pods that do not tolerate a NoExecute taint (any more) are deleted.
-Behaviour follows the Kubernetes documentation ("Nodes", "Taints and Tolerations") with shorter times. While half or
-more of the nodes are lost, the fault is more likely ours than theirs, and nothing is evicted.
+The Ready condition of a node that has not been heard for 4 s becomes Unknown. If others are heard meanwhile it is
+lost: its pods become not ready, which takes them out of Services. While none is heard (a single node that is silent,
+too) the fault is more likely ours than theirs, and pods that may well run stay in their Services. Taints follow the
+condition; pods that do not tolerate a NoExecute taint (any more) are deleted, but while half or more of the nodes are
+not heard nothing is evicted. Behaviour follows the Kubernetes documentation ("Nodes", "Taints and Tolerations") with
+shorter times, except that Kubernetes calls pods not ready even when no node at all is heard.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ LIFECYCLE_TAINTS = HEALTH_TAINTS | {UNSCHEDULABLE_TAINT}
 NODE_LOST = "NodeLost"
 """Reason of a pod's Ready condition that we set, and therefore may take back."""
 
+NEVER_REPORTED = "NodeStatusNeverUpdated"
+
 _SILENT = "The agent of the node has stopped sending heartbeats."
 _NEVER = "The agent of the node has never reported its status."
 
@@ -35,12 +39,14 @@ _NEVER = "The agent of the node has never reported its status."
 class Surroundings:
     """What a decision needs besides the node and its pods.
 
-    `silent` is whether the node is past its heartbeat, `evicting` whether evictions for reasons of health go on, and
-    `calm_since` since when they may count (seconds since the epoch): a toleration never began to run before that.
+    `silent` is whether the node is past its heartbeat, `lost` whether it is given up for that, `evicting` whether
+    evictions for reasons of health go on, and `calm_since` since when they may count (seconds since the epoch, perhaps
+    in the future): a toleration never began to run before that.
     """
 
     now: float
     silent: bool = False
+    lost: bool = False
     evicting: bool = True
     calm_since: float = 0.0
 
@@ -49,8 +55,11 @@ def reconcile(node: Cached[Node], bound: Sequence[Cached[Pod]], surroundings: Su
     """Return what the state of `node` asks for; [] once all is said and done. `bound` are the pods on it."""
     now = surroundings.now
     status = _silenced(node, now) if surroundings.silent else []
-    unknown = lost(node.view, silent=surroundings.silent)
-    marks = _marked_lost(bound, now) if unknown else _marked_found(node.view, bound, now)
+    marks: list[Action] = []
+    if surroundings.lost:
+        marks = _marked_lost(bound, now)
+    elif not surroundings.silent:
+        marks = _marked_found(node.view, bound, now)
     taints = [] if status else _tainted(node, now)
     if status:
         message = f"Node {node.object.name} status is now: NodeNotReady"
@@ -63,13 +72,19 @@ def ready_status(node: Node) -> str:
     return next((c.status for c in node.status.conditions if c.type == "Ready"), "")
 
 
-def lost(node: Node, *, silent: bool) -> bool:
+def reported(node: Node) -> bool:
+    """Whether the agent of the node ever said how it is."""
+    ready = next((c for c in node.status.conditions if c.type == "Ready"), None)
+    return ready is not None and ready.reason != NEVER_REPORTED
+
+
+def unheard(node: Node, *, silent: bool) -> bool:
     """Whether nothing is known of the node now."""
     return silent or ready_status(node) == "Unknown"
 
 
 def evictions_allowed(lost_nodes: int, nodes: int) -> bool:
-    """Whether pods of lost nodes are evicted: not while half or more of all nodes are lost."""
+    """Whether pods of lost nodes are evicted: not while half or more of all nodes that ever reported are lost."""
     return lost_nodes == 0 or 2 * lost_nodes < nodes
 
 
@@ -92,7 +107,7 @@ def _silenced(node: Cached[Node], now: float) -> list[Action]:
     before: list[Tree] = status.get("conditions", [])
     after = list(before)
     if conditions.find(before, "Ready") is None:
-        after.append({"type": "Ready", "status": "Unknown", "reason": "NodeStatusNeverUpdated", "message": _NEVER})
+        after.append({"type": "Ready", "status": "Unknown", "reason": NEVER_REPORTED, "message": _NEVER})
         after[-1]["lastTransitionTime"] = rfc3339(now)
     for condition in before:
         if condition["type"] != "NetworkUnavailable" and condition.get("status") != "Unknown":

@@ -45,21 +45,51 @@ def test_containers_keep_pids_and_start_times_when_an_agent_is_killed_under_load
     assert all(restarts(pod) == 0 for pod in web.pods())
 
 
-def test_containers_keep_pids_and_start_times_when_all_agents_are_killed_at_once(web):
+def test_containers_keep_pids_and_start_times_when_all_agents_are_killed_at_once_three_times(web):
     cluster = web.cluster
     before = container_starts(web)
-    old = {host: cluster.processes(host)["agent"] for host in ("n1", "n2", "n3")}
+    with ExitStack() as stack:
+        sources = {"pod": web.pod("client"), "host": "n2"}
+        loads = [stack.enter_context(cluster.load(source, web.vip("web"))) for source in sources.values()]
+        for _ in range(3):
+            old = {host: cluster.processes(host)["agent"] for host in ("n1", "n2", "n3")}
+            for host in old:
+                cluster.kill(host, "agent")
+            eventually(
+                "the agents run again",
+                lambda old=old: all(cluster.processes(host)["agent"] not in {0, old[host]} for host in old),
+            )
+            web.wait_pods("app=web", 3)
+            counts = [load.total() for load in loads]
+            eventually(
+                "requests",
+                lambda counts=counts: all(load.total() > n + 50 for load, n in zip(loads, counts, strict=True)),
+            )
+    for name, load in zip(sources, loads, strict=True):
+        tell(load.report(f"kill -9 of all agents at once, three times, from {name}"))
+    assert [load.failures for load in loads] == [[], []]
+    assert container_starts(web) == before
+    assert all(restarts(pod) == 0 for pod in web.pods())
+
+
+def test_all_agents_may_be_away_for_long_and_services_go_on(web):
+    cluster, hosts = web.cluster, ("n1", "n2", "n3")
+    before = container_starts(web)
     with cluster.load("n2", web.vip("web")) as load:
-        for host in old:
-            cluster.kill(host, "agent")
-        eventually(
-            "the agents run again", lambda: all(cluster.processes(host)["agent"] not in {0, old[host]} for host in old)
-        )
-        web.wait_pods("app=web", 3)
-        count = load.total() + 50
+        try:
+            for host in hosts:
+                cluster.switch(host, "agent", on=False)
+            eventually("no node is Ready", lambda: not cluster.ready_nodes())
+            count = load.total() + 100
+            eventually("requests", lambda: load.total() > count)
+        finally:
+            for host in hosts:
+                cluster.switch(host, "agent", on=True)
+        eventually("all nodes are Ready", lambda: len(cluster.ready_nodes()) == len(hosts))
+        count = load.total() + 100
         eventually("requests", lambda: load.total() > count)
-    # Agents that are all away for over 4 s are taken for lost nodes, so that this is told and not asserted.
-    tell(load.report("kill -9 of all agents at once, from host"))
+    tell(load.report("all agents stopped until every node is NotReady, then started, from host"))
+    assert not load.failures
     assert container_starts(web) == before
     assert all(restarts(pod) == 0 for pod in web.pods())
 

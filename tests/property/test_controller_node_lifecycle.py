@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from component.env import Env
 from controlplane.controllers.actions import Delete, Update, UpdateStatus
-from controlplane.controllers.heartbeats import NodeLifecycleController
+from controlplane.controllers.heartbeats import DEAF_SECONDS, NodeLifecycleController
 from controlplane.controllers.node_lifecycle import SILENCE_SECONDS, evictions_allowed
 from tests.builders import NOW, NOW_STAMP, cached, node, pod
 
@@ -47,6 +47,8 @@ class World:
         env = Env(lambda: self.now, lambda: self.now, random.Random(0), lambda: "")
         self.controller = NodeLifecycleController(self.node_cache, Cache(self.pods), self, env)
         self.evicted = []
+        self.marked = set()
+        self.deaf_time = 0.0  # when nobody had been heard for long, the last time
 
     def ages(self):
         return {name: self.now - time for name, time in self.heard.items()}
@@ -59,6 +61,8 @@ class World:
                 self.heard[name] = self.now
                 for condition in self.nodes[name]["status"]["conditions"]:
                     condition["status"] = "True"
+            if self.now - max(self.heard.values()) >= DEAF_SECONDS:
+                self.deaf_time = self.now
             self.passes()
 
     def lost(self):
@@ -75,12 +79,20 @@ class World:
             for action in actions:
                 match action:
                     case UpdateStatus(tree) | Update(tree):
+                        if tree["kind"] == "Pod" and tree["status"]["conditions"][0]["status"] == "False":
+                            self.marked.add(tree["metadata"]["name"])
+                            self.check_lost(tree["spec"]["nodeName"])
                         self.stored(tree)[tree["metadata"]["name"]] = self.without_version(tree)
                     case Delete(_, _, pod_name):
                         assert evictions_allowed(len(self.lost()), len(self.nodes))
                         assert self.pods[pod_name]["spec"]["nodeName"] in self.lost()
                         self.pods[pod_name]["metadata"]["deletionTimestamp"] = NOW_STAMP
                         self.evicted.append(pod_name)
+
+    def check_lost(self, name):
+        """Its silence is its own: somebody else is heard, and was heard all the time that it was not."""
+        assert self.now - max(self.heard.values()) < DEAF_SECONDS
+        assert self.now - max(self.heard[name], self.deaf_time) >= SILENCE_SECONDS
 
     def stored(self, tree):
         return self.nodes if tree["kind"] == "Node" else self.pods
@@ -114,6 +126,51 @@ def test_no_eviction_in_a_partition_and_everything_is_undone_afterwards(count, h
     for name, tree in world.pods.items():
         (ready,) = tree["status"]["conditions"]
         assert ready["status"] == "True" or name in world.evicted
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.integers(1, 5),
+    st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=5, max_size=5),
+    st.lists(st.integers(0, 3), min_size=5, max_size=5),
+    st.integers(1, 9),
+)
+def test_agents_that_are_all_away_for_a_while_cost_no_pod_its_services(count, leaves, returns, seconds):
+    """They go within a second; each comes back up to 3 s after the first, which is within the grace it gets anew."""
+    world = World(count)
+    world.advance(2)
+    events = sorted(
+        [(leaves[i], f"n{i}", False) for i in range(count)]
+        + [(1.0 + seconds + returns[i], f"n{i}", True) for i in range(count)]
+    )
+    now = 0.0
+    for time, name, speaks in events:
+        world.advance(time - now)
+        now = time
+        (world.speaking.add if speaks else world.speaking.discard)(name)
+    lost_together = seconds >= DEAF_SECONDS
+    world.advance(3)
+    assert not world.evicted
+    assert not (world.marked if lost_together else ())
+    assert not any(tree["spec"].get("taints") for tree in world.nodes.values())
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(2, 5))
+def test_a_node_that_stays_away_when_the_others_are_back_is_given_up_in_its_turn(count):
+    world = World(count)
+    world.advance(1)
+    world.speaking.clear()
+    world.advance(20)
+    assert not world.marked
+    world.speaking.update(f"n{i}" for i in range(1, count))
+    world.advance(4)
+    assert not world.marked
+    world.advance(1)
+    assert world.marked == {n for n, t in world.pods.items() if t["spec"]["nodeName"] == "n0"}
+    assert not world.evicted
+    world.advance(5)
+    assert set(world.evicted) == (world.marked if count > 2 else set())
 
 
 @settings(max_examples=20, deadline=None)

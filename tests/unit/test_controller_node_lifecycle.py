@@ -48,13 +48,22 @@ def test_a_healthy_node_needs_nothing():
 
 
 def test_a_silent_node_becomes_unknown_and_its_pods_not_ready():
-    actions = decide(node(), [pod("a"), pod("b", ready=False)], silent=True)
+    actions = decide(node(), [pod("a"), pod("b", ready=False)], silent=True, lost=True)
     ready = statuses(actions, "Node")["n1"]["Ready"]
     assert (ready["status"], ready["reason"]) == ("Unknown", "NodeStatusUnknown")
     marked = statuses(actions, "Pod")
     assert set(marked) == {"a"}
     assert (marked["a"]["Ready"]["status"], marked["a"]["Ready"]["reason"]) == ("False", NODE_LOST)
     assert any(isinstance(a, Record) and a.reason == "NodeNotReady" for a in actions)
+
+
+def test_pods_of_a_node_that_is_silent_like_all_others_are_left_alone():
+    marked = pod("b", ready=False)
+    marked["status"]["conditions"][0]["reason"] = NODE_LOST
+    marked["status"]["containerStatuses"][0]["ready"] = True
+    actions = decide(node(), [pod("a"), marked], silent=True)
+    assert statuses(actions, "Node")["n1"]["Ready"]["status"] == "Unknown"
+    assert statuses(actions, "Pod") == {}
 
 
 def test_the_other_conditions_of_a_silent_node_become_unknown_too():
@@ -106,7 +115,7 @@ def test_a_cordoned_node_is_tainted_and_an_uncordoned_one_not_any_more():
 
 
 def test_a_node_that_is_said_to_be_lost_stays_so_when_all_is_done():
-    assert decide(unreachable(NOW - 100), [pod("a", ready=False, deleting=True)], silent=True) == []
+    assert decide(unreachable(NOW - 100), [pod("a", ready=False, deleting=True)], silent=True, lost=True) == []
 
 
 def test_pods_are_marked_ready_again_when_the_node_is_back():
@@ -179,15 +188,79 @@ class Ages:
         return self.known
 
 
-def test_a_node_is_silent_after_four_seconds():
-    ages = Ages(n1=0.5)
-    heartbeats = Heartbeats(ages, 1_000.0)
-    heartbeats.read(["n1"], 1_000.0)
-    ages.known = {"n1": 3.9}
-    heartbeats.read(["n1"], 1_003.4)
-    assert not heartbeats.silent("n1", 1_003.4)
-    assert heartbeats.next_silence_seconds(1_003.4) == pytest.approx(0.6)
-    assert heartbeats.silent("n1", 1_004.0)
+class Hearing:
+    """A cluster whose agents speak or do not, second by second."""
+
+    def __init__(self, *nodes):
+        self.now = 1_000.0
+        self.last = dict.fromkeys(nodes, self.now)
+        self.heartbeats = Heartbeats(self, self.now)
+        self.heartbeats.read(self.last, self.now)
+
+    def ages(self):
+        return {name: self.now - time for name, time in self.last.items()}
+
+    def listen(self, seconds, *speaking, step=0.5):
+        for _ in range(round(seconds / step)):
+            self.now += step
+            self.last.update(dict.fromkeys(speaking, self.now))
+            self.heartbeats.read(self.last, self.now)
+
+    def silent(self):
+        return {name for name in self.last if self.heartbeats.silent(name, self.now)}
+
+
+def test_a_node_is_silent_and_lost_after_four_seconds():
+    hearing = Hearing("n1", "n2")
+    hearing.listen(3.5, "n2")
+    assert not hearing.silent()
+    assert hearing.heartbeats.next_silence_seconds(hearing.now) == pytest.approx(0.5)
+    hearing.listen(0.5, "n2")
+    assert hearing.silent() == hearing.heartbeats.lost == {"n1"}
+
+
+def test_nodes_that_fall_silent_together_are_not_lost():
+    hearing = Hearing("n1", "n2")
+    hearing.listen(1, "n2")
+    hearing.listen(20)
+    assert hearing.silent() == {"n1", "n2"}
+    assert not hearing.heartbeats.lost
+    assert hearing.heartbeats.next_silence_seconds(hearing.now) == float("inf")
+
+
+def test_a_node_on_its_own_is_never_lost():
+    hearing = Hearing("n1")
+    hearing.listen(20)
+    assert hearing.silent() == {"n1"}
+    assert not hearing.heartbeats.lost
+
+
+def test_the_rest_gets_its_grace_anew_when_one_is_heard_again():
+    hearing = Hearing("n1", "n2")
+    hearing.listen(20)
+    hearing.listen(4, "n2")
+    assert not hearing.silent()
+    hearing.listen(0.5, "n2")
+    assert hearing.heartbeats.lost == {"n1"}
+
+
+def test_a_node_lost_before_all_fell_silent_stays_lost():
+    hearing = Hearing("n1", "n2")
+    hearing.listen(5, "n2")
+    hearing.listen(20)
+    assert hearing.heartbeats.lost == {"n1"}
+    hearing.listen(1, "n2")
+    assert hearing.heartbeats.lost == {"n1"}
+    hearing.listen(1, "n1", "n2")
+    assert not hearing.heartbeats.lost
+
+
+def test_a_replica_that_was_paused_itself_gives_every_node_full_grace():
+    hearing = Hearing("n1", "n2")
+    hearing.listen(10, "n2", step=10.0)
+    assert not hearing.silent()
+    hearing.listen(4, "n2")
+    assert hearing.heartbeats.lost == {"n1"}
 
 
 def test_a_new_leader_gives_every_node_full_grace():
@@ -201,31 +274,31 @@ def test_a_new_leader_gives_every_node_full_grace():
 def test_a_node_whose_session_ended_is_remembered_as_last_heard():
     ages = Ages(n1=0.0)
     heartbeats = Heartbeats(ages, 1_000.0)
-    heartbeats.read(["n1"], 1_010.0)
+    heartbeats.read(["n1"], 1_000.0)
     ages.known = {}
-    heartbeats.read(["n1"], 1_012.0)
-    assert not heartbeats.silent("n1", 1_013.9)
-    assert heartbeats.silent("n1", 1_014.0)
+    heartbeats.read(["n1"], 1_002.0)
+    assert not heartbeats.silent("n1", 1_003.9)
+    assert heartbeats.silent("n1", 1_004.0)
 
 
 def test_a_node_that_joins_later_counts_as_just_heard():
-    heartbeats = Heartbeats(Ages(n1=0.0), 1_000.0)
-    heartbeats.read(["n1"], 1_000.0)
-    heartbeats.read(["n1", "n2"], 1_100.0)
-    assert not heartbeats.silent("n2", 1_103.0)
+    hearing = Hearing("n1")
+    hearing.listen(100, "n1")
+    hearing.heartbeats.read(["n1", "n2"], hearing.now)
+    assert not hearing.heartbeats.silent("n2", hearing.now + 3.0)
 
 
 class Cache:
-    """An informer's cache with one node in it."""
+    """An informer's cache of a few nodes."""
 
-    def __init__(self, tree):
-        self.node = cached(tree)
+    def __init__(self, *trees):
+        self.nodes = {tree["metadata"]["name"]: cached(tree) for tree in trees}
 
     def items(self):
-        return [self.node]
+        return list(self.nodes.values())
 
-    def get(self, _namespace, _name):
-        return self.node
+    def get(self, _namespace, name):
+        return self.nodes.get(name)
 
     def by_index(self, _index, _value):
         return []
@@ -233,14 +306,29 @@ class Cache:
 
 async def test_a_lost_node_that_reports_is_alive_before_its_heartbeat_gets_here():
     clock = FakeClock()
-    nodes, silence = Cache(node("n1")), Ages(n1=0.0)
+    nodes, silence = Cache(node("n1"), node("n2")), Ages(n1=0.0, n2=0.0)
     env = fake_env(clock)
     controller = NodeLifecycleController(nodes, Cache(pod("a")), silence, env)
     assert controller._listen(env.monotonic()) == []
-    clock.advance(9.0)
-    silence.known = {"n1": 9.0}
-    assert controller._listen(env.monotonic()) == ["n1"]
+    for seconds in range(1, 10):
+        clock.advance(1.0)
+        silence.known = {"n1": float(seconds), "n2": 0.0}
+        assert controller._listen(env.monotonic()) == (["n1"] if seconds == 4 else [])
     assert statuses(await controller.plan(("", "n1"), None), "Node")["n1"]["Ready"]["status"] == "Unknown"
-    before, nodes.node = cached(node("n1", ready="Unknown")), cached(node("n1", ready="True"))
-    list(controller.sources()[0].keys(Change(before, nodes.node)))
+    before, nodes.nodes["n1"] = cached(node("n1", ready="Unknown")), cached(node("n1", ready="True"))
+    list(controller.sources()[0].keys(Change(before, nodes.nodes["n1"])))
     assert statuses(await controller.plan(("", "n1"), None), "Node") == {}
+
+
+@pytest.mark.parametrize("reason", ["", "NodeStatusNeverUpdated"])
+async def test_machines_whose_agent_never_reported_do_not_stop_evictions(reason):
+    clock = FakeClock()
+    never = node("n3", ready="Unknown")
+    never["status"]["conditions"][0]["reason"] = reason
+    if not reason:
+        never["status"]["conditions"] = []
+    trees = [unreachable(NOW - 100), node("n2"), never, node("n4")]
+    trees[0]["metadata"]["name"] = "n1"
+    controller = NodeLifecycleController(Cache(*trees), Cache(pod("a")), Ages(n2=0.0, n4=0.0), fake_env(clock))
+    await controller.plan(("", "n1"), None)
+    assert controller._evicting
