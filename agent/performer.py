@@ -52,6 +52,7 @@ class Performer:
         self._wake = wake
         self._env = env
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._gone_logged = False
         self.done = False
 
     async def perform(self, action: act.Action) -> None:
@@ -283,7 +284,9 @@ class Performer:
             self.done = True
         else:
             self._reports.put_gone(self._record.uid, pod.metadata.namespace, pod.metadata.name)
-        log.info("pod_gone", pod_uid=self._record.uid)
+        if not self._gone_logged:  # it comes here once more when the control plane has forgotten the pod
+            self._gone_logged = True
+            log.info("pod_gone", pod_uid=self._record.uid)
 
     def _spawn(self, name: str, work: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(self._guarded(name, work))

@@ -165,6 +165,7 @@ class PodmanRuntime:
             return
         if self._tracker.adopt(inspected).state == "running":
             await self._tracker.kill(container_id)  # Podman's own kill polls and takes three times as long
+        await self._tracker.cleaned_up(container_id)
         try:
             await self._creator.delete(container_id)
         except PodmanError as error:

@@ -6,6 +6,7 @@ All of it is found again from Podman and from the OOM marks on disk, so a restar
 from __future__ import annotations
 
 import asyncio
+import os
 import signal as signals
 from collections.abc import Iterable
 from contextlib import suppress
@@ -20,6 +21,7 @@ from agent.runtime.http import PodmanError, PodmanHttp
 from agent.runtime.protocol import Container
 
 KILL_WAIT_SECONDS = 5.0
+CLEAN_UP_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,28 @@ class ContainerTracker:
             async with asyncio.timeout(KILL_WAIT_SECONDS):
                 await self._watcher.wait(container_id)
 
+    async def cleaned_up(self, container_id: str) -> None:
+        """Return once Podman's own clean-up after a container's end is over, after at most CLEAN_UP_SECONDS.
+
+        conmon ends with the clean-up that it starts. A removal that overtakes it leaves an empty lock file behind for
+        ever: the clean-up opens the lock of a container that is gone, and thereby makes it anew.
+        """
+        started = self._started.get(container_id)
+        if started is None:
+            return
+        pidfd = _open_conmon(started.inspected.conmon_pid, container_id)
+        if pidfd < 0:
+            return
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(pidfd, over.set)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLEAN_UP_SECONDS):
+                    await over.wait()
+        finally:
+            loop.remove_reader(pidfd)
+            os.close(pidfd)
+
     def forget(self, container_ids: Iterable[str]) -> None:
         """Drop what is remembered of containers that were removed."""
         for container_id in container_ids:
@@ -145,6 +169,18 @@ class ContainerTracker:
 
     def _mark_oom(self, container_id: str) -> None:
         self._oom_mark(container_id).touch()
+
+
+def _open_conmon(pid: int, container_id: str) -> int:
+    """A pidfd of a container's conmon, -1 when it is gone or its number belongs to something else."""
+    try:
+        pidfd = os.pidfd_open(pid) if pid else -1
+    except ProcessLookupError:
+        return -1
+    if pidfd >= 0 and container_id not in _command_line(pid):
+        os.close(pidfd)
+        return -1
+    return pidfd
 
 
 def _command_line(pid: int) -> list[str]:
