@@ -123,13 +123,13 @@ async def build(config: AgentConfig, paths: Paths, tls: Tls, env: Env) -> NodeAg
         Identity(config.node_name, address, config.endpoints, version(), resolv_conf, config.cgroup_root),
         paths=paths,
         boot_id=boot_id,
-        report=lambda problems, changed: NodeReport(
+        report=lambda network, changed: NodeReport(
             facts,
             load,
             offer,
             runtime=runtime,
             data_dir=paths.data_dir,
-            network_problems=problems,
+            network=network,
             changed=changed,
             env=env,
         ),

@@ -21,7 +21,7 @@ from agent.images import Images
 from agent.inputs import Inputs
 from agent.log_rotation import LogRotation
 from agent.node_report import NodeReport
-from agent.node_status import node_labels
+from agent.node_status import NetworkHealth, node_labels
 from agent.observed import running
 from agent.paths import Paths
 from agent.pod_steps import NodeFacts, PodSteps
@@ -43,6 +43,7 @@ from netplugin.protocol import NetworkFailure, PodNetwork
 log = structlog.get_logger()
 
 START_RETRY_SECONDS = 1.0
+NOT_YET = "the node's network is not set up yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class NodeAgent:
         *,
         paths: Paths,
         boot_id: str,
-        report: Callable[[Callable[[], Sequence[str]], Callable[[], None]], NodeReport],
+        report: Callable[[Callable[[], NetworkHealth], Callable[[], None]], NodeReport],
         runtime: ContainerRuntime,
         make_network: Callable[[Cluster], PodNetwork],
         connect: Callable[[str], grpc.aio.Channel],
@@ -85,13 +86,13 @@ class NodeAgent:
         self._cluster_known = asyncio.Event()
         self._checkpoint = Checkpoint(paths, boot_id)
         self._checkpoint_problem = ""
-        self._start_problem = "the node's network is not set up yet"
+        self._start_failure = ""
         self._saving = asyncio.Lock()
         self._rebooted = False
         self._full_received = False
         self._network: PodNetwork | None = None
         self._pods: Pods | None = None
-        self._node = report(self._network_problems, self.status_changed.set)
+        self._node = report(self._network_health, self.status_changed.set)
         self._events = EventRecorder(identity.name, env)
         self._reports = ReportBook(self._events)
         self._probes = ProbeActions(runtime, identity.version)
@@ -119,7 +120,7 @@ class NodeAgent:
 
     def problems(self) -> list[str]:
         """Why this agent does not do its work, empty when it does."""
-        found = [self._node.runtime_problem, self._checkpoint_problem, *self._network_problems()]
+        found = [self._node.runtime_problem, self._checkpoint_problem, *self._network_health().problems]
         if self._pods is None or not self._pods.ready:
             found.append("the pods of this node have not been taken over yet")
         return [problem for problem in found if problem]
@@ -240,7 +241,7 @@ class NodeAgent:
         """Bring up network and pods as soon as the cluster is known, then keep them."""
         await self._cluster_known.wait()
         network = self._network = self._make_network(self._cluster)
-        await self._until_done("network_not_started", network.start)
+        await self._until_done("network_not_started", "the pod network cannot be set up", network.start)
         pods = Pods(
             inputs=self._inputs,
             runtime=self._runtime,
@@ -255,7 +256,7 @@ class NodeAgent:
         async def adopt() -> None:
             await pods.adopt(rebooted=self._rebooted)
 
-        await self._until_done("pods_not_adopted", adopt)
+        await self._until_done("pods_not_adopted", "the pods of this node cannot be taken over", adopt)
         self._pods = pods
         if self._inputs.revision:
             pods.sync.submit(self._inputs.network())
@@ -266,17 +267,19 @@ class NodeAgent:
         self.status_changed.set()
         await pods.run()
 
-    async def _until_done(self, event: str, step: Callable[[], Awaitable[None]]) -> None:
+    async def _until_done(self, event: str, problem: str, step: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
                 await step()
             except (RuntimeFailure, NetworkFailure, VolumeFailure, OSError, TimeoutError) as error:
-                if str(error) != self._start_problem:
+                failure = f"{problem}: {error}"
+                if failure != self._start_failure:
                     log.warning(event, error=str(error), retry_seconds=START_RETRY_SECONDS)
-                self._start_problem = str(error)
+                self._start_failure = failure
                 self.status_changed.set()
                 await asyncio.sleep(START_RETRY_SECONDS)
             else:
+                self._start_failure = ""
                 return
 
     def _steps(self, network: PodNetwork) -> PodSteps:
@@ -301,11 +304,11 @@ class NodeAgent:
             cluster_domain=self._cluster.cluster_domain,
         )
 
-    def _network_problems(self) -> Sequence[str]:
+    def _network_health(self) -> NetworkHealth:
         found = list(self._network.problems()) if self._network is not None else []
         if self._pods is None:
-            return [*found, self._start_problem]
-        return [*found, self._pods.sync.problem] if self._pods.sync.problem else found
+            return NetworkHealth([*found, self._start_failure or NOT_YET], self._start_failure)
+        return NetworkHealth([*found, self._pods.sync.problem] if self._pods.sync.problem else found)
 
     def _workers(self) -> list[PodWorker]:
         return self._pods.workers() if self._pods is not None else []

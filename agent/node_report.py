@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
 from agent.machine import read_load
-from agent.node_status import Load, Machine, Offer, node_status
+from agent.node_status import Load, Machine, NetworkHealth, Offer, node_status
 from agent.runtime.protocol import ContainerRuntime, RuntimeFailure
 from api.object import Tree, canonical
 from component.env import Env
@@ -31,7 +31,7 @@ class NodeReport:
         *,
         runtime: ContainerRuntime,
         data_dir: Path,
-        network_problems: Callable[[], Sequence[str]],
+        network: Callable[[], NetworkHealth],
         changed: Callable[[], None],
         env: Env,
     ) -> None:
@@ -42,7 +42,7 @@ class NodeReport:
         self._runtime = runtime
         self._runtime_version = ""
         self._data_dir = data_dir
-        self._network_problems = network_problems
+        self._network = network
         self._changed = changed
         self._env = env
         self._previous: Tree = {}
@@ -56,7 +56,7 @@ class NodeReport:
             offer,
             runtime_version=self._runtime_version.replace("podman ", "podman://"),
             runtime_problem=self.runtime_problem,
-            network_problems=self._network_problems(),
+            network=self._network(),
             previous=self._previous,
             now=self._env.now(),
         )

@@ -53,6 +53,17 @@ class Offer:
     agent_version: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class NetworkHealth:
+    """What is wrong with the node's network, one line each; `start_failure` is why it could not be started so far.
+
+    A node whose network only has problems goes on running pods, one whose network did not start cannot.
+    """
+
+    problems: Sequence[str] = ()
+    start_failure: str = ""
+
+
 def node_status(
     machine: Machine,
     load: Load,
@@ -60,13 +71,13 @@ def node_status(
     *,
     runtime_version: str,
     runtime_problem: str,
-    network_problems: Sequence[str],
+    network: NetworkHealth,
     previous: Tree,
     now: float,
 ) -> Tree:
     """Return the NodeStatus tree; times of conditions that did not change are kept from `previous`.
 
-    `runtime_problem` and `network_problems` say in one line each why pods cannot run or talk; empty is fine.
+    `runtime_problem` says in one line why pods cannot run, empty when they can.
     """
     capacity = {
         "cpu": str(machine.cpu_count),
@@ -82,7 +93,7 @@ def node_status(
         ],
         "capacity": capacity,
         "allocatable": {name: _less(amount, offer.reserved.get(name)) for name, amount in capacity.items()},
-        "conditions": _conditions(load, runtime_problem, network_problems, previous, rfc3339(now)),
+        "conditions": _conditions(load, runtime_problem, network, previous, rfc3339(now)),
         "nodeInfo": {
             "architecture": machine.architecture,
             "bootID": machine.boot_id,
@@ -114,17 +125,15 @@ def _less(amount: str, reserved: str | None) -> str:
     return quantity.canonical(left, binary=amount.endswith("i"))
 
 
-def _conditions(
-    load: Load, runtime_problem: str, network_problems: Sequence[str], previous: Tree, timestamp: str
-) -> list[Tree]:
+def _conditions(load: Load, runtime_problem: str, network: NetworkHealth, previous: Tree, timestamp: str) -> list[Tree]:
     memory = load.available_memory_bytes < MEMORY_PRESSURE_BYTES
     disk = load.free_disk_share < DISK_PRESSURE_SHARE
     pids = load.free_pid_share < PID_PRESSURE_SHARE
     wanted = [
         _condition(
             "NetworkUnavailable",
-            bool(network_problems),
-            ("NetworkProblem", "; ".join(network_problems)),
+            bool(network.problems),
+            ("NetworkProblem", "; ".join(network.problems)),
             ("NetworkReady", "the node's network is set up"),
         ),
         _condition(
@@ -147,9 +156,9 @@ def _conditions(
         ),
         _condition(
             "Ready",
-            not runtime_problem,
+            not runtime_problem and not network.start_failure,
             ("AgentReady", "agent is posting ready status"),
-            ("AgentNotReady", runtime_problem),
+            ("AgentNotReady", runtime_problem or network.start_failure),
         ),
     ]
     before = {condition["type"]: condition for condition in previous.get("conditions", ())}

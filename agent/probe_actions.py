@@ -6,6 +6,8 @@ Pod addresses are reachable from their node, so nothing here enters a network na
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 import grpc
@@ -20,6 +22,7 @@ from api.meta import IntOrString
 MESSAGE_BYTES = 10_240  # of a probe's answer that is read (as Kubernetes)
 SHOWN_CHARACTERS = 400
 REDIRECTS = 10
+REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 
 
 class ProbeActions:
@@ -87,17 +90,29 @@ class ProbeActions:
         headers = {"User-Agent": f"kube-probe/{self._version}", "Accept": "*/*"}
         headers |= {header.name: header.value for header in action.http_headers}
         try:
-            session = self._http_session()
-            # A certificate is not checked: the probe asks whether the server works, not who it is (as Kubernetes).
-            async with session.get(url, headers=headers, ssl=False, max_redirects=REDIRECTS) as response:
-                body = await response.content.read(MESSAGE_BYTES)
-                ok = response.status in range(200, 400)
-                shown = body.decode(errors="replace")[:SHOWN_CHARACTERS]
-                return Answer(
-                    ok=ok, message="" if ok else f"HTTP probe failed with statuscode: {response.status} {shown}"
-                )
+            return await self._get(url, headers)
         except (aiohttp.ClientError, ValueError, OSError) as error:
             return Answer(ok=False, message=f'Get "{url}": {error or type(error).__name__}')
+
+    async def _get(self, url: str, headers: Mapping[str, str]) -> Answer:
+        """Follows redirects on the same host only; where they lead elsewhere, or nowhere, the server works."""
+        target = url
+        for _ in range(REDIRECTS + 1):
+            # A certificate is not checked: the probe asks whether the server works, not who it is (as Kubernetes).
+            get = self._http_session().get(target, headers=headers, ssl=False, allow_redirects=False)
+            async with get as response:
+                body = await response.content.read(MESSAGE_BYTES)
+            shown = body.decode(errors="replace")[:SHOWN_CHARACTERS]
+            if response.status not in range(200, 400):
+                return Answer(ok=False, message=f"HTTP probe failed with statuscode: {response.status} {shown}")
+            if response.status < 300:
+                return Answer(ok=True)
+            location = response.headers.get("Location", "") if response.status in REDIRECT_STATUSES else ""
+            following = urljoin(target, location)
+            if not location or urlsplit(following).hostname != urlsplit(url).hostname:
+                break
+            target = following
+        return Answer(ok=True, warning=f"Probe terminated redirects, Response body: {shown}")
 
     def _http_session(self) -> aiohttp.ClientSession:
         if self._session is None:

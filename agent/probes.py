@@ -36,10 +36,11 @@ too early. These early failures count for nothing.
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How one question went."""
+    """How one question went; a good answer may come with a warning."""
 
     ok: bool
     message: str = ""
+    warning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,9 @@ class ProbeListener(Protocol):
 
     def probe_failed(self, container: Container, kind: ProbeKind, message: str) -> None:
         """One question was answered badly (an event, nothing more)."""
+
+    def probe_warned(self, container: Container, kind: ProbeKind, message: str) -> None:
+        """One question was answered well but oddly (an event, nothing more)."""
 
     def container_unhealthy(self, container: Container, kind: ProbeKind, probe: Probe) -> None:
         """The startup or liveness probe gave the container up: it shall be restarted."""
@@ -193,6 +197,8 @@ class Prober:
         self._tallies.setdefault(container.id, {})[kind] = after
         if not answer.ok:
             self._listener.probe_failed(container, kind, answer.message)
+        elif answer.warning:
+            self._listener.probe_warned(container, kind, answer.warning)
         if after.verdict != before.verdict:
             self._listener.health_changed()
         if kind != "readiness" and after.verdict is False and not answer.ok:

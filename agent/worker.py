@@ -149,6 +149,11 @@ class PodWorker:
         text = f"{kind.capitalize()} probe failed: {message}"
         self._performer.event("Warning", "Unhealthy", text, container.name)
 
+    def probe_warned(self, container: Container, kind: ProbeKind, message: str) -> None:
+        """Record the event."""
+        text = f"{kind.capitalize()} probe warning: {message}"
+        self._performer.event("Warning", "ProbeWarning", text, container.name)
+
     def container_unhealthy(self, container: Container, kind: ProbeKind, probe: Probe) -> None:
         """Stop the container; its restart policy decides what follows."""
         if self.pod is not None:

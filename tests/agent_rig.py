@@ -286,13 +286,13 @@ class Rig:
             Identity(NODE, NODE_IP, tuple(plane.address for plane in self.planes), "0", cgroup_root=self.cgroup_root),
             paths=self.paths,
             boot_id=self.boot_id,
-            report=lambda problems, changed: NodeReport(
+            report=lambda network, changed: NodeReport(
                 machine,
                 Load(4 << 30, 0.5, 0.9),
                 offer,
                 runtime=self.runtime,
                 data_dir=self.paths.data_dir,
-                network_problems=problems,
+                network=network,
                 changed=changed,
                 env=env,
             ),

@@ -29,6 +29,7 @@ ORDER = (
     "test_agent_restart",
     "test_control_plane",
     "test_nodes",
+    "test_two_hosts_lost",
     "test_lab",
 )
 _numbers = itertools.count(1)

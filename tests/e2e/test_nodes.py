@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 
 import pytest
 
@@ -14,7 +15,6 @@ from tests.e2e.test_rollouts import client
 
 VIP_SECONDS = 5.0
 ELSEWHERE_SECONDS = 10.0
-SLACK_SECONDS = 2.0  # for starting containers on a test machine whose two cores others use, too
 
 
 @pytest.fixture
@@ -44,10 +44,12 @@ def spread(space: Space, healthy: Cluster) -> Space:
     return space
 
 
-def lose(space: Space, host: str, title: str, cut) -> None:
-    """Take a host away with `cut` and watch the Service from a pod and a host that stay."""
+def lose(space: Space, hosts: AbstractSet[str], title: str, cut: Callable[[], None]) -> None:
+    """Take hosts away with `cut` and watch the Service from a pod and a host that stay."""
     cluster = space.cluster
-    (lost,) = [pod for pod in space.pods("app=web") if pod["spec"]["nodeName"] == host]
+    before = space.pods("app=web")
+    lost = {pod["metadata"]["name"] for pod in before if pod["spec"]["nodeName"] in hosts}
+    assert len(lost) == len(hosts)
     address = space.vip("web")
     options = {"timeout_seconds": 0.5, "workers": 4, "interval_seconds": 0.02}
     with (
@@ -59,22 +61,24 @@ def lose(space: Space, host: str, title: str, cut) -> None:
 
         def elsewhere() -> bool:
             pods = space.pods("app=web")
-            ready = [pod for pod in pods if condition(pod, "Ready") == "True" and pod["spec"]["nodeName"] != host]
-            return len(ready) == 3
+            ready = [pod for pod in pods if condition(pod, "Ready") == "True" and pod["spec"]["nodeName"] not in hosts]
+            return len(ready) == len(before)
 
-        eventually("three pods are ready elsewhere", elsewhere, 40, space.describe_all)
+        eventually("as many pods are ready elsewhere", elsewhere, 40, space.describe_all)
         moved = time.monotonic() - instant
-        space.wait_endpoints("web", 3)
+        space.wait_endpoints("web", len(before))
         counts = [from_host.total(), from_pod.total()]
         eventually("requests", lambda: from_host.total() > counts[0] + 50 and from_pod.total() > counts[1] + 50)
     for name, load in (("host", from_host), ("pod", from_pod)):
         last = max((each.began for each in load.failures), default=instant) - instant
-        answered = max((each.began for each in load.requests() if lost["metadata"]["name"] in each.answer), default=0.0)
+        answered = max(
+            (each.began for each in load.requests() if any(name in each.answer for name in lost)), default=0.0
+        )
         tell(load.report(f"{title}, from {name}"))
-        tell(f"  the VIP stopped using the lost pod after {last:.1f} s; all pods ready elsewhere after {moved:.1f} s")
-        assert last < VIP_SECONDS + SLACK_SECONDS
+        tell(f"  the VIP stopped using lost pods after {last:.1f} s; all pods ready elsewhere after {moved:.1f} s")
+        assert last < VIP_SECONDS
         assert answered < instant + 1.0
-    assert moved < ELSEWHERE_SECONDS + SLACK_SECONDS
+    assert moved < ELSEWHERE_SECONDS
 
 
 def only_assigned_containers(cluster: Cluster, host: str) -> bool:
@@ -89,7 +93,7 @@ def only_assigned_containers(cluster: Cluster, host: str) -> bool:
 
 
 def test_a_host_that_is_cut_off_and_one_that_dies_lose_their_pods_to_others(healthy, spread):
-    lose(spread, "n3", "link cut", lambda: network.cut_link(healthy.lab, healthy.lab.host("n3"), up=False))
+    lose(spread, {"n3"}, "link cut", lambda: network.cut_link(healthy.lab, healthy.lab.host("n3"), up=False))
     assert healthy.ready_nodes() == {"n1", "n2"}
     gone = [pod["metadata"]["uid"] for pod in healthy.list("pods", spread.name, fields="spec.nodeName=n3")]
     assert gone, "the pod of a lost node stays Terminating until its node is heard"
@@ -109,7 +113,7 @@ def test_a_host_that_is_cut_off_and_one_that_dies_lose_their_pods_to_others(heal
     spread.wait_pods("app=web", 3)
     victims = [pod for pod in spread.pods("app=web") if pod["spec"]["nodeName"] == "n2"]
     assert len(victims) == 1, spread.describe_all()
-    lose(spread, "n2", "power off", lambda: labs.kill_host(healthy.lab, healthy.lab.host("n2")))
+    lose(spread, {"n2"}, "power off", lambda: labs.kill_host(healthy.lab, healthy.lab.host("n2")))
     healthy.tim("lab", "start", "--name", healthy.lab.name, "n2")
     eventually("the node is back", lambda: "n2" in healthy.ready_nodes(), 60)
     eventually("nothing is left over", lambda: only_assigned_containers(healthy, "n2"), explain=spread.describe_all)

@@ -44,6 +44,11 @@ async def server():
             await asyncio.sleep(30)
         if request.path == "/moved":
             raise web.HTTPFound("/healthz")
+        if request.path.startswith("/hops/"):
+            left = int(request.path.removeprefix("/hops/"))
+            raise web.HTTPMovedPermanently(f"/hops/{left - 1}" if left > 1 else "/503")
+        if request.path == "/elsewhere":
+            raise web.HTTPFound("http://127.0.0.2:1/secret", text="go away")
         return web.Response(
             status=int(request.path.strip("/")) if request.path.strip("/").isdigit() else 200, text="hi"
         )
@@ -67,6 +72,35 @@ async def test_http_statuses_from_200_to_399_are_success(actions, server, path, 
     assert answer.ok is ok
     if not ok:
         assert answer.message == f"HTTP probe failed with statuscode: {path.strip('/')} hi"
+
+
+async def test_redirects_to_another_host_are_not_followed_and_count_as_success_with_a_warning(actions, server):
+    answer = await actions.probe("c", SPEC, probe(httpGet={"path": "/elsewhere", "port": server[0]}), "127.0.0.1")
+    assert answer == Answer(ok=True, warning="Probe terminated redirects, Response body: go away")
+
+
+async def test_ten_redirects_are_followed_and_the_eleventh_ends_it_as_success_with_a_warning(actions, server):
+    ask = {hops: probe(httpGet={"path": f"/hops/{hops}", "port": server[0]}) for hops in (10, 11)}
+    followed = await actions.probe("c", SPEC, ask[10], "127.0.0.1")
+    assert not followed.ok
+    assert "503" in followed.message
+    ended = await actions.probe("c", SPEC, ask[11], "127.0.0.1")
+    assert ended.ok
+    assert ended.warning.startswith("Probe terminated redirects")
+
+
+async def test_a_warning_of_a_probe_is_told():
+    async def ask(container, probe):
+        return Answer(ok=True, warning="Probe terminated redirects, Response body: hi")
+
+    listener = Listener()
+    prober = Prober(ask, listener, system_env())
+    of = pod(containers=[{"name": "main", "image": "x", "readinessProbe": {"tcpSocket": {"port": 1}}}])
+    prober.sync(of, {"main-0": observed()})
+    await asyncio.wait_for(listener.changed.wait(), 5)
+    await prober.close()
+    assert listener.warnings == [("readiness", "Probe terminated redirects, Response body: hi")]
+    assert not listener.failures
 
 
 async def test_http_headers_are_sent(actions, server):
@@ -175,6 +209,7 @@ class Listener:
     def __init__(self):
         self.changed = asyncio.Event()
         self.failures = []
+        self.warnings = []
         self.unhealthy = []
 
     def health_changed(self):
@@ -182,6 +217,9 @@ class Listener:
 
     def probe_failed(self, container, kind, message):
         self.failures.append((kind, message))
+
+    def probe_warned(self, container, kind, message):
+        self.warnings.append((kind, message))
 
     def container_unhealthy(self, container, kind, probe):
         self.unhealthy.append((container.name, kind))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -235,8 +236,16 @@ async def test_a_network_that_cannot_start_is_told_and_tried_again(tmp_path):
     async with agent_rig(tmp_path, start=False) as rig:
         rig.network.fail_next("start", "port 53 of 169.254.20.10 is taken")
         rig.start()
-        await rig.until(lambda: any("port 53" in beat.node_status for beat in rig.plane.heartbeats))
+
+        def told(kind):
+            found = [json.loads(beat.node_status) for beat in rig.plane.heartbeats if beat.node_status]
+            return [(c["status"], c["message"]) for status in found for c in status["conditions"] if c["type"] == kind]
+
+        problem = "the pod network cannot be set up: port 53 of 169.254.20.10 is taken"
+        await rig.until(lambda: ("True", problem) in told("NetworkUnavailable"))
+        assert ("False", problem) in told("Ready")
         await adopted(rig)
+        await rig.until(lambda: told("Ready")[-1][0] == "True")
 
 
 async def test_a_clean_stop_leaves_containers_and_network_alone(rig):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from agent.admission import refusal
-from agent.node_status import Load, Machine, Offer, node_labels, node_status
+from agent.node_status import Load, Machine, NetworkHealth, Offer, node_labels, node_status
 from tests.agent_pods import NOW, pod
 
 MACHINE = Machine("host-1", "amd64", "6.1.0", "Debian 12", "m-id", "s-id", "b-id", 4, 8 << 30, 100 << 30)
@@ -15,14 +15,14 @@ LOAD = Load(4 << 30, 0.5, 0.9)
 OFFER = Offer("10.0.0.11", {"memory": "100Mi", "cpu": "250m"}, {}, agent_version="v1")
 
 
-def status(load=LOAD, offer=OFFER, runtime="", network=(), previous=None, now=NOW):
+def status(load=LOAD, offer=OFFER, runtime="", network=(), failure="", previous=None, now=NOW):
     return node_status(
         MACHINE,
         load,
         offer,
         runtime_version="podman://4.3.1",
         runtime_problem=runtime,
-        network_problems=network,
+        network=NetworkHealth(network, failure),
         previous=previous or {},
         now=now,
     )
@@ -86,6 +86,14 @@ def test_problems_are_told_with_their_reason():
     assert tree["Ready"]["message"] == "podman 3.0 is too old: install 4.3"
     assert tree["NetworkUnavailable"]["status"] == "True"
     assert tree["NetworkUnavailable"]["message"] == "docker drops forwarding; x"
+
+
+def test_a_node_whose_network_only_has_problems_stays_ready_and_one_whose_network_did_not_start_is_not():
+    assert conditions(status(network=["docker drops forwarding"]))["Ready"]["status"] == "True"
+    tree = conditions(status(network=["no nft"], failure="no nft"))
+    ready = tree["Ready"]
+    assert (ready["status"], ready["reason"], ready["message"]) == ("False", "AgentNotReady", "no nft")
+    assert tree["NetworkUnavailable"]["status"] == "True"
 
 
 def test_an_unchanged_status_stays_equal_as_time_goes_by():

@@ -26,6 +26,9 @@ class Listener:
     def probe_failed(self, container, kind, message):
         pass
 
+    def probe_warned(self, container, kind, message):
+        pass
+
     def container_unhealthy(self, container, kind, probe):
         pass
 
