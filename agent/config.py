@@ -6,6 +6,9 @@ from typing import Literal
 
 import msgspec
 
+PODMAN_SOCKET = "/run/timonier/podman.sock"
+"""Of the Podman that deploy/timonier-podman.service runs for us."""
+
 
 class AgentConfig(msgspec.Struct, kw_only=True, frozen=True):
     """`agent.yaml`, or `TIM_*` variables, or flags of `tim-agent`.
@@ -23,7 +26,7 @@ class AgentConfig(msgspec.Struct, kw_only=True, frozen=True):
     data_dir: str = "/var/lib/timonier/agent"
     run_dir: str = "/run/timonier/agent"
     node_ip: str = ""
-    podman_socket: str = "/run/timonier/podman.sock"
+    podman_socket: str = PODMAN_SOCKET
     network_mode: Literal["auto", "routes", "vxlan"] = "auto"
     link_prefix: str = "tim"
     dns_address: str = "169.254.20.10"

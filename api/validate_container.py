@@ -163,7 +163,9 @@ def _mount_faults(mounts: tuple[VolumeMount, ...], path: str, volumes: frozenset
 def resource_faults(resources: ResourceRequirements, path: str) -> Iterator[FieldError]:
     """Yield what is wrong with requests and limits: names, amounts, requests above limits."""
     yield from _amount_faults(resources.limits, f"{path}.limits")
-    yield from _amount_faults(resources.requests, f"{path}.requests")
+    # Requests that defaulting copied from the limits are right or wrong with these.
+    own = {name: amount for name, amount in resources.requests.items() if resources.limits.get(name) != amount}
+    yield from _amount_faults(own, f"{path}.requests")
     for resource, request in resources.requests.items():
         limit = resources.limits.get(resource)
         try:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from api.errors import Invalid
 from api.object import Tree
 from cli.columns import at
+from cli.mistakes import Misused
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def read(text: str) -> Condition:
         return lambda tree: _condition(tree, name, value or "True")
     if word == "jsonpath" and rest:
         return _jsonpath(rest, text)
-    raise Invalid(f"--for {text!r}: use condition=NAME[=VALUE], create, delete or jsonpath={{.path}}[=VALUE]")
+    raise Misused(f"--for {text!r}: use condition=NAME[=VALUE], create, delete or jsonpath={{.path}}[=VALUE]")
 
 
 def _jsonpath(rest: str, text: str) -> Callable[[Tree], bool]:
@@ -50,7 +50,7 @@ def _jsonpath(rest: str, text: str) -> Callable[[Tree], bool]:
     match = braced or re.fullmatch(r"(\..*?)(?:=(.*))?", rest, re.DOTALL)
     steps = path_steps(match[1]) if match else []
     if match is None or not steps:
-        raise Invalid(f"--for {text!r}: paths are names and indexes: jsonpath={{.status.phase}}=Running")
+        raise Misused(f"--for {text!r}: paths are names and indexes: jsonpath={{.status.phase}}=Running")
     value = match[2]
     if value is None:
         return lambda tree: bool(found(tree, steps))

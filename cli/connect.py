@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from api.errors import ApiError
+from cli.mistakes import Misused
 from cli.verb import META_CONFIG, META_CONTEXT, META_NAMESPACE
 
 if TYPE_CHECKING:  # only names of types: loading gRPC takes longer than all else together
@@ -26,11 +27,13 @@ Answer = TypeVar("Answer")
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn what a user can mend into one line on standard error and exit code 1."""
+    """Turn what a user can mend into one line on standard error and exit code 1, or 2 for a wrong command line."""
     from component.kubeconfig import KubeconfigProblem  # noqa: PLC0415 - see the module's docstring
 
     try:
         yield
+    except Misused as error:
+        raise click.UsageError(" ".join(str(error).split()), click.get_current_context()) from error
     except ApiError as error:
         raise click.ClickException(_line(error)) from error
     except KubeconfigProblem as error:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from api.errors import Invalid
 from api.object import Tree
+from cli.mistakes import Misused
 
 _KEY = re.compile(r"[-._a-zA-Z0-9]+")
 
@@ -45,10 +46,10 @@ def secret(name: str, kind: str, entries: Iterable[tuple[str, bytes]]) -> Tree:
 def deployment(name: str, images: Sequence[str], replicas: int, port: int | None, command: Sequence[str]) -> Tree:
     """A Deployment with a container per image; port and command need a single one. Invalid."""
     if len(images) > 1 and command:
-        raise Invalid("a command needs a single --image")
+        raise Misused("a command needs a single --image")
     names = [container_name(image) for image in images]
     if len(set(names)) < len(names):
-        raise Invalid(f"two images make containers of one name: {', '.join(sorted(names))}")
+        raise Misused(f"two images make containers of one name: {', '.join(sorted(names))}")
     containers: list[Tree] = [{"name": each, "image": image} for each, image in zip(names, images, strict=True)]
     if port is not None:
         for each in containers:
@@ -73,7 +74,7 @@ def container_name(image: str) -> str:
     last = image.partition("@")[0].rpartition("/")[2].partition(":")[0]
     name = re.sub(r"[^a-z0-9-]+", "-", last.lower()).strip("-")[:63].rstrip("-")
     if not name:
-        raise Invalid(f"--image {image!r}: no name can be made of it")
+        raise Misused(f"--image {image!r}: no name can be made of it")
     return name
 
 
@@ -81,7 +82,7 @@ def literal(text: str) -> tuple[str, bytes]:
     """`key=value` of --from-literal. Invalid."""
     key, equals, value = text.partition("=")
     if not (key and equals):
-        raise Invalid(f"--from-literal {text!r}: write it as KEY=VALUE")
+        raise Misused(f"--from-literal {text!r}: write it as KEY=VALUE")
     return key, value.encode()
 
 

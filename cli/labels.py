@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from api.errors import Conflict, Invalid
+from api.errors import Conflict
 from api.object import Tree
+from cli.mistakes import Misused
 
 
 def split(words: Sequence[str]) -> tuple[list[str], dict[str, str], list[str]]:
@@ -20,12 +21,12 @@ def split(words: Sequence[str]) -> tuple[list[str], dict[str, str], list[str]]:
         elif word.endswith("-") and len(word) > 1 and objects:
             removals.append(word[:-1])
         elif separator or settings or removals:
-            raise Invalid(f"{word!r} is neither KEY=VALUE nor KEY-")
+            raise Misused(f"{word!r} is neither KEY=VALUE nor KEY-")
         else:
             objects.append(word)
     both = sorted(settings.keys() & set(removals))
     if both:
-        raise Invalid(f"{both[0]!r} cannot be set and removed in one call")
+        raise Misused(f"{both[0]!r} cannot be set and removed in one call")
     return objects, settings, removals
 
 

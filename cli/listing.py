@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import click
 
-from api.errors import ApiError, Expired, Invalid, NotFound
+from api.errors import ApiError, Expired, NotFound
 from api.object import Object
 from api.scheme import Kind
 from cli import colour, output
 from cli.connect import fail_after, system_time
+from cli.mistakes import Misused
 from cli.targets import Target, namespace_of, parse, read_manifests, targets_of
 from component.client import ApiClient
 
@@ -52,12 +53,12 @@ class Question:
     def check(self) -> None:
         """Invalid for what does not go together."""
         if self.files and (self.words or self.selector):
-            raise Invalid("-f already says which objects are meant: leave out kinds, names and -l")
+            raise Misused("-f already says which objects are meant: leave out kinds, names and -l")
         if not self.files and any(target.name for target in parse(self.words)):
             if self.selector:
-                raise Invalid("give names, or choose with -l, not both")
+                raise Misused("give names, or choose with -l, not both")
             if self.all_namespaces:
-                raise Invalid("an object cannot be shown by name across all namespaces: use -n")
+                raise Misused("an object cannot be shown by name across all namespaces: use -n")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from api import scheme
 from api.apps import ReplicaSet
 from api.core import Pod
-from api.errors import Invalid, NotFound
+from api.errors import NotFound
 from api.object import Object, Tree
 from api.selectors import label_selector_of
 from cli.columns import at
+from cli.mistakes import Misused
 from cli.targets import Target, parse
 from component.client import ApiClient
 
@@ -38,7 +39,7 @@ async def find_pod(client: ApiClient, word: str, namespace: str, tell: Callable[
 async def pods_of(client: ApiClient, target: Target, namespace: str) -> list[Object]:
     """All pods that the selector of an object finds, by name."""
     if target.kind.resource not in WITH_SELECTOR:
-        raise Invalid(f"{target.kind.plural} have no pods; name a pod, deployment, replicaset or service")
+        raise Misused(f"{target.kind.plural} have no pods; name a pod, deployment, replicaset or service")
     owner = await client.get(target.kind.resource, namespace, target.name)
     if target.kind.resource == "services":
         labels = at(owner.tree(), "spec.selector", {})

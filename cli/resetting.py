@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from agent.config import AgentConfig
+from agent.config import PODMAN_SOCKET, AgentConfig
 from controlplane.config import ServerConfig
 
 AGENT_UNITS = ("timonier-agent.service",)
 SERVER_UNITS = ("timonier-api.service", "timonier-raft.service")
 PODMAN_UNIT = "timonier-podman.service"
-PODMAN_SOCKET = "/run/timonier/podman.sock"
 PODMAN_FOLDERS = (Path("/var/lib/timonier/storage"), Path("/run/timonier/storage"))
 """Of the Podman that deploy/timonier-podman.service runs; another Podman's images are not ours to remove."""
 

@@ -12,6 +12,7 @@ from api import scheme
 from api.errors import ApiError, Invalid, NotFound
 from api.object import Tree
 from api.scheme import KINDS, Kind
+from cli.mistakes import Misused
 from cli.verb import nearest
 
 MANIFEST_ENDINGS = {".yaml", ".yml", ".json"}
@@ -30,7 +31,7 @@ class Target:
 def parse(words: Sequence[str]) -> list[Target]:
     """Read `pods`, `pods,svc`, `pod web db`, `pod/web svc/db`. Invalid for what is neither."""
     if not words:
-        raise Invalid("name a kind, such as `pods`; `tim api-resources` lists all")
+        raise Misused("name a kind, such as `pods`; `tim api-resources` lists all")
     if any("/" in word for word in words):
         return [_slashed(word) for word in words]
     kinds = [kind for part in words[0].split(",") for kind in _kinds(part)]
@@ -111,9 +112,9 @@ def words_selected(targets: Sequence[Target], *, selector: str, everything: bool
     """Invalid unless every target is named, or chosen by labels or --all, and not both."""
     for target in targets:
         if target.name and (selector or everything):
-            raise Invalid("give names, or choose with -l or --all, not both")
+            raise Misused("give names, or choose with -l or --all, not both")
         if not (target.name or selector or everything):
-            raise Invalid(f"name the {target.kind.plural}, or choose with -l or --all")
+            raise Misused(f"name the {target.kind.plural}, or choose with -l or --all")
 
 
 def _metadata(tree: Tree, kind: Kind) -> dict[str, Any]:
@@ -145,13 +146,13 @@ def _kinds(word: str) -> Iterator[Kind]:
 def _slashed(word: str) -> Target:
     kind, separator, name = word.partition("/")
     if not (separator and kind and name) or "/" in name:
-        raise Invalid(f"{word!r}: write every object as KIND/NAME, or one kind followed by names")
+        raise Misused(f"{word!r}: write every object as KIND/NAME, or one kind followed by names")
     return Target(lookup(kind), name)
 
 
 def _files(path: str, *, recursive: bool) -> list[Path]:
     if path.startswith(("http://", "https://")):
-        raise Invalid(f"{path}: manifests are not fetched from the network: download it first, then look at it")
+        raise Misused(f"{path}: manifests are not fetched from the network: download it first, then look at it")
     place = Path(path)
     if not place.exists():
         raise Invalid(f"{path}: no such file or folder")

@@ -7,6 +7,7 @@ it. The private key is made here and never leaves; the replica signs the name th
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import ssl
 from collections.abc import Mapping, Sequence
@@ -99,6 +100,10 @@ async def _ask(
         reason = getattr(error.certificate_error, "verify_message", str(error))
         hint = ": compare the clocks of both machines" if "not yet valid" in reason or "expired" in reason else ""
         raise errors.Unauthenticated(f"the certificate of {server} is not accepted: {reason}{hint}") from error
+    except aiohttp.ClientConnectorError as error:
+        number = error.errno or 0  # negative for names that are not found
+        reason = (os.strerror(number) if number > 0 else error.strerror or "no answer").lower()
+        raise errors.Unavailable(f"{server} cannot be reached: {reason}") from error
     except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
         raise errors.Unavailable(f"{server} does not answer: {str(error) or type(error).__name__}") from error
 

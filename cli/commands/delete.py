@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from api.errors import ApiError, Invalid, NotFound, Unavailable
+from api.errors import ApiError, NotFound, Unavailable
 from api.object import Object
 from cli import options
 from cli.connect import call, fail_after
 from cli.follow import TimedOut, wait_gone
+from cli.mistakes import Misused
 from cli.output import object_name
 from cli.targets import namespace_of, namespaces_first, parse, read_manifests, targets_of, words_selected
 from cli.verb import Verb
@@ -147,7 +148,7 @@ async def _delete_one(client: ApiClient, order: Order, victim: Victim) -> Object
 async def _chosen(client: ApiClient, order: Order, namespace: str) -> tuple[list[Victim], list[ApiError]]:
     if order.files:
         if order.words or order.selector or order.everything:
-            raise Invalid("-f already says which objects are meant: leave out kinds, names, -l and --all")
+            raise Misused("-f already says which objects are meant: leave out kinds, names, -l and --all")
         found, problems = targets_of(namespaces_first(read_manifests(order.files, recursive=order.recursive)))
         victims = [
             Victim(target.kind.resource, namespace_of(tree, target.kind, order.namespace, namespace), target.name)
@@ -161,7 +162,7 @@ async def _chosen(client: ApiClient, order: Order, namespace: str) -> tuple[list
         where = namespace if target.kind.namespaced else ""
         if target.name:
             if order.all_namespaces:
-                raise Invalid("an object cannot be deleted by name across all namespaces: use -n")
+                raise Misused("an object cannot be deleted by name across all namespaces: use -n")
             victims.append(Victim(target.kind.resource, where, target.name))
             continue
         where = "" if order.all_namespaces else where

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from api.errors import Expired, Invalid
+from api.errors import Expired
 from api.object import Tree
 from cli import options
 from cli.columns import last_seen
 from cli.connect import call, system_time
+from cli.mistakes import Misused
 from cli.output import align, column_widths, rows
 from cli.targets import Target, parse
 from cli.verb import Verb
@@ -69,7 +70,7 @@ def _subject(text: str) -> Target | None:
         return None
     target = parse([text])[0]
     if not target.name:
-        raise Invalid(f"--for {text!r}: write it as KIND/NAME")
+        raise Misused(f"--for {text!r}: write it as KIND/NAME")
     return target
 
 
@@ -77,7 +78,7 @@ def _types(text: str) -> set[str]:
     wanted = {word.strip().capitalize() for word in text.split(",") if word.strip()}
     unknown = sorted(wanted - {"Normal", "Warning"})
     if unknown:
-        raise Invalid(f"--types {text!r}: there are Normal and Warning")
+        raise Misused(f"--types {text!r}: there are Normal and Warning")
     return wanted
 
 

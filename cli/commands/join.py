@@ -15,10 +15,6 @@ from component.env import system_env
 from component.files import write_private
 from component.join import join
 
-DATA_DIR = "/var/lib/timonier/agent"
-RUN_DIR = "/run/timonier/agent"
-PODMAN_SOCKET = "/run/timonier/podman.sock"
-
 
 @click.command(name="join", cls=Verb)
 @click.argument("servers", nargs=-1, required=True, metavar="HOST[:PORT]...")
@@ -57,9 +53,6 @@ def join_command(servers: tuple[str, ...], token: str, ca_hash: str, name: str, 
         "ca_path": str(directory / "pki/ca.crt"),
         "cert_path": str(directory / "pki/node.crt"),
         "key_path": str(directory / "pki/node.key"),
-        "data_dir": DATA_DIR,
-        "run_dir": RUN_DIR,
-        "podman_socket": PODMAN_SOCKET,
         **({"node_ip": node_ip} if node_ip else {}),
     }
     write_private(directory / "agent.yaml", yaml.safe_dump(settings, sort_keys=False).encode())

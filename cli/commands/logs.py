@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from api.errors import ApiError, Invalid
+from api.errors import ApiError
 from api.object import Object
 from cli import options
 from cli.connect import call, fail_after
 from cli.log_lines import LogLines
+from cli.mistakes import Misused
 from cli.pods import choose_container, container_names, find_pod
 from cli.verb import Verb
 
@@ -130,7 +131,7 @@ def _request(wanted: Wanted, pod: Object, container: str) -> LogsRequest:
         try:
             parse_time(wanted.since_time)
         except ValueError:
-            raise Invalid(f"--since-time {wanted.since_time!r}: write it as 2025-01-15T08:30:00Z") from None
+            raise Misused(f"--since-time {wanted.since_time!r}: write it as 2025-01-15T08:30:00Z") from None
         request.since_time = wanted.since_time
     return request
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from api.errors import ApiError, Invalid
+from api.errors import ApiError
 from api.object import Object, Tree
 from cli import options
 from cli.connect import call, fail_after
 from cli.edit import chosen, edit_each
 from cli.labels import changed, split
+from cli.mistakes import Misused
 from cli.output import object_name, told
 from cli.verb import Verb
 
@@ -80,7 +81,7 @@ def _write(
     async def work(client: RpcClient, default: str) -> list[ApiError]:
         objects, settings, removals = split(words)
         if not (settings or removals or show):
-            raise Invalid("say what to set (KEY=VALUE) or to remove (KEY-)")
+            raise Misused("say what to set (KEY=VALUE) or to remove (KEY-)")
         where = namespace or default
         targets = await chosen(client, objects, where, selector=selector, everything=everything)
 

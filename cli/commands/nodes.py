@@ -16,6 +16,7 @@ from cli import options
 from cli.connect import call, fail_after
 from cli.edit import edit_each
 from cli.follow import TimedOut, wait_gone
+from cli.mistakes import Misused
 from cli.targets import Target, parse
 from cli.verb import Verb
 from component.client import ApiClient
@@ -113,7 +114,7 @@ def _node(word: str) -> Target:
     """`n1` or `node/n1`."""
     target = parse([word])[0] if "/" in word else Target(scheme.by_resource("nodes"), word)
     if target.kind.resource != "nodes":
-        raise Invalid(f"{word!r} is no node")
+        raise Misused(f"{word!r} is no node")
     return target
 
 

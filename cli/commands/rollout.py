@@ -16,6 +16,7 @@ from cli import options
 from cli.connect import call, fail_after, system_time
 from cli.edit import edit, edit_each
 from cli.follow import TimedOut, wait_until
+from cli.mistakes import Misused
 from cli.output import align, as_yaml, object_name
 from cli.rollouts import CHANGE_CAUSE, own_replica_sets, progress, restarted, revision_of, undone
 from cli.targets import Target, parse
@@ -174,5 +175,5 @@ def _deployments(words: tuple[str, ...]) -> list[Target]:
     targets = parse(words)
     for target in targets:
         if target.kind != scheme.by_resource("deployments.apps") or not target.name:
-            raise Invalid("rollouts are of Deployments: name them as deployment/NAME")
+            raise Misused("rollouts are of Deployments: name them as deployment/NAME")
     return targets

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from api.errors import ApiError, Conflict, Invalid
+from api.errors import ApiError, Conflict
 from api.object import Tree
 from cli import options
 from cli.connect import call, fail_after
 from cli.edit import chosen, edit_each
+from cli.mistakes import Misused
 from cli.output import told
 from cli.targets import parse
 from cli.verb import Verb
@@ -51,7 +52,7 @@ def scale(
     async def work(client: RpcClient, default: str) -> list[ApiError]:
         for target in parse(words):
             if target.kind.resource not in SCALABLE:
-                raise Invalid(f"{target.kind.plural} cannot be scaled; deployments and replicasets can")
+                raise Misused(f"{target.kind.plural} cannot be scaled; deployments and replicasets can")
         where = namespace or default
         targets = await chosen(client, words, where, selector=selector, everything=everything)
         return await edit_each(

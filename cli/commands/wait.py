@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from api.errors import ApiError, Invalid, NotFound
+from api.errors import ApiError, NotFound
 from api.object import Object
 from cli import options
 from cli.conditions import Condition, Created, Deleted, read
 from cli.connect import call, fail_after
 from cli.edit import chosen
 from cli.follow import TimedOut, wait_created, wait_gone, wait_until
+from cli.mistakes import Misused
 from cli.output import object_name
 from cli.targets import parse
 from cli.verb import Verb
@@ -57,7 +58,7 @@ async def _created(client: ApiClient, words: tuple[str, ...], namespace: str, li
     problems: list[ApiError] = []
     for target in parse(words):
         if not target.name:
-            raise Invalid("--for=create needs the object's name")
+            raise Misused("--for=create needs the object's name")
         where = namespace if target.kind.namespaced else ""
         try:
             async with asyncio.timeout(limit):

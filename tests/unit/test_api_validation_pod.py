@@ -374,3 +374,9 @@ def test_a_pod_without_its_defaults_is_accepted():
 def test_an_http_probe_needs_a_path_unless_defaulted():
     tree = put(default(POD, BASE), "spec/containers/0/livenessProbe", {"httpGet": {"port": 80}})
     assert "spec.containers[0].livenessProbe.httpGet.path: Required value" in map(str, validate(POD, tree, None))
+
+
+def test_a_bad_limit_is_named_once_although_the_request_is_its_copy():
+    tree = default(POD, put(BASE, "spec/containers/0/resources", {"limits": {"memory": "12XB"}}))
+    assert tree["spec"]["containers"][0]["resources"]["requests"] == {"memory": "12XB"}
+    assert [fault.path for fault in validate(POD, tree, None)] == ["spec.containers[0].resources.limits[memory]"]
