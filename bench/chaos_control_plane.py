@@ -3,8 +3,10 @@
     python -m bench.chaos_control_plane [--kills 10]
 
 The leader's Raft process, its API process, both, and then all replicas at once are killed with signal 9, so many times
-each; all are well again before the next kill. The time is from the kill to the end of the longest gap between
-acknowledged writes of one client. It exits with 1 when an acknowledged write is missing at the end.
+each; all are well again before the next kill. The time is from the kill until the first write that began after it is
+acknowledged, by one client that writes without a pause. Beside it: the longest pause between two writes until all is
+well again, which shows whether what was killed disturbs by coming back. It exits with 1 when an acknowledged write is
+missing at the end.
 """
 
 from __future__ import annotations
@@ -61,22 +63,24 @@ def run(cluster: Cluster, kills: int) -> int:
     return missing
 
 
-def pause(cluster: Cluster, writer: Writer, processes: Sequence[str], *, everywhere: bool) -> float:
-    """Kill once; returns for how many seconds writes paused."""
+def pause(cluster: Cluster, writer: Writer, processes: Sequence[str], *, everywhere: bool) -> tuple[float, float]:
+    """Kill once; returns the seconds until the next write, and those of the longest pause until all is well again."""
     cluster.wait_healthy()
     leader = eventually("a replica leads", cluster.leader)
     hosts = [host.name for host in cluster.lab.hosts if host.role == "replica"] if everywhere else [leader]
-    instant = time.monotonic()
     killed = [(host, process, cluster.kill(host, process)) for host in hosts for process in processes]
+    instant = time.monotonic()
     cluster.wait_restarted(killed)
     writer.wait_for_another()
-    return writer.outage_seconds(instant)
+    return writer.outage_seconds(instant), writer.longest_pause_seconds(instant)
 
 
-def show(title: str, pauses: Sequence[float]) -> None:
-    """One line: the distribution in milliseconds."""
-    ordered = [f"{seconds * 1000:.0f}" for seconds in sorted(pauses)]
-    print(f"kill -9 of {title}: p50 {statistics.median(pauses) * 1000:.0f} ms, all: {' '.join(ordered)}", flush=True)
+def show(title: str, pauses: Sequence[tuple[float, float]]) -> None:
+    """Two lines: the distributions in milliseconds, and the load of the machine, without which they say little."""
+    for what, found in zip(("next write after", "longest pause"), zip(*pauses, strict=True), strict=True):
+        ordered = " ".join(f"{seconds * 1000:.0f}" for seconds in sorted(found))
+        print(f"kill -9 of {title}: {what} p50 {statistics.median(found) * 1000:.0f} ms, all: {ordered}")
+    print(f"  load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors", flush=True)
 
 
 if __name__ == "__main__":

@@ -29,12 +29,19 @@ UNREACHABLE_SECONDS = 10.0
 ATTEMPT_SECONDS = 10.0
 """How long one replica may take to answer what can safely be asked of another."""
 
+SILENT_SECONDS = 0.25
+"""After so long without an answer to what may be sent twice, a replica is asked for a sign of life."""
+
+SIGN_SECONDS = 0.5
+"""How long that may take; twice as long after each replica left for its silence, lest slowness be taken for death."""
+
 UNSERVED_SECONDS = 15.0
 """After so long a failed attempt is the last one: a majority that is only electing a leader needs far less."""
 
 FIRST_PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 0.5
 
+_SIGN_OF_LIFE = "/grpc.health.v1.Health/Check"
 
 Repeat = Literal["read", "safe", "guarded", "never"]
 """May a call whose outcome is unknown be sent again? "guarded": yes, a precondition fails if the first one worked."""
@@ -53,6 +60,7 @@ class Replica:
         self.address = address
         self._channel = rpc.channel(address, tls)
         self.stub: Any = apiserver_pb2_grpc.ApiServerStub(self._channel)  # type: ignore[no-untyped-call] # generated
+        self._check: Any = self._channel.unary_unary(_SIGN_OF_LIFE)
 
     async def connect(self, timeout_seconds: float) -> bool:
         """Whether there is a connection, waiting for one at most so long and not after a refusal."""
@@ -68,9 +76,66 @@ class Replica:
             return False
         return True
 
+    async def alive(self, timeout_seconds: float) -> bool:
+        """Whether it answers anything at all in time; what it says does not matter."""
+        try:
+            await self._check(b"", timeout=timeout_seconds)
+        except grpc.aio.AioRpcError as failure:
+            return failure.code() not in {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE}
+        return True
+
     async def close(self) -> None:
         """Cancel what is under way and disconnect."""
         await self._channel.close(None)
+
+
+class Attempt:
+    """One call at one replica, which is given up when the replica shows no sign of life.
+
+    A link that is cut, or a machine that stopped, refuses nothing: without this only the connection's keepalive
+    would tell, after seconds.
+    """
+
+    def __init__(self, replica: Replica, call: Any, sign_seconds: float) -> None:
+        self._replica = replica
+        self._call = call
+        self._sign_seconds = sign_seconds
+        self._timer: asyncio.TimerHandle | None = None
+        self._asking: asyncio.Task[None] | None = None
+        self._silent = False
+
+    async def answer(self) -> Any:
+        """The call's answer; Silent, or what the call raises."""
+        self._ask_later()
+        try:
+            return await self._call
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._silent or (task is not None and task.cancelling()):
+                raise
+            raise Silent(f"{self._replica.address} does not answer") from None
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._asking is not None:
+                self._asking.cancel()
+
+    def _ask_later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(SILENT_SECONDS, self._start_asking)
+
+    def _start_asking(self) -> None:
+        self._asking = asyncio.get_running_loop().create_task(self._ask())
+
+    async def _ask(self) -> None:
+        if await self._replica.alive(self._sign_seconds):
+            self._ask_later()
+        else:
+            self._silent = True
+            self._call.cancel()
+
+
+class Silent(errors.Unavailable):
+    """A replica gave no sign of life: what it was asked may have been done."""
 
 
 class Patience:
@@ -139,18 +204,24 @@ class Replicas:
         last_attempt_time = self._env.monotonic() + UNSERVED_SECONDS
         last: errors.ApiError | None = None
         doubtful = False
+        sign_seconds = SIGN_SECONDS
         while True:
             try:
                 replica = await self.connected(patience, last)
             except errors.Unavailable as error:
                 raise _final(error, repeat, doubtful=doubtful) from None
             seconds = patience.remaining_seconds
+            send = getattr(replica.stub, method)
             try:
-                return await getattr(replica.stub, method)(
-                    request, timeout=seconds if repeat == "never" else min(seconds, ATTEMPT_SECONDS)
-                )
+                if repeat == "never":
+                    return await send(request, timeout=seconds)
+                attempt = Attempt(replica, send(request, timeout=min(seconds, ATTEMPT_SECONDS)), sign_seconds)
+                return await attempt.answer()
             except grpc.aio.AioRpcError as failure:
                 verdict, last = judge(failure)
+            except Silent as silence:
+                verdict, last = "doubtful", silence
+                sign_seconds *= 2
             doubtful = doubtful or verdict == "doubtful"
             over = not patience.remaining_seconds or self._env.monotonic() >= last_attempt_time
             if verdict == "final" or (doubtful and repeat == "never") or over:

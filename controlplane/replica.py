@@ -31,7 +31,7 @@ from controlplane.watch.hub import Hub
 SLICE_SECONDS: Final = 0.002  # and one more entry, of up to 3 ms: the loop must never be held for 5
 DEADLINE_SECONDS: Final = 5.0  # below the 10 s of a client's attempt, so that our reason arrives before its time-out
 LEADERLESS_SECONDS: Final = 3.0  # longer than an election takes: then others are asked, nobody waits here any more
-CUT_OFF_SECONDS: Final = 0.1  # without the Raft process: the other replicas have a leader before ours is back
+CUT_OFF_SECONDS: Final = 0.1  # without Raft process or majority: others have a leader before this one is of use
 NEWER_SECONDS: Final = 3.0
 
 logger = structlog.get_logger()
@@ -193,7 +193,7 @@ class Replica:
         if status.leader or self._leader_known:
             self._led_time = self._env.monotonic()
         self._leader_known = bool(status.leader)
-        self._note_connection(connected=status.connected)
+        self._note_cut_off(status)
         self._note_caught_up()
         self._leadership.status_changed(status)
         self._proposals.status_changed(status)
@@ -262,18 +262,26 @@ class Replica:
         """How long a caller may wait: hardly at all on a replica that has been cut off for a while."""
         if self._leader_known:
             return deadline_seconds
-        if not self._log.status.connected:
+        if not self._log.status.connected or self._log.status.cut_off:
             return min(deadline_seconds, CUT_OFF_SECONDS)
         return min(deadline_seconds, max(0.0, self._led_time + LEADERLESS_SECONDS - self._env.monotonic()))
 
-    def _note_connection(self, *, connected: bool) -> None:
-        """Send callers on soon when the Raft process is gone: it takes a second to be back, an election 50 ms."""
-        if connected and self._cut_off is not None:
+    def _note_cut_off(self, status: RaftStatus) -> None:
+        """Send callers on soon when the Raft process is gone: it takes a second to be back, an election 50 ms.
+
+        Without a majority they are sent on too: an election takes no longer than it took to notice.
+        """
+        cut_off = not status.connected or status.cut_off
+        if not cut_off and self._cut_off is not None:
             self._cut_off.cancel()
             self._cut_off = None
-        elif not connected and self._cut_off is None:
-            why = "this replica's Raft process went away"
-            self._cut_off = asyncio.get_running_loop().call_later(CUT_OFF_SECONDS, self._proposals.give_up, why)
+        elif cut_off and self._cut_off is None:
+            why = "this replica lost the majority" if status.connected else "this replica's Raft process went away"
+            self._cut_off = asyncio.get_running_loop().call_later(CUT_OFF_SECONDS, self._give_up, why)
+
+    def _give_up(self, why: str) -> None:
+        self._proposals.give_up(why)
+        self._barrier.give_up(why)
 
     def _note_caught_up(self) -> None:
         status = self._log.status

@@ -71,8 +71,11 @@ class ReadBarrier:
         self._link = link
         self._applied = applied
         self._waiting: list[asyncio.Future[int]] = []
+        self._served: list[asyncio.Future[int]] = []  # by the round under way
         self._rounds: asyncio.Task[None] | None = None
         self._status_changed = asyncio.Event()
+        self._asked = ("", 0)  # the leader of the round under way, and its term
+        self._round: asyncio.Timeout | None = None
 
     async def wait(self, deadline_seconds: float) -> None:
         """Return once the state is at least as new as everything acknowledged before the call; Unavailable."""
@@ -89,17 +92,29 @@ class ReadBarrier:
             raise errors.Unavailable(f"no leader confirmed the read within {deadline_seconds:g} s: retry") from None
 
     def status_changed(self) -> None:
-        """A round that found no leader may try again."""
+        """A round that found no leader may try again, and one that waits for a former leader must."""
         self._status_changed.set()
+        status = self._log.status
+        if status.leader and (status.leader, status.term) != self._asked:
+            self._end_round()
+
+    def give_up(self, why: str) -> None:
+        """End with Unavailable for all who wait for a round now."""
+        for waiting in (*self._served, *self._waiting):
+            if not waiting.done():
+                waiting.set_exception(errors.Unavailable(f"{why}: retry"))
+        self._end_round()
 
     async def close(self) -> None:
         """End with Unavailable for all who wait for a round."""
         if self._rounds is not None:
             self._rounds.cancel()
             await asyncio.gather(self._rounds, return_exceptions=True)
-        for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_exception(errors.Unavailable("the replica is shutting down"))
+        self.give_up("the replica is shutting down")
+
+    def _end_round(self) -> None:
+        if self._round is not None and not self._round.expired():
+            self._round.reschedule(asyncio.get_running_loop().time())
 
     async def _run_rounds(self) -> None:
         try:
@@ -109,15 +124,15 @@ class ReadBarrier:
             self._rounds = None
 
     async def _run_round(self) -> None:
-        served, self._waiting = self._waiting, []
+        self._served, self._waiting = self._waiting, []
         index: int | None = None
         try:
             index = await self._ask()
         finally:
             if index is None:  # nobody answered, or this replica is closing
-                self._waiting = [each for each in served + self._waiting if not each.done()]
+                self._waiting = [each for each in self._served + self._waiting if not each.done()]
         if index is not None:
-            for waiting in served:
+            for waiting in self._served:
                 if not waiting.done():
                     waiting.set_result(index)
 
@@ -125,8 +140,9 @@ class ReadBarrier:
         """Return the leader's read index, or None after a pause if nobody answered as the leader."""
         self._status_changed.clear()
         status = self._log.status
+        self._asked = status.leader, status.term
         try:
-            async with asyncio.timeout(ROUND_SECONDS):
+            async with asyncio.timeout(ROUND_SECONDS) as self._round:
                 if status.role == "leader":
                     return await self._log.read_index()
                 if status.leader:
@@ -135,6 +151,8 @@ class ReadBarrier:
             pass  # then it is as without a leader
         except Exception:  # the outermost frame of the rounds; readers would wait for nobody
             logger.exception("read_round_broke", leader=status.leader)
+        finally:
+            self._round = None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(RETRY_SECONDS):
                 await self._status_changed.wait()

@@ -330,7 +330,7 @@ class LinkReadReply(_message.Message):
     def __init__(self, id: _Optional[int] = ..., index: _Optional[int] = ..., refused: _Optional[bool] = ...) -> None: ...
 
 class LinkStatus(_message.Message):
-    __slots__ = ("role", "term", "leader", "commit_index", "last_index", "leading", "membership", "progress", "sync_p50_seconds", "sync_p99_seconds", "membership_committed_index")
+    __slots__ = ("role", "term", "leader", "commit_index", "last_index", "leading", "membership", "progress", "sync_p50_seconds", "sync_p99_seconds", "membership_committed_index", "cut_off")
     ROLE_FIELD_NUMBER: _ClassVar[int]
     TERM_FIELD_NUMBER: _ClassVar[int]
     LEADER_FIELD_NUMBER: _ClassVar[int]
@@ -342,6 +342,7 @@ class LinkStatus(_message.Message):
     SYNC_P50_SECONDS_FIELD_NUMBER: _ClassVar[int]
     SYNC_P99_SECONDS_FIELD_NUMBER: _ClassVar[int]
     MEMBERSHIP_COMMITTED_INDEX_FIELD_NUMBER: _ClassVar[int]
+    CUT_OFF_FIELD_NUMBER: _ClassVar[int]
     role: str
     term: int
     leader: str
@@ -353,7 +354,8 @@ class LinkStatus(_message.Message):
     sync_p50_seconds: float
     sync_p99_seconds: float
     membership_committed_index: int
-    def __init__(self, role: _Optional[str] = ..., term: _Optional[int] = ..., leader: _Optional[str] = ..., commit_index: _Optional[int] = ..., last_index: _Optional[int] = ..., leading: _Optional[bool] = ..., membership: _Optional[_Union[Membership, _Mapping]] = ..., progress: _Optional[_Iterable[_Union[LinkProgress, _Mapping]]] = ..., sync_p50_seconds: _Optional[float] = ..., sync_p99_seconds: _Optional[float] = ..., membership_committed_index: _Optional[int] = ...) -> None: ...
+    cut_off: bool
+    def __init__(self, role: _Optional[str] = ..., term: _Optional[int] = ..., leader: _Optional[str] = ..., commit_index: _Optional[int] = ..., last_index: _Optional[int] = ..., leading: _Optional[bool] = ..., membership: _Optional[_Union[Membership, _Mapping]] = ..., progress: _Optional[_Iterable[_Union[LinkProgress, _Mapping]]] = ..., sync_p50_seconds: _Optional[float] = ..., sync_p99_seconds: _Optional[float] = ..., membership_committed_index: _Optional[int] = ..., cut_off: _Optional[bool] = ...) -> None: ...
 
 class LinkProgress(_message.Message):
     __slots__ = ("replica", "match_index", "connected")

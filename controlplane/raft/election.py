@@ -35,6 +35,7 @@ class Election:
         self._pre_vote = PreVote(1)
         self._contact_time = float("-inf")
         self._transfer_time = float("-inf")
+        self._heard_times: dict[str, float] = {}
         core.election_deadline = env.monotonic() + env.rng.uniform(0.02, 0.15)
 
     @property
@@ -78,6 +79,19 @@ class Election:
         """Other replicas vote now: earlier questions are void."""
         self._pre_vote.members = len(self._core.voters) + 1
         self._pre_vote.void()
+
+    def heard(self, peer: str) -> None:
+        """Something came from the peer."""
+        self._heard_times[peer] = self._env.monotonic()
+
+    def cut_off(self) -> bool:
+        """Whether there is no leader, and too few peers were heard lately to elect one."""
+        voters = self._core.voters
+        if self._core.leader or not voters:
+            return False
+        limit = self._env.monotonic() - self._settings.election_max_seconds
+        heard = sum(self._heard_times.get(peer, float("-inf")) > limit for peer in voters)
+        return 2 * (1 + heard) <= 1 + len(voters)
 
     def heard_from_leader(self) -> None:
         """There is a leader: earlier questions are void, and nobody gets this replica's pre-vote for a while."""

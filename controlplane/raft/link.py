@@ -191,7 +191,13 @@ class SocketLog:
                 said = message.status
                 self._set_status(
                     RaftStatus(
-                        _ROLES[said.role], said.term, said.leader, said.commit_index, said.last_index, said.leading
+                        _ROLES[said.role],
+                        said.term,
+                        said.leader,
+                        said.commit_index,
+                        said.last_index,
+                        said.leading,
+                        cut_off=said.cut_off,
                     )
                 )
             case "snapshot_install":

@@ -74,7 +74,14 @@ class RaftNode:
     def status(self) -> RaftStatus:
         """Role, term and indexes; `leading` is left to the link, which knows what was delivered."""
         core = self._core
-        return RaftStatus(core.role, core.term, core.leader, core.commit_index, self._log.last_index)
+        return RaftStatus(
+            core.role,
+            core.term,
+            core.leader,
+            core.commit_index,
+            self._log.last_index,
+            cut_off=self._election.cut_off(),
+        )
 
     def leads(self) -> bool:
         """Whether this replica believes that it leads; another one may already lead in a higher term."""
@@ -205,6 +212,7 @@ class RaftNode:
 
     def _receive(self, peer: str, message: raft_pb2.RaftMessage) -> None:
         kind = message.WhichOneof("message")
+        self._election.heard(peer)
         current = self._core.term
         if kind in {"append_reply", "vote_reply", "pre_vote_reply", "higher_term"}:
             if message.term > current:

@@ -28,7 +28,8 @@ class RaftStatus:
     """What the local Raft process last said of itself. `leader` is a replica id, empty while there is none.
 
     `leading` is true only on a leader whose own term's no-op is committed and delivered here. `connected` is false
-    while the Raft process is out of reach: then the rest is what it said last.
+    while the Raft process is out of reach: then the rest is what it said last. `cut_off`: there is no leader, and a
+    majority has been silent for as long as an election may take, so another replica may serve, this one cannot.
     """
 
     role: Role
@@ -38,6 +39,7 @@ class RaftStatus:
     last_index: int
     leading: bool = False
     connected: bool = True
+    cut_off: bool = False
 
 
 class NotLeader(Exception):

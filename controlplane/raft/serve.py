@@ -282,7 +282,7 @@ class LinkSession:
         status = self._node.status()
         no_op_index = self._node.no_op_index()
         leading = 0 < no_op_index <= self._cursor
-        facts = (status.role, status.term, status.leader, leading)
+        facts = (status.role, status.term, status.leader, leading, status.cut_off)
         if facts == self._reported and not self._status_due:
             return
         if status.role != "leader" and self._own:  # outcomes come by delivery; the bytes no longer count
@@ -298,6 +298,7 @@ class LinkSession:
                     commit_index=self._node.deliverable_index(),
                     last_index=status.last_index,
                     leading=leading,
+                    cut_off=status.cut_off,
                 )
             )
         )

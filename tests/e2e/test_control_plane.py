@@ -43,8 +43,8 @@ def test_writes_survive_the_death_of_the_leaders_processes(healthy, space, victi
     with Writer(healthy, space.name) as writer:
         for _ in range(KILLS):
             leader = leading(healthy)
-            instant = time.monotonic()
             killed = [(leader, process, healthy.kill(leader, process)) for process in victims]
+            instant = time.monotonic()
             healthy.wait_restarted(killed)
             writer.wait_for_another()
             pauses.append(writer.outage_seconds(instant))

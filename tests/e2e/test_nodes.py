@@ -125,7 +125,8 @@ def test_a_leading_replica_loses_its_link_and_writes_go_on(healthy, space):
     network.cut_link(healthy.lab, healthy.lab.host(leader), up=False)
     began = time.monotonic()
     space.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: during}}")
-    tell(f"link of the leader cut: next write after {(time.monotonic() - began) * 1000:.0f} ms")
+    paused = time.monotonic() - began
+    tell(f"link of the leader cut: next write after {paused * 1000:.0f} ms")
     network.cut_link(healthy.lab, healthy.lab.host(leader), up=True)
     healthy.wait_healthy()
     assert space.get("configmaps", "during")

@@ -57,10 +57,18 @@ class Writer:
         eventually("writes go on", lambda: len(self.acknowledged) > count, 60)
 
     def outage_seconds(self, instant: float) -> float:
-        """From an instant to the end of the longest gap between acknowledgements that ends after it."""
+        """From an instant, just after a kill, until the first write that began after it was acknowledged.
+
+        Writes follow each other: the first one acknowledged after the instant had begun before it, and its answer
+        may have been on its way already.
+        """
         times = sorted(self.acknowledged.values())
-        gaps = [(after - before, after) for before, after in itertools.pairwise(times) if after > instant]
-        return max(gaps)[1] - instant
+        return [each for each in times if each > instant][1] - instant
+
+    def longest_pause_seconds(self, instant: float) -> float:
+        """The longest time between two acknowledgements since an instant: also of what comes after the first write."""
+        times = sorted(self.acknowledged.values())
+        return max(after - before for before, after in itertools.pairwise(times) if after > instant)
 
     def missing(self) -> set[str]:
         """Acknowledged writes that are not there."""

@@ -308,6 +308,29 @@ def test_losing_the_leaders_socket_starts_an_election_at_once(cluster):
     assert cluster.now - start < 0.3
 
 
+def test_a_replica_without_a_majority_knows_that_it_is_cut_off_until_it_hears_one(cluster):
+    leader = cluster.leader()
+    cluster.run(0.2)
+    assert not any(member.node.status().cut_off for member in cluster.members.values())
+    cluster.isolate(leader.name)
+    cluster.run_until(lambda: leader.node.status().cut_off, seconds=0.8)
+    assert not leader.node.leads()
+    assert not any(member.node.status().cut_off for member in others(cluster, leader))
+    cluster.heal()
+    cluster.run_until(lambda: not leader.node.status().cut_off, seconds=0.2)
+
+
+def test_a_majority_that_is_only_electing_a_leader_is_not_cut_off(cluster):
+    leader = cluster.leader()
+    cluster.run(0.2)
+    cluster.isolate(leader.name)
+    seen = []
+    while not any(member is not leader for member in cluster.leaders()):
+        cluster.step()
+        seen += [member.node.status().cut_off for member in others(cluster, leader)]
+    assert not any(seen)
+
+
 def test_a_vote_survives_a_crash(cluster):
     """Hole 11: nobody votes twice in one term."""
     leader = cluster.leader()

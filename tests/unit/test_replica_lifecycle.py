@@ -22,7 +22,8 @@ from controlplane.commands import (
     encode_transaction,
 )
 from controlplane.raft.protocol import Entry, NotLeader, RaftStatus, Snapshot
-from controlplane.replica import SLICE_SECONDS, Replica
+from controlplane.replica import CUT_OFF_SECONDS, SLICE_SECONDS, Replica
+from controlplane.replica_reads import ROUND_SECONDS
 from controlplane.store import snapshot
 from controlplane.store.divergence import PERIOD_ENTRIES, Diverged
 from controlplane.store.snapshot import CorruptSnapshot
@@ -282,6 +283,40 @@ async def test_a_read_barrier_finds_the_leader_that_comes(replica, log, peers):
     peers.answer.set_result(0)
     log.say(log.status)
     await asyncio.wait_for(waiting, 1)
+
+
+async def test_a_read_round_at_a_former_leader_starts_over_when_another_one_is_known(replica, log, peers):
+    """A leader whose link was cut never answers; nobody waits for it once there is another."""
+    peers.answer = asyncio.get_running_loop().create_future()
+    waiting = asyncio.ensure_future(replica.read_barrier())
+    await reached(lambda: peers.asked == ["r2"])
+    peers.answer = asyncio.get_running_loop().create_future()
+    peers.answer.set_result(0)
+    log.status = RaftStatus("follower", 2, "r3", 0, 0)
+    log.say(log.status)
+    async with asyncio.timeout(ROUND_SECONDS / 2):
+        await waiting
+    assert peers.asked == ["r2", "r3"]
+
+
+async def test_a_replica_that_lost_the_majority_sends_readers_and_writers_on(replica, log, peers):
+    peers.answer = asyncio.get_running_loop().create_future()
+    log.status = RaftStatus("leader", 1, "r1", 0, 0)
+    log.say(log.status)
+    writing = asyncio.ensure_future(replica.commit([put(1)]))
+    await reached(lambda: log.proposed)
+    log.status = RaftStatus("follower", 1, "r2", 0, 0)
+    reading = asyncio.ensure_future(replica.read_barrier())
+    await reached(lambda: peers.asked)
+    log.status = RaftStatus("follower", 1, "", 0, 0, cut_off=True)
+    log.say(log.status)
+    async with asyncio.timeout(10 * CUT_OFF_SECONDS):
+        with pytest.raises(errors.Unknown, match="lost the majority"):
+            await writing
+        with pytest.raises(errors.Unavailable, match="lost the majority"):
+            await reading
+        with pytest.raises(errors.Unavailable, match="no replica leads"):
+            await replica.commit([put(2)])
 
 
 async def test_readers_that_gave_up_are_forgotten(replica):

@@ -1,0 +1,130 @@
+"""A replica that says nothing refuses nothing either: clients notice, and move on when that is safe."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+import pytest
+
+from api import errors
+from component.rpc_failover import SIGN_SECONDS, SILENT_SECONDS
+from tests.api_server import config_map, running_cluster
+
+pytestmark = pytest.mark.slow
+
+NOTICED_SECONDS = SILENT_SECONDS + SIGN_SECONDS
+
+
+class Link:
+    """A TCP link to an address; `up` false means that nothing gets through and nobody is told."""
+
+    def __init__(self, address):
+        self._host, _, port = address.rpartition(":")
+        self._port = int(port)
+        self._connections = set()
+        self.up = asyncio.Event()
+        self.up.set()
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
+        self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_raised):
+        self._server.close()
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _relay(self, reader, writer):
+        self._connections.add(asyncio.current_task())
+        far_reader, far_writer = await asyncio.open_connection(self._host, self._port)
+        try:
+            await asyncio.gather(self._copy(reader, far_writer), self._copy(far_reader, writer))
+        finally:
+            for each in (writer, far_writer):
+                each.close()
+
+    async def _copy(self, reader, writer):
+        with contextlib.suppress(OSError):
+            while received := await reader.read(65536):
+                await self.up.wait()
+                writer.write(received)
+                await writer.drain()
+        writer.close()
+
+
+@pytest.fixture
+async def cluster(tmp_path):
+    async with running_cluster(tmp_path, endpoints=2) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+async def link(cluster):
+    async with Link(cluster.addresses[0]) as link:
+        yield link
+
+
+@pytest.fixture
+async def client(cluster, link):
+    """Connected over the link; the other replica is reached directly."""
+    client = cluster.client(addresses=[link.address, cluster.addresses[1]])
+    await client.create(config_map("first"))
+    return client
+
+
+async def test_what_may_be_sent_twice_goes_elsewhere_when_the_link_is_cut(link, client):
+    link.up.clear()
+    began = time.monotonic()
+    await asyncio.gather(client.create(config_map("a")), client.get("configmaps", "default", "first"))
+    assert time.monotonic() - began < NOTICED_SECONDS + 1.5  # without asking, the keepalive would take 3 to 6 s
+
+
+async def test_a_create_that_was_done_before_the_link_was_cut_is_recognised(cluster, link, client):
+    inner, done = cluster.core.create, asyncio.Event()
+    calls = 0
+
+    async def create(*args, **options):
+        nonlocal calls
+        calls += 1
+        stored = await inner(*args, **options)
+        if calls == 1:
+            link.up.clear()
+            done.set()
+        return stored
+
+    cluster.core.create = create
+    created = await client.create(config_map("a"))
+    assert done.is_set()
+    assert calls == 2
+    assert (await cluster.local.get("configmaps", "default", "a")).uid == created.uid
+
+
+async def test_what_must_not_be_sent_twice_waits_for_its_answer(cluster, link, client):
+    link.up.clear()
+    deleting = asyncio.create_task(client.delete("configmaps", "default", "first"))
+    asked = asyncio.create_task(client.get("configmaps", "default", "first"))
+    await asked  # over the other replica: the silence was noticed
+    assert not deleting.done()
+    link.up.set()
+    assert (await deleting).name == "first"
+    with pytest.raises(errors.NotFound):
+        await cluster.local.get("configmaps", "default", "first")
+
+
+async def test_a_replica_that_is_only_slow_is_waited_for(cluster, client):
+    inner = cluster.core.get
+    calls = 0
+
+    async def slowly(*args, **options):
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(2 * NOTICED_SECONDS)
+        return await inner(*args, **options)
+
+    cluster.core.get = slowly
+    assert (await client.get("configmaps", "default", "first")).name == "first"
+    assert calls == 1
