@@ -89,7 +89,7 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     """One object change, with one revision of its own.
 
     `type` is ADDED, MODIFIED or DELETED. For DELETED, `envelope` and `body` are the object as it was last. The
-    previous ones are None for ADDED only.
+    previous ones are None for ADDED only; `previous_revision` and `created_revision` are 0 then.
     """
 
     revision: int
@@ -98,6 +98,15 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     previous_envelope: Envelope | None = None
     previous_body: bytes | None = None
+    previous_revision: int = 0
+    created_revision: int = 0
+
+    @property
+    def previous(self) -> Stored | None:
+        """The object before the change; None if there was none."""
+        if self.previous_envelope is None or self.previous_body is None:
+            return None
+        return Stored(self.previous_envelope, self.previous_body, self.previous_revision, self.created_revision)
 
 
 class Check(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1, forbid_unknown_fields=True):

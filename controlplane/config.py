@@ -12,7 +12,8 @@ class ServerConfig(msgspec.Struct, kw_only=True, frozen=True):
     """`server.yaml`, or `TIM_SERVER_*` variables, or flags of `tim-server`.
 
     `replicas` maps every member's id to its address (an IP or a name), this one's included; all members must agree
-    on it. `time_factor` scales every time-out of the control plane, for slow machines.
+    on it. `time_factor` scales every time-out of the control plane, for slow machines. History goes back for
+    `history_hours`, but takes at most `history_mebibytes` on disk; 0 of either keeps none.
     """
 
     replica: str
@@ -31,6 +32,8 @@ class ServerConfig(msgspec.Struct, kw_only=True, frozen=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
     time_factor: float = 1.0
+    history_hours: float = 24.0
+    history_mebibytes: int = 256
 
     def __post_init__(self) -> None:
         """Refuse what cannot work before anything is opened."""
@@ -38,6 +41,8 @@ class ServerConfig(msgspec.Struct, kw_only=True, frozen=True):
             raise ValueError(f"replica {self.replica!r} is not among replicas: {', '.join(self.replicas)}")
         if len(self.replicas) % 2 == 0:
             raise ValueError(f"{len(self.replicas)} replicas cannot form a better quorum than one less: use 1, 3 or 5")
+        if self.history_hours < 0 or self.history_mebibytes < 0:
+            raise ValueError("history_hours and history_mebibytes must be 0 or more")
         if self.time_factor <= 0:
             raise ValueError(f"time_factor {self.time_factor:g} must be more than 0")
 

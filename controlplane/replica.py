@@ -19,6 +19,7 @@ from api import errors
 from component.env import Env
 from controlplane.commands import ID_BYTES, CommitRefused, Committed, Op, Refused, Transaction, encode_transaction
 from controlplane.raft.protocol import Entry, RaftStatus, ReplicatedLog, Snapshot
+from controlplane.replica_history import KEPT_BYTES, KEPT_SECONDS, History
 from controlplane.replica_leadership import Leadership, OnLeadership
 from controlplane.replica_proposals import LeaderLink, Proposals
 from controlplane.replica_reads import Reached, ReadBarrier
@@ -55,6 +56,8 @@ class Replica:
         env: Env,
         *,
         in_thread: InThread = asyncio.to_thread,
+        history_seconds: float = KEPT_SECONDS,
+        history_bytes: int = KEPT_BYTES,
     ) -> None:
         self.replica_id = replica_id
         self.state = State()
@@ -81,7 +84,14 @@ class Replica:
         self._revision = Reached(lambda: self.state.revision)
         self._barrier = ReadBarrier(log, peers, self._applied)
         self._leadership = Leadership(replica_id, self._proposals, env, lambda: self.state.epoch)
-        self._snapshots = SnapshotSchedule(snapshots_dir, in_thread, log.snapshot_saved)
+        self.history = History(
+            replica_id,
+            snapshots_dir / "history",
+            in_thread,
+            keep_seconds=history_seconds,
+            keep_bytes=history_bytes,
+        )
+        self._snapshots = SnapshotSchedule(snapshots_dir, in_thread, log.snapshot_saved, self.history)
         self._divergence = DivergenceCheck(replica_id)
 
     async def start(self) -> None:
@@ -93,6 +103,7 @@ class Replica:
         if loaded is not None:
             self.state = loaded
             self.hub.reset(loaded)
+        await self.history.open(self.state)
         applied = self.state.applied_index, self.state.applied_term
         logger.info("replica_started", replica=self.replica_id, applied_index=applied[0], revision=self.state.revision)
         await self._log.connect(applied, self._on_entries, self._on_status, self._on_install)
@@ -109,6 +120,7 @@ class Replica:
         await self._barrier.close()
         await self._proposals.close()
         await self._snapshots.close()
+        await self.history.close()
         if self._failed is not None and not self._failed.done():
             self._failed.set_result(None)
 
@@ -217,6 +229,7 @@ class Replica:
         self.state = state
         self._divergence.forget()
         self.hub.reset(state)
+        self.history.reset(state)
         self._proposals.installed(state)
         self._snapshots.installed(kept.path.stat().st_size)
         self._advance()
@@ -245,8 +258,10 @@ class Replica:
         applied = self.state.apply(entry)
         if incarnation == self.state.incarnation:
             self.hub.append(applied.changes)
+            self.history.applied(self.state, applied, len(entry.data))
         else:
-            self.hub.reset(self.state)  # revisions jumped: nobody can watch across
+            self.hub.reset(self.state)  # revisions jumped: nobody can watch across, or look back
+            self.history.reset(self.state)
         attestation = self._divergence.applied(self.state)
         if attestation is not None and self._caught_up:
             self._leadership.attest(self._log.status, attestation)

@@ -31,10 +31,23 @@ class InThread(Protocol):
         """Return the function's value."""
 
 
+class WrittenBeside(Protocol):
+    """What the log before a snapshot is needed for as well: it must be safe before the log is compacted."""
+
+    def cut(self, state: State) -> None:
+        """Begin to write everything up to `state`."""
+
+    async def persist(self) -> None:
+        """Return once all that was cut is durable, or given up."""
+
+
 class SnapshotSchedule:
     """One snapshot at a time, after so much log that writing them at most doubles what goes to the disk."""
 
-    def __init__(self, folder: Path, in_thread: InThread, saved: Callable[[Snapshot], None]) -> None:
+    def __init__(
+        self, folder: Path, in_thread: InThread, saved: Callable[[Snapshot], None], beside: WrittenBeside
+    ) -> None:
+        self._beside = beside
         self._folder = folder
         self._in_thread = in_thread
         self._saved = saved
@@ -55,6 +68,7 @@ class SnapshotSchedule:
     def begin(self, state: State) -> None:
         """Write a snapshot of `state` as it is now."""
         self._log_bytes = self._log_entries = 0
+        self._beside.cut(state)
         self._writing = asyncio.get_running_loop().create_task(self._write(state.clone()))
 
     def installed(self, size_bytes: int) -> None:
@@ -72,6 +86,7 @@ class SnapshotSchedule:
         try:
             written = await self._in_thread(functools.partial(snapshots.write, state, self._folder))
             self._last_bytes = written.path.stat().st_size
+            await self._beside.persist()
         except (OSError, snapshots.CorruptSnapshot) as error:
             logger.warning("snapshot_failed", index=state.applied_index, error=str(error))
             return  # the log stays as it is; the next one comes after as much log again

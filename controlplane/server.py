@@ -58,7 +58,15 @@ class Server:
         others = {replica: at for replica, at in config.endpoints.items() if replica != config.replica}
         self._peers = Peers(others, tls)
         self._raft = SocketLog(config.raft_socket, config.replica, time_factor=config.time_factor)
-        self._replica = Replica(config.replica, self._raft, self._peers, Path(config.data_dir) / "snapshots", env)
+        self._replica = Replica(
+            config.replica,
+            self._raft,
+            self._peers,
+            Path(config.data_dir) / "snapshots",
+            env,
+            history_seconds=config.history_hours * 3600,
+            history_bytes=config.history_mebibytes << 20,
+        )
         self._core = ApiCore(
             self._replica, default_chain(), env, pod_range=config.pod_range, service_range=config.service_range
         )

@@ -126,10 +126,10 @@ class Cluster:
 
 
 @asynccontextmanager
-async def running_core(folder: Path, seed: int = 7) -> AsyncIterator[Cluster]:
-    """A core without servers, with the objects every cluster has."""
-    env, log = make_env(seed), SingleLog("r1")
-    replica = Replica("r1", log, NoPeers(), folder, env)
+async def running_core(folder: Path, seed: int = 7, log: SingleLog | None = None, **options) -> AsyncIterator[Cluster]:
+    """A core without servers, with the objects every cluster has. `options` are those of Replica."""
+    env, log = make_env(seed), log or SingleLog("r1")
+    replica = Replica("r1", log, NoPeers(), folder, env, **options)
     await replica.start()
     try:
         core = ApiCore(replica, default_chain(), env)
@@ -140,9 +140,9 @@ async def running_core(folder: Path, seed: int = 7) -> AsyncIterator[Cluster]:
 
 
 @asynccontextmanager
-async def running_cluster(folder: Path, endpoints: int = 1) -> AsyncIterator[Cluster]:
+async def running_cluster(folder: Path, endpoints: int = 1, **options) -> AsyncIterator[Cluster]:
     """A core behind `endpoints` TLS endpoints."""
-    async with running_core(folder) as cluster:
+    async with running_core(folder, **options) as cluster:
         cluster.keys = make_pki()
         try:
             for _ in range(endpoints):

@@ -28,19 +28,23 @@ class CreateRequest(_message.Message):
     def __init__(self, object: _Optional[_Union[_resource_pb2.Resource, _Mapping]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
 
 class GetRequest(_message.Message):
-    __slots__ = ("resource", "namespace", "name", "stale_ok")
+    __slots__ = ("resource", "namespace", "name", "stale_ok", "at_revision", "at_time")
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     STALE_OK_FIELD_NUMBER: _ClassVar[int]
+    AT_REVISION_FIELD_NUMBER: _ClassVar[int]
+    AT_TIME_FIELD_NUMBER: _ClassVar[int]
     resource: str
     namespace: str
     name: str
     stale_ok: bool
-    def __init__(self, resource: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., stale_ok: _Optional[bool] = ...) -> None: ...
+    at_revision: int
+    at_time: str
+    def __init__(self, resource: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., stale_ok: _Optional[bool] = ..., at_revision: _Optional[int] = ..., at_time: _Optional[str] = ...) -> None: ...
 
 class ListRequest(_message.Message):
-    __slots__ = ("resource", "namespace", "label_selector", "field_selector", "limit", "continue_token", "stale_ok")
+    __slots__ = ("resource", "namespace", "label_selector", "field_selector", "limit", "continue_token", "stale_ok", "at_revision", "at_time")
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     LABEL_SELECTOR_FIELD_NUMBER: _ClassVar[int]
@@ -48,6 +52,8 @@ class ListRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     CONTINUE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     STALE_OK_FIELD_NUMBER: _ClassVar[int]
+    AT_REVISION_FIELD_NUMBER: _ClassVar[int]
+    AT_TIME_FIELD_NUMBER: _ClassVar[int]
     resource: str
     namespace: str
     label_selector: str
@@ -55,7 +61,9 @@ class ListRequest(_message.Message):
     limit: int
     continue_token: str
     stale_ok: bool
-    def __init__(self, resource: _Optional[str] = ..., namespace: _Optional[str] = ..., label_selector: _Optional[str] = ..., field_selector: _Optional[str] = ..., limit: _Optional[int] = ..., continue_token: _Optional[str] = ..., stale_ok: _Optional[bool] = ...) -> None: ...
+    at_revision: int
+    at_time: str
+    def __init__(self, resource: _Optional[str] = ..., namespace: _Optional[str] = ..., label_selector: _Optional[str] = ..., field_selector: _Optional[str] = ..., limit: _Optional[int] = ..., continue_token: _Optional[str] = ..., stale_ok: _Optional[bool] = ..., at_revision: _Optional[int] = ..., at_time: _Optional[str] = ...) -> None: ...
 
 class ListResponse(_message.Message):
     __slots__ = ("items", "resource_version", "continue_token")
@@ -235,6 +243,63 @@ class PatchRequest(_message.Message):
     subresource: str
     dry_run: bool
     def __init__(self, resource: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., type: _Optional[_Union[PatchRequest.Type, str]] = ..., patch: _Optional[str] = ..., subresource: _Optional[str] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class MomentRequest(_message.Message):
+    __slots__ = ("revision", "time")
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    revision: int
+    time: str
+    def __init__(self, revision: _Optional[int] = ..., time: _Optional[str] = ...) -> None: ...
+
+class MomentResponse(_message.Message):
+    __slots__ = ("revision", "time", "oldest_revision", "oldest_time")
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_REVISION_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_TIME_FIELD_NUMBER: _ClassVar[int]
+    revision: int
+    time: str
+    oldest_revision: int
+    oldest_time: str
+    def __init__(self, revision: _Optional[int] = ..., time: _Optional[str] = ..., oldest_revision: _Optional[int] = ..., oldest_time: _Optional[str] = ...) -> None: ...
+
+class HistoryRequest(_message.Message):
+    __slots__ = ("resource", "namespace", "name", "limit")
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    resource: str
+    namespace: str
+    name: str
+    limit: int
+    def __init__(self, resource: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class HistoryResponse(_message.Message):
+    __slots__ = ("changes", "complete", "oldest_revision", "oldest_time")
+    class Change(_message.Message):
+        __slots__ = ("revision", "time", "type", "uid", "paths")
+        REVISION_FIELD_NUMBER: _ClassVar[int]
+        TIME_FIELD_NUMBER: _ClassVar[int]
+        TYPE_FIELD_NUMBER: _ClassVar[int]
+        UID_FIELD_NUMBER: _ClassVar[int]
+        PATHS_FIELD_NUMBER: _ClassVar[int]
+        revision: int
+        time: str
+        type: _resource_pb2.EventType
+        uid: str
+        paths: _containers.RepeatedScalarFieldContainer[str]
+        def __init__(self, revision: _Optional[int] = ..., time: _Optional[str] = ..., type: _Optional[_Union[_resource_pb2.EventType, str]] = ..., uid: _Optional[str] = ..., paths: _Optional[_Iterable[str]] = ...) -> None: ...
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_REVISION_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_TIME_FIELD_NUMBER: _ClassVar[int]
+    changes: _containers.RepeatedCompositeFieldContainer[HistoryResponse.Change]
+    complete: bool
+    oldest_revision: int
+    oldest_time: str
+    def __init__(self, changes: _Optional[_Iterable[_Union[HistoryResponse.Change, _Mapping]]] = ..., complete: _Optional[bool] = ..., oldest_revision: _Optional[int] = ..., oldest_time: _Optional[str] = ...) -> None: ...
 
 class Binding(_message.Message):
     __slots__ = ("namespace", "name", "uid", "node")

@@ -93,6 +93,16 @@ class ApiServerStub:
                 request_serializer=api_dot_v1_dot_apiserver__pb2.PatchRequest.SerializeToString,
                 response_deserializer=api_dot_v1_dot_resource__pb2.Resource.FromString,
                 _registered_method=True)
+        self.Moment = channel.unary_unary(
+                '/api.v1.ApiServer/Moment',
+                request_serializer=api_dot_v1_dot_apiserver__pb2.MomentRequest.SerializeToString,
+                response_deserializer=api_dot_v1_dot_apiserver__pb2.MomentResponse.FromString,
+                _registered_method=True)
+        self.History = channel.unary_unary(
+                '/api.v1.ApiServer/History',
+                request_serializer=api_dot_v1_dot_apiserver__pb2.HistoryRequest.SerializeToString,
+                response_deserializer=api_dot_v1_dot_apiserver__pb2.HistoryResponse.FromString,
+                _registered_method=True)
         self.Bind = channel.unary_unary(
                 '/api.v1.ApiServer/Bind',
                 request_serializer=api_dot_v1_dot_apiserver__pb2.BindRequest.SerializeToString,
@@ -211,6 +221,21 @@ class ApiServerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Moment(self, request, context):
+        """The revision and time of a point in history, and how far history goes back on this replica. OUT_OF_RANGE: it is
+        not kept any more; INVALID_ARGUMENT: it has not come yet.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def History(self, request, context):
+        """The changes of one object as far as history goes back, oldest first. NOT_FOUND: it has none and does not exist.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Bind(self, request, context):
         """Assigns pods to nodes, each binding on its own. Scheduler only.
         """
@@ -299,6 +324,16 @@ def add_ApiServerServicer_to_server(servicer, server):
                     servicer.Patch,
                     request_deserializer=api_dot_v1_dot_apiserver__pb2.PatchRequest.FromString,
                     response_serializer=api_dot_v1_dot_resource__pb2.Resource.SerializeToString,
+            ),
+            'Moment': grpc.unary_unary_rpc_method_handler(
+                    servicer.Moment,
+                    request_deserializer=api_dot_v1_dot_apiserver__pb2.MomentRequest.FromString,
+                    response_serializer=api_dot_v1_dot_apiserver__pb2.MomentResponse.SerializeToString,
+            ),
+            'History': grpc.unary_unary_rpc_method_handler(
+                    servicer.History,
+                    request_deserializer=api_dot_v1_dot_apiserver__pb2.HistoryRequest.FromString,
+                    response_serializer=api_dot_v1_dot_apiserver__pb2.HistoryResponse.SerializeToString,
             ),
             'Bind': grpc.unary_unary_rpc_method_handler(
                     servicer.Bind,
@@ -604,6 +639,60 @@ class ApiServer:
             '/api.v1.ApiServer/Patch',
             api_dot_v1_dot_apiserver__pb2.PatchRequest.SerializeToString,
             api_dot_v1_dot_resource__pb2.Resource.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Moment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/api.v1.ApiServer/Moment',
+            api_dot_v1_dot_apiserver__pb2.MomentRequest.SerializeToString,
+            api_dot_v1_dot_apiserver__pb2.MomentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def History(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/api.v1.ApiServer/History',
+            api_dot_v1_dot_apiserver__pb2.HistoryRequest.SerializeToString,
+            api_dot_v1_dot_apiserver__pb2.HistoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,8 @@ ROLES: Mapping[str, frozenset[Role]] = {
     _API + "UpdateStatus": _ADMIN,
     _API + "Delete": _ADMIN,
     _API + "Watch": _READERS,
+    _API + "Moment": _READERS,
+    _API + "History": _READERS,
     _API + "Apply": _ADMIN,
     _API + "Transaction": _ADMIN,
     _API + "Patch": _ADMIN,

@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from api import scheme
-from api.errors import ApiError, Conflict, Forbidden, NotFound
+from api.errors import ApiError, Conflict, Expired, Forbidden, NotFound
 from api.object import Object, Tree
 from component.client import ApplyOutcome, Binding, ObjectList, Operation, PatchType, Propagation, TransactionResult
 from component.env import Env
@@ -24,6 +24,7 @@ from controlplane.apiserver.decision import RETRIED, RETRIES, Decision, Snapshot
 from controlplane.apiserver.kinds import kind_rules
 from controlplane.apiserver.objects import key_of, object_of
 from controlplane.apiserver.pages import Pages
+from controlplane.apiserver.past import NOW, At, ObjectHistory, Past
 from controlplane.apiserver.transactions import Transactions
 from controlplane.apiserver.watches import Batch, watch
 from controlplane.apiserver.writes import Writing
@@ -51,6 +52,7 @@ class ApiCore:
         self._env = env
         self.writing = Writing(chain, kind_rules(env, pod_range, service_range), env)
         self._transactions = Transactions(replica, self.writing, env)
+        self.past = Past(replica, env)
         self._pages = Pages(env)
 
     # Writes
@@ -187,15 +189,16 @@ class ApiCore:
     # Reads
 
     async def get(
-        self, identity: Identity, resource: str, namespace: str, name: str, *, stale_ok: bool = False
+        self, identity: Identity, resource: str, namespace: str, name: str, *, stale_ok: bool = False, at: At = NOW
     ) -> Object:
-        """Return one object, linearizably unless `stale_ok`."""
+        """Return one object, linearizably unless `stale_ok`, or as it was."""
         kind = scheme.by_resource(resource)
-        if not stale_ok:
+        if not (stale_ok or at):
             await self._replica.read_barrier()
         key = key_of(kind, incoming.namespace_of(kind, namespace), name)
         check_read(identity, resource, key.namespace, name, self._replica.state)
-        stored = self._replica.state.get(key)
+        state = await self.past.state(identity, resource, at, key) if at else self._replica.state
+        stored = state.get(key)
         if stored is None:
             raise NotFound(f'{resource} "{name}" not found')
         return object_of(stored)
@@ -212,15 +215,37 @@ class ApiCore:
         limit_bytes: int = 0,
         continue_token: str = "",
         stale_ok: bool = False,
+        at: At = NOW,
     ) -> ObjectList:
-        """Return all matching objects at one revision, or at most `limit` and `limit_bytes` of them and a token."""
+        """Return all matching objects at one revision, or at most `limit` and `limit_bytes` of them and a token.
+
+        Further pages need no `at`: the token names the revision, and any replica whose history holds it goes on.
+        """
         kind = scheme.by_resource(resource)
         check_read(identity, resource, namespace, "", self._replica.state)
         selection = selecting.parse(resource, namespace if kind.namespaced else "", label_selector, field_selector)
-        if not stale_ok:
-            await self._replica.read_barrier()
-        page = await self._pages.page(self._replica.state, kind, selection, limit, limit_bytes, continue_token)
+        if continue_token:
+            at = At(self._pages.missing_revision(self._replica.state, resource, continue_token))
+        if at:
+            try:
+                state = await self.past.state(identity, resource, at)
+            except Expired as error:
+                raise Expired(f"{error}; list again from the start") if continue_token else error from None
+        else:
+            if not stale_ok:
+                await self._replica.read_barrier()
+            state = self._replica.state
+        page = await self._pages.page(state, kind, selection, limit, limit_bytes, continue_token)
         return ObjectList(tuple(map(object_of, page.items)), page.revision, page.continue_token)
+
+    async def history(
+        self, identity: Identity, resource: str, namespace: str, name: str, *, limit: int = 0
+    ) -> ObjectHistory:
+        """Return the latest changes of one object, as far as history goes back; it may be gone by now. NotFound."""
+        kind = scheme.by_resource(resource)
+        key = key_of(kind, incoming.namespace_of(kind, namespace), name)
+        check_read(identity, resource, key.namespace, name, self._replica.state)
+        return await self.past.history(identity, key, limit)
 
     async def watch(
         self,

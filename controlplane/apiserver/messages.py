@@ -19,7 +19,8 @@ from component.client import (
     TransactionResult,
     Write,
 )
-from controlplane.commands import OBJECT_LIMIT_BYTES
+from controlplane.apiserver.past import Moment, ObjectHistory
+from controlplane.commands import ADDED, DELETED, MODIFIED, OBJECT_LIMIT_BYTES
 
 REQUEST_LIMIT_CHARACTERS: Final = 3 * OBJECT_LIMIT_BYTES
 """Of an object as sent, which white space may make longer than it is stored. Beyond, it is not even decoded."""
@@ -38,6 +39,8 @@ _OUTCOMES: Final[dict[OperationOutcome, apiserver_pb2.TransactionResponse.Outcom
     "deleted": apiserver_pb2.TransactionResponse.DELETED,
     "refused": apiserver_pb2.TransactionResponse.REFUSED,
 }
+
+_EVENT_TYPES: Final = {ADDED: resource_pb2.ADDED, MODIFIED: resource_pb2.MODIFIED, DELETED: resource_pb2.DELETED}
 
 
 def tree_of_message(resource: resource_pb2.Resource) -> Tree:
@@ -104,6 +107,32 @@ def transaction_message(result: TransactionResult) -> apiserver_pb2.TransactionR
     """The answer to a transaction."""
     return apiserver_pb2.TransactionResponse(
         committed=result.committed, results=map(_result_message, result.results), resource_version=result.revision
+    )
+
+
+def moment_message(moment: Moment) -> apiserver_pb2.MomentResponse:
+    """The answer about a point in history."""
+    return apiserver_pb2.MomentResponse(
+        revision=moment.revision,
+        time=moment.time,
+        oldest_revision=moment.oldest_revision,
+        oldest_time=moment.oldest_time,
+    )
+
+
+def history_message(history: ObjectHistory) -> apiserver_pb2.HistoryResponse:
+    """The changes of one object."""
+    changes = [
+        apiserver_pb2.HistoryResponse.Change(
+            revision=each.revision, time=each.time, type=_EVENT_TYPES[each.type], uid=each.uid, paths=each.paths
+        )
+        for each in history.changes
+    ]
+    return apiserver_pb2.HistoryResponse(
+        changes=changes,
+        complete=history.complete,
+        oldest_revision=history.oldest_revision,
+        oldest_time=history.oldest_time,
     )
 
 

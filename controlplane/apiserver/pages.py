@@ -16,6 +16,7 @@ from api.scheme import Kind
 from component.env import Env
 from controlplane.apiserver.selecting import Selection
 from controlplane.commands import Stored
+from controlplane.store.history import LEFT_OUT
 from controlplane.store.state import State
 
 KEPT_STATES: Final = 16
@@ -46,7 +47,15 @@ class Pages:
 
     def __init__(self, env: Env) -> None:
         self._env = env
-        self._kept: OrderedDict[int, tuple[float, State]] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, str], tuple[float, State]] = OrderedDict()
+
+    def missing_revision(self, current: State, resource: str, token: str) -> int:
+        """The revision that the list of a token shows, if only history can tell what it was; else 0. Invalid."""
+        self._forget()
+        start = _decode(token)
+        if start is None or start.revision == current.revision or (start.revision, resource) in self._kept:
+            return 0
+        return 0 if resource in LEFT_OUT else start.revision
 
     async def page(
         self, current: State, kind: Kind, selection: Selection, limit: int, limit_bytes: int, token: str
@@ -56,7 +65,7 @@ class Pages:
         A page always holds at least one object if one is left. Raises Expired, and Invalid for a token that is none.
         """
         start = _decode(token)
-        state = current if start is None else self._at(start.revision, current)
+        state = current if start is None else self._at(start.revision, kind.resource, current)
         if state is current:
             state = held_still(current, kind)
         after = None if start is None else (start.namespace, start.name)
@@ -65,15 +74,16 @@ class Pages:
         async for stored in selected(state, kind, selection, after):
             size_bytes += len(stored.body) + OVERHEAD_BYTES
             if found and ((limit and len(found) == limit) or (limit_bytes and size_bytes > limit_bytes)):
-                self._keep(state if state is not current else current.clone())
+                self._keep(kind.resource, state if state is not current else current.clone())
                 last = found[-1].envelope.key
                 return Page(found, state.revision, _encode(_Token(state.revision, last.namespace, last.name)))
             found.append(stored)
         return Page(found, state.revision)
 
-    def _keep(self, state: State) -> None:
-        self._kept[state.revision] = (self._env.monotonic(), state)
-        self._kept.move_to_end(state.revision)
+    def _keep(self, resource: str, state: State) -> None:
+        key = state.revision, resource  # a state from history is right for one resource only
+        self._kept[key] = (self._env.monotonic(), state)
+        self._kept.move_to_end(key)
         self._forget()
 
     def _forget(self) -> None:
@@ -81,12 +91,12 @@ class Pages:
         while self._kept and (len(self._kept) > KEPT_STATES or next(iter(self._kept.values()))[0] < oldest):
             self._kept.popitem(last=False)
 
-    def _at(self, revision: int, current: State) -> State:
+    def _at(self, revision: int, resource: str, current: State) -> State:
         self._forget()
         if current.revision == revision:
             return current
-        if revision in self._kept:
-            return self._kept[revision][1]
+        if (revision, resource) in self._kept:
+            return self._kept[revision, resource][1]
         raise Expired(f"the list at resource version {revision} is not kept any more: list again from the start")
 
 

@@ -19,12 +19,15 @@ from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.messages import (
     PROPAGATIONS,
+    history_message,
     message_of,
+    moment_message,
     operation_of,
     result_of,
     transaction_message,
     tree_of_message,
 )
+from controlplane.apiserver.past import At
 from controlplane.apiserver.watches import Batch
 from controlplane.watch.frames import bookmark_frame
 
@@ -106,7 +109,14 @@ class ApiService:
         """Get."""
         identity = self._identify(context)
         return message_of(
-            await self._core.get(identity, request.resource, request.namespace, request.name, stale_ok=request.stale_ok)
+            await self._core.get(
+                identity,
+                request.resource,
+                request.namespace,
+                request.name,
+                stale_ok=request.stale_ok,
+                at=At(request.at_revision, request.at_time),
+            )
         )
 
     async def list(self, request: pb.ListRequest, context: Context) -> pb.ListResponse:
@@ -121,6 +131,7 @@ class ApiService:
             limit_bytes=PAGE_BYTES,
             continue_token=request.continue_token,
             stale_ok=request.stale_ok,
+            at=At(request.at_revision, request.at_time),
         )
         return pb.ListResponse(
             items=map(message_of, found.items), resource_version=found.revision, continue_token=found.continue_token
@@ -186,6 +197,17 @@ class ApiService:
                 dry_run=request.dry_run,
             )
         )
+
+    async def moment(self, request: pb.MomentRequest, context: Context) -> pb.MomentResponse:
+        """Moment."""
+        return moment_message(await self._core.past.moment(At(request.revision, request.time)))
+
+    async def history(self, request: pb.HistoryRequest, context: Context) -> pb.HistoryResponse:
+        """History."""
+        found = await self._core.history(
+            self._identify(context), request.resource, request.namespace, request.name, limit=request.limit
+        )
+        return history_message(found)
 
     async def bind(self, request: pb.BindRequest, context: Context) -> pb.BindResponse:
         """Bind."""
@@ -284,6 +306,8 @@ def method_handlers(service: ApiService) -> dict[str, Any]:
         "Apply": service.apply,
         "Transaction": service.transaction,
         "Patch": service.patch,
+        "Moment": service.moment,
+        "History": service.history,
         "Bind": service.bind,
         "Logs": service.logs,
         "Exec": service.exec,

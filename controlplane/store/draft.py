@@ -179,7 +179,8 @@ class Draft:
             return None
         if stored.envelope.uid != op.envelope.uid:
             return "Conflict", f"{key} has uid {stored.envelope.uid}, not {op.envelope.uid}"
-        self.changes.append(Change(self.revision, MODIFIED, op.envelope, op.body, stored.envelope, stored.body))
+        before = stored.envelope, stored.body, stored.revision, stored.created_revision
+        self.changes.append(Change(self.revision, MODIFIED, op.envelope, op.body, *before))
         self.objects[key] = Stored(op.envelope, op.body, self.revision, stored.created_revision)
         self.growth_bytes += len(op.body) - len(stored.body)
         self._growing_op = op_index
@@ -191,7 +192,7 @@ class Draft:
             return "NotFound", f"{op.key} not found"
         self.revision += 1
         last = stored.envelope, stored.body
-        self.changes.append(Change(self.revision, DELETED, *last, *last))
+        self.changes.append(Change(self.revision, DELETED, *last, *last, stored.revision, stored.created_revision))
         self.objects[op.key] = None
         self.growth_bytes -= object_bytes(stored.body)
         return None

@@ -191,6 +191,10 @@ class State:
             self._accept(draft)
         return refused
 
+    def put_back(self, resource: str, namespace: str, name: str, stored: Stored | None) -> None:
+        """On a copy: let an object be what it was earlier, None if it was not there."""
+        self._store(Key(resource, namespace, name), stored)
+
     def clone(self) -> State:
         """Return a copy for reading that later applies do not change. Shares memory; takes well under 1 ms."""
         new: State = State.__new__(State)

@@ -414,16 +414,18 @@ async def test_closing_a_server_sends_its_watchers_to_another_at_once(cluster):
     await stream.aclose()
 
 
-async def test_an_expired_page_of_a_list_in_pages_is_the_callers_business(client):
-    for index in range(3):
-        await client.create(config_map(f"m{index}"))
-    page = await client.list("configmaps", limit=1)
-    for index in range(KEPT_STATES):
-        await client.create(config_map(f"n{index}"))
-        await client.list("configmaps", limit=1)
-    for limit in (0, 1):
-        with pytest.raises(errors.Expired):
-            await client.list("configmaps", limit=limit, continue_token=page.continue_token)
+async def test_an_expired_page_of_a_list_in_pages_is_the_callers_business(tmp_path):
+    async with running_cluster(tmp_path, history_bytes=0) as cluster:
+        client = cluster.client()
+        for index in range(3):
+            await client.create(config_map(f"m{index}"))
+        page = await client.list("configmaps", limit=1)
+        for index in range(KEPT_STATES):
+            await client.create(config_map(f"n{index}"))
+            await client.list("configmaps", limit=1)
+        for limit in (0, 1):
+            with pytest.raises(errors.Expired):
+                await client.list("configmaps", limit=limit, continue_token=page.continue_token)
 
 
 async def test_a_command_that_did_not_run_is_an_error_of_its_kind(cluster, client):

@@ -65,7 +65,7 @@ def test_administrators_may_call_everything(method):
     [
         (NODE, {"Get", "ClusterStatus", "Session", "Dial"}),
         (REPLICA, {"Propose", "ReadIndex", "ReportSessions", "OpenNodeStream", "Status", "ClusterStatus"}),
-        (READER, {"Get", "List", "Watch", "Logs", "ClusterStatus"}),
+        (READER, {"Get", "List", "Watch", "Moment", "History", "Logs", "ClusterStatus"}),
     ],
 )
 def test_everybody_else_may_call_only_what_is_theirs(identity, allowed):

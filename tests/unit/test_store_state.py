@@ -74,11 +74,11 @@ def test_a_put_creates_then_modifies_and_changes_carry_both_sides(log):
     assert log.run(first) == Committed(1, 1)
     assert log.changes == [Change(1, ADDED, first.envelope, b"1")]
     assert log.run(second) == Committed(2, 2)
-    assert log.changes == [Change(2, MODIFIED, second.envelope, b"2", first.envelope, b"1")]
+    assert log.changes == [Change(2, MODIFIED, second.envelope, b"2", first.envelope, b"1", 1, 1)]
     stored = log.state.get(A)
     assert (stored.revision, stored.created_revision, stored.body) == (2, 1, b"2")
     assert log.run(Delete(A)) == Committed(3, 3)
-    assert log.changes == [Change(3, DELETED, second.envelope, b"2", second.envelope, b"2")]
+    assert log.changes == [Change(3, DELETED, second.envelope, b"2", second.envelope, b"2", 2, 1)]
     assert log.state.get(A) is None
 
 
