@@ -41,11 +41,6 @@ def pod_requests(spec: PodSpec) -> dict[str, int]:
     return _total(c.resources.requests for c in spec.containers if c.resources) | {"pods": 1}
 
 
-def pod_limits(spec: PodSpec) -> dict[str, int]:
-    """Return the sum of the limits; a container without a limit adds nothing, so absent does not mean zero."""
-    return _total(c.resources.limits for c in spec.containers if c.resources)
-
-
 def qos_class(spec: PodSpec) -> str:
     """Return Guaranteed, Burstable or BestEffort, which orders pods when a node runs out of memory.
 

@@ -2,7 +2,7 @@ import pytest
 
 from api.core import Container, NodeStatus, PodSpec, ResourceRequirements
 from api.errors import Invalid
-from api.resources import allocatable, amount, pod_limits, pod_requests, qos_class
+from api.resources import allocatable, amount, pod_requests, qos_class
 
 
 def spec(*resources):
@@ -18,14 +18,6 @@ def test_requests_are_summed_over_containers_and_a_pod_counts_as_one():
     both = spec({"requests": {"cpu": "250m", "memory": "64Mi"}}, {"requests": {"cpu": 1}}, None)
     assert pod_requests(both) == {"cpu": 1250, "memory": 67108864, "pods": 1}
     assert pod_requests(PodSpec()) == {"pods": 1}
-
-
-def test_limits_are_summed_and_absent_ones_stay_absent():
-    assert pod_limits(spec({"limits": {"memory": "1Gi"}}, {"limits": {"memory": "1Gi", "cpu": 0.5}})) == {
-        "memory": 2 * 1024**3,
-        "cpu": 500,
-    }
-    assert pod_limits(spec(None)) == {}
 
 
 @pytest.mark.parametrize(
