@@ -32,7 +32,7 @@ from controlplane.watch.hub import Hub
 SLICE_SECONDS: Final = 0.002  # and one more entry, of up to 3 ms: the loop must never be held for 5
 DEADLINE_SECONDS: Final = 5.0  # below the 10 s of a client's attempt, so that our reason arrives before its time-out
 LEADERLESS_SECONDS: Final = 3.0  # longer than an election takes: then others are asked, nobody waits here any more
-CUT_OFF_SECONDS: Final = 0.1  # without Raft process or majority: others have a leader before this one is of use
+CUT_OFF_SECONDS: Final = 0.02  # without Raft process or majority: others can serve before this replica can again
 NEWER_SECONDS: Final = 3.0
 
 logger = structlog.get_logger()
