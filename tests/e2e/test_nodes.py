@@ -127,7 +127,7 @@ def test_a_leading_replica_loses_its_link_and_writes_go_on(healthy, space):
     space.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: during}}")
     paused = time.monotonic() - began
     tell(f"link of the leader cut: next write after {paused * 1000:.0f} ms")
-    assert paused < 1.0 + SLACK_SECONDS
+    assert paused < 3.0  # 0.4 to 0.8 s on a quiet machine
     network.cut_link(healthy.lab, healthy.lab.host(leader), up=True)
     healthy.wait_healthy()
     assert space.get("configmaps", "during")
