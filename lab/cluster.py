@@ -31,7 +31,7 @@ from component.rpc import Tls
 from component.rpc_client import TIMEOUT_SECONDS, RpcClient
 from controlplane.bootstrap import plan_cluster
 from controlplane.config import ServerConfig
-from lab import machine, network
+from lab import disks, machine, network
 from lab.images import build_images
 from lab.layout import RUN_ROOT, STATE_ROOT, Host, Lab, LabProblem, check_name, free_slot
 from lab.podman import PodmanHost
@@ -62,14 +62,17 @@ def labs() -> list[Lab]:
     return found
 
 
-def up(name: str, replicas: int, nodes: int, env: Env, tell: Tell, *, egress: bool = True) -> Lab:
+def up(
+    name: str, replicas: int, nodes: int, env: Env, tell: Tell, *, egress: bool = True, disk_mebibytes: int = 0
+) -> Lab:
     """Make a lab and wait until every node is Ready. What was made is removed again when a step fails."""
     check_name(name)
     if replicas not in {1, 3, 5}:
         raise LabProblem(f"{replicas} replicas: use 1, 3 or 5, so that a majority is clear")
     if (STATE_ROOT / name).exists():
         raise LabProblem(f"lab {name!r} exists: `tim lab down --name {name}` removes it, --name makes another one")
-    lab = Lab(name, free_slot((each.slot for each in labs()), network.machine_routes()), replicas, nodes, egress)
+    slot = free_slot((each.slot for each in labs()), network.machine_routes())
+    lab = Lab(name, slot, replicas, nodes, egress, disk_mebibytes)
     lab.state_dir.mkdir(parents=True)
     (lab.state_dir / "lab.json").write_bytes(msgspec.json.encode(lab))
     try:
@@ -112,6 +115,8 @@ def _install_replicas(lab: Lab, env: Env) -> None:
     for name, host in replicas.items():
         for relative, content in files.replicas[name].items():
             write_private(host.state_dir / "etc" / relative, content)
+        if lab.disk_mebibytes:
+            disks.make(host, lab.disk_mebibytes)
         path = host.state_dir / "etc" / "server.yaml"
         own = config.load(ServerConfig, path, {}, prefix="TIM_SERVER")
         own = msgspec.structs.replace(
@@ -165,6 +170,7 @@ def start_host(lab: Lab, host: Host) -> None:
         raise LabProblem(f"host {host.name} runs already")
     network.unplug_host(host)
     network.plug_host(lab, host)
+    disks.normal(host)  # its processes were slow, not its disk
     host.run_dir.mkdir(parents=True, exist_ok=True)
     (host.run_dir / "boot_id").write_bytes(os.urandom(16).hex().encode())
     machine.start(host, _programs(lab, host))
@@ -220,6 +226,7 @@ def _programs(lab: Lab, host: Host) -> dict[str, Any]:
         "log_dir": str(host.state_dir / "log"),
         "processes": listed,
         "unmount": list(unmount),
+        "disks": {str(disks.image_of(host)): str(host.state_dir / "data")} if disks.image_of(host).exists() else {},
     }
 
 
@@ -293,9 +300,14 @@ def status(lab: Lab) -> list[dict[str, Any]]:
     """What runs on each host: name, address, holder's pid, processes."""
     rows = []
     for host in lab.hosts:
-        answer = machine.ask(host, {"do": "status"}, missing_ok=True)
+        pid = machine.holder_pid(host)
+        answer = {"pid": pid, "frozen": True} if machine.frozen(pid) else _ask_status(host)
         rows.append({"host": host.name, "address": host.address, "role": host.role, **answer})
     return rows
+
+
+def _ask_status(host: Host) -> dict[str, Any]:
+    return machine.ask(host, {"do": "status"}, missing_ok=True)
 
 
 def describe(lab: Lab) -> str:

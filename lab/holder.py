@@ -1,7 +1,7 @@
 """The holder of one lab host: keeps its namespaces alive and its processes running, as systemd does on a real one.
 
 Runs inside the host's network namespace and a private mount namespace. It restarts what ends, with a short
-back-off, and obeys one-line JSON requests on its control socket: status, restart, stop, shutdown. It imports nothing
+back-off, and obeys one-line JSON requests on its control socket: status, start, stop, shutdown. It imports nothing
 heavy, because six of them run beside a small cluster.
 """
 
@@ -13,6 +13,7 @@ import ctypes
 import json
 import os
 import signal
+import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,8 +133,9 @@ class Holder:
                 process = self._processes.get(str(request.get("process")))
                 if process is None:
                     return {"error": f"no process {request.get('process')!r}; there are: {', '.join(self._processes)}"}
-                process.wanted = verb == "start"
-                process.changed.set()
+                before, process.wanted = process.wanted, verb == "start"
+                if process.wanted != before or not process.running:  # what runs and shall run is left alone
+                    process.changed.set()
                 return {}
             case "shutdown":
                 self._shut_down.set()
@@ -159,6 +161,8 @@ def main() -> None:
     run_dir = Path(spec["run_dir"])
     (run_dir / "holder.sock").unlink(missing_ok=True)
     (run_dir / "holder.pid").write_text(str(os.getpid()), encoding="ascii")
+    for image, folder in spec.get("disks", {}).items():  # in this mount namespace only, and gone with it
+        subprocess.run(["mount", "-o", "loop", image, folder], check=True)
     asyncio.run(Holder(spec).run())
 
 

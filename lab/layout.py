@@ -89,13 +89,14 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """A lab's name, slot and hosts."""
+    """A lab's name, slot and hosts. Replicas have disks of their own of `disk_mebibytes`, unless that is 0."""
 
     name: str
     slot: int
     replicas: int
     nodes: int
     egress: bool = True
+    disk_mebibytes: int = 0
 
     @property
     def hosts(self) -> tuple[Host, ...]:

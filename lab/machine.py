@@ -21,6 +21,9 @@ START_SECONDS = 15.0
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.01
 
+_started: list[subprocess.Popen[bytes]] = []
+"""Holders outlive whoever starts them; those that end before are reaped at the next start."""
+
 
 def start(host: Host, spec: dict[str, Any]) -> None:
     """Start the host's holder inside its namespaces; returns once it answers. LabProblem with the end of its log."""
@@ -48,6 +51,7 @@ def start(host: Host, spec: dict[str, Any]) -> None:
             stderr=log,
             start_new_session=True,
         )
+    _started[:] = [each for each in _started if each.poll() is None] + [started]
 
     def answering() -> bool:
         if started.poll() is not None:
@@ -58,7 +62,9 @@ def start(host: Host, spec: dict[str, Any]) -> None:
 
 
 def ask(host: Host, request: dict[str, Any], *, missing_ok: bool = False) -> dict[str, Any]:
-    """One request to the host's holder. LabProblem when it does not run, unless `missing_ok`."""
+    """One request to the host's holder. LabProblem when it is frozen, or does not run unless `missing_ok`."""
+    if frozen(holder_pid(host)):
+        raise LabProblem(f"host {host.name} is frozen: thaw it with `tim lab thaw {host.name}`")
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(STOP_SECONDS)
@@ -88,6 +94,13 @@ def pid_of(path: Path) -> int:
     except (OSError, ValueError):
         return 0
     return pid if b"lab.holder" in command and os.fsencode(path.parent) in command else 0
+
+
+def frozen(pid: int) -> bool:
+    """Whether a process is stopped by a signal (proc(5), state T)."""
+    with contextlib.suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] == "T"
+    return False
 
 
 def processes(pids: Iterable[int]) -> set[int]:

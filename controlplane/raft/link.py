@@ -266,5 +266,5 @@ class SocketLog:
 
     def _flush(self) -> None:
         unsent, self._unsent = self._unsent, []
-        if self._writer is not None and unsent:
+        if self._writer is not None and unsent and not self._writer.is_closing():  # else the reader tells of the loss
             self._writer.write(b"".join(unsent))

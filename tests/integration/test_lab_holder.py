@@ -60,6 +60,16 @@ async def test_a_stopped_program_stays_stopped_until_it_is_started(holder):
     await eventually(lambda: pid(host))
 
 
+async def test_starting_what_runs_leaves_it_alone(holder):
+    host, _ = holder
+    await eventually(lambda: pid(host))
+    running = pid(host)
+    machine.ask(host, {"do": "start", "process": "p"})
+    machine.ask(host, {"do": "stop", "process": "p"})
+    await eventually(lambda: not pid(host))
+    assert (host.state_dir / "log" / "p.log").read_text().splitlines() == [f"started {running}", "got TERM"]
+
+
 async def test_unknown_requests_are_answered_not_obeyed(holder):
     host, _ = holder
     await eventually(lambda: pid(host))
