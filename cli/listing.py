@@ -7,17 +7,21 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
 from api.errors import ApiError, Expired, NotFound
 from api.object import Object
 from api.scheme import Kind
-from cli import colour, output
+from cli import colour, output, past
 from cli.connect import fail_after, system_time
 from cli.mistakes import Misused
+from cli.past import Moment
 from cli.targets import Target, namespace_of, parse, read_manifests, targets_of
-from component.client import ApiClient
+
+if TYPE_CHECKING:  # gRPC is loaded when the call is made
+    from component.rpc_client import RpcClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ class Question:
     show_kind: bool = False
     label_columns: tuple[str, ...] = ()
     no_headers: bool = False
+    at: str = ""
+    ago: float | None = None
 
     @property
     def following(self) -> bool:
@@ -51,7 +57,9 @@ class Question:
         return self.output in {"table", "wide"}
 
     def check(self) -> None:
-        """Invalid for what does not go together."""
+        """Misused for what does not go together."""
+        if self.following and (self.at or self.ago is not None):
+            raise Misused("the past does not change: leave out --watch, or --at and --ago")
         if self.files and (self.words or self.selector):
             raise Misused("-f already says which objects are meant: leave out kinds, names and -l")
         if not self.files and any(target.name for target in parse(self.words)):
@@ -72,9 +80,10 @@ class Place:
 class Listing:
     """One run of `tim get`."""
 
-    def __init__(self, client: ApiClient, question: Question, namespace: str) -> None:
+    def __init__(self, client: RpcClient, question: Question, namespace: str) -> None:
         """`namespace` counts where the question names none."""
         self._client = client
+        self._moment: Moment | None = None
         self._question = question
         self._default = namespace
         self._widths: dict[str, list[int]] = {}
@@ -84,6 +93,7 @@ class Listing:
     async def give(self) -> None:
         """Print the answer, then changes when those are wanted; exits 1 after naming what was not found."""
         question = self._question
+        self._moment = await past.moment(self._client, question.at, question.ago)
         places, problems = self._places()
         fail_after(problems if not places else ())
         self._mixed = question.show_kind or len({place.target.kind.resource for place in places}) > 1
@@ -117,18 +127,27 @@ class Listing:
         resource, name = place.target.kind.resource, place.target.name
         if name and not self._question.following:
             try:
-                found = await self._client.get(resource, place.namespace, name)
+                found = await self._client.get(resource, place.namespace, name, at_revision=self._revision)
             except NotFound as error:
                 if not self._question.ignore_not_found:
                     problems.append(error)
                 return [], 0
             return [found], found.revision
         listed = await self._client.list(
-            resource, place.namespace, label_selector=self._question.selector, field_selector=self._fields(place)
+            resource,
+            place.namespace,
+            label_selector=self._question.selector,
+            field_selector=self._fields(place),
+            at_revision=self._revision,
         )
         if name and not listed.items and not self._question.ignore_not_found:
             problems.append(NotFound(f'{resource} "{name}" not found'))
         return list(listed.items), listed.revision
+
+    @property
+    def _revision(self) -> int | None:
+        """What to show everything at, None for now."""
+        return self._moment.revision if self._moment else None
 
     def _fields(self, place: Place) -> str:
         chosen = self._question.field_selector
@@ -158,7 +177,7 @@ class Listing:
         table = output.rows(
             resource,
             [each.tree() for each in objects],
-            system_time(),
+            self._moment.time_seconds if self._moment else system_time(),
             wide=question.output == "wide",
             with_namespace=question.all_namespaces and bool(objects[0].namespace),
             with_labels=question.show_labels,

@@ -110,6 +110,16 @@ def dry_run(function: Function) -> Function:
     )(function)
 
 
+def at(function: Function) -> Function:
+    """`--at` and `--ago`."""
+    function = click.option(
+        "--ago", type=Duration(), default=None, metavar="DURATION", help="As it was so long ago: 30s, 10m, 2h."
+    )(function)
+    return click.option(
+        "--at", default="", metavar="REVISION|TIME", help="As it was then: 1234, 2026-11-21T10:00:00Z, 10:00."
+    )(function)
+
+
 def output(*formats: str) -> Callable[[Function], Function]:
     """`-o` of commands that change things: without it they tell in words what they did."""
     return click.option(

@@ -96,8 +96,8 @@ class ApiClient(Protocol):
     async def create(self, tree: Tree, *, dry_run: bool = False) -> Object:
         """Store a new object. Invalid, AlreadyExists, NotFound (its namespace)."""
 
-    async def get(self, resource: str, namespace: str, name: str) -> Object:
-        """Return one object, linearizably. NotFound."""
+    async def get(self, resource: str, namespace: str, name: str, *, at_revision: int | None = None) -> Object:
+        """Return one object, linearizably; or as it was at a revision. NotFound, Expired."""
 
     async def list(
         self,
@@ -108,8 +108,12 @@ class ApiClient(Protocol):
         field_selector: str = "",
         limit: int = 0,
         continue_token: str = "",
+        at_revision: int | None = None,
     ) -> ObjectList:
-        """Return all matching objects at one revision; "" means all namespaces. `limit` 0 follows the pages."""
+        """Return all matching objects at one revision, the newest or the given one. Expired.
+
+        Namespace "" means all; `limit` 0 follows the pages.
+        """
 
     async def update(self, tree: Tree, *, dry_run: bool = False) -> Object:
         """Replace all but the status. Conflict when metadata.resourceVersion or uid is not the stored one."""

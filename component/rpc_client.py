@@ -112,10 +112,10 @@ class RpcClient:
         request = pb.CreateRequest(object=_to_proto(tree), dry_run=dry_run)
         return _stored(await self._call("Create", request, "safe"))
 
-    async def get(self, resource: str, namespace: str, name: str) -> Object:
-        """Return one object, linearizably. NotFound."""
-        request = pb.GetRequest(resource=resource, namespace=namespace, name=name)
-        return _from_proto(resource, await self._call("Get", request, "read"))
+    async def get(self, resource: str, namespace: str, name: str, *, at_revision: int | None = None) -> Object:
+        """Return one object, linearizably; or as it was at a revision. NotFound, Expired."""
+        request = pb.GetRequest(resource=resource, namespace=namespace, name=name, at_revision=at_revision)
+        return _from_proto(resource, await self._read("Get", request, past=at_revision is not None))
 
     async def list(
         self,
@@ -126,6 +126,7 @@ class RpcClient:
         field_selector: str = "",
         limit: int = 0,
         continue_token: str = "",
+        at_revision: int | None = None,
     ) -> ObjectList:
         """Return all matching objects at one revision; `limit` 0 follows the pages, from the start if one expired."""
         request = pb.ListRequest(
@@ -135,13 +136,14 @@ class RpcClient:
             field_selector=field_selector,
             limit=limit,
             continue_token=continue_token,
+            at_revision=at_revision,
         )
         if limit:
             return await self._page(request)
         try:
             return await self._all_pages(request)
         except errors.Expired:
-            if continue_token:
+            if continue_token or at_revision is not None:
                 raise
             return await self._all_pages(request)
 
@@ -298,6 +300,19 @@ class RpcClient:
                     raise errors.ERRORS.get(frame.error.reason, errors.ApiError)(frame.error.message)
                 yield frame
 
+    async def moment(self, *, revision: int | None = None, time: str = "") -> pb.MomentResponse:
+        """What a revision, a time (RFC 3339) or now stands for. Expired, Invalid for what has not come yet."""
+        response: pb.MomentResponse = await self._read(
+            "Moment", pb.MomentRequest(revision=revision, time=time), past=True
+        )
+        return response
+
+    async def history(self, resource: str, namespace: str, name: str, *, limit: int = 0) -> pb.HistoryResponse:
+        """Return the latest changes of an object, oldest first. NotFound."""
+        request = pb.HistoryRequest(resource=resource, namespace=namespace, name=name, limit=limit)
+        response: pb.HistoryResponse = await self._call("History", request, "read")
+        return response
+
     async def cluster_status(self) -> pb.ClusterStatusResponse:
         """Who answers, and how the replicas are. Works without a quorum."""
         response: pb.ClusterStatusResponse = await self._call("ClusterStatus", pb.ClusterStatusRequest(), "read")
@@ -312,6 +327,15 @@ class RpcClient:
     async def _call(self, method: str, request: Any, repeat: Repeat) -> Any:
         return await self._replicas.call(method, request, self._timeout_seconds, repeat)
 
+    async def _read(self, method: str, request: Any, *, past: bool) -> Any:
+        """A read; one of the past goes to every replica until the history of one goes back far enough."""
+        for _ in range(len(self._replicas) - 1 if past else 0):
+            try:
+                return await self._call(method, request, "read")
+            except errors.Expired:
+                self._replicas.turn()
+        return await self._call(method, request, "read")
+
     async def _update(self, method: str, tree: Tree, *, dry_run: bool) -> Object:
         request = pb.UpdateRequest(object=_to_proto(tree), dry_run=dry_run)
         guarded = bool((tree.get("metadata") or {}).get("resourceVersion"))
@@ -319,7 +343,7 @@ class RpcClient:
         return _stored(await self._call(method, request, repeat))
 
     async def _page(self, request: pb.ListRequest) -> ObjectList:
-        response = await self._call("List", request, "read")
+        response = await self._read("List", request, past=request.HasField("at_revision"))
         items = tuple(_from_proto(request.resource, item) for item in response.items)
         return ObjectList(items, response.resource_version, response.continue_token)
 

@@ -193,6 +193,13 @@ class Replicas:
                 raise last or errors.Unavailable(f"no API server can be reached (tried {tried})")
             await patience.pause()
 
+    def __len__(self) -> int:
+        return len(self._replicas)
+
+    def turn(self) -> None:
+        """Use the next one from now on."""
+        self._current = (self._current + 1) % len(self._replicas)
+
     def leave(self, replica: Replica) -> None:
         """Use the next one from now on, unless that happened already."""
         if self._replicas[self._current] is replica:

@@ -7,7 +7,7 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
-from api.errors import ApiError
+from api.errors import ApiError, NotFound
 from api.v1 import apiserver_pb2 as pb
 from cli.main import main
 from component.client import OperationResult, TransactionResult, Write
@@ -24,6 +24,9 @@ class CliApi(FakeApi):
         self.exec_starts: list[pb.ExecStart] = []
         self.exec_answers: list[pb.StreamFrame] = [pb.StreamFrame(exit_code=0)]
         self.sent = b""
+        self.times: list[int] = []
+        self.asked_times: list[str] = []
+        self.histories: dict[tuple[str, str, str], pb.HistoryResponse] = {}
 
     async def logs(self, request: pb.LogsRequest) -> AsyncIterator[bytes]:
         self.log_requests.append(request)
@@ -55,6 +58,18 @@ class CliApi(FakeApi):
             return TransactionResult(True, tuple(found))
         found = [OperationResult(*reversed(await self.apply(each.tree))) for each in operations]
         return TransactionResult(True, tuple(found), self.revision)
+
+    async def moment(self, *, revision: int | None = None, time: str = "") -> pb.MomentResponse:
+        """Revisions stand for themselves; `times` says what times stand for."""
+        self.asked_times.append(time)
+        known = revision if revision is not None else self.times[0] if time else self.revision
+        return pb.MomentResponse(revision=known, time="2026-11-21T10:00:00Z", oldest_revision=1)
+
+    async def history(self, resource: str, namespace: str, name: str, *, limit: int = 0) -> pb.HistoryResponse:
+        answer = self.histories.get((resource, namespace, name))
+        if answer is None:
+            raise NotFound(f'{resource} "{name}" not found')
+        return answer
 
     async def cluster_status(self) -> pb.ClusterStatusResponse:
         replica = pb.ReplicaStatus(id="r1", role="leader", term=3, ready=True)

@@ -174,9 +174,12 @@ class FakeApi:
             return self._object(resource, tree, 0)
         return self._store(resource, tree, None)
 
-    async def get(self, resource: str, namespace: str, name: str) -> Object:
+    async def get(self, resource: str, namespace: str, name: str, *, at_revision: int | None = None) -> Object:
         await self._called("get", resource, namespace, name)
-        return self._find(resource, namespace, name)
+        found = self._at(resource, at_revision).get((namespace, name))
+        if found is None:
+            raise errors.NotFound(f'{resource} "{name}" not found')
+        return found
 
     async def list(
         self,
@@ -187,10 +190,11 @@ class FakeApi:
         field_selector: str = "",
         limit: int = 0,
         continue_token: str = "",
+        at_revision: int | None = None,
     ) -> ObjectList:
         await self._called("list", resource, namespace, "")
         wanted = _matcher(namespace, label_selector, field_selector)
-        stored = self._stored[resource]
+        stored = self._at(resource, at_revision)
         found = [stored[key] for key in sorted(stored) if wanted(stored[key])]
         start = int(continue_token or 0)
         stop = start + limit if limit else len(found)
@@ -322,6 +326,18 @@ class FakeApi:
                 await changed
 
     # Inside --------------------------------------------------------------------------------------------------------
+
+    def _at(self, resource: str, revision: int | None) -> dict[Key, Object]:
+        """What is stored, or was at a revision."""
+        stored = dict(self._stored[resource])
+        if revision is not None and revision < self._compacted:
+            raise errors.Expired(f"revision {revision} is not kept")
+        for changed, event_type, new, old in reversed(self._log[resource]) if revision is not None else ():
+            if changed > revision:
+                stored.pop((new.namespace, new.name), None)
+                if old is not None:
+                    stored[old.namespace, old.name] = old if event_type == "MODIFIED" else new
+        return stored
 
     def _events(self, resource: str, after: int, wanted: Callable[[Object], bool]) -> list[WatchEvent]:
         events: list[WatchEvent] = []

@@ -17,6 +17,7 @@ from cli.verb import Verb
         "tim get pods,svc -A -o wide       pods and services of all namespaces",
         "tim get deploy/web -o yaml        one object, whole",
         "tim get pods -l app=web -w        and then what changes",
+        "tim get pods --ago 10m            as they were ten minutes ago",
         "tim get all                       pods, services, deployments, replica sets",
     ),
 )
@@ -29,6 +30,7 @@ from cli.verb import Verb
     "--field-selector", default="", metavar="FIELDS", help="Only those: status.phase=Running,spec.nodeName=n1"
 )
 @click.option("-o", "--output", type=options.Output(), default="table", help="How to print [default: table].")
+@options.at
 @click.option("-w", "--watch", is_flag=True, help="Go on and print what changes.")
 @click.option("--watch-only", is_flag=True, help="Print only what changes from now on.")
 @click.option("--ignore-not-found", is_flag=True, help="No error when an object does not exist.")

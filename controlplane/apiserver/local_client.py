@@ -12,6 +12,7 @@ from component.client import ApplyOutcome, Binding, EventType, ObjectList, Patch
 from controlplane.admission.request import Identity
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.objects import object_at
+from controlplane.apiserver.past import At
 from controlplane.apiserver.watches import Batch
 from controlplane.commands import ADDED, DELETED, MODIFIED
 from controlplane.watch.hub import HubEvent
@@ -31,9 +32,9 @@ class LocalClient:
         """Store a new object. Invalid, AlreadyExists, NotFound (its namespace)."""
         return await self._core.create(self._identity, tree, dry_run=dry_run, epoch=self._epoch)
 
-    async def get(self, resource: str, namespace: str, name: str) -> Object:
-        """Return one object, linearizably. NotFound."""
-        return await self._core.get(self._identity, resource, namespace, name)
+    async def get(self, resource: str, namespace: str, name: str, *, at_revision: int | None = None) -> Object:
+        """Return one object, linearizably; or as it was at a revision. NotFound, Expired."""
+        return await self._core.get(self._identity, resource, namespace, name, at=At(at_revision))
 
     async def list(
         self,
@@ -44,6 +45,7 @@ class LocalClient:
         field_selector: str = "",
         limit: int = 0,
         continue_token: str = "",
+        at_revision: int | None = None,
     ) -> ObjectList:
         """Return all matching objects at one revision; `limit` 0 returns them whole."""
         return await self._core.list(
@@ -54,6 +56,7 @@ class LocalClient:
             field_selector=field_selector,
             limit=limit,
             continue_token=continue_token,
+            at=At(at_revision),
         )
 
     async def update(self, tree: Tree, *, dry_run: bool = False) -> Object:

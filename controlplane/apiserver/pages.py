@@ -49,13 +49,13 @@ class Pages:
         self._env = env
         self._kept: OrderedDict[tuple[int, str], tuple[float, State]] = OrderedDict()
 
-    def missing_revision(self, current: State, resource: str, token: str) -> int:
-        """The revision that the list of a token shows, if only history can tell what it was; else 0. Invalid."""
+    def missing_revision(self, current: State, resource: str, token: str) -> int | None:
+        """The revision that the list of a token shows, if only history can tell what it was; else None. Invalid."""
         self._forget()
         start = _decode(token)
         if start is None or start.revision == current.revision or (start.revision, resource) in self._kept:
-            return 0
-        return 0 if resource in LEFT_OUT else start.revision
+            return None
+        return None if resource in LEFT_OUT else start.revision
 
     async def page(
         self, current: State, kind: Kind, selection: Selection, limit: int, limit_bytes: int, token: str

@@ -29,11 +29,11 @@ COMPARED_AT_ONCE: Final = 4  # versions of an object, before others may run
 class At:
     """A point in history: a revision, or a time (RFC 3339); neither is now."""
 
-    revision: int = 0
+    revision: int | None = None
     time: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.revision or self.time)
+        return self.revision is not None or bool(self.time)
 
 
 NOW: Final = At()
@@ -110,9 +110,9 @@ class Past:
         return ObjectHistory(changes, complete, oldest.revision, _time(oldest.time_ms))
 
     async def _resolve(self, at: At) -> Mark:
-        if at.revision and at.time:
+        if at.revision is not None and at.time:
             raise Invalid("name a revision or a time, not both")
-        if at.revision:
+        if at.revision is not None:
             return await self._resolve_revision(at.revision)
         try:
             time_seconds = parse_time(at.time)

@@ -115,7 +115,7 @@ class ApiService:
                 request.namespace,
                 request.name,
                 stale_ok=request.stale_ok,
-                at=At(request.at_revision, request.at_time),
+                at=_at(request),
             )
         )
 
@@ -131,7 +131,7 @@ class ApiService:
             limit_bytes=PAGE_BYTES,
             continue_token=request.continue_token,
             stale_ok=request.stale_ok,
-            at=At(request.at_revision, request.at_time),
+            at=_at(request),
         )
         return pb.ListResponse(
             items=map(message_of, found.items), resource_version=found.revision, continue_token=found.continue_token
@@ -200,7 +200,8 @@ class ApiService:
 
     async def moment(self, request: pb.MomentRequest, context: Context) -> pb.MomentResponse:
         """Moment."""
-        return moment_message(await self._core.past.moment(At(request.revision, request.time)))
+        revision = request.revision if request.HasField("revision") else None
+        return moment_message(await self._core.past.moment(At(revision, request.time)))
 
     async def history(self, request: pb.HistoryRequest, context: Context) -> pb.HistoryResponse:
         """History."""
@@ -338,6 +339,10 @@ def _handler(method: Any, behaviour: Callable[..., Any]) -> Any:
     }[method.client_streaming, method.server_streaming]
     request_type: Any = message_factory.GetMessageClass(method.input_type)
     return make(behaviour, request_type.FromString, _serialized)
+
+
+def _at(request: pb.GetRequest | pb.ListRequest) -> At:
+    return At(request.at_revision if request.HasField("at_revision") else None, request.at_time)
 
 
 def _serialized(message: Any) -> bytes:
