@@ -6,6 +6,7 @@ Raft paper's persistent state (section 5.1, figure 2) and nothing of elections, 
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -31,6 +32,15 @@ _REMEDY = (
 
 class LogFailure(Exception):
     """The log cannot keep its promises (damage, disk error). The process must end; the text says why and what next."""
+
+
+def disk_failure(what: str, folder: Path, error: OSError) -> LogFailure:
+    """The LogFailure for an error of the disk below `folder`, with its remedy. `what` could not be done."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        remedy = "free space on its disk and start again, nothing acknowledged is lost"
+    else:
+        remedy = "look at its disk (dmesg) before you start again; if it is broken, replace this replica"
+    return LogFailure(f"cannot {what} in {folder}: {error.strerror or error}; {remedy}")
 
 
 class SafetyViolation(Exception):
@@ -153,7 +163,7 @@ class DurableLog:
                 self._start_segment()
         except OSError as error:
             # After a failed sync the kernel may have dropped the pages: nothing can be promised any more.
-            raise LogFailure(f"cannot write the log in {self._folder}: {error.strerror or error}") from error
+            raise disk_failure("write the log", self._folder, error) from error
         return True
 
     def compact(self, index: int) -> None:
@@ -226,7 +236,7 @@ class DurableLog:
                 self._path(sequence).unlink()
                 _sync_folder(self._folder)
             except OSError as error:
-                raise LogFailure(f"cannot remove an old segment of {self._folder}: {error}") from error
+                raise disk_failure("remove an old segment", self._folder, error) from error
 
     # Recovery -------------------------------------------------------------------------------------------------
 
@@ -240,7 +250,7 @@ class DurableLog:
         except DamagedError as error:
             raise LogFailure(f"the log in {self._folder} is damaged: {error}; {_REMEDY}") from error
         except OSError as error:
-            raise LogFailure(f"cannot read the log in {self._folder}: {error}") from error
+            raise disk_failure("open the log", self._folder, error) from error
 
     def _recover_segment(self, name: str, *, last: bool) -> None:
         sequence = int(name[:16])

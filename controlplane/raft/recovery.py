@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from controlplane.raft.log import DurableLog, LogFailure
+from controlplane.raft.log import DurableLog, LogFailure, disk_failure
 from controlplane.raft.protocol import Snapshot
 from controlplane.raft.snapshots import SnapshotFolder
 
@@ -37,7 +37,7 @@ def open_storage(folder: Path) -> Storage:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise LogFailure(f"cannot open {folder}: {error.strerror}") from error
+        raise disk_failure("lock the data", folder, error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

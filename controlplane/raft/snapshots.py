@@ -14,7 +14,7 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO
 
-from controlplane.raft.log import LogFailure
+from controlplane.raft.log import LogFailure, disk_failure
 from controlplane.raft.protocol import Snapshot
 
 _NAME = re.compile(r"snapshot-(\d{20})-(\d{20})")
@@ -203,4 +203,4 @@ def _membership_path(snapshot: Path) -> Path:
 
 
 def _failure(folder: Path, error: OSError) -> LogFailure:
-    return LogFailure(f"cannot keep snapshots in {folder}: {error.strerror or error}")
+    return disk_failure("keep snapshots", folder, error)

@@ -85,6 +85,7 @@ class RaftProcesses:
         self.addresses = {name: f"127.0.0.1:{port}" for name, port in zip(self.names, ports, strict=True)}
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self._settings = settings
+        self.enter: dict[str, Sequence[str]] = {}  # what a replica's command line starts with
         # A Unix socket's name is limited to 107 bytes, which a test folder's may exceed.
         self._run_folder = Path(f"/tmp/traft-{os.getpid()}-{ports[0]}")
         self._run_folder.mkdir()
@@ -129,6 +130,7 @@ class RaftProcesses:
                         "setpriv",
                         "--pdeathsig",
                         "KILL",
+                        *self.enter.get(name, ()),
                         sys.executable,
                         "-m",
                         "controlplane.raft.main",
