@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PROTOS := $(wildcard proto/api/v1/*.proto)
 
-.PHONY: demo test unit e2e lint type fmt proto bench clean setup help
+.PHONY: demo test unit e2e chaos lint type fmt proto bench clean setup help
 
 help:
 	@echo "make demo    a lab cluster with a web service behind a virtual IP; stays up"
 	@echo "make test    all tests          make e2e   only those on the lab"
+	@echo "make chaos   half an hour of faults on a lab under load, the history checked (MINUTES=, SEED=)"
 	@echo "make lint    ruff and the import contracts    make type  mypy    make bench  figures beside their peers"
 	@echo "make proto   regenerate api/v1   make fmt   format   make clean  remove what these targets made"
 
@@ -53,6 +54,11 @@ proto-check: $(STAMP)
 	rm -rf build/proto && mkdir -p build/proto
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=build/proto --pyi_out=build/proto --grpc_python_out=build/proto $(PROTOS)
 	for made in build/proto/api/v1/*; do diff -q $$made api/v1/$$(basename $$made) || exit 1; done
+
+# Real processes under random faults, on a lab of its own; prints its seed, exits with 1 when a promise was broken.
+MINUTES ?= 30
+chaos: $(STAMP)
+	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 bench: $(STAMP)
 	deploy/setup.sh --peers $(VENV)

@@ -1,0 +1,1 @@
+"""What must hold of a run: pure functions over what was recorded, each with a test that plants a violation."""

@@ -1,0 +1,189 @@
+"""Whether a history of requests is linearizable in the order of revisions.
+
+The rows are the order; every answer must fit it, and the order must respect real time. `wing_gong` checks this
+checker on small histories, which needs no rows but tries all orders.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+
+from tests.simulation.checks.record import ADDED, DELETED, Asked, Row
+
+WRITES = {"create", "update", "delete"}
+
+
+class Replay:
+    """Objects at any revision."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._revisions: dict[str, list[int]] = defaultdict(list)
+        self._rows: dict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            self._revisions[row.name].append(row.revision)
+            self._rows[row.name].append(row)
+
+    def names(self) -> list[str]:
+        return list(self._rows)
+
+    def at(self, name: str, revision: int) -> Row | None:
+        """The row whose object is there at `revision`, None if there is none."""
+        position = bisect_right(self._revisions.get(name, []), revision)
+        if position == 0:
+            return None
+        row = self._rows[name][position - 1]
+        return None if row.type == DELETED else row
+
+    def between(self, name: str, first: int, last: int) -> list[Row | None]:
+        """Every state of one object from revision `first` to `last`."""
+        revisions = self._revisions.get(name, [])
+        start, stop = bisect_right(revisions, first), bisect_right(revisions, last)
+        rows = self._rows.get(name, [])[start:stop]
+        return [self.at(name, first), *(None if row.type == DELETED else row for row in rows)]
+
+
+def check(asked: Sequence[Asked], rows: Sequence[Row], resource: str, start_revision: int = 0) -> list[str]:
+    """Return what contradicts the order of the rows; they hold every change after `start_revision`, of any resource."""
+    found = _check_order(rows)
+    if found:
+        return found
+    asked_about = [row for row in rows if row.resource == resource]
+    replay = Replay(asked_about)
+    by_revision = {row.revision: row for row in asked_about}
+    found += _check_writes_once(asked, asked_about)
+    floors = _floors(asked, start_revision)
+    ceiling = _Ceiling(rows, start_revision)
+    for each, floor in zip(asked, floors, strict=True):
+        if each.outcome not in {"ok", "refused"}:
+            continue
+        last = ceiling.at(each.return_time)
+        problem = (
+            _check_write(each, floor, last, by_revision, replay)
+            if each.verb in WRITES
+            else _check_read(each, floor, last, replay)
+        )
+        if problem:
+            found.append(f"{problem}: {each}, floor {floor}, ceiling {last}")
+    return found
+
+
+def _check_order(rows: Sequence[Row]) -> list[str]:
+    for before, row in pairwise(rows):
+        if row.revision != before.revision + 1:
+            return [f"revision {before.revision} is followed by {row.revision}"]
+    return []
+
+
+def _check_writes_once(asked: Sequence[Asked], rows: Sequence[Row]) -> list[str]:
+    """Every change has one request that may have made it; every request made at most one."""
+    found: list[str] = []
+    writers: dict[str, Asked] = {each.token: each for each in asked if each.token}
+    deleters: dict[str, list[Asked]] = defaultdict(list)
+    for each in asked:
+        if each.verb == "delete":
+            deleters[each.name].append(each)
+    made: dict[str, int] = {}
+    for row in rows:
+        if row.type == DELETED:
+            may = [d for d in deleters[row.name] if d.uid in {"", row.uid} and d.invoke_time <= row.time]
+            if not any(d.outcome in {"unknown", "open"} or d.revision == row.revision for d in may):
+                found.append(f"nobody asked for the deletion {row}")
+            continue
+        writer = writers.get(row.token)
+        if writer is None or writer.invoke_time > row.time:
+            found.append(f"nobody asked for the change {row}")
+        elif row.token in made:
+            found.append(f"a write was applied twice, at {made[row.token]} and {row.revision}: {writer}")
+        elif writer.outcome in {"refused", "unavailable"}:
+            found.append(f"a write that was said not to have happened did, at {row.revision}: {writer}")
+        made[row.token] = row.revision
+    return found
+
+
+def _floors(asked: Sequence[Asked], start_revision: int) -> list[int]:
+    """For each request the newest revision that somebody had been told before it was made."""
+    told = sorted((each.return_time, each.revision) for each in asked if each.outcome == "ok")
+    floors = [start_revision] * len(asked)
+    newest, position = start_revision, 0
+    for number in sorted(range(len(asked)), key=lambda index: asked[index].invoke_time):
+        while position < len(told) and told[position][0] < asked[number].invoke_time:
+            newest = max(newest, told[position][1])
+            position += 1
+        floors[number] = newest
+    return floors
+
+
+class _Ceiling:
+    """The newest revision that anybody can have known at a time."""
+
+    def __init__(self, rows: Sequence[Row], start_revision: int) -> None:
+        self._times: list[float] = []
+        self._revisions: list[int] = []
+        self._start_revision = start_revision
+        for row in sorted(rows, key=lambda row: (row.time, row.revision)):
+            self._times.append(row.time)
+            self._revisions.append(max(row.revision, self._revisions[-1] if self._revisions else 0))
+
+    def at(self, time: float) -> int:
+        position = bisect_right(self._times, time)
+        return self._revisions[position - 1] if position else self._start_revision
+
+
+def _check_write(  # noqa: PLR0911 - one line for each way to be wrong
+    each: Asked, floor: int, last: int, by_revision: dict[int, Row], replay: Replay
+) -> str:
+    if each.outcome == "refused":
+        return _check_refusal(each, floor, last, replay)
+    row = by_revision.get(each.revision)
+    if row is None:
+        return "an acknowledged write is lost"
+    if not floor < each.revision <= last:
+        return "a write is ordered against real time"
+    before = replay.at(each.name, each.revision - 1)
+    if each.verb == "delete":
+        right = row.type == DELETED and row.name == each.name and row.uid == each.uid
+    else:
+        right = row.token == each.token and row.name == each.name and (row.type == ADDED) == (each.verb == "create")
+    if not right:
+        return f"an acknowledged write is not what its revision says, which is {row}"
+    if each.verb == "create" and before is not None:
+        return "a create found nothing where something was"
+    if each.precondition and (before is None or before.revision != each.precondition):
+        return f"a precondition did not hold, there was {before}"
+    return ""
+
+
+def _check_refusal(each: Asked, floor: int, last: int, replay: Replay) -> str:
+    states = replay.between(each.name, floor, last)
+    match each.reason:
+        case "AlreadyExists":
+            right = any(state is not None for state in states)
+        case "NotFound":
+            right = any(state is None or (each.uid and state.uid != each.uid) for state in states)
+        case "Conflict":
+            right = not each.precondition or any(
+                state is None or state.revision != each.precondition for state in states
+            )
+        case _:
+            right = True
+    return "" if right else "a refusal has no reason"
+
+
+def _check_read(each: Asked, floor: int, last: int, replay: Replay) -> str:
+    if each.verb == "get":
+        states = replay.between(each.name, floor, last)
+        if each.outcome == "refused":
+            return "" if any(state is None for state in states) else "a read missed an object"
+        seen = (each.revision, each.seen)
+        right = any(state is not None and (state.revision, state.token) == seen for state in states)
+        return "" if right else "a read saw what was not there"
+    if each.outcome == "refused":
+        return "a list was refused"
+    if not floor <= each.revision <= last:
+        return "a list is of the wrong time"
+    there = {name: replay.at(name, each.revision) for name in replay.names()}
+    wanted = {name: (row.revision, row.token) for name, row in there.items() if row is not None}
+    return "" if wanted == each.seen else f"a list differs from a replay, which has {wanted}"
