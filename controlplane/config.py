@@ -13,7 +13,8 @@ class ServerConfig(msgspec.Struct, kw_only=True, frozen=True):
 
     `replicas` maps every member's id to its address (an IP or a name), this one's included; all members must agree
     on it. `time_factor` scales every time-out of the control plane, for slow machines. History goes back for
-    `history_hours`, but takes at most `history_mebibytes` on disk; 0 of either keeps none.
+    `history_hours`, but takes at most `history_mebibytes` on disk; 0 of either keeps none. All objects together may
+    take `state_quota_mebibytes`; the leader's value counts.
     """
 
     replica: str
@@ -34,6 +35,7 @@ class ServerConfig(msgspec.Struct, kw_only=True, frozen=True):
     time_factor: float = 1.0
     history_hours: float = 24.0
     history_mebibytes: int = 256
+    state_quota_mebibytes: int = 1024
 
     def __post_init__(self) -> None:
         """Refuse what cannot work before anything is opened."""
@@ -43,6 +45,8 @@ class ServerConfig(msgspec.Struct, kw_only=True, frozen=True):
             raise ValueError(f"{len(self.replicas)} replicas cannot form a better quorum than one less: use 1, 3 or 5")
         if self.history_hours < 0 or self.history_mebibytes < 0:
             raise ValueError("history_hours and history_mebibytes must be 0 or more")
+        if self.state_quota_mebibytes < 1:
+            raise ValueError(f"state_quota_mebibytes {self.state_quota_mebibytes} must be 1 or more")
         if self.time_factor <= 0:
             raise ValueError(f"time_factor {self.time_factor:g} must be more than 0")
 

@@ -34,6 +34,7 @@ from controlplane.apiserver.status import StatusSource
 from controlplane.apiserver.streams import NodeStreams
 from controlplane.config import ServerConfig, join_host_port
 from controlplane.controllers.run import run_all
+from controlplane.quota import settle_quota
 from controlplane.raft.link import SocketLog
 from controlplane.replica import Replica
 
@@ -177,13 +178,14 @@ class Server:
         log.info("leading_started", epoch=epoch)
         try:
             while True:
-                await self._lead_once(client)
+                await self._lead_once(client, epoch)
                 await asyncio.sleep(LEADER_RETRY_SECONDS)
         finally:
             log.info("leading_stopped", epoch=epoch)
 
-    async def _lead_once(self, client: LocalClient) -> None:
+    async def _lead_once(self, client: LocalClient, epoch: int) -> None:
         try:
+            await settle_quota(self._replica, self._config.state_quota_mebibytes, epoch)
             await bootstrap(client, self._config.service_range, self._config.https_port)
             await run_all(client, self._env, self._directory, tuple(self._replica_addresses().values()))
         except Exception:

@@ -247,7 +247,10 @@ class Draft:
         size = self._source.size_bytes + self.growth_bytes
         if size <= limit:
             return None
-        message = f"the cluster's objects would take {size} bytes; at most {limit}: delete what is not needed"
+        message = (
+            f"the cluster's objects would take {size} bytes, at most {limit} are allowed: delete what is not needed, "
+            "or raise state_quota_mebibytes of every replica"
+        )
         return Refused("Quota", self._creating_op if creating else self._growing_op, message)
 
 
