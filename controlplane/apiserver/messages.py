@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 import msgspec
@@ -11,6 +12,7 @@ from api.errors import ApiError, FieldError, Invalid, TooLarge
 from api.object import Object, Tree
 from api.v1 import apiserver_pb2, resource_pb2
 from component.client import (
+    ObjectList,
     Operation,
     OperationOutcome,
     OperationResult,
@@ -21,6 +23,7 @@ from component.client import (
 )
 from controlplane.apiserver.past import Moment, ObjectHistory
 from controlplane.commands import ADDED, DELETED, MODIFIED, OBJECT_LIMIT_BYTES
+from controlplane.watch.frames import list_end, list_item, typed_resource_bytes
 
 REQUEST_LIMIT_CHARACTERS: Final = 3 * OBJECT_LIMIT_BYTES
 """Of an object as sent, which white space may make longer than it is stored. Beyond, it is not even decoded."""
@@ -41,6 +44,9 @@ _OUTCOMES: Final[dict[OperationOutcome, apiserver_pb2.TransactionResponse.Outcom
 }
 
 _EVENT_TYPES: Final = {ADDED: resource_pb2.ADDED, MODIFIED: resource_pb2.MODIFIED, DELETED: resource_pb2.DELETED}
+
+
+ENCODED_AT_ONCE: Final = 500  # objects of a list
 
 
 def tree_of_message(resource: resource_pb2.Resource) -> Tree:
@@ -86,6 +92,25 @@ def message_of(stored: Object) -> resource_pb2.Resource:
         resource_version=stored.revision,
         json=stored.json.decode(),
     )
+
+
+def message_bytes(stored: Object) -> bytes:
+    """The serialized message of a stored object, whose JSON is copied as it is and not decoded."""
+    kind = scheme.by_resource(stored.resource)
+    return typed_resource_bytes(
+        kind.api_version, kind.kind, stored.namespace, stored.name, stored.uid, stored.revision, stored.json
+    )
+
+
+async def list_bytes(listed: ObjectList) -> bytes:
+    """The serialized response of a list; 2,000 objects of 1 KB take 5 ms, so others may run in between."""
+    response: list[bytes] = []
+    for start in range(0, len(listed.items), ENCODED_AT_ONCE):
+        if start:
+            await asyncio.sleep(0)
+        response += [list_item(message_bytes(stored)) for stored in listed.items[start : start + ENCODED_AT_ONCE]]
+    response.append(list_end(listed.revision, listed.continue_token))
+    return b"".join(response)
 
 
 def result_of(error: ApiError | None) -> apiserver_pb2.BindResponse.Result:

@@ -12,7 +12,6 @@ from google.protobuf import message_factory
 
 from api.errors import ApiError, Expired, Invalid, Unavailable
 from api.v1 import apiserver_pb2 as pb
-from api.v1 import resource_pb2
 from component.client import ApplyOutcome, Binding, Operation, PatchType
 from component.rpc_server import Context
 from controlplane.apiserver.authn import Authenticator
@@ -20,6 +19,8 @@ from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.messages import (
     PROPAGATIONS,
     history_message,
+    list_bytes,
+    message_bytes,
     message_of,
     moment_message,
     operation_of,
@@ -100,15 +101,15 @@ class ApiService:
         self._watches: set[asyncio.Task[Any]] = set()
         self._closing = False
 
-    async def create(self, request: pb.CreateRequest, context: Context) -> resource_pb2.Resource:
+    async def create(self, request: pb.CreateRequest, context: Context) -> bytes:
         """Create."""
         tree = tree_of_message(request.object)
-        return message_of(await self._core.create(self._identify(context), tree, dry_run=request.dry_run))
+        return message_bytes(await self._core.create(self._identify(context), tree, dry_run=request.dry_run))
 
-    async def get(self, request: pb.GetRequest, context: Context) -> resource_pb2.Resource:
+    async def get(self, request: pb.GetRequest, context: Context) -> bytes:
         """Get."""
         identity = self._identify(context)
-        return message_of(
+        return message_bytes(
             await self._core.get(
                 identity,
                 request.resource,
@@ -119,7 +120,7 @@ class ApiService:
             )
         )
 
-    async def list(self, request: pb.ListRequest, context: Context) -> pb.ListResponse:
+    async def list(self, request: pb.ListRequest, context: Context) -> bytes:
         """List, one page."""
         found = await self._core.list(
             self._identify(context),
@@ -133,23 +134,21 @@ class ApiService:
             stale_ok=request.stale_ok,
             at=_at(request),
         )
-        return pb.ListResponse(
-            items=map(message_of, found.items), resource_version=found.revision, continue_token=found.continue_token
-        )
+        return await list_bytes(found)
 
-    async def update(self, request: pb.UpdateRequest, context: Context) -> resource_pb2.Resource:
+    async def update(self, request: pb.UpdateRequest, context: Context) -> bytes:
         """Update."""
         tree = tree_of_message(request.object)
-        return message_of(await self._core.update(self._identify(context), tree, dry_run=request.dry_run))
+        return message_bytes(await self._core.update(self._identify(context), tree, dry_run=request.dry_run))
 
-    async def update_status(self, request: pb.UpdateRequest, context: Context) -> resource_pb2.Resource:
+    async def update_status(self, request: pb.UpdateRequest, context: Context) -> bytes:
         """UpdateStatus."""
         tree = tree_of_message(request.object)
-        return message_of(await self._core.update_status(self._identify(context), tree, dry_run=request.dry_run))
+        return message_bytes(await self._core.update_status(self._identify(context), tree, dry_run=request.dry_run))
 
-    async def delete(self, request: pb.DeleteRequest, context: Context) -> resource_pb2.Resource:
+    async def delete(self, request: pb.DeleteRequest, context: Context) -> bytes:
         """Delete."""
-        return message_of(
+        return message_bytes(
             await self._core.delete(
                 self._identify(context),
                 request.resource,
@@ -180,12 +179,12 @@ class ApiService:
         done = await self._core.transaction(identity, operations, dry_run=request.dry_run, transaction_id=request.id)
         return transaction_message(done)
 
-    async def patch(self, request: pb.PatchRequest, context: Context) -> resource_pb2.Resource:
+    async def patch(self, request: pb.PatchRequest, context: Context) -> bytes:
         """Patch."""
         patch_type = _PATCH_TYPES.get(request.type)
         if patch_type is None:
             raise Invalid("type: Required value: JSON, MERGE or STRATEGIC")
-        return message_of(
+        return message_bytes(
             await self._core.patch(
                 self._identify(context),
                 request.resource,
