@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -17,6 +19,9 @@ from component import pki, rpc
 
 BINARY = "/usr/bin/etcd"
 PUT = "/etcdserverpb.KV/Put"
+RANGE = "/etcdserverpb.KV/Range"
+DELETE = "/etcdserverpb.KV/DeleteRange"
+WATCH = "/etcdserverpb.Watch/Watch"
 _STATUS = "/etcdserverpb.Maintenance/Status"
 START_SECONDS = 30.0
 
@@ -64,6 +69,10 @@ class Etcd:
         """Of the members that run."""
         return [process.pid for process in self._processes.values()]
 
+    def pid(self, name: str) -> int:
+        """Of one member."""
+        return self._processes[name].pid
+
     async def leader(self) -> str:
         """The name of the member that leads and is known to do so by itself."""
         async with asyncio.timeout(START_SECONDS):
@@ -109,6 +118,26 @@ def put(key: bytes, value: bytes) -> bytes:
     return _field(1, key) + _field(2, value)
 
 
+def range_of(key: bytes, end: bytes = b"") -> bytes:
+    """A linearizable RangeRequest: one key, or all from `key` up to but not `end`."""
+    return _field(1, key) + (_field(2, end) if end else b"")
+
+
+def delete(key: bytes) -> bytes:
+    """A DeleteRangeRequest of one key."""
+    return _field(1, key)
+
+
+def watch(key: bytes, end: bytes) -> bytes:
+    """A WatchRequest that begins a watch of all keys from `key` up to but not `end`."""
+    return _field(1, _field(1, key) + _field(2, end))
+
+
+def watched_keys(response: bytes) -> list[bytes]:
+    """The keys of the events in a WatchResponse, oldest first."""
+    return [decode(decode(event)[2])[1] for number, event in _fields(response) if number == 11]
+
+
 def _field(number: int, value: bytes) -> bytes:
     return bytes([number << 3 | 2]) + _varint(len(value)) + value
 
@@ -122,8 +151,12 @@ def _varint(number: int) -> bytes:
 
 
 def decode(message: bytes) -> dict:
-    """Protobuf without a schema: field number -> integer or bytes."""
-    fields, position = {}, 0
+    """Protobuf without a schema: field number -> integer or bytes, of repeated fields the last."""
+    return dict(_fields(message))
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
+    position = 0
 
     def read() -> int:
         nonlocal position
@@ -138,8 +171,7 @@ def decode(message: bytes) -> dict:
 
     while position < len(message):
         tag = read()
-        value = read()
+        value: Any = read()
         if tag & 7 == 2:
             value, position = message[position : position + value], position + value
-        fields[tag >> 3] = value
-    return fields
+        yield tag >> 3, value

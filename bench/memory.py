@@ -16,11 +16,11 @@ from pathlib import Path
 import uvloop
 
 from bench import etcd as peer
+from bench.api_calls import VALUE_BYTES
 from bench.deployment import ready, tree_of
 from bench.labs import process_memory, running_lab
 from bench.processes import Memory, memory
 from bench.report import Report, run_part
-from bench.writes import VALUE_BYTES
 from component import rpc
 from component.env import system_env
 from lab import cluster

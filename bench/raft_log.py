@@ -1,7 +1,7 @@
 """Replicated 1 KB writes and failover of three Raft processes, beside three members of etcd in the same run.
 
 Ours: fsync, mutual TLS between replicas, each API end a process of its own, writes through the local socket.
-etcd: default fsync, mutual TLS, a Python gRPC client at the leader. `bench.writes` measures both through gRPC.
+etcd: default fsync, mutual TLS, a Python gRPC client at the leader. `bench.api` measures both through gRPC.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pathlib import Path
 import uvloop
 
 from bench import etcd as peer
+from bench.load import Side, unary
 from bench.report import Report, fsync_ms, percentile, run_part
-from bench.writes import Side, put
 from component.log import configure
 from controlplane.raft.link import SocketLog
 from controlplane.raft.protocol import Snapshot
@@ -192,8 +192,12 @@ async def bench(report: Report, quick: bool) -> None:
         etcd = peer.Etcd(folder / "etcd", time.time())
         try:
             etcd.start()
-            side = Side(etcd.endpoints[await etcd.leader()], etcd.tls, peer.PUT, etcd.pids)
-            theirs = {count: await side.load(count, seconds, put) for count in CLIENTS}
+            side = Side("etcd", etcd.endpoints[await etcd.leader()], etcd.tls, {"members": etcd.pids})
+            put = unary(peer.PUT, lambda number: peer.put(b"c%d" % number, b"x" * VALUE_BYTES))
+            theirs = {
+                count: await side.load(count, seconds, put, range(turn << 24, (turn + 1) << 24))
+                for turn, count in enumerate(CLIENTS)
+            }
             await side.close()
         finally:
             etcd.stop()
@@ -212,7 +216,7 @@ async def bench(report: Report, quick: bool) -> None:
             f"log alone, write p50, {count} clients",
             row["p50_ms"],
             "ms",
-            peer=other.p50_ms,
+            peer=other.p50 * 1e3,
             peer_name="etcd through gRPC",
         )
     for name, fraction in (("p50", 0.5), ("p95", 0.95), ("max", 1)):

@@ -31,7 +31,7 @@ FSYNC_PROBES = 100
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number. `peer` is the same of its peer or floor in this run; `aim` the most it should be."""
+    """One number. `peer` is the same of its peer or floor in this run; `aim` the most it should be, or the `least`."""
 
     name: str
     value: float
@@ -39,10 +39,11 @@ class Figure:
     peer: float | None = None
     peer_name: str = ""
     aim: float | None = None
+    least: bool = False
 
     @property
     def missed(self) -> bool:
-        return self.aim is not None and self.value > self.aim
+        return self.aim is not None and (self.value < self.aim if self.least else self.value > self.aim)
 
     def line(self) -> str:
         text = f"{self.name:<46} {self.value:>10,.4g} {self.unit:<9}"
@@ -93,9 +94,10 @@ class Report:
         peer: float | None = None,
         peer_name: str = "",
         aim: float | None = None,
+        least: bool = False,
     ) -> None:
         """Record and print a number."""
-        figure = Figure(name, value, unit, peer, peer_name, aim)
+        figure = Figure(name, value, unit, peer, peer_name, aim, least)
         self.figures.append(figure)
         print(f"  {figure.line()}", flush=True)
 

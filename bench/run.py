@@ -23,7 +23,8 @@ PARTS = (
     "pod_start",
     "deployment",
     "failover",
-    "writes",
+    "api",
+    "scale",
     "memory",
     "cli_start",
     "raft_log",
@@ -33,7 +34,7 @@ PARTS = (
     "vip_sync",
     "pod_start_floor",
 )
-PART_SECONDS = 240.0
+PART_SECONDS = 480.0
 STOP_SECONDS = 30.0
 ROOT = Path(__file__).resolve().parents[1]
 
