@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from api.errors import NotFound
 from api.object import Object
 from api.scheme import KINDS
+from api.wellknown import LAST_APPLIED_ANNOTATION
 from cli import past
 from cli.mistakes import Misused
 from cli.output import as_yaml, object_name
@@ -81,7 +82,7 @@ async def of_manifests(
 
 
 def shown(pair: Pair) -> str:
-    """A unified diff of both as YAML; "" if they only differ in their resource versions."""
+    """A unified diff of both as YAML; "" if they differ only in what the API keeps for itself."""
     each = pair.before or pair.after
     assert each is not None, "a pair of nothing"
     name = f"{each.namespace}/{object_name(each)}" if each.namespace else object_name(each)
@@ -94,7 +95,9 @@ def _lines(each: Object | None) -> list[str]:
     if each is None:
         return []
     tree = each.tree()
-    tree["metadata"].pop("resourceVersion", None)
+    metadata = tree["metadata"]
+    metadata.pop("resourceVersion", None)
+    metadata.get("annotations", {}).pop(LAST_APPLIED_ANNOTATION, None)  # says once more what the fields say
     return as_yaml(tree).splitlines()
 
 

@@ -25,6 +25,7 @@ ORDER = (
     "test_network",
     "test_bad_input",
     "test_rollouts",
+    "test_history",
     "test_documentation_late",
     "test_agent_restart",
     "test_control_plane",
