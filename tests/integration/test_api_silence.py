@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 
 import pytest
@@ -11,49 +10,11 @@ import pytest
 from api import errors
 from component.rpc_failover import SIGN_SECONDS, SILENT_SECONDS
 from tests.api_server import config_map, running_cluster
+from tests.tcp_link import TcpLink
 
 pytestmark = pytest.mark.slow
 
 NOTICED_SECONDS = SILENT_SECONDS + SIGN_SECONDS
-
-
-class Link:
-    """A TCP link to an address; `up` false means that nothing gets through and nobody is told."""
-
-    def __init__(self, address):
-        self._host, _, port = address.rpartition(":")
-        self._port = int(port)
-        self._connections = set()
-        self.up = asyncio.Event()
-        self.up.set()
-
-    async def __aenter__(self):
-        self._server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
-        self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        return self
-
-    async def __aexit__(self, *_raised):
-        self._server.close()
-        for task in self._connections:
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-
-    async def _relay(self, reader, writer):
-        self._connections.add(asyncio.current_task())
-        far_reader, far_writer = await asyncio.open_connection(self._host, self._port)
-        try:
-            await asyncio.gather(self._copy(reader, far_writer), self._copy(far_reader, writer))
-        finally:
-            for each in (writer, far_writer):
-                each.close()
-
-    async def _copy(self, reader, writer):
-        with contextlib.suppress(OSError):
-            while received := await reader.read(65536):
-                await self.up.wait()
-                writer.write(received)
-                await writer.drain()
-        writer.close()
 
 
 @pytest.fixture
@@ -64,7 +25,7 @@ async def cluster(tmp_path):
 
 @pytest.fixture
 async def link(cluster):
-    async with Link(cluster.addresses[0]) as link:
+    async with TcpLink(cluster.addresses[0]) as link:
         yield link
 
 
