@@ -189,9 +189,9 @@ async def test_a_leader_that_is_cut_off_answers_no_read_and_says_so_soon(cluster
         await cluster.write(other, 1)
         await until(lambda: cluster.replicas[leader].status.cut_off)
         async with asyncio.timeout(1):
-            with pytest.raises(errors.Unavailable, match="no replica leads|lost the majority"):
+            with pytest.raises(errors.Unavailable, match=r"no replica leads|lost the majority"):
                 await cluster.replicas[leader].read_barrier()
-            with pytest.raises(errors.Unavailable, match="no replica leads|lost the majority"):
+            with pytest.raises(errors.Unavailable, match=r"no replica leads|lost the majority"):
                 await cluster.write(leader, 2)
         # What may be old is served to those who ask for it.
         assert cluster.replicas[leader].state.revision < cluster.replicas[other].state.revision
