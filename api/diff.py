@@ -26,8 +26,9 @@ def _paths(path: str, before: Any, after: Any) -> Iterator[str]:
     if before == after:
         return
     if isinstance(before, Mapping) and isinstance(after, Mapping):
+        absent: Mapping[str, Any] | None = {} if path == "metadata" else None  # labels and annotations, one by one
         for name in before.keys() | after.keys():
-            yield from _paths(_below(path, name), before.get(name), after.get(name))
+            yield from _paths(_below(path, name), before.get(name, absent), after.get(name, absent))
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for index, (old, new) in enumerate(zip(before, after, strict=True)):
             yield from _paths(f"{path}[{index}]", old, new)

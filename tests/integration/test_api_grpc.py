@@ -21,7 +21,7 @@ from component.rpc_client import RpcClient
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.pages import KEPT_STATES
 from controlplane.apiserver.server import ApiServer
-from tests.api_server import config_map, make_pki, pod, running_cluster
+from tests.api_server import config_map, make_pki, pod, running_cluster, running_core
 
 pytestmark = pytest.mark.slow
 
@@ -503,3 +503,40 @@ async def test_a_watcher_resumed_from_before_a_transaction_sees_all_of_it_in_ord
             if len(seen) >= 50:
                 break
     assert seen == [each.object.revision for each in done.results]
+
+
+async def test_the_past_is_read_over_the_wire(client):
+    first = await client.create(config_map("a", {"k": "1"}))
+    done = await client.transaction([Write("apply", config_map(name, {"k": "2"})) for name in "abc"])
+    await client.delete("configmaps", "default", "c")
+    assert await client.get("configmaps", "default", "a", at_revision=first.revision) == first
+    listed = await client.list("configmaps", "default", at_revision=done.revision)
+    assert listed.items == tuple(each.object for each in done.results)
+    assert listed.revision == done.revision
+    assert (await client.list("configmaps", at_revision=0)).items == ()
+    inside = await client.moment(revision=done.revision - 1)
+    assert inside.revision == done.revision
+    assert (await client.moment(time=inside.time)).revision <= done.revision
+    told = await client.history("configmaps", "default", "a")
+    assert [(each.revision, list(each.paths)) for each in told.changes] == [
+        (first.revision, []),
+        (done.results[0].object.revision, ["data.k"]),
+    ]
+    for wrong in ({"at_revision": 10**9}, {"at_revision": 10**18}):
+        with pytest.raises(errors.Invalid, match="has not come yet"):
+            await client.get("configmaps", "default", "a", **wrong)
+
+
+async def test_a_client_asks_the_replica_whose_history_goes_back_far_enough(tmp_path, cluster):
+    created = [await cluster.local.create(config_map(name)) for name in "abc"]
+    async with running_core(tmp_path / "short", history_bytes=0) as short:
+        for name in "abcd":
+            await short.local.create(config_map(name))
+        short.keys = cluster.keys
+        addresses = [await short.serve(), cluster.addresses[0]]
+        client, only = cluster.client(addresses=addresses), cluster.client(addresses=addresses[:1])
+        listed = await client.list("configmaps", "default", at_revision=created[1].revision)
+        assert listed.items == tuple(created[:2])
+        with pytest.raises(errors.Expired, match="history on replica r1 begins at revision"):
+            await only.list("configmaps", "default", at_revision=created[1].revision)
+        await short.stop(0)

@@ -18,6 +18,8 @@ from api.wellknown import LAST_APPLIED_ANNOTATION
         ({"c": [{"i": 1}, {"i": 2}]}, {"c": [{"i": 1}, {"i": 3}]}, ["c[1].i"]),
         ({"c": [1]}, {"c": [1, 2]}, ["c"]),
         ({"labels": {}}, {"labels": {"app.kubernetes.io/name": "x"}}, ["labels[app.kubernetes.io/name]"]),
+        ({"metadata": {}}, {"metadata": {"labels": {"a": "1", "b": "2"}}}, ["metadata.labels.a", "metadata.labels.b"]),
+        ({"metadata": {"uid": "u"}}, {"metadata": {}}, ["metadata.uid"]),
         ({"b": 1, "a": 1}, {"b": 2, "a": 2}, ["a", "b"]),
     ],
 )
