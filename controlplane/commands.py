@@ -198,12 +198,14 @@ class Transaction(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid
     """Operations that happen together or not at all.
 
     `id` is 16 random bytes: a second transaction with the same id gets the first one's result. `epoch` other than 0
-    marks a command of the leader's scheduler and controllers: it is refused unless it is the state's epoch.
+    marks a command of the leader's scheduler and controllers: it is refused unless it is the state's epoch. `actor`
+    is the user who asked for it, for history alone.
     """
 
     id: bytes
     ops: tuple[Op, ...]
     epoch: int = 0
+    actor: str = ""
 
 
 class _Command(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
@@ -239,7 +241,7 @@ Result = Committed | Refused
 _encoder = msgspec.msgpack.Encoder()
 _transaction_decoder = msgspec.msgpack.Decoder(Transaction)
 _command_decoder = msgspec.msgpack.Decoder(_Command)
-_BEFORE_ID: Final = b"\x93\xc4\x10"  # MessagePack: an array of three, the first of them 16 bytes
+_BEFORE_ID: Final = b"\x94\xc4\x10"  # MessagePack: an array of four, the first of them 16 bytes
 _ID_AT: Final = 1 + len(_BEFORE_ID)
 _VERSION_BYTE: Final = bytes([COMMAND_VERSION])
 

@@ -34,6 +34,7 @@ DEADLINE_SECONDS: Final = 5.0  # below the 10 s of a client's attempt, so that o
 LEADERLESS_SECONDS: Final = 3.0  # longer than an election takes: then others are asked, nobody waits here any more
 CUT_OFF_SECONDS: Final = 0.02  # without Raft process or majority: others can serve before this replica can again
 NEWER_SECONDS: Final = 3.0
+ACTOR_CHARACTERS: Final = 256  # a certificate may hold any name, the log need not
 
 logger = structlog.get_logger()
 
@@ -149,14 +150,18 @@ class Replica:
         epoch: int = 0,
         deadline_seconds: float = DEADLINE_SECONDS,
         transaction_id: bytes = b"",
+        actor: str = "",
     ) -> Committed:
         """Apply operations together, wherever the leader is; return once they are applied here.
 
         With a `transaction_id` that the state remembers nothing is done again, and the first result counts.
+        History names the `actor`.
         CommitRefused: an operation did not hold, nothing changed. TooLarge: over a limit, not even proposed.
         Unavailable: no leader in time, certainly not done. Unknown: the outcome is open, read before retrying.
         """
-        transaction = Transaction(transaction_id or self._env.rng.randbytes(ID_BYTES), tuple(ops), epoch)
+        transaction = Transaction(
+            transaction_id or self._env.rng.randbytes(ID_BYTES), tuple(ops), epoch, actor[:ACTOR_CHARACTERS]
+        )
         result = await self._proposals.commit(encode_transaction(transaction), self._patience(deadline_seconds))
         if isinstance(result, Refused):
             raise CommitRefused(result)

@@ -279,18 +279,20 @@ class HistoryRequest(_message.Message):
 class HistoryResponse(_message.Message):
     __slots__ = ("changes", "complete", "oldest_revision", "oldest_time")
     class Change(_message.Message):
-        __slots__ = ("revision", "time", "type", "uid", "paths")
+        __slots__ = ("revision", "time", "type", "uid", "paths", "user")
         REVISION_FIELD_NUMBER: _ClassVar[int]
         TIME_FIELD_NUMBER: _ClassVar[int]
         TYPE_FIELD_NUMBER: _ClassVar[int]
         UID_FIELD_NUMBER: _ClassVar[int]
         PATHS_FIELD_NUMBER: _ClassVar[int]
+        USER_FIELD_NUMBER: _ClassVar[int]
         revision: int
         time: str
         type: _resource_pb2.EventType
         uid: str
         paths: _containers.RepeatedScalarFieldContainer[str]
-        def __init__(self, revision: _Optional[int] = ..., time: _Optional[str] = ..., type: _Optional[_Union[_resource_pb2.EventType, str]] = ..., uid: _Optional[str] = ..., paths: _Optional[_Iterable[str]] = ...) -> None: ...
+        user: str
+        def __init__(self, revision: _Optional[int] = ..., time: _Optional[str] = ..., type: _Optional[_Union[_resource_pb2.EventType, str]] = ..., uid: _Optional[str] = ..., paths: _Optional[_Iterable[str]] = ..., user: _Optional[str] = ...) -> None: ...
     CHANGES_FIELD_NUMBER: _ClassVar[int]
     COMPLETE_FIELD_NUMBER: _ClassVar[int]
     OLDEST_REVISION_FIELD_NUMBER: _ClassVar[int]

@@ -24,7 +24,7 @@ _WORDS = {ADDED: "created", MODIFIED: "changed", DELETED: "deleted"}
 @click.command(
     cls=Verb,
     examples=(
-        "tim history deploy/web             oldest change first, with the fields that changed",
+        "tim history deploy/web             oldest change first: when, who, which fields",
         "tim get deploy/web --at 1234 -o yaml",
         "tim diff deploy/web --at 1234 --to 1300",
     ),
@@ -49,9 +49,10 @@ def history(words: tuple[str, ...], namespace: str, limit: int) -> None:
 
     found = call(work)
     rows = [
-        [str(each.revision), each.time, _WORDS.get(each.type, "?"), ", ".join(each.paths)] for each in found.changes
+        [str(each.revision), each.time, _WORDS.get(each.type, "?"), each.user or "-", ", ".join(each.paths)]
+        for each in found.changes
     ]
-    click.echo(align([["REVISION", "TIME", "CHANGE", "FIELDS"], *rows]))
+    click.echo(align([["REVISION", "TIME", "CHANGE", "BY", "FIELDS"], *rows]))
     if not found.complete:
         click.echo(f"earlier changes are not shown: --limit is {limit}", err=True)
     elif not found.changes or found.changes[0].type != ADDED:

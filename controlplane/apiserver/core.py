@@ -63,7 +63,7 @@ class ApiCore:
         given = incoming.read(tree)
         uid = given.uid or self._env.new_uid()
         return await self._commit(
-            lambda state: self.writing.create(identity, given, uid, state), dry_run=dry_run, epoch=epoch
+            identity, lambda state: self.writing.create(identity, given, uid, state), dry_run=dry_run, epoch=epoch
         )
 
     async def create_spending(
@@ -79,14 +79,14 @@ class ApiCore:
             made = self.writing.create(identity, given, uid, state)
             return replace(made, ops=(*spent, *made.ops))
 
-        return await self._commit(decide, dry_run=False, epoch=0)
+        return await self._commit(identity, decide, dry_run=False, epoch=0)
 
     async def update(self, identity: Identity, tree: Tree, *, dry_run: bool = False, epoch: int = 0) -> Object:
         """Replace all but the status. metadata.uid and resourceVersion are preconditions when given."""
         check_write(identity)
         given = incoming.read(tree)
         return await self._commit(
-            lambda state: self.writing.update(identity, given, state), dry_run=dry_run, epoch=epoch
+            identity, lambda state: self.writing.update(identity, given, state), dry_run=dry_run, epoch=epoch
         )
 
     async def update_status(self, identity: Identity, tree: Tree, *, dry_run: bool = False, epoch: int = 0) -> Object:
@@ -94,7 +94,7 @@ class ApiCore:
         check_write(identity)
         given = incoming.read(tree, with_defaults=False)
         return await self._commit(
-            lambda state: self.writing.update_status(identity, given, state), dry_run=dry_run, epoch=epoch
+            identity, lambda state: self.writing.update_status(identity, given, state), dry_run=dry_run, epoch=epoch
         )
 
     async def delete(
@@ -118,7 +118,10 @@ class ApiCore:
             kind, incoming.namespace_of(kind, namespace), name, uid, revision, grace_seconds, propagation
         )
         return await self._commit(
-            lambda state: deletes.decide(self.writing, identity, deletion, state), dry_run=dry_run, epoch=epoch
+            identity,
+            lambda state: deletes.decide(self.writing, identity, deletion, state),
+            dry_run=dry_run,
+            epoch=epoch,
         )
 
     async def apply(
@@ -136,7 +139,7 @@ class ApiCore:
             outcome = applied.outcome
             return applied.decision
 
-        return await self._commit(decide, dry_run=dry_run, epoch=epoch), outcome
+        return await self._commit(identity, decide, dry_run=dry_run, epoch=epoch), outcome
 
     async def transaction(
         self,
@@ -167,7 +170,7 @@ class ApiCore:
         kind = scheme.by_resource(resource)
         patch = patches.read(kind, incoming.namespace_of(kind, namespace), name, patch_type, body, subresource)
         return await self._commit(
-            lambda state: patches.decide(self.writing, identity, patch, state), dry_run=dry_run, epoch=epoch
+            identity, lambda state: patches.decide(self.writing, identity, patch, state), dry_run=dry_run, epoch=epoch
         )
 
     async def bind(
@@ -179,7 +182,9 @@ class ApiCore:
 
         async def bind_one(each: Binding) -> ApiError | None:
             try:
-                await self._commit(lambda state: binding.decide(self._env, each, state), dry_run=False, epoch=epoch)
+                await self._commit(
+                    identity, lambda state: binding.decide(self._env, each, state), dry_run=False, epoch=epoch
+                )
             except ApiError as error:
                 return error
             return None
@@ -267,7 +272,9 @@ class ApiCore:
 
     # The shell around decisions
 
-    async def _commit(self, decide: Callable[[Snapshot], Decision], *, dry_run: bool, epoch: int) -> Object:
+    async def _commit(
+        self, identity: Identity, decide: Callable[[Snapshot], Decision], *, dry_run: bool, epoch: int
+    ) -> Object:
         """Decide on the state here and commit; again on newer state while the commit finds it changed.
 
         A refusal, or finding that nothing has to change, counts only on a state that is not older than the request.
@@ -287,7 +294,7 @@ class ApiCore:
             if dry_run or not decision.ops:
                 return decision.subject
             try:
-                committed = await self._replica.commit(decision.ops, epoch=epoch)
+                committed = await self._replica.commit(decision.ops, epoch=epoch, actor=identity.user)
             except CommitRefused as error:
                 conflict, fresh = error, True  # whatever refused it is applied here by now
                 if error.refused.reason not in RETRIED:

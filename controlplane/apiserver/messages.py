@@ -149,7 +149,12 @@ def history_message(history: ObjectHistory) -> apiserver_pb2.HistoryResponse:
     """The changes of one object."""
     changes = [
         apiserver_pb2.HistoryResponse.Change(
-            revision=each.revision, time=each.time, type=_EVENT_TYPES[each.type], uid=each.uid, paths=each.paths
+            revision=each.revision,
+            time=each.time,
+            type=_EVENT_TYPES[each.type],
+            uid=each.uid,
+            paths=each.paths,
+            user=each.actor,
         )
         for each in history.changes
     ]

@@ -51,10 +51,11 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class ChangeOf:
-    """One change of an object; `paths` are the fields that differ, empty when it came or went."""
+    """One change of an object; `paths` are the fields that differ, empty when it came or went; `actor` the user."""
 
     revision: int
     time: str
+    actor: str
     type: int
     uid: str
     paths: Sequence[str]
@@ -146,7 +147,7 @@ def _change(version: Version) -> ChangeOf:
     paths: Sequence[str] = ()
     if version.type == MODIFIED and version.before is not None and version.after is not None:
         paths = changed_paths(tree_of(version.before.body), tree_of(version.after.body))
-    return ChangeOf(version.revision, _time(version.time_ms), version.type, shown.envelope.uid, paths)
+    return ChangeOf(version.revision, _time(version.time_ms), version.actor, version.type, shown.envelope.uid, paths)
 
 
 def _time(time_ms: int) -> str:

@@ -153,7 +153,9 @@ class Transactions:
                 return plan.as_done(None)
             try:
                 return plan.as_done(
-                    await self._replica.commit(plan.ops, transaction_id=_attempt_id(transaction_id, conflicts))
+                    await self._replica.commit(
+                        plan.ops, transaction_id=_attempt_id(transaction_id, conflicts), actor=identity.user
+                    )
                 )
             except CommitRefused as error:
                 if error.refused.reason not in RETRIED:

@@ -62,10 +62,10 @@ class MemoryPart:
         marks: list[Mark] = []
         last = self.start.revision
         for applied, time_ms in self.entries:
-            for _, result in applied.results:
+            for (_, result), actor in zip(applied.results, applied.actors, strict=True):
                 if isinstance(result, Committed) and result.last_revision > last:
                     last = result.last_revision
-                    marks.append(Mark(last, time_ms))
+                    marks.append(Mark(last, time_ms, actor))
         return marks
 
     def write(self, folder: Path) -> Segment:
@@ -143,10 +143,11 @@ def rewind(state: State, parts: Sequence[Part], resource: str, revision: int, on
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One change of an object: when, and the object before and after it (None: not there)."""
+    """One change of an object: when, by whom, and the object before and after it (None: not there)."""
 
     revision: int
     time_ms: int
+    actor: str
     type: int
     before: Stored | None
     after: Stored | None
@@ -167,6 +168,6 @@ def versions(
             if len(found) == limit:
                 return found[::-1], False
             mark = marks[bisect_left(marks, record.revision, key=lambda each: each.revision)]
-            found.append(Version(record.revision, mark.time_ms, record.type, record.previous, after))
+            found.append(Version(record.revision, mark.time_ms, mark.actor, record.type, record.previous, after))
             after = record.previous
     return found[::-1], True

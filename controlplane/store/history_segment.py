@@ -64,10 +64,11 @@ class Record(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Mark(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """The last revision of one transaction, and when it was committed."""
+    """The last revision of one transaction, when it was committed, and who asked for it ("" when not known)."""
 
     revision: int
     time_ms: int
+    actor: str = ""
 
 
 class _Block(msgspec.Struct, array_like=True, frozen=True):

@@ -61,11 +61,12 @@ class EntryLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What one entry did: one result per transaction, in order, and the changes of all, in order of revision."""
+    """What one entry did: one result and one actor per transaction, and the changes of all, in order of revision."""
 
     index: int
     results: Sequence[tuple[bytes, Result]]
     changes: Sequence[Change]
+    actors: Sequence[str]
 
 
 class State:
@@ -177,11 +178,12 @@ class State:
         self.applied_term = entry.term
         self.time_ms = max(self.time_ms, now_ms)
         changes: list[Change] = []
-        results = [self._apply_transaction(each, changes) for each in transactions]
+        actors: list[str] = []
+        results = [self._apply_transaction(each, changes, actors) for each in transactions]
         facts = [(each[0], *_facts(each[1])) for each in results]
         summary = _digest_encoder.encode((entry.index, entry.term, self.time_ms, facts))
         self.digest = hashlib.blake2b(self.digest + summary, digest_size=16).digest()
-        return Applied(entry.index, results, changes)
+        return Applied(entry.index, results, changes, actors)
 
     def rehearse(self, ops: Sequence[Op]) -> Refused | None:
         """Carry operations out on this copy, which is not the replicated state any more; Refused: nothing changed."""
@@ -228,12 +230,14 @@ class State:
         self._claims = SortedMap.from_sorted(((space, value), owner) for space, value, owner in claims)
         self._ledgers = SortedMap.from_sorted(((name,), amounts) for name, amounts in ledgers)
 
-    def _apply_transaction(self, data: bytes, changes: list[Change]) -> tuple[bytes, Result]:
+    def _apply_transaction(self, data: bytes, changes: list[Change], actors: list[str]) -> tuple[bytes, Result]:
         self.transaction_count += 1
         try:
             transaction = decode_transaction(data)
         except Malformed as error:
+            actors.append("")
             return b"", Refused("Malformed", -1, f"not a transaction: {error}"[:MESSAGE_CHARACTERS])
+        actors.append(transaction.actor)
         if len(transaction.id) != ID_BYTES:
             return b"", Refused("Malformed", -1, f"a transaction id of {len(transaction.id)} bytes, not {ID_BYTES}")
         first = self.result_of(transaction.id)

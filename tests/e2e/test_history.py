@@ -140,9 +140,9 @@ def test_commands_look_back(cluster, space: Space, tmp_path):
     assert "-  k: '1'\n+  k: '2'\n" in changed.out
     assert f"--- {space.name}/configmap/b  revision {revision}" in changed.out
     assert [line.split()[2:] for line in space.tim("history", "cm/a").out.splitlines()] == [
-        ["CHANGE", "FIELDS"],
-        ["created"],
-        ["changed", "data.k"],
+        ["CHANGE", "BY", "FIELDS"],
+        ["created", "kubernetes-admin"],
+        ["changed", "kubernetes-admin", "data.k"],
     ]
     assert [line.split()[2] for line in space.tim("history", "cm/b").out.splitlines()[1:]] == ["created", "deleted"]
     assert "has not come yet" in space.tim("get", "pods", "--at", "99999999", check=False).error_line

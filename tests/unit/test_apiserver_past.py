@@ -133,6 +133,7 @@ async def test_the_history_of_an_object_tells_when_and_what(cluster):
         (again.revision, 1, ()),
     ]
     assert told.complete
+    assert {each.actor for each in told.changes} == {ADMIN.user}
     assert [each.uid for each in told.changes] == [first.uid] * 3 + [again.uid]
     assert all(each.time.startswith("20") for each in told.changes)
     latest = await cluster.core.history(ADMIN, "configmaps", "default", "a", limit=2)

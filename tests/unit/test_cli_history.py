@@ -109,15 +109,21 @@ def test_history_lists_changes_with_their_fields(api):
     api.histories["deployments.apps", "default", "web"] = pb.HistoryResponse(
         changes=[
             {"revision": 5, "time": "2026-11-21T10:00:00Z", "type": "ADDED"},
-            {"revision": 9, "time": "2026-11-21T10:01:00Z", "type": "MODIFIED", "paths": ["spec.replicas", "x"]},
+            {
+                "revision": 9,
+                "time": "2026-11-21T10:01:00Z",
+                "type": "MODIFIED",
+                "paths": ["spec.replicas", "x"],
+                "user": "anna",
+            },
         ],
         complete=True,
     )
     result = tim(api, "history", "deploy/web")
     assert rows(result) == [
-        ["REVISION", "TIME", "CHANGE", "FIELDS"],
-        ["5", "2026-11-21T10:00:00Z", "created"],
-        ["9", "2026-11-21T10:01:00Z", "changed", "spec.replicas,", "x"],
+        ["REVISION", "TIME", "CHANGE", "BY", "FIELDS"],
+        ["5", "2026-11-21T10:00:00Z", "created", "-"],
+        ["9", "2026-11-21T10:01:00Z", "changed", "anna", "spec.replicas,", "x"],
     ]
     assert result.stderr == ""
 

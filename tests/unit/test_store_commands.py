@@ -51,7 +51,7 @@ EVERY_OP = (
 
 
 def test_every_operation_survives_the_journey():
-    transaction = Transaction(ID, EVERY_OP, epoch=3)
+    transaction = Transaction(ID, EVERY_OP, 3, "anna")
     data = encode_transaction(transaction)
     assert decode_transaction(data) == transaction
     assert decode_entry(encode_entry([data, b"\x01x"], 42)) == ((data, b"\x01x"), 42)
@@ -59,10 +59,11 @@ def test_every_operation_survives_the_journey():
 
 
 def test_the_encoding_of_version_1_never_changes():
-    data = encode_transaction(Transaction(ID, (Put(Envelope(KEY, "u", {"a": "b"}), b"{}"), Delete(KEY)), 3))
+    transaction = Transaction(ID, (Put(Envelope(KEY, "u", {"a": "b"}), b"{}"), Delete(KEY)), 3, "anna")
+    data = encode_transaction(transaction)
     assert data.hex() == (
-        "0193c410000102030405060708090a0b0c0d0e0f9293029793a4706f6473a764656661756c74a161a17581a161a16290"
-        "90a0a0c4027b7d920393a4706f6473a764656661756c74a16103"
+        "0194c410000102030405060708090a0b0c0d0e0f9293029793a4706f6473a764656661756c74a161a17581a161a16290"
+        "90a0a0c4027b7d920393a4706f6473a764656661756c74a16103a4616e6e61"
     )
     assert encode_entry([data], 1)[:4].hex() == "01920191"
 
@@ -79,7 +80,7 @@ def test_bytes_that_are_no_command_are_malformed(data):
 
 def test_a_transaction_with_more_fields_than_this_version_knows_is_malformed():
     with pytest.raises(Malformed):
-        decode_transaction(b"\x01" + msgspec.msgpack.encode([ID, [], 0, "more"]))
+        decode_transaction(b"\x01" + msgspec.msgpack.encode([ID, [], 0, "anna", "more"]))
 
 
 @pytest.mark.parametrize("time_ms", [-1, 253_402_300_800_000])
@@ -103,7 +104,7 @@ def test_what_apply_would_refuse_for_its_size_is_not_even_encoded():
         encode_transaction(Transaction(ID, (Put(Envelope(KEY), body),) * 2))
 
 
-@pytest.mark.parametrize("data", [b"", b"\x01", b"\x01\x93\xc4\x0f" + ID, b"\x01\x93\xc4\x11" + ID])
+@pytest.mark.parametrize("data", [b"", b"\x01", b"\x01\x94\xc4\x0f" + ID, b"\x01\x94\xc4\x11" + ID])
 def test_what_does_not_begin_with_an_id_has_none(data):
     assert transaction_id(data) == b""
 
