@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from agent.environment import ConfigError, expand
 from agent.pod_sync import spec_hash
-from agent.runtime.protocol import ContainerSpec, Mount, ResourceLimits, Sandbox
+from agent.runtime.protocol import ContainerSpec, Image, Mount, ResourceLimits, Sandbox
 from api import quantity
 from api.core import Container, Pod, PodSecurityContext, SecurityContext
 from api.resources import qos_class
@@ -30,7 +30,7 @@ def container_spec(
     container: Container,
     *,
     attempt: int,
-    image_id: str,
+    image: Image,
     sandbox: Sandbox,
     variables: Mapping[str, str],
     mounts: Sequence[Mount],
@@ -49,7 +49,7 @@ def container_spec(
         name=container.name,
         attempt=attempt,
         spec_hash=spec_hash(container),
-        image=image_id,
+        image=image.id,
         sandbox=sandbox,
         log_path=log_path,
         cgroup_parent=cgroup_parent(cgroup_root, pod.metadata.uid),
@@ -58,7 +58,7 @@ def container_spec(
         env=tuple(variables.items()),
         mounts=tuple(mounts),
         working_dir=container.working_dir or "",
-        user=_user(container.name, context, pod_context),
+        user=_user(container.name, context, pod_context, image.user),
         groups=tuple(str(group) for group in _groups(pod_context)),
         limits=resource_limits(pod, container, memory_capacity_bytes),
         privileged=bool(context.privileged),
@@ -102,17 +102,28 @@ def _expanded(words: Sequence[str], variables: Mapping[str, str]) -> tuple[str, 
     return tuple(expand(word, variables) for word in words) or None
 
 
-def _user(name: str, context: SecurityContext, pod_context: PodSecurityContext) -> str:
+def _user(name: str, context: SecurityContext, pod_context: PodSecurityContext, image_user: str) -> str:
     user = context.run_as_user if context.run_as_user is not None else pod_context.run_as_user
     group = context.run_as_group if context.run_as_group is not None else pod_context.run_as_group
     non_root = context.run_as_non_root if context.run_as_non_root is not None else pod_context.run_as_non_root
     if non_root and user == 0:
         raise ConfigError(f"container's runAsUser breaks non-root policy (container {name})")
+    if non_root and user is None:
+        _check_image_user(name, image_user.partition(":")[0])
     if user is None:
         if group is not None:
             raise ConfigError(f"runAsGroup is given without runAsUser (container {name})")
         return ""
     return f"{user}:{group}" if group is not None else str(user)
+
+
+def _check_image_user(name: str, user: str) -> None:
+    """Raises ConfigError unless the image says by number that its user is not root (as Kubernetes)."""
+    if user and not user.isdecimal():
+        message = f"container has runAsNonRoot and image has non-numeric user ({user}), cannot verify user is non-root"
+        raise ConfigError(f"{message} (container {name})")
+    if not user or int(user) == 0:
+        raise ConfigError(f"container has runAsNonRoot and image will run as root (container {name})")
 
 
 def _groups(context: PodSecurityContext) -> list[int]:

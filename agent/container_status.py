@@ -41,7 +41,7 @@ def container_view(pod: Pod, spec: ContainerSpec, observed: Observed, health: He
     """The status of one container of the pod."""
     tries = attempts(observed, spec.name)
     last = tries[-1] if tries else None
-    if last is not None and last.state == "running":
+    if last is not None and last.state == "running" and last.id not in observed.starting:
         state, over = {"running": {"startedAt": rfc3339(last.started_time)}}, False
     elif last is not None and dead(last) and not _will_restart(pod, last, observed):
         state, over = {"terminated": terminated(last, observed)}, True

@@ -1,4 +1,4 @@
-"""The two mount calls that volumes need, straight from the C library. The only module of the agent that mounts."""
+"""The mount calls that volumes need, straight from the C library. The only module of the agent that mounts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ctypes
 import os
 from pathlib import Path
 
-_MS_NOSUID, _MS_NODEV = 2, 4
+_MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REC = 2, 4, 4096, 16384
 _MNT_DETACH = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -17,6 +17,14 @@ def mount_tmpfs(target: Path, size_bytes: int) -> None:
     options = "mode=0777" + (f",size={size_bytes}" if size_bytes else "")
     result = _libc.mount(b"tmpfs", os.fsencode(target), b"tmpfs", _MS_NOSUID | _MS_NODEV, options.encode())
     if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(target))
+
+
+def bind(opened: int, target: Path) -> None:
+    """Bind what a descriptor has open, with all that is mounted below it, to an existing place. Raises OSError."""
+    source = f"/proc/self/fd/{opened}".encode()
+    if _libc.mount(source, os.fsencode(target), None, _MS_BIND | _MS_REC, None) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), str(target))
 

@@ -48,7 +48,8 @@ class Observed:
     The `*_present` flags say that something is there which has to go in the end; `sandbox`, `attached` and
     `volumes_made` that it was found to be in order by this run of the agent. `failures` are keyed by step:
     "sandbox", "network", "volumes", "remove", "image:NAME" and "create:NAME". `stops`, `hooks`, `signalled`,
-    `killed` and `start_failed` are keyed by container id, `restarts`, `images` and `pulling` by container name.
+    `killed` and `start_failed` are keyed by container id; `starting` are the ids of running containers whose postStart
+    hook has not ended. `restarts`, `images` and `pulling` by container name.
     """
 
     containers: tuple[Container, ...] = ()
@@ -69,6 +70,7 @@ class Observed:
     restarts: Mapping[str, Backoff] = field(default_factory=dict)
     stops: Mapping[str, Stop] = field(default_factory=dict)
     hooks: Mapping[str, HookState] = field(default_factory=dict)
+    starting: frozenset[str] = frozenset()
     signalled: Mapping[str, float] = field(default_factory=dict)
     killed: Mapping[str, float] = field(default_factory=dict)
     start_failed: frozenset[str] = frozenset()

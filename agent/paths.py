@@ -46,6 +46,10 @@ class Paths:
         """A volume on disk."""
         return self.pods / uid / "volumes" / name
 
+    def sub_path(self, uid: str, container: str, index: int) -> Path:
+        """Where the subPath of a container's mount is bound; no volume has such a name."""
+        return self.pods / uid / "volumes" / "..sub-paths" / container / str(index)
+
     def memory_volume(self, uid: str, name: str) -> Path:
         """A volume in memory."""
         return self.memory_pods / uid / "volumes" / name

@@ -196,10 +196,13 @@ class Performer:
             self._record.start_failed(container_id, str(error))
             self.event("Warning", "Failed", f"Error: {error}", name)
             return
+        spec = self._record.spec(name)
+        hooked = spec is not None and spec.lifecycle is not None and spec.lifecycle.post_start is not None
+        if hooked:
+            self._record.set(starting=self._record.observed.starting | {container_id})
         self._record.merge(container)
         self.event("Normal", "Started", f"Started container {name}", name)
-        spec = self._record.spec(name)
-        if spec is not None and spec.lifecycle is not None and spec.lifecycle.post_start is not None:
+        if hooked and spec is not None:
             self._spawn(f"start:{container_id}", self._post_start(container, spec))
 
     async def _term(self, container_id: str) -> None:
@@ -246,13 +249,16 @@ class Performer:
         assert spec.lifecycle is not None
         assert spec.lifecycle.post_start is not None
         hook = spec.lifecycle.post_start
-        answer = await self._steps.hook(container, spec, hook, self._record.observed.ip, POST_START_SECONDS)
+        try:
+            answer = await self._steps.hook(container, spec, hook, self._record.observed.ip, POST_START_SECONDS)
+        finally:
+            self._record.set(starting=self._record.observed.starting - {container.id})
+            self._wake()
         if not answer.ok and self._record.pod is not None:
             message = f"PostStartHook failed: {answer.message}"
             self.event("Warning", "FailedPostStartHook", message, spec.name)
             grace = pod_grace_seconds(self._record.pod)
             self.begin_stop(container.id, "FailedPostStartHook", "FailedPostStartHook", grace)
-            self._wake()
 
     async def _tear_down(self, action: act.Action) -> None:
         record, uid = self._record, self._record.uid

@@ -94,6 +94,7 @@ class PodRecord:
             signalled=_without(observed.signalled, container_id),
             killed=_without(observed.killed, container_id),
             start_failed=observed.start_failed - {container_id},
+            starting=observed.starting - {container_id},
         )
 
     def start_failed(self, container_id: str, message: str) -> None:

@@ -124,7 +124,7 @@ class PodSteps:
             pod,
             spec,
             attempt=attempt,
-            image_id=image.id,
+            image=image,
             sandbox=sandbox,
             variables=environment.variables,
             mounts=mounts,

@@ -143,6 +143,8 @@ def _run(pod: Pod, observed: Observed, now: float) -> list[Action]:
             actions += _end(pod, container, observed, now, "Removed", "the container is not in the pod any more")
     for spec in pod.spec.containers:
         actions += _container(pod, spec, observed, now)
+        if any(container.id in observed.starting for container in attempts(observed, spec.name)):
+            break  # the next container is started once this one's postStart hook has ended, as in Kubernetes
     return actions
 
 

@@ -25,6 +25,10 @@ REDIRECTS = 10
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 
 
+GRPC_OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
+"""Each question is asked on a connection of its own, straight to the pod: no failure of an earlier one delays it."""
+
+
 class ProbeActions:
     """Performs probes and hooks for all pods of the node; shares one HTTP session."""
 
@@ -133,7 +137,7 @@ class ProbeActions:
 
     async def _grpc(self, action: GRPCAction, ip: str) -> Answer:
         try:
-            async with grpc.aio.insecure_channel(f"{ip}:{action.port}") as channel:
+            async with grpc.aio.insecure_channel(f"{ip}:{action.port}", GRPC_OPTIONS) as channel:
                 request = health_pb2.HealthCheckRequest(service=action.service or "")
                 reply = await health_pb2_grpc.HealthStub(channel).Check(request)
         except grpc.aio.AioRpcError as error:

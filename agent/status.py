@@ -11,10 +11,8 @@ from agent.observed import Observed, finished_phase, running
 from api.core import Pod
 from api.object import Tree
 from api.resources import qos_class
+from api.wellknown import AGENT_POD_CONDITIONS
 from component.env import rfc3339
-
-CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
-"""The condition types that the agent writes; all others are their writers' and are passed on unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +84,8 @@ def _conditions(
     }
     stored = _stored_conditions(pod)
     before = {c["type"]: c for c in stored} | {c["type"]: c for c in previous.get("conditions", ())}
-    ours = [_kept(kind, wanted[kind], before.get(kind), timestamp) for kind in CONDITIONS]
-    return ours + [condition for condition in stored if condition["type"] not in CONDITIONS]
+    ours = [_kept(kind, wanted[kind], before.get(kind), timestamp) for kind in AGENT_POD_CONDITIONS]
+    return ours + [condition for condition in stored if condition["type"] not in AGENT_POD_CONDITIONS]
 
 
 def _containers_ready(phase: str, unready: Sequence[str]) -> Tree:

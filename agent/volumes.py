@@ -17,9 +17,10 @@ from agent.mounts import mount_tmpfs, mounts_below, unmount
 from agent.paths import SECRET_FOLDER_MODE, Paths
 from agent.pod_files import hostname, hosts
 from agent.runtime.protocol import Mount
+from agent.sub_paths import bind_sub_path
 from agent.volume_content import confidential, payload
 from api import quantity
-from api.core import Container, EmptyDirVolumeSource, HostPathVolumeSource, Pod, Volume, VolumeMount
+from api.core import Container, EmptyDirVolumeSource, HostPathVolumeSource, Pod, Volume
 
 EMPTY_DIR_MODE = 0o777
 _PROPAGATION = {"HostToContainer": "rslave", "Bidirectional": "rshared"}
@@ -73,16 +74,23 @@ def container_mounts(
 ) -> list[Mount]:
     """All mounts of one container, those of the pod's own files included; `expand` replaces variables in subPathExpr.
 
+    What a subPath names is bound to a place of its own, as it is now.
+
     Raises ConfigError for a volume that does not exist or a subPath that leaves its volume.
     """
     uid = pod.metadata.uid
     volumes = {volume.name: volume for volume in pod.spec.volumes}
     mounts: list[Mount] = []
-    for entry in container.volume_mounts:
+    for index, entry in enumerate(container.volume_mounts):
         volume = volumes.get(entry.name)
         if volume is None:
             raise ConfigError(f"volumeMounts names volume {entry.name!r}, which the pod does not have")
-        source = _source(volume_path(paths, pod, volume), volume, entry, expand)
+        source = volume_path(paths, pod, volume)
+        sub_path = expand(entry.sub_path_expr) if entry.sub_path_expr else entry.sub_path
+        if sub_path:
+            bound = paths.sub_path(uid, container.name, index)
+            bind_sub_path(source, sub_path, bound, volume.name, make=not _from_objects(volume))
+            source = bound
         read_only = bool(entry.read_only) or _from_objects(volume)
         propagation = _PROPAGATION.get(entry.mount_propagation or "", "rprivate")
         mounts.append(Mount(str(source), entry.mount_path, read_only, propagation))
@@ -202,25 +210,6 @@ def _check_host_path(source: HostPathVolumeSource) -> None:
         raise ConfigError(f"hostPath type {kind!r} is not known; known are {', '.join(_HOST_PATH_TYPES)}")
     if not path.exists() or not check(path.stat().st_mode):
         raise ConfigError(f"hostPath type check failed: {path} is not {name}")
-
-
-def _source(root: Path, volume: Volume, entry: VolumeMount, expand: Callable[[str], str]) -> Path:
-    """The path to mount: the volume, or what `subPath` names inside it."""
-    sub_path = expand(entry.sub_path_expr) if entry.sub_path_expr else entry.sub_path
-    if not sub_path:
-        return root
-    if sub_path.startswith("/") or ".." in sub_path.split("/"):
-        raise ConfigError(f"subPath {sub_path!r} must be relative and must not contain '..'")
-    path = root / sub_path
-    # Containers may have put symlinks into the volume; none of them may lead out of it.
-    resolved = path.resolve()
-    if not resolved.is_relative_to(root.resolve()):
-        raise ConfigError(f"subPath {sub_path!r} leads out of volume {volume.name!r}")
-    if not resolved.exists():
-        if _from_objects(volume):
-            raise ConfigError(f"subPath {sub_path!r} does not exist in volume {volume.name!r}")
-        resolved.mkdir(parents=True, mode=0o750)
-    return resolved
 
 
 def _message_file(paths: Paths, uid: str, container: str, attempt: int) -> Path:

@@ -87,6 +87,8 @@ class PodWorker:
 
     def assign(self, pod: Pod | None) -> None:
         """The control plane's newest word; None: nothing of this pod shall be here."""
+        if pod is not None and self.pod is not None and _tells_of_itself(pod) != _tells_of_itself(self.pod):
+            self._record.set(volumes_stale=self.observed.volumes_made)
         self._record.desired = Desired(self.uid, pod)
         if pod is None:
             self._record.set(
@@ -203,7 +205,7 @@ class PodWorker:
         if over:
             self._look_at_end()
         if self.pod is not None:
-            alive = [] if over else running(self.observed)
+            alive = [] if over else [c for c in running(self.observed) if c.id not in self.observed.starting]
             self._prober.sync(self.pod, {c.id: c for c in alive})
 
     def _look_at_end(self) -> None:
@@ -264,3 +266,8 @@ def _waiting_reasons(status: Tree) -> dict[str, str]:
     return {
         each["name"]: each["state"].get("waiting", {}).get("reason", "") for each in status.get("containerStatuses", ())
     }
+
+
+def _tells_of_itself(pod: Pod) -> tuple[object, ...]:
+    """What downwardAPI volumes show of a pod and may change while it runs."""
+    return pod.metadata.labels, pod.metadata.annotations

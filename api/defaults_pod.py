@@ -5,6 +5,7 @@ Functions change the tree they are given; `api.defaults` hands them a copy.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from api.object import Tree
@@ -94,5 +95,14 @@ def _default_volume(volume: Tree) -> None:
     for source in ("configMap", "secret", "downwardAPI", "projected"):
         if source in volume:
             volume[source].setdefault("defaultMode", _FILE_MODE)
+    for item in _downward_items(volume):
+        if "fieldRef" in item:
+            fill(item["fieldRef"], "apiVersion", "v1")
     if "hostPath" in volume:
         volume["hostPath"].setdefault("type", "")
+
+
+def _downward_items(volume: Tree) -> Iterator[Tree]:
+    yield from volume.get("downwardAPI", {}).get("items", [])
+    for source in volume.get("projected", {}).get("sources", []):
+        yield from source.get("downwardAPI", {}).get("items", [])

@@ -7,7 +7,6 @@ A manifest must never be accepted and then half obeyed. A field outside the tabl
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -24,12 +23,22 @@ from api.network import Endpoint, EndpointPort, EndpointSlice
 from api.node import NodeSpec
 from api.object import Tree
 from api.pod import PodOS, PodSpec
-from api.probe import HTTPGetAction, Lifecycle, LifecycleHandler, Probe
+from api.probe import GRPCAction, HTTPGetAction, Lifecycle, LifecycleHandler, Probe
 from api.scheme import Kind
 from api.security import PodSecurityContext, SecurityContext
 from api.service import ServicePort, ServiceSpec
 from api.shape import Shape, fields
-from api.volume import ConfigMapVolumeSource, EmptyDirVolumeSource, KeyToPath, SecretVolumeSource, Volume
+from api.volume import (
+    ConfigMapVolumeSource,
+    DownwardAPIVolumeFile,
+    DownwardAPIVolumeSource,
+    EmptyDirVolumeSource,
+    KeyToPath,
+    ProjectedVolumeSource,
+    SecretVolumeSource,
+    Volume,
+    VolumeProjection,
+)
 
 NOT_YET = "not supported yet"
 
@@ -50,18 +59,11 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True)
-class Like:
-    """A text that is honoured if it matches the pattern."""
-
-    pattern: re.Pattern[str]
-
-
-@dataclass(frozen=True, slots=True)
 class InHostNetwork:
     """A field that is honoured in pods that use the host's network."""
 
 
-Rule = Only | Keys | Like | InHostNetwork | None
+Rule = Only | Keys | InHostNetwork | None
 """None honours a field whatever it holds; what is inside is looked at by its own type."""
 
 
@@ -73,33 +75,27 @@ def _all(names: str) -> dict[str, Rule]:
     return dict.fromkeys(names.split())
 
 
-_ENV_FIELDS = re.compile(
-    r"metadata\.(name|namespace|uid|labels\['[^']+'\]|annotations\['[^']+'\])"
-    r"|spec\.(nodeName|serviceAccountName)|status\.(podIP|hostIP)"
-)
-
 HONOURED: dict[type[Resource], dict[str, Rule]] = {
     PodSpec: {
         **_all("containers volumes restartPolicy terminationGracePeriodSeconds"),
         **_all("nodeName nodeSelector tolerations"),
-        **_all("hostNetwork hostname enableServiceLinks securityContext"),
+        **_all("hostNetwork hostPID hostIPC hostname subdomain hostAliases enableServiceLinks securityContext"),
+        **_all("dnsPolicy dnsConfig readinessGates"),
         **_all("serviceAccountName serviceAccount"),
         "automountServiceAccountToken": _only(False),  # no token is ever mounted
         "os": None,
-        "dnsPolicy": _only("ClusterFirst", "Default"),
         "schedulerName": _only("default-scheduler"),
         "preemptionPolicy": _only("PreemptLowerPriority"),
         "hostUsers": Only((True,), off=False),  # false asks for a user namespace
     },
     PodOS: {"name": _only("linux")},
     Toleration: _all("key operator value effect tolerationSeconds"),
-    PodSecurityContext: _all("runAsUser runAsGroup supplementalGroups"),
+    PodSecurityContext: _all("runAsUser runAsGroup runAsNonRoot supplementalGroups fsGroup fsGroupChangePolicy"),
     Container: {
         **_all("name image imagePullPolicy command args workingDir env envFrom stdin tty"),
         **_all("ports resources volumeMounts securityContext lifecycle"),
         **_all("livenessProbe readinessProbe startupProbe"),
-        "terminationMessagePath": _only("/dev/termination-log"),
-        "terminationMessagePolicy": _only("File"),
+        **_all("terminationMessagePath terminationMessagePolicy"),
     },
     ContainerPort: {
         **_all("name containerPort"),
@@ -108,32 +104,38 @@ HONOURED: dict[type[Resource], dict[str, Rule]] = {
     },
     ResourceRequirements: {"limits": Keys(("cpu", "memory")), "requests": Keys(("cpu", "memory"))},
     EnvVarSource: _all("configMapKeyRef secretKeyRef fieldRef resourceFieldRef"),
-    ObjectFieldSelector: {"apiVersion": _only("v1"), "fieldPath": Like(_ENV_FIELDS)},
+    ObjectFieldSelector: {"apiVersion": _only("v1"), "fieldPath": None},
     ResourceFieldSelector: {
         **_all("divisor containerName"),
         "resource": _only("limits.cpu", "limits.memory", "requests.cpu", "requests.memory"),
     },
     VolumeMount: {
-        **_all("name mountPath readOnly"),
-        "mountPropagation": _only("None"),
+        **_all("name mountPath readOnly subPath subPathExpr"),
+        "mountPropagation": _only("None", "HostToContainer"),
         "recursiveReadOnly": _only("Disabled"),
     },
     Probe: {
-        **_all("exec httpGet tcpSocket initialDelaySeconds timeoutSeconds periodSeconds"),
-        **_all("successThreshold failureThreshold"),
+        **_all("exec httpGet tcpSocket grpc initialDelaySeconds timeoutSeconds periodSeconds"),
+        **_all("successThreshold failureThreshold terminationGracePeriodSeconds"),
     },
-    Lifecycle: _all("preStop"),
+    GRPCAction: _all("port service"),
+    Lifecycle: _all("postStart preStop stopSignal"),
     LifecycleHandler: _all("exec httpGet sleep"),
     HTTPGetAction: _all("path port host scheme httpHeaders"),
     SecurityContext: {
-        **_all("privileged runAsUser runAsGroup readOnlyRootFilesystem capabilities allowPrivilegeEscalation"),
+        **_all("privileged runAsUser runAsGroup runAsNonRoot readOnlyRootFilesystem capabilities"),
+        **_all("allowPrivilegeEscalation"),
         "procMount": _only("Default"),
     },
-    Volume: _all("name emptyDir hostPath configMap secret"),
+    Volume: _all("name emptyDir hostPath configMap secret downwardAPI projected"),
     EmptyDirVolumeSource: {"medium": _only("Memory"), "sizeLimit": None},
     ConfigMapVolumeSource: _all("name items defaultMode optional"),
     SecretVolumeSource: _all("secretName items defaultMode optional"),
     KeyToPath: _all("key path mode"),
+    DownwardAPIVolumeSource: _all("items defaultMode"),
+    DownwardAPIVolumeFile: _all("path fieldRef resourceFieldRef mode"),
+    ProjectedVolumeSource: _all("sources defaultMode"),
+    VolumeProjection: _all("configMap secret downwardAPI"),
     ReplicaSetSpec: _all("replicas selector template minReadySeconds"),
     DeploymentSpec: {
         **_all("replicas selector template strategy minReadySeconds paused"),
@@ -160,7 +162,7 @@ HONOURED: dict[type[Resource], dict[str, Rule]] = {
 """By type, the fields that are acted on. A type that is not here is honoured as a whole."""
 
 
-UNIONS = frozenset({Volume, Probe, LifecycleHandler, EnvVarSource})
+UNIONS = frozenset({Volume, VolumeProjection, Probe, LifecycleHandler, EnvVarSource})
 """Types of which one field chooses what the object is: here even an empty field says something."""
 
 
@@ -213,8 +215,6 @@ def _refuse_value(rule: Rule, value: Any, path: str, *, host_network: bool) -> I
             for key in value:
                 if key not in keys:
                     yield FieldError(f"{path}[{key}]", f"{NOT_YET}; supported: {', '.join(keys)}")
-        case Like(pattern) if not pattern.fullmatch(value):
-            yield FieldError(path, f"{json.dumps(value)} is {NOT_YET}")
         case InHostNetwork() if not host_network and not _off(value):
             yield FieldError(path, f"{NOT_YET} outside the host's network")
 

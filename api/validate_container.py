@@ -32,15 +32,12 @@ from api.names import (
 from api.quantity import parse
 from api.security import SecurityContext
 from api.validate_probe import probe_faults
+from api.validate_resource_field import resource_field_faults
 
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 STANDARD_RESOURCES = ("cpu", "memory", "ephemeral-storage")
 ID_LIMIT = 2**31 - 1
-RESOURCE_FIELDS = (
-    *("limits.cpu", "limits.memory", "limits.ephemeral-storage"),
-    *("requests.cpu", "requests.memory", "requests.ephemeral-storage"),
-)
 _FIELD_PATH = re.compile(
     r"metadata\.(name|namespace|uid|labels\['[^']+'\]|annotations\['[^']+'\])"
     r"|spec\.(nodeName|serviceAccountName)|status\.(podIPs?|hostIPs?)"
@@ -123,10 +120,7 @@ def _source_faults(source: EnvVarSource, path: str) -> Iterator[FieldError]:
                 f"{path}.fieldRef.fieldPath", field_path, "no such field can be used in an environment variable"
             )
     if source.resource_field_ref:
-        resource = source.resource_field_ref
-        yield from check_choice(f"{path}.resourceFieldRef.resource", resource.resource, RESOURCE_FIELDS)
-        if resource.divisor is not None:
-            yield from check_quantity(f"{path}.resourceFieldRef.divisor", resource.divisor)
+        yield from resource_field_faults(source.resource_field_ref, f"{path}.resourceFieldRef")
 
 
 def _env_from_faults(source: EnvFromSource, path: str) -> Iterator[FieldError]:
@@ -156,8 +150,19 @@ def _mount_faults(mounts: tuple[VolumeMount, ...], path: str, volumes: frozenset
         if mount.mount_path in seen:
             yield invalid(f"{path}[{index}].mountPath", mount.mount_path, "must be unique")
         seen.add(mount.mount_path)
-        if mount.sub_path and mount.sub_path_expr:
-            yield forbidden(f"{path}[{index}].subPathExpr", "subPathExpr and subPath are mutually exclusive")
+        yield from _sub_path_faults(mount, f"{path}[{index}]")
+        propagations = ("Bidirectional", "HostToContainer", "None")
+        yield from check_choice(f"{path}[{index}].mountPropagation", mount.mount_propagation, propagations)
+
+
+def _sub_path_faults(mount: VolumeMount, path: str) -> Iterator[FieldError]:
+    if mount.sub_path and mount.sub_path_expr:
+        yield forbidden(f"{path}.subPathExpr", "subPathExpr and subPath are mutually exclusive")
+    for name, text in (("subPath", mount.sub_path), ("subPathExpr", mount.sub_path_expr)):
+        if text and text.startswith("/"):
+            yield invalid(f"{path}.{name}", text, "must be a relative path")
+        elif text and ".." in text.split("/"):
+            yield invalid(f"{path}.{name}", text, "must not contain '..'")
 
 
 def resource_faults(resources: ResourceRequirements, path: str) -> Iterator[FieldError]:

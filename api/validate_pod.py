@@ -11,11 +11,12 @@ from api.faults import check_choice, check_labels, check_range, check_text, chec
 from api.names import dns_label_fault, dns_subdomain_fault, label_value_fault, qualified_name_fault
 from api.object import Tree
 from api.pod import Pod, PodSpec
+from api.stop_signals import STOP_SIGNALS
 from api.validate_container import ID_LIMIT, container_faults, host_port_faults
+from api.validate_dns import dns_faults
 from api.validate_volume import volume_faults
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
-DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
 TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _GROUP_ALONE = "not supported yet without `runAsUser`"
 _CHANGEABLE = "`spec.containers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only additions to existing tolerations)"
@@ -38,7 +39,7 @@ def pod_spec_faults(spec: PodSpec, path: str) -> Iterator[FieldError]:
     yield from check_unique(f"{path}.containers[{{}}].name", (container.name for container in spec.containers))
     yield from host_port_faults(spec.containers, f"{path}.containers", host_network=bool(spec.host_network))
     yield from check_choice(f"{path}.restartPolicy", spec.restart_policy, RESTART_POLICIES)
-    yield from check_choice(f"{path}.dnsPolicy", spec.dns_policy, DNS_POLICIES)
+    yield from dns_faults(spec, path)
     yield from check_range(f"{path}.terminationGracePeriodSeconds", spec.termination_grace_period_seconds, 0)
     yield from check_range(f"{path}.activeDeadlineSeconds", spec.active_deadline_seconds, 1, ID_LIMIT)
     yield from check_labels(f"{path}.nodeSelector", spec.node_selector)
@@ -52,13 +53,31 @@ def pod_spec_faults(spec: PodSpec, path: str) -> Iterator[FieldError]:
         yield from check_text(f"{path}.{name}", value, fault, optional=True)
     for index, toleration in enumerate(spec.tolerations):
         yield from _toleration_faults(toleration, f"{path}.tolerations[{index}]")
+    for index, gate in enumerate(spec.readiness_gates):
+        yield from check_text(
+            f"{path}.readinessGates[{index}].conditionType", gate.condition_type, qualified_name_fault
+        )
+    yield from _stop_signal_faults(spec, path)
     yield from _group_faults(spec, path)
     if context := spec.security_context:
         where = f"{path}.securityContext"
         yield from check_range(f"{where}.runAsUser", context.run_as_user, 0, ID_LIMIT)
         yield from check_range(f"{where}.runAsGroup", context.run_as_group, 0, ID_LIMIT)
+        yield from check_range(f"{where}.fsGroup", context.fs_group, 0, ID_LIMIT)
+        policies = ("Always", "OnRootMismatch")
+        yield from check_choice(f"{where}.fsGroupChangePolicy", context.fs_group_change_policy, policies)
         for index, group in enumerate(context.supplemental_groups):
             yield from check_range(f"{where}.supplementalGroups[{index}]", group, 0, ID_LIMIT)
+
+
+def _stop_signal_faults(spec: PodSpec, path: str) -> Iterator[FieldError]:
+    """Signals have names that depend on the system, so that Kubernetes wants to know which it is."""
+    for index, container in enumerate(spec.containers):
+        name = container.lifecycle.stop_signal if container.lifecycle else None
+        where = f"{path}.containers[{index}].lifecycle.stopSignal"
+        if name and not (spec.os and spec.os.name):
+            yield forbidden(where, "may not be set for containers with unspecified `spec.os.name`")
+        yield from check_choice(where, name or None, tuple(STOP_SIGNALS))
 
 
 def _group_faults(spec: PodSpec, path: str) -> Iterator[FieldError]:

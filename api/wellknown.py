@@ -26,6 +26,9 @@ NOT_READY_TAINT = "node.kubernetes.io/not-ready"
 UNREACHABLE_TAINT = "node.kubernetes.io/unreachable"
 UNSCHEDULABLE_TAINT = "node.kubernetes.io/unschedulable"
 
+AGENT_POD_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+"""The condition types of a pod that its node's agent writes; all others are their writers'."""
+
 HEALTH_TOLERATION_SECONDS = 5
 """How long a pod that says nothing stays on a node that is not ready or not reachable. Kubernetes: 300 s.
 

@@ -64,7 +64,7 @@ class ImageStore:
                 if error.status == 404:
                     continue
                 raise
-            return Image(tree["Id"], tuple(tree.get("RepoTags") or ()), tree.get("Size", 0))
+            return Image(tree["Id"], tuple(tree.get("RepoTags") or ()), tree.get("Size", 0), tree.get("User") or "")
         return None
 
     async def pull(self, reference: str, auth: RegistryAuth | None) -> Image:

@@ -115,6 +115,7 @@ class Image:
     id: str
     references: tuple[str, ...]
     size_bytes: int
+    user: str = ""  # who its processes run as unless somebody says otherwise: "user[:group]", "" for root
 
 
 @dataclass(frozen=True, slots=True)

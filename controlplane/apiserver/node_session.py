@@ -16,6 +16,7 @@ import structlog
 from api import errors
 from api.object import Object, Tree
 from api.v1 import node_pb2
+from api.wellknown import AGENT_POD_CONDITIONS
 from component.client import ApiClient
 from component.env import Env
 from controlplane.apiserver.directory import SessionDirectory
@@ -193,7 +194,7 @@ class Session:
             if stored is None or stored.envelope.uid != pod.uid:
                 raise errors.NotFound(pod.name)
             tree = object_of(stored).tree()
-            tree["status"] = _decode_tree(pod.status)
+            tree["status"] = _with_others_conditions(_decode_tree(pod.status), tree.get("status", {}))
             try:
                 await self._client.update_status(tree)
             except errors.Conflict:
@@ -284,3 +285,10 @@ def _decode_tree(text: str) -> Tree:
     except msgspec.DecodeError as error:
         raise errors.Invalid(f"not JSON: {error}") from error
     return tree
+
+
+def _with_others_conditions(reported: Tree, stored: Tree) -> Tree:
+    """A pod's reported status with the conditions of other writers as they are now: the agent may know older ones."""
+    ours = [each for each in reported.get("conditions", []) if each["type"] in AGENT_POD_CONDITIONS]
+    theirs = [each for each in stored.get("conditions", []) if each["type"] not in AGENT_POD_CONDITIONS]
+    return {**reported, "conditions": [*ours, *theirs]}

@@ -21,6 +21,7 @@ UP_SECONDS = 120.0
 ORDER = (
     "test_documentation",
     "test_pods",
+    "test_pod_fields",
     "test_commands",
     "test_network",
     "test_bad_input",

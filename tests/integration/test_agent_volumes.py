@@ -6,6 +6,7 @@ import base64
 import os
 import socket
 import stat
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -244,18 +245,57 @@ def test_an_own_mount_takes_the_place_of_the_pods_file(paths):
     assert targets.count("/etc/hosts") == 1
 
 
+@root
 def test_a_sub_path_is_made_and_may_not_leave_its_volume(paths, tmp_path):
     def with_sub_path(sub_path):
         of = pod({"name": "v", "emptyDir": {}}, mount=[{"name": "v", "mountPath": "/d", "subPath": sub_path}])
         make_volumes(paths, of, sources())
         return container_mounts(paths, of, of.spec.containers[0], 0, str)[0]
 
-    assert with_sub_path("a/b").source == str(paths.volume("uid-web", "v").resolve() / "a/b")
+    made = with_sub_path("a/b").source
+    assert made == str(paths.sub_path("uid-web", "main", 0))
+    assert Path(made).samefile(paths.volume("uid-web", "v") / "a/b")
+    assert stat.S_IMODE(Path(made).stat().st_mode) == 0o777
+    assert Path(with_sub_path("a").source).samefile(paths.volume("uid-web", "v") / "a")
     with pytest.raises(ConfigError, match="must be relative"):
         with_sub_path("../x")
     (paths.volume("uid-web", "v") / "link").symlink_to(tmp_path)
     with pytest.raises(ConfigError, match="leads out"):
         with_sub_path("link")
+    remove_volumes(paths, "uid-web")
+    assert not mounts.mounts_below(tmp_path)
+
+
+@root
+def test_what_a_sub_path_names_stays_bound_when_its_name_leads_elsewhere_later(paths, tmp_path):
+    of = pod({"name": "v", "emptyDir": {}}, mount=[{"name": "v", "mountPath": "/d", "subPath": "a"}])
+    make_volumes(paths, of, sources())
+    volume = paths.volume("uid-web", "v")
+    (volume / "a").mkdir()
+    (bound, *_) = container_mounts(paths, of, of.spec.containers[0], 0, str)
+    inside = (volume / "a").stat().st_ino
+    (volume / "a").rmdir()
+    (volume / "a").symlink_to(tmp_path)
+    assert Path(bound.source).stat().st_ino == inside
+
+
+@root
+def test_a_file_of_a_config_map_may_be_mounted_by_its_sub_path(paths):
+    of = pod({"name": "c", "configMap": {"name": "cm"}}, mount=[{"name": "c", "mountPath": "/c", "subPath": "colour"}])
+    make_volumes(paths, of, sources(config_map(colour="green")))
+    (bound, *_) = container_mounts(paths, of, of.spec.containers[0], 0, str)
+    assert (Path(bound.source).read_text(), bound.read_only) == ("green", True)
+    refresh_volumes(paths, of, sources(config_map(colour="blue")))
+    assert Path(bound.source).read_text() == "green"  # as Kubernetes documents
+    (again, *_) = container_mounts(paths, of, of.spec.containers[0], 1, str)
+    assert Path(again.source).read_text() == "blue"
+
+
+def test_a_sub_path_that_a_config_map_does_not_have_is_told(paths):
+    of = pod({"name": "c", "configMap": {"name": "cm"}}, mount=[{"name": "c", "mountPath": "/c", "subPath": "none"}])
+    make_volumes(paths, of, sources(config_map(colour="green")))
+    with pytest.raises(ConfigError, match="does not exist"):
+        container_mounts(paths, of, of.spec.containers[0], 0, str)
 
 
 def test_a_volume_that_is_not_in_the_pod_is_named(paths):

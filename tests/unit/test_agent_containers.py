@@ -9,6 +9,7 @@ from agent.container_plan import container_spec, resource_limits
 from agent.environment import ConfigError
 from agent.pod_files import hostname, hosts, resolv_conf
 from agent.pod_steps import default_pull_policy
+from agent.runtime.protocol import Image
 from agent.stop_signal import stop_signal
 from api.core import Container, Pod
 from tests.agent_pods import SANDBOX, pod
@@ -16,13 +17,13 @@ from tests.agent_pods import SANDBOX, pod
 CAPACITY = 8 << 30
 
 
-def planned(spec=None, **container):
+def planned(spec=None, image_user="", **container):
     of = pod(containers=[{"name": "main", "image": "x", **container}], **(spec or {}))
     return container_spec(
         of,
         of.spec.containers[0],
         attempt=2,
-        image_id="img",
+        image=Image("img", (), 0, image_user),
         sandbox=SANDBOX,
         variables={"A": "1"},
         mounts=(),
@@ -61,6 +62,22 @@ def test_users(context, pod_context, user):
 def test_root_is_refused_where_it_must_not_be():
     with pytest.raises(ConfigError, match="non-root"):
         planned(securityContext={"runAsNonRoot": True, "runAsUser": 0})
+
+
+@pytest.mark.parametrize(
+    ("image_user", "problem"),
+    [
+        ("", "image will run as root"),
+        ("0", "image will run as root"),
+        ("0:5", "image will run as root"),
+        ("web", r"non-numeric user \(web\)"),
+    ],
+)
+def test_an_image_must_say_by_number_that_it_does_not_run_as_root_where_root_is_refused(image_user, problem):
+    with pytest.raises(ConfigError, match=problem):
+        planned(image_user=image_user, securityContext={"runAsNonRoot": True})
+    assert planned(image_user=image_user, securityContext={"runAsNonRoot": True, "runAsUser": 7}).user == "7"
+    assert planned(image_user="65532:0", spec={"securityContext": {"runAsNonRoot": True}}).user == ""
 
 
 def test_privileges():
@@ -112,7 +129,7 @@ def test_the_pull_policy_that_an_image_implies(reference, policy):
     assert default_pull_policy(reference) == policy
 
 
-@pytest.mark.parametrize(("name", "number"), [(None, 15), ("SIGUSR1", 10), ("SIGNONSENSE", 15)])
+@pytest.mark.parametrize(("name", "number"), [(None, 15), ("SIGUSR1", 10), ("SIGRTMIN+3", 37), ("SIGNONSENSE", 15)])
 def test_stop_signals(name, number):
     lifecycle = {"stopSignal": name} if name else {}
     spec = msgspec.convert({"name": "main", "lifecycle": lifecycle}, Container)

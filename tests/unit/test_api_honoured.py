@@ -43,7 +43,27 @@ def refused(word, tree):
         pod(dnsPolicy="Default", hostname="h", priority=0, preemptionPolicy="PreemptLowerPriority", hostUsers=True),
         pod(hostPID=False, initContainers=[], affinity={"podAffinity": {}}, imagePullSecrets=[], subdomain=""),
         pod(automountServiceAccountToken=False, serviceAccount="a", os={"name": "linux"}),
-        pod(securityContext={"runAsUser": 1, "runAsGroup": 2, "supplementalGroups": [3]}),
+        pod(securityContext={"runAsUser": 1, "runAsGroup": 2, "supplementalGroups": [3], "runAsNonRoot": True}),
+        pod(securityContext={"fsGroup": 1, "fsGroupChangePolicy": "OnRootMismatch"}),
+        pod(hostPID=True, hostIPC=True, subdomain="s", hostAliases=[{"ip": "10.0.0.1", "hostnames": ["a"]}]),
+        pod(dnsPolicy="None", dnsConfig={"nameservers": ["10.0.0.1"], "searches": ["a.b"], "options": [{"name": "x"}]}),
+        pod(dnsPolicy="ClusterFirstWithHostNet", readinessGates=[{"conditionType": "example.com/up"}]),
+        pod({"lifecycle": {"postStart": {"exec": {"command": ["a"]}}, "stopSignal": "SIGINT"}}, os={"name": "linux"}),
+        pod({"livenessProbe": {"grpc": {"port": 1, "service": "a"}, "terminationGracePeriodSeconds": 5}}),
+        pod({"terminationMessagePath": "/x", "terminationMessagePolicy": "FallbackToLogsOnError"}),
+        pod(
+            {"volumeMounts": [{"name": "v", "mountPath": "/v", "subPath": "a", "mountPropagation": "HostToContainer"}]}
+        ),
+        pod({"volumeMounts": [{"name": "v", "mountPath": "/v", "subPathExpr": "$(A)"}]}),
+        pod({"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "status.podIPs"}}}]}),
+        pod(
+            volumes=[
+                {"name": "a", "downwardAPI": {"items": [{"path": "l", "fieldRef": {"fieldPath": "metadata.labels"}}]}}
+            ]
+        ),
+        pod(
+            volumes=[{"name": "a", "projected": {"sources": [{"configMap": {"name": "a"}}, {"secret": {"name": "b"}}]}}]
+        ),
     ],
 )
 def test_what_is_honoured_or_off_is_accepted(tree):
@@ -57,13 +77,11 @@ def test_what_is_honoured_or_off_is_accepted(tree):
         (pod(ephemeralContainers=[{"name": "i"}]), "spec.ephemeralContainers: not supported yet"),
         (pod(affinity={"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{}]}}), "spec.affinity: not"),
         (pod(topologySpreadConstraints=[{}]), "spec.topologySpreadConstraints: not supported yet"),
-        (pod(hostPID=True), "spec.hostPID: not supported yet"),
-        (pod(hostIPC=True), "spec.hostIPC: not supported yet"),
-        (pod(subdomain="s"), "spec.subdomain: not supported yet"),
+        (pod(shareProcessNamespace=True), "spec.shareProcessNamespace: not supported yet"),
+        (pod(setHostnameAsFQDN=True), "spec.setHostnameAsFQDN: not supported yet"),
         (pod(imagePullSecrets=[{"name": "s"}]), "spec.imagePullSecrets: not supported yet"),
         (pod(priorityClassName="high"), "spec.priorityClassName: not supported yet"),
         (pod(activeDeadlineSeconds=10), "spec.activeDeadlineSeconds: not supported yet"),
-        (pod(dnsPolicy="None"), 'spec.dnsPolicy: "None" is not supported yet; supported: "ClusterFirst", "Default"'),
         (pod(schedulerName="mine"), 'spec.schedulerName: "mine" is not supported yet; supported: "default-scheduler"'),
         (pod(hostUsers=False), "spec.hostUsers: false is not supported yet; supported: true"),
         (
@@ -71,28 +89,27 @@ def test_what_is_honoured_or_off_is_accepted(tree):
             "automountServiceAccountToken: true is not supported yet; supported: false",
         ),
         (pod(os={"name": "windows"}), 'spec.os.name: "windows" is not supported yet; supported: "linux"'),
-        (pod(securityContext={"fsGroup": 1}), "spec.securityContext.fsGroup: not supported yet"),
+        (pod(securityContext={"sysctls": [{"name": "a"}]}), "spec.securityContext.sysctls: not supported yet"),
         (pod(volumes=[{"name": "a", "nfs": {}}]), "spec.volumes[0].nfs: not supported yet"),
-        (pod(volumes=[{"name": "a", "projected": {"sources": []}}]), "spec.volumes[0].projected: not supported yet"),
+        (
+            pod(volumes=[{"name": "a", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]),
+            "spec.volumes[0].projected.sources[0].serviceAccountToken: not supported yet",
+        ),
         (
             pod({"ports": [{"containerPort": 80, "hostPort": 80}]}),
             "spec.containers[0].ports[0].hostPort: not supported yet outside the host's network",
         ),
-        (pod({"livenessProbe": {"grpc": {}}}), "spec.containers[0].livenessProbe.grpc: not supported yet"),
         (
-            pod({"livenessProbe": {"exec": {"command": ["a"]}, "terminationGracePeriodSeconds": 5}}),
-            "spec.containers[0].livenessProbe.terminationGracePeriodSeconds: not supported yet",
+            pod({"livenessProbe": {"grpc": {"port": 1, "mode": "tls"}}}),
+            "spec.containers[0].livenessProbe.grpc.mode: not supported yet",
         ),
-        (pod({"lifecycle": {"postStart": {"sleep": {"seconds": 1}}}}), "lifecycle.postStart: not supported yet"),
+        (pod({"lifecycle": {"postStart": {"tcpSocket": {"port": 1}}}}), "postStart.tcpSocket: not supported yet"),
         (pod({"lifecycle": {"preStop": {"tcpSocket": {"port": 1}}}}), "preStop.tcpSocket: not supported yet"),
-        (pod({"volumeMounts": [{"subPath": "a"}]}), "volumeMounts[0].subPath: not supported yet"),
-        (pod({"resources": {"limits": {"nvidia.com/gpu": 1}}}), "limits[nvidia.com/gpu]: not supported yet; supported"),
-        (pod({"terminationMessagePath": "/x"}), 'terminationMessagePath: "/x" is not supported yet'),
-        (pod({"securityContext": {"runAsNonRoot": True}}), "securityContext.runAsNonRoot: not supported yet"),
         (
-            pod({"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "status.podIPs"}}}]}),
-            'fieldRef.fieldPath: "status.podIPs" is not supported yet',
+            pod({"volumeMounts": [{"mountPropagation": "Bidirectional"}]}),
+            'volumeMounts[0].mountPropagation: "Bidirectional" is not supported yet; supported: "None", "HostToContainer"',
         ),
+        (pod({"resources": {"limits": {"nvidia.com/gpu": 1}}}), "limits[nvidia.com/gpu]: not supported yet; supported"),
         (pod({"env": [{"name": "A", "valueFrom": {"fileKeyRef": {}}}]}), "valueFrom.fileKeyRef: not supported yet"),
     ],
 )
@@ -101,8 +118,8 @@ def test_what_would_be_ignored_is_refused_by_name(tree, message):
 
 
 def test_templates_are_looked_into():
-    tree = {"spec": {"template": pod(hostPID=True)}}
-    assert refused("deployment", tree) == ["spec.template.spec.hostPID: not supported yet"]
+    tree = {"spec": {"template": pod(shareProcessNamespace=True)}}
+    assert refused("deployment", tree) == ["spec.template.spec.shareProcessNamespace: not supported yet"]
 
 
 @pytest.mark.parametrize(
@@ -148,8 +165,9 @@ def test_status_and_metadata_are_never_refused():
 
 
 def test_refusals_come_in_document_order():
-    tree = pod(subdomain="a", hostPID=True)
-    assert [fault.split(":")[0] for fault in refused("pod", copy.deepcopy(tree))] == ["spec.subdomain", "spec.hostPID"]
+    tree = pod(runtimeClassName="a", priorityClassName="b")
+    fields_refused = [fault.split(":")[0] for fault in refused("pod", copy.deepcopy(tree))]
+    assert fields_refused == ["spec.runtimeClassName", "spec.priorityClassName"]
 
 
 def test_fields_that_no_type_has_are_left_to_the_strict_check():

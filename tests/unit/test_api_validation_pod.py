@@ -81,6 +81,22 @@ def test_a_plain_pod_is_valid():
         ("spec/securityContext", {"runAsUser": -1}, "spec.securityContext.runAsUser: Invalid value: -1"),
         ("spec/securityContext", {"runAsGroup": 2**31}, "spec.securityContext.runAsGroup: Invalid value"),
         ("spec/securityContext", {"supplementalGroups": [1, -1]}, "supplementalGroups[1]: Invalid value: -1"),
+        ("spec/securityContext", {"fsGroup": -1}, "spec.securityContext.fsGroup: Invalid value: -1"),
+        ("spec/securityContext", {"fsGroupChangePolicy": "Never"}, "fsGroupChangePolicy: Unsupported value"),
+        ("spec/readinessGates", [{"conditionType": "a b"}], "readinessGates[0].conditionType: Invalid value"),
+        ("spec/dnsPolicy", "None", "spec.dnsConfig: Required value: must provide at least one DNS nameserver"),
+        ("spec/dnsConfig", {"nameservers": ["ns.example.com"]}, "nameservers[0]: Invalid value"),
+        ("spec/dnsConfig", {"nameservers": ["10.0.0.1"] * 4}, "must not have more than 3 nameservers"),
+        ("spec/dnsConfig", {"searches": ["a"] * 33}, "must not have more than 32 search paths"),
+        ("spec/dnsConfig", {"searches": ["-a"]}, "searches[0]: Invalid value"),
+        ("spec/dnsConfig", {"searches": [".".join(["a" * 60] * 4)] * 9}, "more than 2048 characters"),
+        ("spec/dnsConfig", {"options": [{"value": "2"}]}, "options[0]: Required value"),
+        ("spec/hostAliases", [{"ip": "10.0.0", "hostnames": ["a"]}], "hostAliases[0].ip: Invalid value"),
+        ("spec/hostAliases", [{"ip": "::1", "hostnames": ["A"]}], "hostAliases[0].hostnames[0]: Invalid value"),
+        ("spec/containers/0/lifecycle", {"stopSignal": "SIGINT"}, "stopSignal: Forbidden: may not be set"),
+        ("spec/containers/0/volumeMounts/0/subPath", "/a", 'subPath: Invalid value: "/a": must be a relative path'),
+        ("spec/containers/0/volumeMounts/0/subPath", "a/../b", "subPath: Invalid value"),
+        ("spec/containers/0/volumeMounts/0/mountPropagation", "Up", "mountPropagation: Unsupported value"),
     ],
 )
 def test_pods_are_refused_for_one_reason(path, value, message):
@@ -259,6 +275,23 @@ def test_bad_hooks_are_refused(hook, message):
     assert message in found
 
 
+def test_a_stop_signal_is_one_of_linux():
+    tree = put(container(lifecycle={"stopSignal": "SIGNONSENSE"}), "spec/os", {"name": "linux"})
+    (found,) = faults(tree)
+    assert "lifecycle.stopSignal: Unsupported value" in found
+    assert faults(put(container(lifecycle={"stopSignal": "SIGRTMIN+3"}), "spec/os", {"name": "linux"})) == []
+
+
+def test_names_that_pods_are_given_are_accepted():
+    tree = put(BASE, "spec/dnsPolicy", "None")
+    tree = put(
+        tree,
+        "spec/dnsConfig",
+        {"nameservers": ["10.0.0.1"], "searches": ["_srv.a.", "."], "options": [{"name": "rotate"}]},
+    )
+    assert faults(put(tree, "spec/hostAliases", [{"ip": "::1", "hostnames": ["a.b"]}])) == []
+
+
 def test_a_hook_may_sleep_within_the_grace_period():
     assert faults(container(lifecycle={"preStop": {"sleep": {"seconds": 30}}})) == []
 
@@ -274,6 +307,14 @@ def test_a_hook_may_sleep_within_the_grace_period():
 def test_bad_security_contexts_are_refused(context, message):
     (found,) = faults(container(securityContext=context))
     assert message in found
+
+
+def downward(*items):
+    return {"name": "w", "downwardAPI": {"items": list(items)}}
+
+
+def projected(*sources):
+    return {"name": "w", "projected": {"sources": list(sources)}}
 
 
 @pytest.mark.parametrize(
@@ -296,6 +337,30 @@ def test_bad_security_contexts_are_refused(context, message):
         ({"name": "w", "secret": {"secretName": "s", "items": [{"key": "a", "path": "/a"}]}}, "a relative path"),
         ({"name": "w", "secret": {"secretName": "s", "items": [{"key": "a", "path": "a/../b"}]}}, "contain '..'"),
         ({"name": "w", "secret": {"secretName": "s", "items": [{"key": "a", "path": "..a"}]}}, "start with '..'"),
+        (downward({"path": "../a", "fieldRef": {"fieldPath": "metadata.name"}}), "items[0].path: Invalid value"),
+        (downward({"path": "a"}), "items[0]: Required value: one of fieldRef and resourceFieldRef is required"),
+        (downward({"path": "a", "fieldRef": {"fieldPath": "spec.nodeName"}}), "no such field can be used in a volume"),
+        (downward({"path": "a", "fieldRef": {"fieldPath": ""}}), "fieldRef.fieldPath: Required value"),
+        (downward({"path": "a", "resourceFieldRef": {"resource": "limits.cpu"}}), "containerName: Required value"),
+        (
+            downward({"path": "a", "resourceFieldRef": {"containerName": "main", "resource": "limits.luck"}}),
+            "resourceFieldRef.resource: Unsupported value",
+        ),
+        (
+            downward({"path": "a", "fieldRef": {"fieldPath": "metadata.uid"}, "resourceFieldRef": {"resource": "a"}}),
+            "can not be specified simultaneously",
+        ),
+        (downward({"path": "a", "mode": 0o1000, "fieldRef": {"fieldPath": "metadata.uid"}}), "items[0].mode: Invalid"),
+        (projected({}), "sources[0]: Required value: must specify a volume source"),
+        (projected({"configMap": {"name": "a"}, "secret": {"name": "b"}}), "sources[0].secret: Forbidden"),
+        (projected({"configMap": {}}), "sources[0].configMap.name: Required value"),
+        (
+            projected(
+                {"configMap": {"name": "a", "items": [{"key": "k", "path": "p"}]}},
+                {"downwardAPI": {"items": [{"path": "p", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
+            ),
+            'sources[1]: Invalid value: "p": conflicting duplicate paths',
+        ),
     ],
 )
 def test_bad_volumes_are_refused(volume, message):
