@@ -142,10 +142,19 @@ def _run(pod: Pod, observed: Observed, now: float) -> list[Action]:
         if container.name not in known:
             actions += _end(pod, container, observed, now, "Removed", "the container is not in the pod any more")
     for spec in pod.spec.containers:
-        actions += _container(pod, spec, observed, now)
-        if any(container.id in observed.starting for container in attempts(observed, spec.name)):
-            break  # the next container is started once this one's postStart hook has ended, as in Kubernetes
+        own = _container(pod, spec, observed, now)
+        actions += own
+        if _post_start_pending(spec, own, observed):
+            break
     return actions
+
+
+def _post_start_pending(spec: ContainerSpec, own: Iterable[Action], observed: Observed) -> bool:
+    """Whether the next container has to wait for this one's postStart hook, as in Kubernetes."""
+    if spec.lifecycle is None or spec.lifecycle.post_start is None:
+        return False
+    begins = any(isinstance(action, CreateContainer | StartContainer) for action in own)
+    return begins or any(container.id in observed.starting for container in attempts(observed, spec.name))
 
 
 def _surroundings(pod: Pod, observed: Observed) -> tuple[str, Action] | None:

@@ -18,7 +18,7 @@ def test_a_container_is_not_running_before_its_post_start_hook_ended(space):
         + f"    - {{name: other, image: 'localhost/busybox:1', command: [sh, -c, {json.dumps(FOREVER)}]}}\n"
     )
     eventually("it started", lambda: "Started" in dict(events_of(space, "hooked")))
-    found = space.wait_pod("hooked", lambda pod: waiting(pod), "waits")
+    found = space.wait_pod("hooked", waiting, "waits")
     assert waiting(found, "main")["reason"] == "ContainerCreating"
     assert waiting(found, "other")["reason"] == "ContainerCreating"
     assert found["status"]["phase"] == "Pending"
@@ -137,7 +137,7 @@ def test_sub_paths_show_parts_of_a_volume(space):
     space.exec("parts", "touch", "/part/here")
     assert space.exec("parts", "ls", "/all/logs/parts").out == "here\n"
     assert space.exec("parts", "cat", "/etc/colour").out == "green"
-    space.exec("parts", "kill", "-TERM", "1")
+    space.exec("parts", "kill", "-TERM", "1", check=False)  # the command ends with the container
     space.wait_pod("parts", lambda pod: restarts(pod) == 1 and condition(pod, "Ready") == "True", "runs again")
     assert space.exec("parts", "ls", "/part").out == "here\n"
     uid, host = space.pod("parts")["metadata"]["uid"], space.pod("parts")["spec"]["nodeName"]
@@ -167,7 +167,7 @@ def test_a_pod_may_share_the_hosts_processes_and_shared_memory(space):
     mark = f"/dev/shm/timonier-{space.name}"
     space.exec("host", "touch", mark)
     space.cluster.in_host(host, "rm", mark)
-    pids = space.exec("host", "pgrep", "-f", "sleep 7777").out.split()
+    pids = space.cluster.in_host(host, "pgrep", "-f", "slee[p] 7777").out.split()
     assert pids
     space.tim("delete pod", "host")
     for pid in pids:  # nothing of the container stays, though it had no process of its own to die with
@@ -218,17 +218,21 @@ def test_a_mount_follows_what_the_host_mounts_later_if_it_asks_to(space):
         "volumeMounts: [{name: host, mountPath: /follows, mountPropagation: HostToContainer}, "
         "{name: host, mountPath: /stays}]"
     )
-    space.apply(pod("mounted", FOREVER, volume, options))
-    host = space.wait_ready("mounted")["spec"]["nodeName"]
+    host = "n1"
     try:
-        space.cluster.in_host(host, "mkdir", f"{folder}/late")
+        space.cluster.in_host(host, "mkdir", "-p", f"{folder}/late")
+        space.cluster.in_host(host, "mount", "--bind", folder, folder)
+        space.cluster.in_host(host, "mount", "--make-shared", folder)  # as systemd makes the mounts of a machine
+        space.apply(pod("mounted", FOREVER, f"nodeSelector: {{kubernetes.io/hostname: {host}}}\n  {volume}", options))
+        space.wait_ready("mounted")
         space.cluster.in_host(host, "mount", "-t", "tmpfs", "tmpfs", f"{folder}/late")
         space.cluster.in_host(host, "touch", f"{folder}/late/file")
         assert space.exec("mounted", "ls", "/follows/late").out == "file\n"
         assert space.exec("mounted", "ls", "/stays/late").out == ""
     finally:
         space.cluster.in_host(host, "umount", f"{folder}/late", check=False)
-        space.tim("delete pod", "mounted")
+        space.tim("delete pod", "mounted", check=False)
+        space.cluster.in_host(host, "umount", folder, check=False)
         space.cluster.in_host(host, "rm", "-rf", folder)
 
 

@@ -194,6 +194,20 @@ async def test_pods_come_down_and_their_status_goes_up(rig):
         assert (await rig.cluster.local.get("pods", "default", "a")).tree()["status"]["phase"] == "Running"
 
 
+async def test_a_report_leaves_the_conditions_of_others_as_they_are(rig):
+    async with rig.agent() as agent:
+        await agent.read("inputs")
+        pod = await rig.pod("a")
+        tree = pod.tree()
+        tree["status"]["conditions"] = [{"type": "example.com/open", "status": "True"}]
+        await rig.cluster.local.update_status(tree)
+        old = [{"type": "Ready", "status": "True"}, {"type": "example.com/open", "status": "False"}]
+        status = json.dumps({"phase": "Running", "conditions": old})
+        await agent.report(node_pb2.PodReport(namespace="default", name="a", uid=pod.uid, status=status))
+        found = (await rig.cluster.local.get("pods", "default", "a")).tree()["status"]["conditions"]
+        assert {each["type"]: each["status"] for each in found} == {"Ready": "True", "example.com/open": "True"}
+
+
 async def test_a_pod_that_is_gone_is_deleted_for_good(rig):
     async with rig.agent() as agent:
         pod = await rig.pod("a")

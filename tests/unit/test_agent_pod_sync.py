@@ -61,6 +61,17 @@ def test_a_created_container_starts_only_when_the_network_of_its_assignment_is_t
     assert decide(pod(), replace(created, network_ready=False)) == []
 
 
+def test_the_next_container_waits_for_the_post_start_hook_of_the_one_before():
+    hook = {"lifecycle": {"postStart": {"exec": {"command": ["hello"]}}}}
+    of = pod(containers=[{"name": "a", "image": "localhost/busybox:1", **hook}, {"name": "b", "image": "x"}])
+    images = {"a": IMAGE, "b": IMAGE}
+    assert decide(of, settled(images=images)) == [act.CreateContainer("a", 0)]
+    assert decide(of, settled(container("a", state="created", of=of), images=images)) == [act.StartContainer("a-0")]
+    started = settled(container("a", of=of), images=images, starting=frozenset({"a-0"}))
+    assert decide(of, started) == []
+    assert decide(of, replace(started, starting=frozenset())) == [act.CreateContainer("b", 0)]
+
+
 def test_a_running_container_is_left_alone():
     assert decide(pod(), settled(container())) == []
 

@@ -26,6 +26,14 @@ def main(tree):
     return tree["containerStatuses"][0]
 
 
+def test_a_container_is_not_running_before_its_post_start_hook_ended():
+    tree = status(pod(), settled(container(), starting=frozenset({"main-0"})))
+    assert (tree["phase"], main(tree)["ready"], main(tree)["started"]) == ("Pending", False, False)
+    assert main(tree)["state"] == {"waiting": {"reason": "ContainerCreating"}}
+    again = settled(container(state="exited"), container(attempt=1), starting=frozenset({"main-1"}))
+    assert status(pod(), again)["phase"] == "Running"
+
+
 def test_a_running_pod():
     tree = status(pod(), settled(container(image_id="img")))
     assert tree["phase"] == "Running"
