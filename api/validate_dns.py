@@ -44,8 +44,8 @@ def _config_faults(config: PodDNSConfig, path: str) -> Iterator[FieldError]:
         yield invalid(f"{path}.searches", len(" ".join(config.searches)), why)
     for index, search in enumerate(config.searches):
         plain = search.removesuffix(".").replace("_", "x")  # names of SRV records begin with an underscore
-        if search != "." and (why := dns_subdomain_fault(plain)):
-            yield invalid(f"{path}.searches[{index}]", search, why)
+        if search != "." and (fault := dns_subdomain_fault(plain)):
+            yield invalid(f"{path}.searches[{index}]", search, fault)
     for index, option in enumerate(config.options):
         if not option.name:
             yield required(f"{path}.options[{index}]", "must not be empty")
