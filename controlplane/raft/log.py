@@ -269,7 +269,7 @@ class DurableLog:
             raise DamagedError(f"segment {name} is unreadable at byte {found.end}, although a later segment exists")
         highest = self._replay(found, name)
         if last:
-            self._continue_segment(name, found)
+            self._continue_segment(name, found, content)
         else:
             self._position = found.end
         self._segments.append([sequence, highest])
@@ -296,8 +296,10 @@ class DurableLog:
                     raise DamagedError(f"segment {name} contains a {kind.name} record inside")
         return highest
 
-    def _continue_segment(self, name: str, found: Scan) -> None:
+    def _continue_segment(self, name: str, found: Scan, content: bytes) -> None:
         """Open the last segment for appending; a torn tail is wiped so that its bytes never come back."""
+        if any(content) and len(content) < self._segment_bytes:
+            raise DamagedError(f"segment {name} is cut off at byte {len(content)}; it was made with its full size")
         descriptor = os.open(self._folder / name, os.O_RDWR | os.O_CLOEXEC)
         self.torn_bytes_dropped = found.torn
         if found.header is None:
@@ -305,9 +307,8 @@ class DurableLog:
             return
         self._descriptor, self._salt = descriptor, found.header.salt
         self._position = self._zeroed_end = found.end
-        if found.torn:
-            os.ftruncate(descriptor, found.end)
-            os.posix_fallocate(descriptor, 0, max(self._segment_bytes, found.end))
+        if found.torn:  # never cut off: a file that is too short is damage
+            self._write(bytes(len(content.rstrip(b"\0")) - found.end), found.end)
         os.fsync(descriptor)
 
 

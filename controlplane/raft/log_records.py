@@ -21,6 +21,7 @@ _SEGMENT = struct.Struct("<IQQ8s")  # format version, sequence, end of the segme
 _BATCH = struct.Struct("<8sQ")  # salt, offset synced before
 _POSITION = struct.Struct("<QQ")  # index, term
 _NUMBER = struct.Struct("<Q")
+_LONGEST_NAME_BYTES = 255  # of a replica
 
 
 class Kind(IntEnum):
@@ -132,8 +133,7 @@ def _scan_header(content: bytes) -> tuple[SegmentHeader | None, int]:
     record = _record_at(content, 0)
     if record is None:
         # Written and synced before anything else: if more was written, the header was once good.
-        opening = _HEADER.size + _SEGMENT.size
-        if any(content[opening + 4096 :]):
+        if any(content[_opening_end(content) :]):
             raise DamagedError("unreadable at byte 0, although more was written after it")
         return None, 0
     kind, payload = record
@@ -143,6 +143,15 @@ def _scan_header(content: bytes) -> tuple[SegmentHeader | None, int]:
     if version != FORMAT_VERSION:
         raise DamagedError(f"has log format {version}; this program reads format {FORMAT_VERSION}")
     return SegmentHeader(sequence, previous_end, salt), _HEADER.size + _SEGMENT.size
+
+
+def _opening_end(content: bytes) -> int:
+    """Where the first batch begins, at the latest, in a segment whose header is unreadable: after the first vote."""
+    start = _HEADER.size + _SEGMENT.size
+    record = _record_at(content, start)
+    if record is not None and record[0] is Kind.VOTE:
+        return start + _HEADER.size + len(record[1])
+    return start + _HEADER.size + _NUMBER.size + _LONGEST_NAME_BYTES
 
 
 def _record_at(content: bytes, offset: int) -> tuple[Kind, bytes] | None:

@@ -182,7 +182,7 @@ def test_a_missing_segment_is_refused(open_log):
         open_log()
 
 
-@pytest.mark.parametrize("left_behind", [b"", bytes(100), b"\x20\0\0\0garbage"])
+@pytest.mark.parametrize("left_behind", [b"", bytes(100), b"\x20\0\0\0garbage".ljust(SEGMENT_BYTES, b"\0")])
 def test_a_crash_while_a_segment_is_made_loses_nothing(open_log, left_behind):
     log = open_log()
     log.set_term(3, "r1")
