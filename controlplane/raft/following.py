@@ -38,7 +38,7 @@ class Following:
 
     def receive_append(self, peer: str, term: int, append: raft_pb2.AppendEntries) -> None:
         """Entries or a sign of life from the leader of `term`."""
-        entries = messages.entries(append)
+        entries = messages.entries(append, term)
         self._round = append.round
         view = LogView(self._log.first_index, self._log.last_index, self._core.commit_index, self._log.term_at)
         match decide(view, append.prev_index, append.prev_term, [entry[2] for entry in entries]):

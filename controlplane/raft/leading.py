@@ -19,6 +19,7 @@ log = structlog.get_logger()
 
 MAX_PEER_BACKLOG_BYTES = 4 << 20  # then only heartbeats until the socket drains
 SNAPSHOT_BACKLOG_BYTES = 1 << 20
+FIRST_INDEX = 1  # every log begins with the library's own entry
 
 
 class Leading:
@@ -146,6 +147,8 @@ class Leading:
             return
         if reply.success and reply.next_index > self._log.last_index + 1:
             raise FrameError(f"an acknowledgement of entry {reply.next_index - 1}, which does not exist")
+        if (reply.success or reply.reset) and reply.next_index <= FIRST_INDEX:
+            raise FrameError(f"an answer about entry {reply.next_index}, before the log begins")
         self._rounds.echo(peer, reply.round)
         if reply.electable:
             self._electable.add(peer)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from api.v1 import raft_pb2
 from controlplane.raft.frames import FrameError
 from controlplane.raft.log import LogEntry, LogFailure
@@ -17,6 +19,13 @@ COMMAND = bytes([raft_pb2.RaftEntry.COMMAND])
 NO_OP = bytes([raft_pb2.RaftEntry.NO_OP])
 CONFIGURATION = bytes([raft_pb2.RaftEntry.CONFIGURATION])
 KINDS = frozenset(raft_pb2.RaftEntry.Kind.values())
+MOST_TERMS_AHEAD = 2**32  # a replica that was away misses one for each election
+
+
+def check_term(term: int, current: int) -> None:
+    """FrameError for a term that no election led to: at the last number there is, none could be held any more."""
+    if term > current + MOST_TERMS_AHEAD:
+        raise FrameError(f"a message of term {term}, when {current} is the current one")
 
 
 def from_library(message: dict[str, Any]) -> raft_pb2.RaftMessage:
@@ -71,8 +80,8 @@ def contact(term: int, commit_index: int) -> dict[str, Any]:
     return {"type": "append_entries", "term": term, "commit_index": commit_index}
 
 
-def entries(append: raft_pb2.AppendEntries) -> list[LogEntry]:
-    """The entries of an append; FrameError when they do not follow each other.
+def entries(append: raft_pb2.AppendEntries, term: int) -> list[LogEntry]:
+    """The entries of an append of `term`; FrameError when they do not follow each other or cannot be of it.
 
     LogFailure when one is of a kind that only a newer version knows: skipping it would be worse than stopping.
     """
@@ -83,7 +92,18 @@ def entries(append: raft_pb2.AppendEntries) -> list[LogEntry]:
         if entry.kind not in KINDS:
             raise LogFailure(f"entry {index} is of kind {entry.kind}, which only a newer version knows; upgrade")
         found.append((bytes((entry.kind,)) + entry.data, index, entry.term))
+        _check_entry(found[-1], term)
     return found
+
+
+def _check_entry(entry: LogEntry, term: int) -> None:
+    """FrameError for what must not get into the log: it could not be read again."""
+    if entry[2] > term:
+        raise FrameError(f"entry {entry[1]} of term {entry[2]} in a message of term {term}")
+    try:
+        membership_in(entry)
+    except DecodeError:
+        raise FrameError(f"entry {entry[1]} is a membership that does not parse") from None
 
 
 def command_in(data: bytes) -> bytes:

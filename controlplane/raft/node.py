@@ -212,8 +212,9 @@ class RaftNode:
 
     def _receive(self, peer: str, message: raft_pb2.RaftMessage) -> None:
         kind = message.WhichOneof("message")
-        self._election.heard(peer)
         current = self._core.term
+        messages.check_term(message.term, current)
+        self._election.heard(peer)
         if kind in {"append_reply", "vote_reply", "pre_vote_reply", "higher_term"}:
             if message.term > current:
                 self._core.adopt_term(message.term)

@@ -147,11 +147,11 @@ def test_entries_keep_their_kind():
     append = raft_pb2.AppendEntries(prev_index=3)
     append.entries.add(index=4, term=2, kind=raft_pb2.RaftEntry.NO_OP)
     append.entries.add(index=5, term=2, data=b"x")
-    assert messages.entries(append) == [(messages.NO_OP, 4, 2), (messages.COMMAND + b"x", 5, 2)]
+    assert messages.entries(append, 2) == [(messages.NO_OP, 4, 2), (messages.COMMAND + b"x", 5, 2)]
 
 
 def test_an_unknown_kind_of_entry_is_a_failure_not_a_skip():
     append = raft_pb2.AppendEntries()
     append.entries.add(index=1, term=1, kind=9)
     with pytest.raises(LogFailure, match="newer version"):
-        messages.entries(append)
+        messages.entries(append, 2)
