@@ -178,6 +178,14 @@ class NodeAgent:
         self._cluster_known.set()
         self.connected = True
 
+    async def endpoints_changed(self, message: node_pb2.Endpoints) -> None:
+        """Remember where the replicas are now, also over a restart."""
+        addresses = tuple(endpoint.address for endpoint in message.endpoints)
+        if addresses:
+            self._cluster = msgspec.structs.replace(self._cluster, endpoints=addresses)
+            await self._save(None)
+            log.info("endpoints_changed", endpoints=addresses)
+
     async def inputs(self, message: node_pb2.Inputs) -> None:
         """Remember, then act. Raises BrokenChain."""
         changes = self._inputs.apply(message)

@@ -65,6 +65,9 @@ class SessionSide(Protocol):
     async def registered(self, message: node_pb2.Registered) -> None:
         """A replica took us. Raises Refused to hang up."""
 
+    async def endpoints_changed(self, message: node_pb2.Endpoints) -> None:
+        """The replicas have other addresses now."""
+
     async def inputs(self, message: node_pb2.Inputs) -> None:
         """New inputs; returns when they are safe. Raises BrokenChain when a full set is needed."""
 
@@ -206,6 +209,8 @@ class Session:
                     await self._side.inputs(message.inputs)
                 case "report_result":
                     self._settle(message.report_result)
+                case "endpoints":
+                    await self._side.endpoints_changed(message.endpoints)
                 case "open_stream":
                     self._side.open_stream(channel, message.open_stream)
                 case _:

@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "label": ("cli.commands.metadata:label", "Set or remove labels of objects."),
     "logs": ("cli.commands.logs:logs", "Print the logs of containers."),
     "patch": ("cli.commands.patch:patch", "Change fields of objects."),
+    "replica": ("cli.commands.replica:replica", "The replicas of the control plane: see, add, remove."),
     "reset": ("cli.commands.reset:reset", "Make this machine a stranger to its cluster again."),
     "rollout": ("cli.commands.rollout:rollout", "Follow, undo or restart rollouts of a Deployment."),
     "scale": ("cli.commands.scale:scale", "Set how many pods there should be."),

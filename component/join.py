@@ -10,8 +10,9 @@ import asyncio
 import os
 import re
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import aiohttp
 
@@ -22,7 +23,9 @@ from component.rpc import API_SERVER_NAME
 
 CA_PATH = "/timonier/v1/ca"
 JOIN_PATH = "/timonier/v1/join"
+JOIN_REPLICA_PATH = "/timonier/v1/join-replica"
 ANSWER_SECONDS = 15.0
+Answer = TypeVar("Answer")
 TOKEN_PATTERN = re.compile(r"([a-z0-9]{6})\.([a-z0-9]{16})")
 
 
@@ -35,12 +38,35 @@ class Joined:
     files: Mapping[str, bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class JoinedReplica:
+    """What a replica got: the cluster's part of its configuration, and its files (relative path -> content)."""
+
+    settings: Mapping[str, Any]
+    files: Mapping[str, bytes]
+
+
 async def join(servers: Sequence[str], token: str, ca_hash: str, name: str, env: Env) -> Joined:
     """Join as node `name` through the first of `servers` (host:port of HTTPS) that answers.
 
     Raises Unauthenticated (wrong CA; wrong, used or expired token, or one for another name), AlreadyExists (the name is
     a node's), Invalid and Unavailable (nobody answers).
     """
+    return await _join_first(servers, token, ca_hash, lambda server: _join_at(server, token, ca_hash, name, env))
+
+
+async def join_replica(
+    servers: Sequence[str], token: str, ca_hash: str, name: str, host: str, env: Env
+) -> JoinedReplica:
+    """Join as replica `name`, which the others reach at `host`. Servers and errors as `join`."""
+    return await _join_first(
+        servers, token, ca_hash, lambda server: _join_replica_at(server, token, ca_hash, name, host, env)
+    )
+
+
+async def _join_first(
+    servers: Sequence[str], token: str, ca_hash: str, join_at: Callable[[str], Awaitable[Answer]]
+) -> Answer:
     if not TOKEN_PATTERN.fullmatch(token):
         raise errors.Invalid("the token must look like abcdef.0123456789abcdef: make one with `tim token create`")
     if not re.fullmatch(r"sha256:[0-9a-f]{64}", ca_hash):
@@ -48,7 +74,7 @@ async def join(servers: Sequence[str], token: str, ca_hash: str, name: str, env:
     problem: errors.ApiError = errors.Unavailable("no server was given")
     for server in servers:
         try:
-            return await _join_at(server, token, ca_hash, name, env)
+            return await join_at(server)
         except errors.Unavailable as error:
             problem = error
     raise problem
@@ -56,19 +82,54 @@ async def join(servers: Sequence[str], token: str, ca_hash: str, name: str, env:
 
 async def _join_at(server: str, token: str, ca_hash: str, name: str, env: Env) -> Joined:
     request_pem, key_pem = pki.make_request(f"system:node:{name}")
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS)) as session:
-        ca_pem = (await _ask(session, server, "GET", CA_PATH, ssl_context=_untrusting()))["ca"].encode()
-        found = pki.ca_hash(ca_pem)
-        if found != ca_hash:
-            raise errors.Unauthenticated(f"the CA of {server} has hash {found}, not the pinned one: wrong cluster?")
-        context = ssl.create_default_context(cadata=ca_pem.decode())
-        body = {"token": token, "name": name, "request": request_pem.decode()}
-        answer = await _ask(session, server, "POST", JOIN_PATH, ssl_context=context, body=body)
+    body = {"token": token, "name": name, "request": request_pem.decode()}
+    ca_pem, answer = await _present(server, ca_hash, JOIN_PATH, body)
     cert_pem = answer["certificate"].encode()
     pki.check_signed_by(cert_pem, ca_pem)
     _check_clock(cert_pem, env.now(), server)
     files = {"pki/ca.crt": ca_pem, "pki/node.crt": cert_pem, "pki/node.key": key_pem}
     return Joined(tuple(answer["endpoints"]), answer["cluster_uid"], files)
+
+
+async def _join_replica_at(server: str, token: str, ca_hash: str, name: str, host: str, env: Env) -> JoinedReplica:
+    request_pem, key_pem = pki.make_request(f"system:replica:{name}")
+    raft_request_pem, raft_key_pem = pki.make_request(f"raft:{name}")
+    body = {
+        "token": token,
+        "name": name,
+        "host": host,
+        "request": request_pem.decode(),
+        "raft_request": raft_request_pem.decode(),
+    }
+    ca_pem, answer = await _present(server, ca_hash, JOIN_REPLICA_PATH, body)
+    cert_pem, raft_cert_pem, raft_ca_pem = (
+        answer[field].encode() for field in ("certificate", "raft_certificate", "raft_ca")
+    )
+    pki.check_signed_by(cert_pem, ca_pem)
+    pki.check_signed_by(raft_cert_pem, raft_ca_pem)
+    _check_clock(cert_pem, env.now(), server)
+    files = {
+        "pki/ca.crt": ca_pem,
+        "pki/ca.key": answer["ca_key"].encode(),
+        "pki/api.crt": cert_pem,
+        "pki/api.key": key_pem,
+        "pki/raft-ca.crt": raft_ca_pem,
+        "pki/raft-ca.key": answer["raft_ca_key"].encode(),
+        "pki/raft.crt": raft_cert_pem,
+        "pki/raft.key": raft_key_pem,
+    }
+    return JoinedReplica(answer["server"], files)
+
+
+async def _present(server: str, ca_hash: str, path: str, body: Mapping[str, str]) -> tuple[bytes, Mapping[str, Any]]:
+    """Compare the server's CA with the pin, then show the token; returns (CA, answer)."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS)) as session:
+        ca_pem: bytes = (await _ask(session, server, "GET", CA_PATH, ssl_context=_untrusting()))["ca"].encode()
+        found = pki.ca_hash(ca_pem)
+        if found != ca_hash:
+            raise errors.Unauthenticated(f"the CA of {server} has hash {found}, not the pinned one: wrong cluster?")
+        context = ssl.create_default_context(cadata=ca_pem.decode())
+        return ca_pem, await _ask(session, server, "POST", path, ssl_context=context, body=body)
 
 
 def _untrusting() -> ssl.SSLContext:
@@ -86,12 +147,12 @@ async def _ask(
     *,
     ssl_context: ssl.SSLContext,
     body: Mapping[str, str] | None = None,
-) -> Mapping[str, str]:
+) -> Mapping[str, Any]:
     try:
         async with session.request(
             method, f"https://{server}{path}", json=body, ssl=ssl_context, server_hostname=API_SERVER_NAME
         ) as response:
-            answer: Mapping[str, str] = await response.json(content_type=None)
+            answer: Mapping[str, Any] = await response.json(content_type=None)
             if response.status == 200:
                 return answer
             error = errors.ERRORS.get(str(answer.get("reason")), errors.Unavailable)

@@ -139,6 +139,40 @@ def minified(tree: Mapping[str, Any], path: Path, context: str = "") -> dict[str
     }
 
 
+def with_endpoints(
+    tree: Mapping[str, Any], path: Path, context: str, endpoints: Sequence[str]
+) -> dict[str, Any] | None:
+    """The configuration with other replica addresses for the context's cluster; None when they are the same.
+
+    `server`, which kubectl uses, follows when its host is no replica any more. Raises KubeconfigProblem as `resolve`.
+    """
+    found = resolve(tree, path, context)
+    if set(found.endpoints) == set(endpoints):
+        return None
+    clusters = []
+    for entry in entries(tree, "clusters"):
+        if entry["name"] == found.cluster:
+            inside = _inside(entry, "cluster", path)
+            others = [each for each in inside.get("extensions") or () if each.get("name") != EXTENSION]
+            extension = {"name": EXTENSION, "extension": {"endpoints": list(endpoints)}}
+            server = _server_among(str(inside.get("server", "")), found.endpoints, endpoints)
+            changed = {**inside, "server": server, "extensions": [*others, extension]}
+            clusters.append({**entry, "cluster": changed})
+        else:
+            clusters.append(entry)
+    return {**tree, "clusters": clusters}
+
+
+def _server_among(server: str, before: Sequence[str], now: Sequence[str]) -> str:
+    """The HTTPS address, on another replica's host when its own was a replica's and is none any more."""
+    scheme, _, rest = server.partition("://")
+    host, _, port = rest.rpartition(":")
+    was, is_ = ({each.rpartition(":")[0] for each in known} for known in (before, now))
+    if host not in was or host in is_:
+        return server
+    return f"{scheme}://{now[0].rpartition(':')[0]}:{port}"
+
+
 def write(tree: Mapping[str, Any], path: Path) -> None:
     """Replace the file in one step, readable by its owner only; raises KubeconfigProblem when that cannot be."""
     try:

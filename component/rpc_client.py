@@ -324,6 +324,16 @@ class RpcClient:
         response: pb.CreateJoinTokenResponse = await self._call("CreateJoinToken", request, "safe")
         return response
 
+    async def remove_replica(self, replica: str) -> None:
+        """Take a replica out; returns once that is committed. NotFound, NotReady."""
+        await self._call("RemoveReplica", pb.RemoveReplicaRequest(replica=replica), "never")
+
+    async def transfer_leadership(self, to: str = "") -> str:
+        """Let another replica lead and return its id. NotFound, NotReady."""
+        request = pb.TransferLeadershipRequest(to=to)
+        response: pb.TransferLeadershipResponse = await self._call("TransferLeadership", request, "never")
+        return response.leader
+
     async def _call(self, method: str, request: Any, repeat: Repeat) -> Any:
         return await self._replicas.call(method, request, self._timeout_seconds, repeat)
 

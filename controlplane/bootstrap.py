@@ -33,11 +33,16 @@ def replica_dns_name(replica: str) -> str:
     return f"{replica}.replica.timonier.internal"
 
 
+def raft_dns_name(replica: str) -> str:
+    """The name in the certificate of a replica's Raft process."""
+    return f"{replica}.raft.timonier.internal"
+
+
 def plan_cluster(template: ServerConfig, env: Env, cluster_name: str = "timonier") -> ClusterFiles:
     """Make the CAs, one set of keys per replica in `template.replicas` and the administrator's credentials.
 
-    `template.replica` is replaced in each replica's configuration. The cluster CA's key goes to every replica, so
-    that any of them can sign a joining node's certificate; it lies outside the data folder.
+    `template.replica` is replaced in each replica's configuration. The keys of both CAs go to every replica, so that
+    any of them can sign the certificates of a joining node or replica; they lie outside the data folder.
     """
     now = env.now()
     ca, raft_ca = pki.make_ca("timonier-ca", now), pki.make_ca("timonier-raft-ca", now)
@@ -50,7 +55,7 @@ def plan_cluster(template: ServerConfig, env: Env, cluster_name: str = "timonier
             groups=["system:replicas"],
             dns_names=[API_SERVER_NAME, replica_dns_name(replica)],
         )
-        raft = pki.issue(raft_ca, f"raft:{replica}", now, dns_names=[f"{replica}.raft.timonier.internal"])
+        raft = pki.issue(raft_ca, f"raft:{replica}", now, dns_names=[raft_dns_name(replica)])
         config = msgspec.structs.replace(template, replica=replica)
         files[replica] = {
             "server.yaml": yaml.safe_dump(msgspec.to_builtins(config), sort_keys=False).encode(),
@@ -59,6 +64,7 @@ def plan_cluster(template: ServerConfig, env: Env, cluster_name: str = "timonier
             "pki/api.crt": api.cert_pem,
             "pki/api.key": api.key_pem,
             "pki/raft-ca.crt": raft_ca.cert_pem,
+            "pki/raft-ca.key": raft_ca.key_pem,
             "pki/raft.crt": raft.cert_pem,
             "pki/raft.key": raft.key_pem,
         }

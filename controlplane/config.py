@@ -12,9 +12,11 @@ class ServerConfig(msgspec.Struct, kw_only=True, frozen=True):
     """`server.yaml`, or `TIM_SERVER_*` variables, or flags of `tim-server`.
 
     `replicas` maps every member's id to its address (an IP or a name), this one's included; all members must agree
-    on it. `time_factor` scales every time-out of the control plane, for slow machines. History goes back for
-    `history_hours`, but takes at most `history_mebibytes` on disk; 0 of either keeps none. All objects together may
-    take `state_quota_mebibytes`; the leader's value counts.
+    on it when the cluster begins; later changes are the cluster's own. On a replica that joined a running cluster,
+    `joined` is true and `replicas` are those of that day, with their `replica_uids` and the cluster's `incarnation`.
+    `time_factor` scales every time-out of the control plane, for slow machines.
+    History goes back for `history_hours`, but takes at most `history_mebibytes` on disk; 0 of either keeps none.
+    All objects together may take `state_quota_mebibytes`; the leader's value counts.
     """
 
     replica: str
@@ -36,12 +38,15 @@ class ServerConfig(msgspec.Struct, kw_only=True, frozen=True):
     history_hours: float = 24.0
     history_mebibytes: int = 256
     state_quota_mebibytes: int = 1024
+    joined: bool = False
+    replica_uids: dict[str, str] = {}
+    incarnation: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what cannot work before anything is opened."""
         if self.replica not in self.replicas:
             raise ValueError(f"replica {self.replica!r} is not among replicas: {', '.join(self.replicas)}")
-        if len(self.replicas) % 2 == 0:
+        if len(self.replicas) % 2 == 0 and not self.joined:
             raise ValueError(f"{len(self.replicas)} replicas cannot form a better quorum than one less: use 1, 3 or 5")
         if self.history_hours < 0 or self.history_mebibytes < 0:
             raise ValueError("history_hours and history_mebibytes must be 0 or more")

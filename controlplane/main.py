@@ -66,6 +66,9 @@ def raft(config: ServerConfig) -> None:
         key=str(pki_dir / "raft.key"),
         ca=str(pki_dir / "raft-ca.crt"),
         time_factor=config.time_factor,
+        member_uids=config.replica_uids,
+        learner=config.joined,
+        incarnation=config.incarnation,
     )
     sys.exit(run(settings))
 

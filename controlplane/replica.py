@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -73,6 +73,7 @@ class Replica:
         self._caught_up = False
         self._led_time = env.monotonic()  # when this replica last knew a leader
         self._leader_known = False
+        self._status_listeners: list[Callable[[RaftStatus], None]] = []
         self._cut_off: asyncio.TimerHandle | None = None
         self._proposals = Proposals(
             log,
@@ -191,6 +192,10 @@ class Replica:
                 f"resource version {revision} is too large: {self.state.revision} is the newest here, list again"
             ) from None
 
+    def on_status(self, callback: Callable[[RaftStatus], None]) -> None:
+        """Call back with every status of the local Raft process."""
+        self._status_listeners.append(callback)
+
     # Leadership
 
     def on_leadership(self, callback: OnLeadership) -> None:
@@ -210,6 +215,8 @@ class Replica:
         if status.leader or self._leader_known:
             self._led_time = self._env.monotonic()
         self._leader_known = bool(status.leader)
+        for listener in self._status_listeners:
+            listener(status)
         self._note_cut_off(status)
         self._note_caught_up()
         self._leadership.status_changed(status)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import grpc
 import grpc.aio
 import structlog
 
@@ -27,13 +28,19 @@ from controlplane.apiserver.directory import SessionDirectory
 from controlplane.apiserver.https import HttpsServer
 from controlplane.apiserver.join import JoinDesk
 from controlplane.apiserver.local_client import LocalClient
+from controlplane.apiserver.replica_desk import ReplicaDesk
+from controlplane.apiserver.replica_join import ReplicaJoinDesk, raft_ca_of
 from controlplane.apiserver.replica_link import Peers, ReplicaLinkService
 from controlplane.apiserver.server import ApiServer
+from controlplane.apiserver.service import SERVICE_NAME
 from controlplane.apiserver.sessions import ClusterFacts, NodeSessions
 from controlplane.apiserver.status import StatusSource
 from controlplane.apiserver.streams import NodeStreams
 from controlplane.config import ServerConfig, join_host_port
 from controlplane.controllers.run import run_all
+from controlplane.level import KNOWN_LEVEL
+from controlplane.members import Members
+from controlplane.membership_loop import MembershipLoop
 from controlplane.quota import settle_quota
 from controlplane.raft.link import SocketLog
 from controlplane.replica import Replica
@@ -56,8 +63,8 @@ class Server:
         self._env = env
         self._files = _pki_files(Path(config.pki_dir))
         tls = Tls(self._files["ca.crt"], self._files["api.crt"], self._files["api.key"])
-        others = {replica: at for replica, at in config.endpoints.items() if replica != config.replica}
-        self._peers = Peers(others, tls)
+        self._members = Members(config)
+        self._peers = Peers(self._members.peers, tls)
         self._raft = SocketLog(config.raft_socket, config.replica, time_factor=config.time_factor)
         self._replica = Replica(
             config.replica,
@@ -75,13 +82,15 @@ class Server:
         self._system = self._client(0)
         self._streams = NodeStreams(self._system, self._directory, self._peers, env)
         self._status = StatusSource(
-            self._replica, config.replica, config.endpoints, self._peers, config.cluster_uid, version
+            self._replica, self._members, self._raft, self._peers, config.cluster_uid, version, KNOWN_LEVEL
         )
         ca = pki.KeyPair(self._files["ca.crt"], self._files["ca.key"])
-        self._desk = JoinDesk(self._core, self._system, ca, config.endpoints, config.cluster_uid, env)
+        self._desk = JoinDesk(self._core, self._system, ca, lambda: self._members.endpoints, config.cluster_uid, env)
         self._authenticator = Authenticator()
         self._grpc = ApiServer(self._core, self._streams, self._desk, self._status, self._authenticator, tls)
-        self._https = HttpsServer(self._desk, lambda: self._replica.ready, version)
+        self._https = HttpsServer(self._desk, self._replica_join_desk(ca), lambda: self._replica.ready, version)
+        self._replica_desk = ReplicaDesk(config.replica, self._replica, self._raft, self._peers)
+        self._membership_loop = MembershipLoop(self._replica, self._raft, self._members)
         self._stop = asyncio.Event()
         self._leading: asyncio.Task[None] | None = None
 
@@ -91,6 +100,8 @@ class Server:
         gc.freeze()
         self._add_services(self._grpc.server)
         self._replica.on_leadership(self._leadership_changed)
+        self._replica.on_status(self._members.status_changed)
+        self._members.listen(lambda: self._peers.set_endpoints(self._members.peers))
         await self._replica.start()
         config, pki_dir = self._config, Path(self._config.pki_dir)
         try:
@@ -120,6 +131,7 @@ class Server:
             asyncio.ensure_future(self._stop.wait()),
             asyncio.ensure_future(self._replica.wait_failed()),
             asyncio.ensure_future(self._peers.report_sessions(self._directory)),
+            asyncio.ensure_future(self._membership_loop.run()),
             asyncio.ensure_future(self._grpc.follow_readiness(lambda: self._replica.ready)),
             self._raft.run,
         }
@@ -146,7 +158,7 @@ class Server:
         facts = ClusterFacts(
             config.cluster_uid,
             config.replica,
-            dict(config.endpoints),
+            lambda: self._members.endpoints,
             config.pod_range,
             config.service_range,
             config.cluster_domain,
@@ -160,7 +172,10 @@ class Server:
             self._authenticator,
             self._env,
         )
-        link = ReplicaLinkService(self._replica, self._directory, self._streams, self._status)
+        self._members.listen(sessions.endpoints_changed)
+        link = ReplicaLinkService(self._replica, self._directory, self._streams, self._status, self._raft)
+        desk = grpc.method_handlers_generic_handler(SERVICE_NAME, dict(self._replica_desk.handlers()))
+        server.add_generic_rpc_handlers((desk,))
         node_pb2_grpc.add_NodeServiceServicer_to_server(sessions, server)  # type: ignore[no-untyped-call] # generated
         raft_pb2_grpc.add_ReplicaLinkServicer_to_server(link, server)  # type: ignore[no-untyped-call] # generated
 
@@ -187,14 +202,15 @@ class Server:
         try:
             await settle_quota(self._replica, self._config.state_quota_mebibytes, epoch)
             await bootstrap(client, self._config.service_range, self._config.https_port)
-            await run_all(client, self._env, self._directory, tuple(self._replica_addresses().values()))
+            await run_all(client, self._env, self._directory, lambda: self._members.https_addresses)
         except Exception:
             log.exception("leading_failed")
 
-    def _replica_addresses(self) -> Mapping[str, str]:
-        return {
-            replica: join_host_port(host, self._config.https_port) for replica, host in self._config.replicas.items()
-        }
+    def _replica_join_desk(self, ca: pki.KeyPair) -> ReplicaJoinDesk | None:
+        raft_ca = raft_ca_of(Path(self._config.pki_dir))
+        if raft_ca is None:
+            return None
+        return ReplicaJoinDesk(self._replica, self._config, lambda: self._members.hosts, ca, raft_ca, self._env)
 
     def _client(self, epoch: int) -> LocalClient:
         return LocalClient(self._core, Identity("system:control-plane", (MASTERS_GROUP,)), epoch)

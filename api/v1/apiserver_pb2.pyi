@@ -442,25 +442,51 @@ class CreateJoinTokenResponse(_message.Message):
     expires_time: str
     def __init__(self, token: _Optional[str] = ..., ca_hash: _Optional[str] = ..., expires_time: _Optional[str] = ...) -> None: ...
 
+class RemoveReplicaRequest(_message.Message):
+    __slots__ = ("replica",)
+    REPLICA_FIELD_NUMBER: _ClassVar[int]
+    replica: str
+    def __init__(self, replica: _Optional[str] = ...) -> None: ...
+
+class RemoveReplicaResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class TransferLeadershipRequest(_message.Message):
+    __slots__ = ("to",)
+    TO_FIELD_NUMBER: _ClassVar[int]
+    to: str
+    def __init__(self, to: _Optional[str] = ...) -> None: ...
+
+class TransferLeadershipResponse(_message.Message):
+    __slots__ = ("leader",)
+    LEADER_FIELD_NUMBER: _ClassVar[int]
+    leader: str
+    def __init__(self, leader: _Optional[str] = ...) -> None: ...
+
 class ClusterStatusRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class ClusterStatusResponse(_message.Message):
-    __slots__ = ("cluster_uid", "version", "answered_by", "replicas", "revision", "endpoints")
+    __slots__ = ("cluster_uid", "version", "answered_by", "replicas", "revision", "endpoints", "level", "incarnation")
     CLUSTER_UID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ANSWERED_BY_FIELD_NUMBER: _ClassVar[int]
     REPLICAS_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
     cluster_uid: str
     version: str
     answered_by: str
     replicas: _containers.RepeatedCompositeFieldContainer[ReplicaStatus]
     revision: int
     endpoints: _containers.RepeatedCompositeFieldContainer[Endpoint]
-    def __init__(self, cluster_uid: _Optional[str] = ..., version: _Optional[str] = ..., answered_by: _Optional[str] = ..., replicas: _Optional[_Iterable[_Union[ReplicaStatus, _Mapping]]] = ..., revision: _Optional[int] = ..., endpoints: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ...) -> None: ...
+    level: int
+    incarnation: int
+    def __init__(self, cluster_uid: _Optional[str] = ..., version: _Optional[str] = ..., answered_by: _Optional[str] = ..., replicas: _Optional[_Iterable[_Union[ReplicaStatus, _Mapping]]] = ..., revision: _Optional[int] = ..., endpoints: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., level: _Optional[int] = ..., incarnation: _Optional[int] = ...) -> None: ...
 
 class Endpoint(_message.Message):
     __slots__ = ("replica", "address")
@@ -471,7 +497,7 @@ class Endpoint(_message.Message):
     def __init__(self, replica: _Optional[str] = ..., address: _Optional[str] = ...) -> None: ...
 
 class ReplicaStatus(_message.Message):
-    __slots__ = ("id", "role", "term", "last_index", "commit_index", "applied_index", "leader", "ready")
+    __slots__ = ("id", "role", "term", "last_index", "commit_index", "applied_index", "leader", "ready", "voter", "address", "version", "level", "sync_p50_seconds", "sync_p99_seconds", "lag_entries")
     ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     TERM_FIELD_NUMBER: _ClassVar[int]
@@ -480,6 +506,13 @@ class ReplicaStatus(_message.Message):
     APPLIED_INDEX_FIELD_NUMBER: _ClassVar[int]
     LEADER_FIELD_NUMBER: _ClassVar[int]
     READY_FIELD_NUMBER: _ClassVar[int]
+    VOTER_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    SYNC_P50_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SYNC_P99_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    LAG_ENTRIES_FIELD_NUMBER: _ClassVar[int]
     id: str
     role: str
     term: int
@@ -488,4 +521,11 @@ class ReplicaStatus(_message.Message):
     applied_index: int
     leader: str
     ready: bool
-    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., term: _Optional[int] = ..., last_index: _Optional[int] = ..., commit_index: _Optional[int] = ..., applied_index: _Optional[int] = ..., leader: _Optional[str] = ..., ready: _Optional[bool] = ...) -> None: ...
+    voter: bool
+    address: str
+    version: str
+    level: int
+    sync_p50_seconds: float
+    sync_p99_seconds: float
+    lag_entries: int
+    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., term: _Optional[int] = ..., last_index: _Optional[int] = ..., commit_index: _Optional[int] = ..., applied_index: _Optional[int] = ..., leader: _Optional[str] = ..., ready: _Optional[bool] = ..., voter: _Optional[bool] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., level: _Optional[int] = ..., sync_p50_seconds: _Optional[float] = ..., sync_p99_seconds: _Optional[float] = ..., lag_entries: _Optional[int] = ...) -> None: ...

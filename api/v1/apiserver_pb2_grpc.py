@@ -123,6 +123,16 @@ class ApiServerStub:
                 request_serializer=api_dot_v1_dot_apiserver__pb2.CreateJoinTokenRequest.SerializeToString,
                 response_deserializer=api_dot_v1_dot_apiserver__pb2.CreateJoinTokenResponse.FromString,
                 _registered_method=True)
+        self.RemoveReplica = channel.unary_unary(
+                '/api.v1.ApiServer/RemoveReplica',
+                request_serializer=api_dot_v1_dot_apiserver__pb2.RemoveReplicaRequest.SerializeToString,
+                response_deserializer=api_dot_v1_dot_apiserver__pb2.RemoveReplicaResponse.FromString,
+                _registered_method=True)
+        self.TransferLeadership = channel.unary_unary(
+                '/api.v1.ApiServer/TransferLeadership',
+                request_serializer=api_dot_v1_dot_apiserver__pb2.TransferLeadershipRequest.SerializeToString,
+                response_deserializer=api_dot_v1_dot_apiserver__pb2.TransferLeadershipResponse.FromString,
+                _registered_method=True)
         self.ClusterStatus = channel.unary_unary(
                 '/api.v1.ApiServer/ClusterStatus',
                 request_serializer=api_dot_v1_dot_apiserver__pb2.ClusterStatusRequest.SerializeToString,
@@ -259,7 +269,23 @@ class ApiServerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateJoinToken(self, request, context):
-        """Makes a short-lived single-use token with which one node may join.
+        """Makes a short-lived single-use token with which one node or replica may join.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveReplica(self, request, context):
+        """Takes a replica out of the cluster; returns once that is committed. NOT_FOUND when it
+        is no member; FAILED_PRECONDITION when too few replicas would be left in reach.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TransferLeadership(self, request, context):
+        """Lets another replica lead; returns its id. NOT_FOUND when the one asked for is no
+        member; FAILED_PRECONDITION when it cannot lead now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -354,6 +380,16 @@ def add_ApiServerServicer_to_server(servicer, server):
                     servicer.CreateJoinToken,
                     request_deserializer=api_dot_v1_dot_apiserver__pb2.CreateJoinTokenRequest.FromString,
                     response_serializer=api_dot_v1_dot_apiserver__pb2.CreateJoinTokenResponse.SerializeToString,
+            ),
+            'RemoveReplica': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveReplica,
+                    request_deserializer=api_dot_v1_dot_apiserver__pb2.RemoveReplicaRequest.FromString,
+                    response_serializer=api_dot_v1_dot_apiserver__pb2.RemoveReplicaResponse.SerializeToString,
+            ),
+            'TransferLeadership': grpc.unary_unary_rpc_method_handler(
+                    servicer.TransferLeadership,
+                    request_deserializer=api_dot_v1_dot_apiserver__pb2.TransferLeadershipRequest.FromString,
+                    response_serializer=api_dot_v1_dot_apiserver__pb2.TransferLeadershipResponse.SerializeToString,
             ),
             'ClusterStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.ClusterStatus,
@@ -801,6 +837,60 @@ class ApiServer:
             '/api.v1.ApiServer/CreateJoinToken',
             api_dot_v1_dot_apiserver__pb2.CreateJoinTokenRequest.SerializeToString,
             api_dot_v1_dot_apiserver__pb2.CreateJoinTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveReplica(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/api.v1.ApiServer/RemoveReplica',
+            api_dot_v1_dot_apiserver__pb2.RemoveReplicaRequest.SerializeToString,
+            api_dot_v1_dot_apiserver__pb2.RemoveReplicaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TransferLeadership(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/api.v1.ApiServer/TransferLeadership',
+            api_dot_v1_dot_apiserver__pb2.TransferLeadershipRequest.SerializeToString,
+            api_dot_v1_dot_apiserver__pb2.TransferLeadershipResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -67,18 +67,20 @@ class PodReport(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., name: _Optional[str] = ..., uid: _Optional[str] = ..., status: _Optional[str] = ..., gone: _Optional[bool] = ...) -> None: ...
 
 class ServerMessage(_message.Message):
-    __slots__ = ("registered", "inputs", "report_result", "open_stream", "heartbeated")
+    __slots__ = ("registered", "inputs", "report_result", "open_stream", "heartbeated", "endpoints")
     REGISTERED_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     REPORT_RESULT_FIELD_NUMBER: _ClassVar[int]
     OPEN_STREAM_FIELD_NUMBER: _ClassVar[int]
     HEARTBEATED_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
     registered: Registered
     inputs: Inputs
     report_result: ReportResult
     open_stream: OpenStream
     heartbeated: Heartbeated
-    def __init__(self, registered: _Optional[_Union[Registered, _Mapping]] = ..., inputs: _Optional[_Union[Inputs, _Mapping]] = ..., report_result: _Optional[_Union[ReportResult, _Mapping]] = ..., open_stream: _Optional[_Union[OpenStream, _Mapping]] = ..., heartbeated: _Optional[_Union[Heartbeated, _Mapping]] = ...) -> None: ...
+    endpoints: Endpoints
+    def __init__(self, registered: _Optional[_Union[Registered, _Mapping]] = ..., inputs: _Optional[_Union[Inputs, _Mapping]] = ..., report_result: _Optional[_Union[ReportResult, _Mapping]] = ..., open_stream: _Optional[_Union[OpenStream, _Mapping]] = ..., heartbeated: _Optional[_Union[Heartbeated, _Mapping]] = ..., endpoints: _Optional[_Union[Endpoints, _Mapping]] = ...) -> None: ...
 
 class Registered(_message.Message):
     __slots__ = ("cluster_uid", "session_epoch", "replica", "endpoints", "network")
@@ -107,6 +109,12 @@ class ClusterNetwork(_message.Message):
 class Heartbeated(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class Endpoints(_message.Message):
+    __slots__ = ("endpoints",)
+    ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
+    endpoints: _containers.RepeatedCompositeFieldContainer[_apiserver_pb2.Endpoint]
+    def __init__(self, endpoints: _Optional[_Iterable[_Union[_apiserver_pb2.Endpoint, _Mapping]]] = ...) -> None: ...
 
 class Inputs(_message.Message):
     __slots__ = ("full", "applies_to", "results_in", "set", "removed")

@@ -330,7 +330,7 @@ class LinkReadReply(_message.Message):
     def __init__(self, id: _Optional[int] = ..., index: _Optional[int] = ..., refused: _Optional[bool] = ...) -> None: ...
 
 class LinkStatus(_message.Message):
-    __slots__ = ("role", "term", "leader", "commit_index", "last_index", "leading", "membership", "progress", "sync_p50_seconds", "sync_p99_seconds", "membership_committed_index", "cut_off")
+    __slots__ = ("role", "term", "leader", "commit_index", "last_index", "leading", "membership", "progress", "sync_p50_seconds", "sync_p99_seconds", "cut_off")
     ROLE_FIELD_NUMBER: _ClassVar[int]
     TERM_FIELD_NUMBER: _ClassVar[int]
     LEADER_FIELD_NUMBER: _ClassVar[int]
@@ -341,7 +341,6 @@ class LinkStatus(_message.Message):
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     SYNC_P50_SECONDS_FIELD_NUMBER: _ClassVar[int]
     SYNC_P99_SECONDS_FIELD_NUMBER: _ClassVar[int]
-    MEMBERSHIP_COMMITTED_INDEX_FIELD_NUMBER: _ClassVar[int]
     CUT_OFF_FIELD_NUMBER: _ClassVar[int]
     role: str
     term: int
@@ -353,9 +352,8 @@ class LinkStatus(_message.Message):
     progress: _containers.RepeatedCompositeFieldContainer[LinkProgress]
     sync_p50_seconds: float
     sync_p99_seconds: float
-    membership_committed_index: int
     cut_off: bool
-    def __init__(self, role: _Optional[str] = ..., term: _Optional[int] = ..., leader: _Optional[str] = ..., commit_index: _Optional[int] = ..., last_index: _Optional[int] = ..., leading: _Optional[bool] = ..., membership: _Optional[_Union[Membership, _Mapping]] = ..., progress: _Optional[_Iterable[_Union[LinkProgress, _Mapping]]] = ..., sync_p50_seconds: _Optional[float] = ..., sync_p99_seconds: _Optional[float] = ..., membership_committed_index: _Optional[int] = ..., cut_off: _Optional[bool] = ...) -> None: ...
+    def __init__(self, role: _Optional[str] = ..., term: _Optional[int] = ..., leader: _Optional[str] = ..., commit_index: _Optional[int] = ..., last_index: _Optional[int] = ..., leading: _Optional[bool] = ..., membership: _Optional[_Union[Membership, _Mapping]] = ..., progress: _Optional[_Iterable[_Union[LinkProgress, _Mapping]]] = ..., sync_p50_seconds: _Optional[float] = ..., sync_p99_seconds: _Optional[float] = ..., cut_off: _Optional[bool] = ...) -> None: ...
 
 class LinkProgress(_message.Message):
     __slots__ = ("replica", "match_index", "connected")
@@ -380,12 +378,14 @@ class LinkChange(_message.Message):
     def __init__(self, id: _Optional[int] = ..., add_learner: _Optional[_Union[Membership.Member, _Mapping]] = ..., remove: _Optional[str] = ..., hand_over: _Optional[str] = ...) -> None: ...
 
 class LinkChangeReply(_message.Message):
-    __slots__ = ("id", "refused")
+    __slots__ = ("id", "refused", "retry")
     ID_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
+    RETRY_FIELD_NUMBER: _ClassVar[int]
     id: int
     refused: str
-    def __init__(self, id: _Optional[int] = ..., refused: _Optional[str] = ...) -> None: ...
+    retry: bool
+    def __init__(self, id: _Optional[int] = ..., refused: _Optional[str] = ..., retry: _Optional[bool] = ...) -> None: ...
 
 class LinkTick(_message.Message):
     __slots__ = ("applied_index",)

@@ -55,6 +55,11 @@ class ReplicaLinkStub:
                 request_serializer=api_dot_v1_dot_raft__pb2.SessionReport.SerializeToString,
                 response_deserializer=api_dot_v1_dot_raft__pb2.SessionReportReply.FromString,
                 _registered_method=True)
+        self.ChangeMembership = channel.unary_unary(
+                '/api.v1.ReplicaLink/ChangeMembership',
+                request_serializer=api_dot_v1_dot_raft__pb2.LinkChange.SerializeToString,
+                response_deserializer=api_dot_v1_dot_raft__pb2.LinkChangeReply.FromString,
+                _registered_method=True)
         self.OpenNodeStream = channel.stream_stream(
                 '/api.v1.ReplicaLink/OpenNodeStream',
                 request_serializer=api_dot_v1_dot_apiserver__pb2.StreamFrame.SerializeToString,
@@ -97,6 +102,14 @@ class ReplicaLinkServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ChangeMembership(self, request, context):
+        """Changes the membership, or hands leadership over. FAILED_PRECONDITION: refused, the
+        message says why; UNAVAILABLE: not the leader, or a change is under way: retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def OpenNodeStream(self, request_iterator, context):
         """A client's Exec or Logs for a node whose session this replica holds.
         """
@@ -127,6 +140,11 @@ def add_ReplicaLinkServicer_to_server(servicer, server):
                     servicer.ReportSessions,
                     request_deserializer=api_dot_v1_dot_raft__pb2.SessionReport.FromString,
                     response_serializer=api_dot_v1_dot_raft__pb2.SessionReportReply.SerializeToString,
+            ),
+            'ChangeMembership': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeMembership,
+                    request_deserializer=api_dot_v1_dot_raft__pb2.LinkChange.FromString,
+                    response_serializer=api_dot_v1_dot_raft__pb2.LinkChangeReply.SerializeToString,
             ),
             'OpenNodeStream': grpc.stream_stream_rpc_method_handler(
                     servicer.OpenNodeStream,
@@ -225,6 +243,33 @@ class ReplicaLink:
             '/api.v1.ReplicaLink/ReportSessions',
             api_dot_v1_dot_raft__pb2.SessionReport.SerializeToString,
             api_dot_v1_dot_raft__pb2.SessionReportReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeMembership(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/api.v1.ReplicaLink/ChangeMembership',
+            api_dot_v1_dot_raft__pb2.LinkChange.SerializeToString,
+            api_dot_v1_dot_raft__pb2.LinkChangeReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -23,6 +23,10 @@ from component.join import join
 @click.option("--name", default="", help="The node's name (default: this machine's host name).")
 @click.option("--node-ip", default="", help="The node's address (default: the source of its route to the API).")
 @click.option(
+    "--replica", "as_replica", is_flag=True, help="Become a replica of the control plane (`tim replica add`)."
+)
+@click.option("--address", default="", help="Where the other replicas reach this one (default: as for --node-ip).")
+@click.option(
     "--dir",
     "directory",
     type=click.Path(path_type=Path),
@@ -30,11 +34,26 @@ from component.join import join
     show_default=True,
     help="Where the files go.",
 )
-def join_command(servers: tuple[str, ...], token: str, ca_hash: str, name: str, node_ip: str, directory: Path) -> None:
-    """Make this machine a node of the cluster that any of SERVERS belongs to.
+def join_command(
+    servers: tuple[str, ...],
+    token: str,
+    ca_hash: str,
+    name: str,
+    node_ip: str,
+    as_replica: bool,
+    address: str,
+    directory: Path,
+) -> None:
+    """Make this machine a node, or with --replica a replica, of the cluster that any of SERVERS belongs to.
 
-    Writes agent.yaml and the node's certificate below --dir; then start timonier-agent.
+    A node gets agent.yaml and its certificate below --dir; then start timonier-agent. A replica gets server.yaml, its
+    certificates and the cluster's keys; then start timonier-raft and timonier-api.
     """
+    if as_replica:
+        from cli.replica_files import join_as_replica  # noqa: PLC0415 - a node does not need it
+
+        join_as_replica(servers, token, ca_hash, name, address, directory)
+        return
     if (directory / "agent.yaml").exists():
         raise click.ClickException(
             f"{directory}/agent.yaml exists: this machine is a node already (`tim reset` undoes it)"

@@ -12,7 +12,7 @@ from cli.commands import lab_faults
 from cli.labs import lab_errors, name_option
 from cli.verb import VerbGroup
 from component.env import system_env
-from lab import cluster, faults, machine, network
+from lab import cluster, faults, machine, network, replicas
 from lab.images import load_image
 
 DISK_MEBIBYTES = 512
@@ -113,6 +113,15 @@ def link(name: str, host: str, state: str) -> None:
         made = cluster.load(name)
         network.cut_link(made, made.host(host), up=state == "up")
     click.echo(f"link of {host} is {state}")
+
+
+@lab.command(name="add-replica")
+@name_option
+def add_replica(name: str) -> None:
+    """Make one more control-plane host and let it join the lab's cluster."""
+    with _lab_errors():
+        host = replicas.add_replica(cluster.load(name), system_env(), click.echo)
+    click.echo(f"added {host.name} at {host.address}: tim replica list")
 
 
 @lab.command(name="load-image")

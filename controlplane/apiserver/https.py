@@ -14,9 +14,10 @@ import structlog
 from aiohttp import web
 
 from api import errors
-from component.join import CA_PATH, JOIN_PATH
+from component.join import CA_PATH, JOIN_PATH, JOIN_REPLICA_PATH
 from controlplane.admission.request import MASTERS_GROUP, Identity
 from controlplane.apiserver.join import JoinDesk
+from controlplane.apiserver.replica_join import ReplicaJoinDesk
 
 log = structlog.get_logger()
 
@@ -43,8 +44,11 @@ STATUSES: Mapping[type[errors.ApiError], int] = {
 class HttpsServer:
     """Serves one port until closed."""
 
-    def __init__(self, desk: JoinDesk, ready: Callable[[], bool], version: str) -> None:
+    def __init__(
+        self, desk: JoinDesk, replica_desk: ReplicaJoinDesk | None, ready: Callable[[], bool], version: str
+    ) -> None:
         self._desk = desk
+        self._replica_desk = replica_desk
         self._ready = ready
         self._version = version
         self._runner: web.AppRunner | None = None
@@ -57,6 +61,7 @@ class HttpsServer:
         app = web.Application(client_max_size=LARGEST_BODY_BYTES, middlewares=[_answering_errors])
         app.router.add_get(CA_PATH, self._ca)
         app.router.add_post(JOIN_PATH, self._join)
+        app.router.add_post(JOIN_REPLICA_PATH, self._join_replica)
         app.router.add_get("/livez", self._live)
         app.router.add_get("/healthz", self._is_ready)
         app.router.add_get("/readyz", self._is_ready)
@@ -81,6 +86,16 @@ class HttpsServer:
         except (ValueError, KeyError, TypeError) as error:
             raise errors.Invalid("the body must be JSON with token, name and request") from error
         return web.json_response(await self._desk.join(DESK_IDENTITY, token, name, pem))
+
+    async def _join_replica(self, request: web.Request) -> web.Response:
+        if self._replica_desk is None:
+            raise errors.NotReady("this replica has no raft-ca.key and can let no other in: ask another replica")
+        try:
+            body = await request.json()
+            given = {field: str(body[field]) for field in ("token", "name", "host", "request", "raft_request")}
+        except (ValueError, KeyError, TypeError) as error:
+            raise errors.Invalid("the body must be JSON with token, name, host, request and raft_request") from error
+        return web.json_response(await self._replica_desk.join(**given))
 
     async def _live(self, _request: web.Request) -> web.Response:
         return web.Response(text="ok")

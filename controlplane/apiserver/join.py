@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -15,11 +15,12 @@ from component.client import ApiClient
 from component.env import Env
 from controlplane.admission.request import NODE_USER_PREFIX, NODES_GROUP, Identity
 from controlplane.apiserver.core import ApiCore
-from controlplane.apiserver.tokens import NAMESPACE, TYPE, expired, key_of_token, make_token, use_token
+from controlplane.apiserver.tokens import NAMESPACE, TYPE, Role, expired, key_of_token, make_token, use_token
 
 log = structlog.get_logger()
 
 LARGEST_REQUEST_CHARACTERS = 8_192
+ROLES: Mapping[str, Role] = {"": "node", "node": "node", "replica": "replica"}
 
 
 class JoinDesk:
@@ -30,7 +31,7 @@ class JoinDesk:
         core: ApiCore,
         client: ApiClient,
         ca: pki.KeyPair,
-        endpoints: Mapping[str, str],
+        endpoints: Callable[[], Mapping[str, str]],
         cluster_uid: str,
         env: Env,
     ) -> None:
@@ -49,10 +50,11 @@ class JoinDesk:
     async def create_token(
         self, request: apiserver_pb2.CreateJoinTokenRequest
     ) -> apiserver_pb2.CreateJoinTokenResponse:
-        """Make and store a token; those that have expired are deleted. Invalid for another role than "node"."""
-        if request.role not in {"", "node"}:
-            raise Invalid(f"role {request.role!r}: only nodes join by token")
-        token = make_token(self._env, request.name, request.ttl_seconds)
+        """Make and store a token; those that have expired are deleted. Invalid for other roles than node and replica."""
+        role = ROLES.get(request.role)
+        if role is None:
+            raise Invalid(f"role {request.role!r}: only a node or a replica joins by token")
+        token = make_token(self._env, role, request.name, request.ttl_seconds)
         await self._delete_expired()
         await self._client.create(token.secret)
         return apiserver_pb2.CreateJoinTokenResponse(
@@ -83,7 +85,7 @@ class JoinDesk:
         tree: Tree = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": {}}
         try:
             await self._core.create_spending(
-                identity, tree, lambda state: use_token(token, state.state.get(key), name, self._env.now())
+                identity, tree, lambda state: use_token(token, state.state.get(key), "node", name, self._env.now())
             )
         except AlreadyExists as error:
             message = f"node {name!r} exists: delete it first (`tim delete node {name}`), or join under another name"
@@ -91,6 +93,6 @@ class JoinDesk:
         log.info("node_joined", node=name)
         return {
             "certificate": certificate.decode(),
-            "endpoints": list(self._endpoints.values()),
+            "endpoints": list(self._endpoints().values()),
             "cluster_uid": self._cluster_uid,
         }

@@ -16,9 +16,11 @@ from api import errors
 from api.v1 import apiserver_pb2, raft_pb2, raft_pb2_grpc
 from component.rpc import Tls, channel, error_of
 from controlplane.apiserver.directory import SessionDirectory
+from controlplane.apiserver.replica_desk import change_here
 from controlplane.apiserver.status import StatusSource
 from controlplane.apiserver.streams import NodeStreams
-from controlplane.raft.protocol import NotLeader
+from controlplane.raft.membership import ChangeNotNow, ChangeRefused
+from controlplane.raft.protocol import MembershipControl, NotLeader
 from controlplane.replica import Replica
 
 log = structlog.get_logger()
@@ -32,9 +34,15 @@ class ReplicaLinkService(raft_pb2_grpc.ReplicaLinkServicer):
     """The serving side."""
 
     def __init__(
-        self, replica: Replica, directory: SessionDirectory, streams: NodeStreams, status: StatusSource
+        self,
+        replica: Replica,
+        directory: SessionDirectory,
+        streams: NodeStreams,
+        status: StatusSource,
+        control: MembershipControl,
     ) -> None:
         self._replica = replica
+        self._control = control
         self._directory = directory
         self._streams = streams
         self._status = status
@@ -57,6 +65,14 @@ class ReplicaLinkService(raft_pb2_grpc.ReplicaLinkServicer):
             return raft_pb2.ReadIndexReply(index=await self._replica.leader_read_index())
         except NotLeader as error:
             raise errors.Unavailable("not the leader") from error
+
+    async def ChangeMembership(self, request: raft_pb2.LinkChange, context: object) -> raft_pb2.LinkChangeReply:
+        """Only the leader can; refusals are answers, so that the asking replica knows which may be repeated."""
+        try:
+            await change_here(self._control, request)
+        except ChangeRefused as refused:
+            return raft_pb2.LinkChangeReply(refused=str(refused), retry=isinstance(refused, ChangeNotNow))
+        return raft_pb2.LinkChangeReply()
 
     async def ReportSessions(
         self, request_iterator: AsyncIterator[raft_pb2.SessionReport], context: object
@@ -86,27 +102,58 @@ class ReplicaLinkService(raft_pb2_grpc.ReplicaLinkServicer):
 
 
 class Peers:
-    """The calling side: one channel and one proposal stream per peer. Implements `LeaderLink` and `Relay`."""
+    """The calling side: one channel and one proposal stream per peer. Implements `LeaderLink` and `Relay`.
+
+    Peers come and go with `set_endpoints`. One that is not known is treated as one that does not lead.
+    """
 
     def __init__(self, endpoints: Mapping[str, str], tls: Tls | None) -> None:
-        self._channels = {replica: channel(address, tls) for replica, address in endpoints.items()}
-        self._stubs = {
-            replica: raft_pb2_grpc.ReplicaLinkStub(each)  # type: ignore[no-untyped-call] # generated
-            for replica, each in self._channels.items()
-        }
+        self._tls = tls
+        self._addresses: dict[str, str] = {}
+        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._stubs: dict[str, raft_pb2_grpc.ReplicaLinkStub] = {}
         self._proposals: dict[str, ProposalStream] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+        self.set_endpoints(endpoints)
+
+    def set_endpoints(self, endpoints: Mapping[str, str]) -> None:
+        """The other members' addresses by id are these from now on; streams to others end."""
+        for replica in [known for known, address in self._addresses.items() if endpoints.get(known) != address]:
+            leaving = asyncio.ensure_future(self._leave(replica, self._channels.pop(replica)))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+            del self._addresses[replica], self._stubs[replica]
+        for replica, address in endpoints.items():
+            if replica not in self._addresses:
+                self._addresses[replica] = address
+                self._channels[replica] = channel(address, self._tls)
+                self._stubs[replica] = raft_pb2_grpc.ReplicaLinkStub(  # type: ignore[no-untyped-call] # generated
+                    self._channels[replica]
+                )
+
+    async def _leave(self, replica: str, gone: grpc.aio.Channel) -> None:
+        stream = self._proposals.pop(replica, None)
+        if stream is not None:
+            await stream.close()
+        await gone.close()
+
+    def _stub(self, replica: str) -> raft_pb2_grpc.ReplicaLinkStub:
+        """NotLeader for one that is no peer (any more)."""
+        if replica not in self._stubs:
+            raise NotLeader(replica)
+        return self._stubs[replica]
 
     async def propose(self, leader: str, term: int, transactions: Sequence[bytes]) -> None:
         """Hand transactions to the leader; NotLeader when they were certainly not appended."""
         stream = self._proposals.get(leader)
         if stream is None or stream.broken:
-            stream = self._proposals[leader] = ProposalStream(self._stubs[leader])
+            stream = self._proposals[leader] = ProposalStream(self._stub(leader))
         await stream.send(term, transactions)
 
     async def read_index(self, leader: str) -> int:
         """Ask the leader for the index a read starting now must have applied; NotLeader."""
         try:
-            reply = await self._stubs[leader].ReadIndex(raft_pb2.ReadIndexRequest(), timeout=CALL_SECONDS)
+            reply = await self._stub(leader).ReadIndex(raft_pb2.ReadIndexRequest(), timeout=CALL_SECONDS)
         except grpc.aio.AioRpcError as error:
             raise NotLeader(leader) from error
         return int(reply.index)
@@ -115,6 +162,8 @@ class Peers:
         self, replica: str, frames: AsyncIterator[apiserver_pb2.StreamFrame]
     ) -> AsyncIterator[apiserver_pb2.StreamFrame]:
         """Relay a client's stream to the replica that holds the node's session."""
+        if replica not in self._stubs:
+            raise errors.Unavailable(f"replica {replica} is gone: retry")
         call = self._stubs[replica].OpenNodeStream(frames)
         try:
             async for frame in call:
@@ -126,8 +175,8 @@ class Peers:
 
     async def status(self, replica: str) -> apiserver_pb2.ReplicaStatus | None:
         """A peer's status, None when it does not answer within a second."""
-        with contextlib.suppress(grpc.aio.AioRpcError):
-            reply: apiserver_pb2.ReplicaStatus = await self._stubs[replica].Status(
+        with contextlib.suppress(grpc.aio.AioRpcError, NotLeader):
+            reply: apiserver_pb2.ReplicaStatus = await self._stub(replica).Status(
                 apiserver_pb2.ClusterStatusRequest(), timeout=1.0
             )
             return reply
@@ -135,13 +184,31 @@ class Peers:
 
     async def report_sessions(self, directory: SessionDirectory) -> None:
         """Tell every peer each second which sessions are held here; runs until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            for replica in self._stubs:
-                tasks.create_task(self._report_to(replica, directory))
-            await asyncio.Event().wait()  # a single replica has nobody to tell, and goes on all the same
+        reporting: dict[str, asyncio.Task[None]] = {}
+        try:
+            while True:
+                for replica in self._stubs.keys() - reporting.keys():
+                    reporting[replica] = asyncio.ensure_future(self._report_to(replica, directory))
+                for replica in reporting.keys() - self._stubs.keys():
+                    reporting.pop(replica).cancel()
+                await asyncio.sleep(REPORT_PERIOD_SECONDS)
+        finally:
+            for task in reporting.values():
+                task.cancel()
+            await asyncio.gather(*reporting.values(), return_exceptions=True)
+
+    async def change_membership(self, leader: str, change: raft_pb2.LinkChange) -> None:
+        """Ask the leader to change the membership. ChangeRefused, ChangeNotNow."""
+        try:
+            reply = await self._stub(leader).ChangeMembership(change, timeout=CALL_SECONDS)
+        except (grpc.aio.AioRpcError, NotLeader) as error:
+            raise ChangeNotNow("the leader does not answer") from error
+        if reply.refused:
+            raise (ChangeNotNow if reply.retry else ChangeRefused)(reply.refused)
 
     async def close(self) -> None:
         """Close every stream and channel."""
+        await asyncio.gather(*self._leaving)
         for stream in self._proposals.values():
             await stream.close()
         for each in self._channels.values():
@@ -158,8 +225,8 @@ class Peers:
                 await asyncio.sleep(REPORT_PERIOD_SECONDS)
 
         while True:
-            with contextlib.suppress(grpc.aio.AioRpcError):
-                await self._stubs[replica].ReportSessions(reports())
+            with contextlib.suppress(grpc.aio.AioRpcError, NotLeader):
+                await self._stub(replica).ReportSessions(reports())
             await asyncio.sleep(RECONNECT_SECONDS)
 
 

@@ -294,7 +294,10 @@ class ApiService:
 
 
 def method_handlers(service: ApiService) -> dict[str, Any]:
-    """The handler of each RPC in the .proto file, by name. A method that answers with bytes has encoded them itself."""
+    """The handler of each RPC that `service` serves, by name; the replicas' own affairs are `ReplicaDesk`'s.
+
+    A method that answers with bytes has encoded them itself.
+    """
     behaviours: dict[str, Callable[..., Any]] = {
         "Create": service.create,
         "Get": service.get,
@@ -317,6 +320,7 @@ def method_handlers(service: ApiService) -> dict[str, Any]:
     return {
         method.name: _handler(method, behaviours[method.name])
         for method in pb.DESCRIPTOR.services_by_name["ApiServer"].methods
+        if method.name in behaviours
     }
 
 

@@ -7,13 +7,14 @@ one node every replica knows which is newer. Heartbeats stay in memory; only wha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
 
 from api import errors
-from api.v1 import node_pb2, node_pb2_grpc
+from api.v1 import apiserver_pb2, node_pb2, node_pb2_grpc
 from component.client import ApiClient
 from component.env import Env
 from component.rpc_server import Context
@@ -34,7 +35,7 @@ class ClusterFacts:
 
     cluster_uid: str
     replica: str
-    endpoints: dict[str, str]
+    endpoints: Callable[[], Mapping[str, str]]
     pod_range: str
     service_range: str
     cluster_domain: str
@@ -60,6 +61,13 @@ class NodeSessions(node_pb2_grpc.NodeServiceServicer):
         self._client_for = client_for
         self._authenticator = authenticator
         self._env = env
+        self._open: set[Session] = set()
+
+    def endpoints_changed(self) -> None:
+        """Tell every agent where the replicas are now: one that only knew the old ones would lose its way."""
+        for session in list(self._open):
+            with contextlib.suppress(errors.Unavailable):  # it does not keep up: its session ends, it registers anew
+                session.send(node_pb2.ServerMessage(endpoints=node_pb2.Endpoints(endpoints=self._endpoints())))
 
     async def Session(
         self, request_iterator: AsyncIterator[node_pb2.AgentMessage], context: Context
@@ -84,11 +92,13 @@ class NodeSessions(node_pb2_grpc.NodeServiceServicer):
         self._directory.opened(node, epoch)
         self._streams.attach(node, session)
         log.info("session_opened", node=node, session_epoch=epoch)
+        self._open.add(session)
         try:
             yield node_pb2.ServerMessage(registered=self._registered(epoch))
             async for message in session.serve(request_iterator):
                 yield message
         finally:
+            self._open.discard(session)
             self._streams.detach(node, session)
             self._directory.closed(node, epoch)
             log.info("session_closed", node=node, session_epoch=epoch)
@@ -107,9 +117,12 @@ class NodeSessions(node_pb2_grpc.NodeServiceServicer):
     def _registered(self, epoch: int) -> node_pb2.Registered:
         facts = self._facts
         message = node_pb2.Registered(cluster_uid=facts.cluster_uid, session_epoch=epoch, replica=facts.replica)
-        for replica, address in facts.endpoints.items():
-            message.endpoints.add(replica=replica, address=address)
+        message.endpoints.extend(self._endpoints())
         message.network.pod_range = facts.pod_range
         message.network.service_range = facts.service_range
         message.network.cluster_domain = facts.cluster_domain
         return message
+
+    def _endpoints(self) -> list[apiserver_pb2.Endpoint]:
+        known = self._facts.endpoints()
+        return [apiserver_pb2.Endpoint(replica=replica, address=address) for replica, address in known.items()]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Protocol
 
 from api.v1 import apiserver_pb2
+from controlplane.config import join_host_port
+from controlplane.members import Members
+from controlplane.raft.protocol import Vitals
 from controlplane.replica import Replica
 
 
@@ -17,31 +19,41 @@ class PeerStatus(Protocol):
         """A peer's view of itself; None when it does not answer."""
 
 
+class VitalSource(Protocol):
+    """The local Raft process."""
+
+    @property
+    def vitals(self) -> Vitals:
+        """How it does."""
+
+
 class StatusSource:
     """Answers ClusterStatus from this replica's own view and what its peers say of themselves."""
 
     def __init__(
         self,
         replica: Replica,
-        replica_id: str,
-        endpoints: Mapping[str, str],
+        members: Members,
+        raft: VitalSource,
         peers: PeerStatus,
         cluster_uid: str,
         version: str,
+        known_level: int,
     ) -> None:
         self._replica = replica
-        self._replica_id = replica_id
-        self._endpoints = endpoints
+        self._members = members
+        self._raft = raft
         self._peers = peers
         self._cluster_uid = cluster_uid
         self._version = version
+        self._known_level = known_level
 
     def own_status(self) -> apiserver_pb2.ReplicaStatus:
         """This replica's view of itself; ready when it leads or follows a leader and has applied what it knows committed."""
-        status = self._replica.status
+        status, vitals = self._replica.status, self._raft.vitals
         applied = self._replica.state.applied_index
         return apiserver_pb2.ReplicaStatus(
-            id=self._replica_id,
+            id=self._members.own,
             role=status.role,
             term=status.term,
             last_index=status.last_index,
@@ -49,6 +61,10 @@ class StatusSource:
             applied_index=applied,
             leader=status.leader,
             ready=self.ready,
+            version=self._version,
+            level=self._known_level,
+            sync_p50_seconds=vitals.sync_p50_seconds,
+            sync_p99_seconds=vitals.sync_p99_seconds,
         )
 
     @property
@@ -59,18 +75,42 @@ class StatusSource:
 
     async def cluster_status(self) -> apiserver_pb2.ClusterStatusResponse:
         """Every member's status; those that do not answer within a second are "unreachable"."""
-        others = [replica for replica in self._endpoints if replica != self._replica_id]
+        own, members = self._members.own, self._members
+        others = [replica for replica in members.hosts if replica != own]
         answers = await asyncio.gather(*(self._peers.status(replica) for replica in others))
         statuses = {replica: answer for replica, answer in zip(others, answers, strict=True) if answer is not None}
-        statuses[self._replica_id] = self.own_status()
+        statuses[own] = self.own_status()
+        state = self._replica.state
         return apiserver_pb2.ClusterStatusResponse(
             cluster_uid=self._cluster_uid,
             version=self._version,
-            answered_by=self._replica_id,
-            revision=self._replica.state.revision,
-            replicas=[
-                statuses.get(replica, apiserver_pb2.ReplicaStatus(id=replica, role="unreachable"))
-                for replica in self._endpoints
-            ],
-            endpoints=[apiserver_pb2.Endpoint(replica=each, address=at) for each, at in self._endpoints.items()],
+            answered_by=own,
+            revision=state.revision,
+            level=state.level,
+            incarnation=state.incarnation,
+            replicas=self._completed(statuses),
+            endpoints=[apiserver_pb2.Endpoint(replica=each, address=at) for each, at in members.endpoints.items()],
         )
+
+    def _completed(self, statuses: dict[str, apiserver_pb2.ReplicaStatus]) -> list[apiserver_pb2.ReplicaStatus]:
+        """In order of the ids, with what only the membership and a comparison of all tell.
+
+        `lag_entries` is what a replica has not applied of what any replica knows to be committed.
+        """
+        committed = max(each.commit_index for each in statuses.values())
+        found = []
+        for replica, address in self._addresses().items():
+            status = statuses.get(replica) or apiserver_pb2.ReplicaStatus(id=replica, role="unreachable")
+            if status.role == "unreachable":
+                known, _ = self._raft.vitals.progress.get(replica, (0, False))
+                status.last_index = known
+            reached = status.applied_index or status.last_index
+            status.lag_entries = max(0, committed - reached)
+            status.voter = replica in self._members.voters
+            status.address = address
+            found.append(status)
+        return found
+
+    def _addresses(self) -> dict[str, str]:
+        port = self._members.grpc_port
+        return {replica: join_host_port(host, port) for replica, host in self._members.hosts.items()}

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 
@@ -23,6 +24,7 @@ PREFIX = "bootstrap-token-"
 TYPE = "bootstrap.kubernetes.io/token"
 DEFAULT_SECONDS = 15 * 60
 LONGEST_SECONDS = 24 * 3600
+Role = Literal["node", "replica"]
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -35,14 +37,20 @@ class Token:
     expires_time: str
 
 
-def make_token(env: Env, name: str, ttl_seconds: int) -> Token:
-    """Make a token for a node called `name` ("": any). Invalid when it would live longer than a day."""
+def make_token(env: Env, role: Role, name: str, ttl_seconds: int) -> Token:
+    """Make a token for a node or replica called `name` ("": any). Invalid when it would live longer than a day."""
     seconds = ttl_seconds or DEFAULT_SECONDS
     if not 0 < seconds <= LONGEST_SECONDS:
         raise Invalid(f"a token may live {LONGEST_SECONDS} s at most, not {seconds}")
     identifier, secret = (_random(env, length) for length in (6, 16))
     expires = rfc3339(env.now() + seconds)
-    data = {"token-id": identifier, "secret-sha256": _hash(secret), "expiration": expires, "node-name": name}
+    data = {
+        "token-id": identifier,
+        "secret-sha256": _hash(secret),
+        "expiration": expires,
+        "node-name": name,
+        "role": role,
+    }
     tree = {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -61,8 +69,8 @@ def key_of_token(text: str) -> Key:
     return Key("secrets", NAMESPACE, PREFIX + identifier)
 
 
-def use_token(text: str, stored: Stored | None, name: str, now: float) -> tuple[Op, ...]:
-    """The operations that use a token up for the node `name`. Unauthenticated says what is wrong with it."""
+def use_token(text: str, stored: Stored | None, role: Role, name: str, now: float) -> tuple[Op, ...]:
+    """The operations that use a token up for the newcomer `name`. Unauthenticated says what is wrong with it."""
     if stored is None:
         raise Unauthenticated("the token is unknown: it was used or has expired; make one with `tim token create`")
     data = {
@@ -73,8 +81,10 @@ def use_token(text: str, stored: Stored | None, name: str, now: float) -> tuple[
         raise Unauthenticated("the token's secret is wrong")
     if parse_time(data["expiration"]) <= now:
         raise Unauthenticated(f"the token expired at {data['expiration']}; make one with `tim token create`")
+    if data.get("role", "node") != role:
+        raise Unauthenticated(f"the token is for a {data.get('role', 'node')}, not for a {role}")
     if data["node-name"] and data["node-name"] != name:
-        raise Unauthenticated(f"the token is for node {data['node-name']!r}, not {name!r}")
+        raise Unauthenticated(f"the token is for {role} {data['node-name']!r}, not {name!r}")
     key = stored.envelope.key
     return Check(key, stored.envelope.uid, stored.revision), Delete(key)
 

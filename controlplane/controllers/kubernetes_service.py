@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from api.errors import ApiError
 from api.network import EndpointSlice
@@ -64,7 +64,7 @@ class KubernetesServiceController:
 
     name = "kubernetes-service"
 
-    def __init__(self, slices: Informer[EndpointSlice], replica_addresses: Sequence[str]) -> None:
+    def __init__(self, slices: Informer[EndpointSlice], replica_addresses: Callable[[], Sequence[str]]) -> None:
         self._slices = slices
         self._replica_addresses = replica_addresses
 
@@ -79,7 +79,7 @@ class KubernetesServiceController:
     async def plan(self, key: Key, failure: ApiError | None) -> Sequence[Action]:
         """Decide for the one slice."""
         del key, failure
-        return reconcile(self._slices.get(NAMESPACE, NAME), self._replica_addresses)
+        return reconcile(self._slices.get(NAMESPACE, NAME), self._replica_addresses())
 
 
 def _own(change: Change[EndpointSlice]) -> Iterable[Key]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from component.client import ApiClient
 from component.env import Env
@@ -13,7 +13,7 @@ from controlplane.controllers.events import EventWriter, expire_events
 from controlplane.controllers.garbage import GarbageCollector
 from controlplane.controllers.heartbeats import NodeAges, NodeLifecycleController
 from controlplane.controllers.kubernetes_service import KubernetesServiceController
-from controlplane.controllers.loop import Controller, ControllerLoop
+from controlplane.controllers.loop import RESYNC_SECONDS, Controller, ControllerLoop
 from controlplane.controllers.namespace import NamespaceController
 from controlplane.controllers.pod_gc import PodCollector
 from controlplane.controllers.replicaset import ReplicaSetController
@@ -21,21 +21,24 @@ from controlplane.controllers.service_account import ServiceAccountController
 from controlplane.controllers.tasks import run_together
 from controlplane.scheduler.loop import Scheduler
 
+REPLICAS_SECONDS = 10.0  # no event says that the replicas are other ones
 GARBAGE_WORKERS = 32  # its keys are single dependents
 
 
-async def run_all(client: ApiClient, env: Env, ages: NodeAges, replica_addresses: Sequence[str]) -> None:
+async def run_all(client: ApiClient, env: Env, ages: NodeAges, replica_addresses: Callable[[], Sequence[str]]) -> None:
     """Run until cancelled, which is what loss of leadership means; nothing outlives the call.
 
-    `client` acts with the leader's epoch, `ages` tells when nodes were last heard, `replica_addresses` are the
+    `client` acts with the leader's epoch, `ages` tells when nodes were last heard, `replica_addresses` the
     host:port of every replica's HTTPS. Raises only what is our own bug.
     """
     caches = Caches(client, env)
     events = EventWriter(client, env)
 
-    def loop_of(controller: Controller, workers: int | None = None) -> ControllerLoop:
+    def loop_of(
+        controller: Controller, workers: int | None = None, resync_seconds: float = RESYNC_SECONDS
+    ) -> ControllerLoop:
         recorder = events.recorder(f"{controller.name}-controller")
-        return ControllerLoop(controller, client, env, recorder, workers=workers)
+        return ControllerLoop(controller, client, env, recorder, workers=workers, resync_seconds=resync_seconds)
 
     node_lifecycle = NodeLifecycleController(caches.nodes, caches.pods, ages, env)
     node_loop = loop_of(node_lifecycle)
@@ -44,7 +47,7 @@ async def run_all(client: ApiClient, env: Env, ages: NodeAges, replica_addresses
         loop_of(DeploymentController(caches.deployments, caches.replica_sets, caches.pods, env)),
         loop_of(ReplicaSetController(caches.replica_sets, caches.pods, env)),
         loop_of(EndpointSliceController(caches.services, caches.pods, caches.slices, caches.nodes)),
-        loop_of(KubernetesServiceController(caches.slices, replica_addresses)),
+        loop_of(KubernetesServiceController(caches.slices, replica_addresses), resync_seconds=REPLICAS_SECONDS),
         loop_of(NamespaceController(client, caches.namespaces, everything)),
         loop_of(GarbageCollector(client, caches.by_resource), GARBAGE_WORKERS),
         loop_of(PodCollector(client, caches.pods, caches.nodes)),

@@ -13,7 +13,7 @@ from controlplane.raft.config import NodeSettings
 from controlplane.raft.core import RaftCore
 from controlplane.raft.hand_over import HandOver
 from controlplane.raft.leading import Leading
-from controlplane.raft.membership import ChangeRefused, Member, Membership
+from controlplane.raft.membership import ChangeNotNow, ChangeRefused, Member, Membership
 
 log = structlog.get_logger()
 
@@ -37,10 +37,15 @@ class MembershipChanges:
         self._append(self._core.membership.with_learner(newcomer), "learner_added", newcomer.replica)
 
     def remove(self, replica: str) -> None:
-        """Take a member out. ChangeRefused as `add`, for the leader itself, and when too few would be left."""
+        """Take a member out; nothing happens when it is none.
+
+        ChangeRefused as `add`, for the leader itself, and when too few would be left.
+        """
         self._check_possible()
+        if self._core.membership.member(replica) is None:
+            return
         if replica == self._replica:
-            raise ChangeRefused(f"replica {replica} leads: it must hand leadership over first")
+            raise ChangeNotNow(f"replica {replica} leads: it must hand leadership over first")
         changed = self._core.membership.without(replica)
         self._check_reach(changed)
         self._append(changed, "member_removed", replica)
@@ -74,11 +79,11 @@ class MembershipChanges:
     def _check_possible(self) -> None:
         core = self._core
         if not core.leads or self._hand_over.under_way:
-            raise ChangeRefused("this replica does not lead")
+            raise ChangeNotNow("this replica does not lead")
         if core.commit_index < core.no_op_index:
-            raise ChangeRefused("the leader has not committed anything yet: retry")
+            raise ChangeNotNow("the leader has not committed anything yet: retry")
         if core.membership.index > core.commit_index:
-            raise ChangeRefused("the change before this one is not committed yet: retry")
+            raise ChangeNotNow("the change before this one is not committed yet: retry")
 
     def _check_reach(self, changed: Membership) -> None:
         missing = [each for each in changed.voters - {self._replica} if not self._leading.in_touch(each)]

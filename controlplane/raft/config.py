@@ -31,6 +31,7 @@ class RaftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     time_factor: float = 1.0
     member_uids: dict[str, str] = {}
     learner: bool = False
+    incarnation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ def first_membership(config: RaftConfig) -> Membership:
                 voter=not (config.learner and replica == config.replica_id),
             )
             for replica, address in sorted(addresses.items())
-        )
+        ),
+        config.incarnation,
     )
 
 

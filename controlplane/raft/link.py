@@ -16,9 +16,10 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from api.v1 import raft_pb2
-from controlplane.raft import frames
+from controlplane.raft import frames, messages
 from controlplane.raft.frames import ENTRY_OVERHEAD_BYTES, FrameError, FrameReader
-from controlplane.raft.protocol import Entry, NotLeader, RaftStatus, Role, Snapshot
+from controlplane.raft.membership import ChangeNotNow, ChangeRefused, Member
+from controlplane.raft.protocol import Entry, NotLeader, RaftStatus, Role, Snapshot, Vitals
 
 log = structlog.get_logger()
 
@@ -56,6 +57,8 @@ class SocketLog:
         self._last_id = 0
         self._own: dict[int, tuple[bytes, Callable[[], None]]] = {}
         self._reads: dict[int, asyncio.Future[int]] = {}
+        self._changes: dict[int, asyncio.Future[raft_pb2.LinkChangeReply]] = {}
+        self.vitals = Vitals()
         self._ticking: asyncio.TimerHandle | None = None
         self.run: asyncio.Task[None] | None = None
 
@@ -96,6 +99,34 @@ class SocketLog:
             return await read
         finally:
             self._reads.pop(number, None)
+
+    async def add_learner(self, newcomer: Member) -> None:
+        """Append a learner, which is promoted once it has caught up. ChangeRefused, ChangeNotNow."""
+        member = raft_pb2.Membership.Member(replica=newcomer.replica, uid=newcomer.uid, address=newcomer.address)
+        await self._change(raft_pb2.LinkChange(add_learner=member))
+
+    async def remove_member(self, replica: str) -> None:
+        """Append the membership without `replica`. ChangeRefused, ChangeNotNow."""
+        await self._change(raft_pb2.LinkChange(remove=replica))
+
+    async def hand_over(self, to: str) -> None:
+        """Begin to hand leadership over to `to`, or to the best ("")."""
+        await self._change(raft_pb2.LinkChange(hand_over=to))
+
+    async def _change(self, change: raft_pb2.LinkChange) -> None:
+        if self._writer is None:
+            raise ChangeNotNow("the Raft process of this replica is away")
+        self._last_id += 1
+        change.id = self._last_id
+        answer: asyncio.Future[raft_pb2.LinkChangeReply] = asyncio.get_running_loop().create_future()
+        self._changes[change.id] = answer
+        self._send(raft_pb2.LinkMessage(change=change))
+        try:
+            reply = await answer
+        finally:
+            self._changes.pop(change.id, None)
+        if reply.refused:
+            raise (ChangeNotNow if reply.retry else ChangeRefused)(reply.refused)
 
     @property
     def status(self) -> RaftStatus:
@@ -162,8 +193,11 @@ class SocketLog:
         self._unsent.clear()
         self._own.clear()
         self._fail_reads()
+        for change in self._changes.values():
+            if not change.done():
+                change.set_exception(ChangeNotNow("the Raft process of this replica went away"))
         old = self._status
-        self._set_status(RaftStatus("follower", old.term, "", old.commit_index, old.last_index, connected=False))
+        self._set_status(replace(old, role="follower", leader="", leading=False, connected=False))
 
     def _fail_reads(self) -> None:
         for read in self._reads.values():
@@ -188,24 +222,33 @@ class SocketLog:
             case "read_reply":
                 self._answer_read(message.read_reply)
             case "status":
-                said = message.status
-                self._set_status(
-                    RaftStatus(
-                        _ROLES[said.role],
-                        said.term,
-                        said.leader,
-                        said.commit_index,
-                        said.last_index,
-                        said.leading,
-                        cut_off=said.cut_off,
-                    )
-                )
+                self._hear(message.status)
+            case "change_reply":
+                change = self._changes.get(message.change_reply.id)
+                if change is not None and not change.done():
+                    change.set_result(message.change_reply)
             case "snapshot_install":
                 await self._install(message.snapshot_install)
             case "error":
                 raise LinkRefused(message.error.message)
             case other:
                 raise FrameError(f"a message without meaning here: {other}")
+
+    def _hear(self, said: raft_pb2.LinkStatus) -> None:
+        progress = {each.replica: (each.match_index, each.connected) for each in said.progress}
+        self.vitals = Vitals(said.sync_p50_seconds, said.sync_p99_seconds, progress)
+        self._set_status(
+            RaftStatus(
+                _ROLES[said.role],
+                said.term,
+                said.leader,
+                said.commit_index,
+                said.last_index,
+                said.leading,
+                cut_off=said.cut_off,
+                membership=messages.membership_of(said.membership),
+            )
+        )
 
     def _deliver(self, batch: raft_pb2.LinkEntries) -> None:
         entries: list[Entry] = []

@@ -26,6 +26,7 @@ from controlplane.raft.node import RaftNode
 from controlplane.raft.poller import Poller
 from controlplane.raft.recovery import Storage, open_storage
 from controlplane.raft.serve import LinkServer
+from controlplane.raft.sync_times import SyncTimes
 from controlplane.raft.tls import TlsContexts, TlsFiles
 from controlplane.raft.transport import TlsTransport
 
@@ -44,6 +45,8 @@ class RaftProcess:
     def __init__(self, config: RaftConfig, storage: Storage, listener: socket.socket, env: Env) -> None:
         self._storage = storage
         self._stopping = False
+        self._env = env
+        self._sync_times = SyncTimes()
         self._poller = Poller()
         first = first_membership(config)
         tls = TlsContexts(TlsFiles(Path(config.cert), Path(config.key), Path(config.ca))) if config.cert else None
@@ -67,7 +70,13 @@ class RaftProcess:
         )
         self._node = RaftNode(settings, storage.log, storage.snapshots, self._transport, self._poller, env)
         self._link = LinkServer(
-            Path(config.socket_path), config.replica_id, self._node, storage.log, storage.snapshots, self._poller
+            Path(config.socket_path),
+            config.replica_id,
+            self._node,
+            storage.log,
+            storage.snapshots,
+            self._poller,
+            self._sync_times.percentiles,
         )
         self._poller.before_sleep = self._before_sleep
         self._leader = ""
@@ -100,7 +109,9 @@ class RaftProcess:
     def _before_sleep(self) -> None:
         """One sync per turn. Appends may leave before it, so that leader and followers sync at the same time."""
         self._transport.flush(appends_only=True)
-        self._storage.log.sync()
+        begun = self._env.monotonic()
+        if self._storage.log.sync():
+            self._sync_times.record(self._env.monotonic() - begun)
         self._transport.flush()
         self._link.pump()
         leader = self._node.status().leader

@@ -14,6 +14,10 @@ class ChangeRefused(Exception):
     """The membership cannot change like this (now); the message says why. Nothing was appended."""
 
 
+class ChangeNotNow(ChangeRefused):
+    """Refused for the moment, or by this replica: the same change may work soon, or at the leader."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Member:
     """One replica. `uid` tells a replica from an earlier one of the same id; `address` is its Raft host:port.

@@ -121,8 +121,12 @@ def membership_message(membership: Membership) -> raft_pb2.Membership:
 
 def membership_of(message: raft_pb2.Membership) -> Membership:
     """Inverse of `membership_message`."""
-    members = (Member(each.replica, each.uid, each.address, each.voter) for each in message.members)
-    return Membership(tuple(sorted(members)), message.incarnation, message.index)
+    return Membership(tuple(sorted(map(member_of, message.members))), message.incarnation, message.index)
+
+
+def member_of(message: raft_pb2.Membership.Member) -> Member:
+    """One member of a message."""
+    return Member(message.replica, message.uid, message.address, message.voter)
 
 
 def configuration_entry(membership: Membership) -> bytes:

@@ -6,10 +6,12 @@ log without peers. It knows nothing of what the bytes mean.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
+
+from controlplane.raft.membership import Member, Membership
 
 Role = Literal["leader", "follower", "candidate"]
 
@@ -30,6 +32,7 @@ class RaftStatus:
     `leading` is true only on a leader whose own term's no-op is committed and delivered here. `connected` is false
     while the Raft process is out of reach: then the rest is what it said last. `cut_off`: there is no leader, and a
     majority has been silent for as long as an election may take, so another replica may serve, this one cannot.
+    `membership` is the one in force, committed or not.
     """
 
     role: Role
@@ -40,6 +43,16 @@ class RaftStatus:
     leading: bool = False
     connected: bool = True
     cut_off: bool = False
+    membership: Membership | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """How the local Raft process does: recent log syncs, and on a leader (log index, connected) of the others."""
+
+    sync_p50_seconds: float = 0.0
+    sync_p99_seconds: float = 0.0
+    progress: Mapping[str, tuple[int, bool]] = field(default_factory=dict)
 
 
 class NotLeader(Exception):
@@ -93,3 +106,20 @@ class ReplicatedLog(Protocol):
 
     async def close(self) -> None:
         """Stop delivery. Proposals under way stay unknown."""
+
+
+class MembershipControl(Protocol):
+    """Changes of the membership, asked of the local Raft process."""
+
+    async def add_learner(self, newcomer: Member) -> None:
+        """Append a learner, which is promoted once it has caught up. ChangeRefused, ChangeNotNow."""
+
+    async def remove_member(self, replica: str) -> None:
+        """Append the membership without `replica`. ChangeRefused, ChangeNotNow."""
+
+    async def hand_over(self, to: str) -> None:
+        """Begin to hand leadership over to `to`, or to the best ("")."""
+
+    @property
+    def vitals(self) -> Vitals:
+        """The latest."""

@@ -17,6 +17,7 @@ from api.v1 import raft_pb2
 from controlplane.raft import frames, messages
 from controlplane.raft.frames import ENTRY_OVERHEAD_BYTES, FrameError, FrameReader
 from controlplane.raft.log import DurableLog, LogFailure
+from controlplane.raft.membership import ChangeNotNow, ChangeRefused
 from controlplane.raft.node import RaftNode
 from controlplane.raft.poller import READ, WRITE, Poller
 from controlplane.raft.protocol import Snapshot
@@ -40,8 +41,10 @@ class LinkServer:
         durable_log: DurableLog,
         snapshots: SnapshotFolder,
         poller: Poller,
+        sync_percentiles: Callable[[], tuple[float, float]],
     ) -> None:
         self._path = path
+        self._sync_percentiles = sync_percentiles
         self._replica = replica
         self._node = node
         self._log = durable_log
@@ -72,7 +75,14 @@ class LinkServer:
         if self._session is not None:
             self._session.close("replaced by a newer API process")
         self._session = LinkSession(
-            connection, self._replica, self._node, self._log, self._snapshots, self._poller, self._closed
+            connection,
+            self._replica,
+            self._node,
+            self._log,
+            self._snapshots,
+            self._poller,
+            self._sync_percentiles,
+            self._closed,
         )
 
     def _closed(self, reason: str) -> None:
@@ -92,8 +102,10 @@ class LinkSession:
         durable_log: DurableLog,
         snapshots: SnapshotFolder,
         poller: Poller,
+        sync_percentiles: Callable[[], tuple[float, float]],
         on_closed: Callable[[str], None],
     ) -> None:
+        self._sync_percentiles = sync_percentiles
         self._connection = connection
         self._replica = replica
         self._node = node
@@ -175,6 +187,8 @@ class LinkSession:
             case "snapshot_saved":
                 saved = message.snapshot_saved
                 self._snapshot_saved(Snapshot(saved.index, saved.term, Path(saved.path)))
+            case "change":
+                self._change(message.change)
             case _:
                 raise FrameError(f"a message without meaning here: {kind}")
 
@@ -218,6 +232,22 @@ class LinkSession:
             return
         self._own[index] = (proposal.term, proposal.id, len(proposal.data))
         self._own_bytes += len(proposal.data)
+
+    def _change(self, change: raft_pb2.LinkChange) -> None:
+        reply = raft_pb2.LinkChangeReply(id=change.id)
+        try:
+            match change.WhichOneof("change"):
+                case "add_learner":
+                    self._node.add_learner(messages.member_of(change.add_learner))
+                case "remove":
+                    self._node.remove_member(change.remove)
+                case "hand_over":
+                    self._node.hand_over("asked for", change.hand_over)
+                case other:
+                    raise FrameError(f"a change without meaning here: {other}")
+        except ChangeRefused as refused:
+            reply.refused, reply.retry = str(refused), isinstance(refused, ChangeNotNow)
+        self._send(raft_pb2.LinkMessage(change_reply=reply))
 
     def _answer_read(self, number: int, index: int | None) -> None:
         reply = raft_pb2.LinkReadReply(id=number, index=index or 0, refused=index is None)
@@ -282,26 +312,30 @@ class LinkSession:
         status = self._node.status()
         no_op_index = self._node.no_op_index()
         leading = 0 < no_op_index <= self._cursor
-        facts = (status.role, status.term, status.leader, leading, status.cut_off)
+        membership = self._node.membership
+        facts = (status.role, status.term, status.leader, leading, status.cut_off, membership.age)
         if facts == self._reported and not self._status_due:
             return
         if status.role != "leader" and self._own:  # outcomes come by delivery; the bytes no longer count
             self._own_bytes = 0
             self._own = {index: (term, number, 0) for index, (term, number, _) in self._own.items()}
         self._reported, self._status_due = facts, False
-        self._send(
-            raft_pb2.LinkMessage(
-                status=raft_pb2.LinkStatus(
-                    role=status.role,
-                    term=status.term,
-                    leader=status.leader,
-                    commit_index=self._node.deliverable_index(),
-                    last_index=status.last_index,
-                    leading=leading,
-                    cut_off=status.cut_off,
-                )
-            )
+        sync_p50, sync_p99 = self._sync_percentiles()
+        said = raft_pb2.LinkStatus(
+            role=status.role,
+            term=status.term,
+            leader=status.leader,
+            commit_index=self._node.deliverable_index(),
+            last_index=status.last_index,
+            leading=leading,
+            cut_off=status.cut_off,
+            membership=messages.membership_message(membership),
+            sync_p50_seconds=sync_p50,
+            sync_p99_seconds=sync_p99,
         )
+        for replica, match_index, connected in self._node.progress():
+            said.progress.add(replica=replica, match_index=match_index, connected=connected)
+        self._send(raft_pb2.LinkMessage(status=said))
 
     def _fail(self, reason: str) -> None:
         """Tell the API process that it can never continue here, and end the session."""

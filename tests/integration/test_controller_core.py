@@ -60,7 +60,10 @@ async def leading(folder):
             tree = api_server.node(name)
             tree["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
             await client.create(tree)
-        jobs = [run_all(client, cluster.env, Heard(names), ("10.1.0.1:6443", "10.1.0.2:6443")), play_agents(client)]
+        jobs = [
+            run_all(client, cluster.env, Heard(names), lambda: ("10.1.0.1:6443", "10.1.0.2:6443")),
+            play_agents(client),
+        ]
         tasks = [asyncio.ensure_future(job) for job in jobs]
         try:
             yield Looking(client, cluster)

@@ -27,7 +27,7 @@ STATUS = {
     "conditions": [{"type": "Ready", "status": "True"}],
     "addresses": [{"type": "InternalIP", "address": "10.0.0.1"}],
 }
-FACTS = ClusterFacts("c1", "r1", {"r1": "127.0.0.1:7443"}, "10.244.0.0/16", "10.96.0.0/16", "cluster.local")
+FACTS = ClusterFacts("c1", "r1", lambda: {"r1": "127.0.0.1:7443"}, "10.244.0.0/16", "10.96.0.0/16", "cluster.local")
 
 
 class NoRelay:
