@@ -119,7 +119,7 @@ def link(name: str, host: str, state: str) -> None:
 @name_option
 def add_replica(name: str) -> None:
     """Make one more control-plane host and let it join the lab's cluster."""
-    with _lab_errors():
+    with lab_errors():
         host = replicas.add_replica(cluster.load(name), system_env(), click.echo)
     click.echo(f"added {host.name} at {host.address}: tim replica list")
 

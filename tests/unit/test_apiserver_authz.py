@@ -64,7 +64,10 @@ def test_administrators_may_call_everything(method):
     ("identity", "allowed"),
     [
         (NODE, {"Get", "ClusterStatus", "Session", "Dial"}),
-        (REPLICA, {"Propose", "ReadIndex", "ReportSessions", "OpenNodeStream", "Status", "ClusterStatus"}),
+        (
+            REPLICA,
+            {"Propose", "ReadIndex", "ReportSessions", "OpenNodeStream", "Status", "ClusterStatus", "ChangeMembership"},
+        ),
         (READER, {"Get", "List", "Watch", "Moment", "History", "Logs", "ClusterStatus"}),
     ],
 )
