@@ -155,8 +155,11 @@ class Proposals:
             raise errors.Invalid("not a transaction")
         self._check_room(sum(map(len, transactions)), len(transactions))
         for data in transactions:
-            if transaction_id(data) not in self._open:  # sent again after a broken stream, but it did arrive
+            known = self._open.get(transaction_id(data))
+            if known is None:
                 self._enqueue(Proposal(bytes(data), self._applied_count(), term, None))
+            else:  # sent again: after a broken stream, or in a later term while the copy of an earlier one still waits
+                known.pinned_term, known.gone = term, False
 
     def applied(self, term: int, results: Iterable[tuple[bytes, Result]]) -> None:
         """Learn from one applied entry: its results, and by its term what is certainly lost."""
@@ -236,7 +239,9 @@ class Proposals:
     def _check_room(self, size_bytes: int, count: int) -> None:
         if self._fits(size_bytes, count):
             return
-        self._queue = deque(each for each in self._queue if not each.gone)
+        for each in self._queue:
+            each.queued = not each.gone
+        self._queue = deque(each for each in self._queue if each.queued)
         self._queued_bytes = sum(len(each.data) for each in self._queue)
         if not self._fits(size_bytes, count):
             raise errors.Unavailable(f"{len(self._queue)} writes wait already: retry later")
@@ -373,7 +378,7 @@ class Proposals:
             if proposal.batch is not None:
                 self._in_flight.pop(proposal.batch, None)
                 proposal.batch = None
-            if proposal.pinned_term or proposal.gone:
+            if proposal.gone or 0 < proposal.pinned_term < term:
                 self._forget(proposal)
         self._requeue(lost)
         if lost:

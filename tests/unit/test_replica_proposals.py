@@ -288,6 +288,19 @@ async def test_an_installed_state_that_may_have_forgotten_leaves_the_outcome_unk
         await task
 
 
+async def test_a_forwarded_write_that_waited_here_since_an_earlier_term_is_proposed_in_the_new_one(leader):
+    first, forwarded = leader.data(), leader.data()
+    task = await leader.commit(first)
+    leader.proposals.accept(1, [forwarded])  # it waits behind the first
+    leader.become(RaftStatus("leader", 3, "r1", 0, 0, leading=True))
+    leader.proposals.accept(3, [forwarded])
+    leader.applied(3)  # nothing of term 1 was kept
+    await turns()
+    assert [(batch, term) for batch, term, _ in leader.log.proposed] == [((first,), 1), ((first, forwarded), 3)]
+    leader.applied(3, first, forwarded)
+    await task
+
+
 async def test_a_leader_takes_in_forwarded_writes_of_its_term_once(leader):
     data = leader.data()
     for term in (0, 2):
