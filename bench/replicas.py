@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import socket
 import subprocess
@@ -42,10 +43,14 @@ def free_ports(count: int) -> list[int]:
 
 
 class Replicas:
-    """r1 to r3 with all their files below `folder`, on three addresses of 127/8 that are unlikely to be in use."""
+    """r1 to r3 with all their files below `folder`, on three addresses of 127/8 that are unlikely to be in use.
 
-    def __init__(self, folder: Path) -> None:
+    With `probed`, the API processes say when their loops are held (`bench.probed_api`).
+    """
+
+    def __init__(self, folder: Path, *, probed: bool = False, pod_range: str = "10.244.0.0/16") -> None:
         self._folder = folder
+        self._probed = probed
         net = f"127.{random.randint(2, 250)}.{random.randint(2, 250)}"
         self.addresses = {f"r{number}": f"{net}.{number}" for number in (1, 2, 3)}
         env = system_env()
@@ -57,7 +62,7 @@ class Replicas:
                 write_private(home / relative, content)
             settings = yaml.safe_load((home / "server.yaml").read_bytes())
             settings |= {"listen": self.addresses[name], "pki_dir": str(home / "pki"), "data_dir": str(home / "data")}
-            settings |= {"run_dir": str(home / "run"), "log_format": "json"}
+            settings |= {"run_dir": str(home / "run"), "log_format": "json", "pod_range": pod_range}
             write_private(home / "server.yaml", yaml.safe_dump(settings).encode())
         admin = folder / "admin.conf"
         write_private(admin, files.admin_conf)
@@ -71,8 +76,13 @@ class Replicas:
         binary = str(Path(sys.executable).parent / "tim-server")
         for name in names or self.addresses:
             home = self._folder / name
-            command = [binary, "--config", str(home / "server.yaml")]
-            self._processes[name] = [keep([*command, each], home / f"{each}.log") for each in PROCESSES]
+            arguments = ["--config", str(home / "server.yaml")]
+            programs = {each: [binary] for each in PROCESSES}
+            if self._probed:
+                programs["api"] = [sys.executable, "-m", "bench.probed_api", str(self.probe(name))]
+            self._processes[name] = [
+                keep([*programs[each], *arguments, each], home / f"{each}.log") for each in PROCESSES
+            ]
 
     def kill(self, name: str) -> None:
         """SIGKILL both processes of a replica."""
@@ -90,6 +100,15 @@ class Replicas:
     def pids(self, name: str = "") -> list[int]:
         """Of the processes that run, of one replica or of all."""
         return [process.pid for each, listed in self._processes.items() if name in {"", each} for process in listed]
+
+    def probe(self, name: str) -> Path:
+        """Where the probe of a replica's API loop writes."""
+        return self._folder / name / "loop.probe"
+
+    def log(self, name: str, process: str) -> list[dict]:
+        """What a process has logged."""
+        lines = (self._folder / name / f"{process}.log").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
 
     def client(self) -> RpcClient:
         """A client with the administrator's rights."""

@@ -83,6 +83,7 @@ class SnapshotSchedule:
             await self._writing
 
     async def _write(self, state: State) -> None:
+        began = asyncio.get_running_loop().time()
         try:
             written = await self._in_thread(functools.partial(snapshots.write, state, self._folder))
             self._last_bytes = written.path.stat().st_size
@@ -92,6 +93,7 @@ class SnapshotSchedule:
             return  # the log stays as it is; the next one comes after as much log again
         finally:
             self._writing = None
-        logger.info("snapshot_written", index=written.index, size_bytes=self._last_bytes)
+        took_seconds = round(asyncio.get_running_loop().time() - began, 3)
+        logger.info("snapshot_written", index=written.index, size_bytes=self._last_bytes, took_seconds=took_seconds)
         if not self._closed:
             self._saved(Snapshot(written.index, written.term, written.path))

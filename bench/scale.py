@@ -1,0 +1,242 @@
+"""A large cluster as plain objects: 5,000 nodes and 100,000 pods on three replicas.
+
+What a replica's processes hold, how long its event loop is held at most, what a list and watches cost, how long a
+snapshot takes and a replica that was killed needs to be back. Pods are bound when they are created, and no agent
+runs: the API, the log and the controllers' caches are measured, not the scheduler. The load goes to the leader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from api.errors import ApiError
+from bench.processes import Memory, cpu_seconds, memory
+from bench.replicas import Replicas, leader_of
+from bench.report import Report, percentile, run_part, until
+from component.client import Write
+from component.env import system_env
+from component.rpc_client import RpcClient
+
+NODES, PODS, NAMESPACES, OWNERS = 5_000, 100_000, 20, 200
+POD_RANGE = "10.0.0.0/11"  # with room for 8,192 nodes
+AT_ONCE = 50  # objects in a transaction of the load
+WRITERS = 4
+WATCHERS = 100
+CHANGES = 200  # of pods, while all the watchers watch all pods
+LOOP_PAUSE_MS = 50.0
+START_SECONDS = 120.0
+
+
+async def bench(report: Report, quick: bool) -> None:
+    nodes, pods = (500, 5_000) if quick else (NODES, PODS)
+    folder = Path(tempfile.mkdtemp(prefix="timonier-bench-"))
+    replicas = Replicas(folder / "replicas", probed=True, pod_range=POD_RANGE)
+    report.setting(
+        f"three replicas on loopback, mutual TLS, fsync; {nodes:,} nodes, {pods:,} pods in {NAMESPACES} namespaces, "
+        f"transactions of {AT_ONCE} by {WRITERS} writers"
+    )
+    try:
+        replicas.start()
+        async with replicas.client() as client:
+            leader = await _leading(client)
+        async with RpcClient([replicas.endpoints[leader]], replicas.tls, system_env()) as client:
+            cluster = Scale(report, replicas, leader, client)
+            cluster.memory("empty")
+            await cluster.fill(nodes, pods)
+            cluster.memory("filled")
+            await cluster.list_all(pods)
+            await cluster.watch_changes()
+            await cluster.restart(next(name for name in replicas.addresses if name != leader))
+            cluster.memory("at the end")
+            cluster.pauses()
+    finally:
+        replicas.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Scale:
+    """One run: every step measures something of the same cluster."""
+
+    def __init__(self, report: Report, replicas: Replicas, leader: str, client: RpcClient) -> None:
+        self._report = report
+        self._replicas = replicas
+        self._leader = leader
+        self._client = client
+        self._phases: list[tuple[str, float, float]] = []
+
+    @contextlib.contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self._phases.append((name, began, time.monotonic()))
+
+    def memory(self, when: str) -> None:
+        """Of the largest replica."""
+        largest = Memory(0.0, 0.0, 0.0)
+        for name in self._replicas.addresses:
+            raft, api = (memory(pid) for pid in self._replicas.pids(name))
+            self._report.say(f"    {name} {when}: Raft {raft.pss:.0f} MB, API {api.pss:.0f} MB PSS")
+            largest = max(largest, raft + api, key=lambda each: each.pss)
+        self._report.figure(f"largest replica, both processes, {when}", largest.pss, "MB PSS")
+
+    async def fill(self, nodes: int, pods: int) -> None:
+        """Create everything."""
+        trees = [*map(_namespace, range(NAMESPACES)), *map(_node, range(nodes))]
+        with self._phase("filling"):
+            await self._client.transaction([Write("create", tree) for tree in trees[:NAMESPACES]])
+            began, used = time.perf_counter(), cpu_seconds(self._replicas.pids())
+            await self._write(trees[NAMESPACES:])
+            await self._write([_pod(number, nodes) for number in range(pods)])
+            seconds = time.perf_counter() - began
+            self._report.figure("objects created a second", (nodes + pods) / seconds, "/s")
+            cpu = cpu_seconds(self._replicas.pids()) - used
+            self._report.figure("CPU of all processes, an object", cpu / (nodes + pods) * 1e6, "us")
+
+    async def _write(self, trees: Sequence[dict]) -> None:
+        batches = iter([trees[start : start + AT_ONCE] for start in range(0, len(trees), AT_ONCE)])
+
+        async def writer() -> None:
+            for batch in batches:
+                done = await self._client.transaction([Write("create", tree) for tree in batch])
+                if not done.committed:
+                    raise SystemExit(f"bench: refused: {next(each.error for each in done.results if each.error)}")
+
+        await asyncio.gather(*(writer() for _ in range(WRITERS)))
+
+    async def list_all(self, pods: int) -> None:
+        """Every pod at one revision, in pages as large as they come."""
+        with self._phase("listing"):
+            used, began = cpu_seconds(self._replicas.pids(self._leader)), time.perf_counter()
+            found = await self._client.list("pods")
+            seconds = time.perf_counter() - began
+            used = cpu_seconds(self._replicas.pids(self._leader)) - used
+        if len(found.items) != pods:
+            raise SystemExit(f"bench: {len(found.items)} of {pods} pods are listed")
+        self._report.figure(f"list of {pods:,} pods", seconds * 1e3, "ms")
+        self._report.figure("CPU of the leader for it", used * 1e3, "ms")
+
+    async def watch_changes(self) -> None:
+        """Many watchers of all pods, from now on: the delay of each event and the CPU it costs."""
+        name = "probe"
+        tree = _pod(0, 1) | {"metadata": {"name": name, "namespace": _space(0), "labels": {"change": "0"}}}
+        revision = (await self._client.create(tree)).revision
+        sent: list[float] = []
+        delays: list[float] = []
+
+        async def watch() -> None:
+            async with contextlib.aclosing(self._client.watch("pods", revision=revision)) as batches:
+                async for batch in batches:
+                    for event in batch:
+                        if event.object is not None and event.object.name == name:
+                            number = int(event.object.tree()["metadata"]["labels"]["change"])
+                            delays.append(time.perf_counter() - sent[number - 1])
+                            if number == CHANGES:
+                                return
+
+        with self._phase("watching"):
+            watching = [asyncio.ensure_future(watch()) for _ in range(WATCHERS)]
+            used = cpu_seconds(self._replicas.pids(self._leader))
+            for number in range(1, CHANGES + 1):
+                tree["metadata"]["labels"]["change"] = str(number)
+                sent.append(time.perf_counter())
+                await self._client.update(tree)
+            async with asyncio.timeout(START_SECONDS):
+                await asyncio.gather(*watching)
+            used = cpu_seconds(self._replicas.pids(self._leader)) - used
+        self._report.figure(f"event at {WATCHERS} watchers of all pods, p50", percentile(delays, 0.5) * 1e3, "ms")
+        self._report.figure("the same, p99", percentile(delays, 0.99) * 1e3, "ms")
+        self._report.figure("CPU of the leader, an event and watcher", used / CHANGES / WATCHERS * 1e6, "us")
+
+    async def restart(self, follower: str) -> None:
+        """kill -9 of both processes of a follower; then it comes back from snapshot and log."""
+        with self._phase("restarting"):
+            self._replicas.kill(follower)
+            await self._write([_pod(number, 1, prefix="late") for number in range(500)])
+            began = time.perf_counter()
+            self._replicas.start(follower)
+            async with self._replicas.client() as client:
+                await _leading(client)
+            self._report.figure("restart of a follower until it has caught up", time.perf_counter() - began, "s")
+
+    def pauses(self) -> None:
+        """The longest time for which an API process's loop did not come round, by step; and the snapshots."""
+        rows, longest = [], 0.0
+        for phase, began, end in self._phases:
+            found = {name: self._held_ms(name, began, end) for name in self._replicas.addresses}
+            longest = max(longest, *found.values())
+            rows.append((phase, *(found[name] for name in self._replicas.addresses)))
+        self._report.say("  longest pause of the API loop, ms")
+        self._report.table(("", *self._replicas.addresses), rows)
+        self._report.figure("longest pause of an API loop", longest, "ms", aim=LOOP_PAUSE_MS)
+        written = [
+            line
+            for name in self._replicas.addresses
+            for line in self._replicas.log(name, "api")
+            if line.get("event") == "snapshot_written"
+        ]
+        if written:
+            largest = max(written, key=lambda line: line["size_bytes"])
+            self._report.figure("largest snapshot", largest["size_bytes"] / 1e6, "MB")
+            self._report.figure("writing it, beside everything else", largest["took_seconds"], "s")
+
+    def _held_ms(self, name: str, began: float, end: float) -> float:
+        held = [
+            float(seconds) * 1e3
+            for at, seconds in (line.split() for line in self._replicas.probe(name).read_text("ascii").splitlines())
+            if began <= float(at) <= end
+        ]
+        return max(held, default=0.0)
+
+
+async def _leading(client: RpcClient) -> str:
+    async def leading() -> str:
+        with contextlib.suppress(ApiError):
+            return await leader_of(client)
+        return ""
+
+    found: str = await until(leading, START_SECONDS, "three replicas ready")
+    return found
+
+
+def _space(number: int) -> str:
+    return f"team-{number % NAMESPACES}"
+
+
+def _namespace(number: int) -> dict:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _space(number)}}
+
+
+def _node(number: int) -> dict:
+    labels = {"kubernetes.io/hostname": f"n{number}", "topology.kubernetes.io/zone": f"z{number % 3}"}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": f"n{number}", "labels": labels}}
+
+
+def _pod(number: int, nodes: int, prefix: str = "web") -> dict:
+    """As a ReplicaSet's pods look: a few labels, one container with requests."""
+    owner = number % OWNERS
+    resources = {"requests": {"cpu": "100m", "memory": "64Mi"}}
+    container = {"name": "web", "image": "registry.example/team/web:1.2.3", "resources": resources}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"{prefix}-{owner}-{number}",
+            "namespace": _space(owner),
+            "labels": {"app": f"web-{owner}", "pod-template-hash": f"{owner:08x}"},
+        },
+        "spec": {"nodeName": f"n{number % nodes}", "containers": [container]},
+    }
+
+
+def main() -> None:
+    run_part("scale", __doc__ or "", bench)
+
+
+if __name__ == "__main__":
+    main()
