@@ -5,13 +5,18 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PROTOS := $(wildcard proto/api/v1/*.proto)
 
+<<<<<<< HEAD
 .PHONY: demo test unit e2e chaos lint type fmt proto bench clean setup help
+=======
+.PHONY: demo test unit sim mutants e2e lint type fmt proto bench clean setup help
+>>>>>>> 4a49800 (Simulate whole control planes: production Raft, state, API, scheduler and controllers on virtual time)
 
 help:
 	@echo "make demo    a lab cluster with a web service behind a virtual IP; stays up"
 	@echo "make test    all tests          make e2e   only those on the lab"
 	@echo "make chaos   half an hour of faults on a lab under load, the history checked (MINUTES=, SEED=)"
 	@echo "make lint    ruff and the import contracts    make type  mypy    make bench  figures beside their peers"
+	@echo "make sim SEEDS=100  simulated control planes under faults    make mutants  what simulation finds of planted mistakes"
 	@echo "make proto   regenerate api/v1   make fmt   format   make clean  remove what these targets made"
 
 setup: $(STAMP)
@@ -28,6 +33,15 @@ test: $(STAMP)
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest tests/unit tests/property
+
+# Control planes in one process under faults, one for each seed (docs/testing.md).
+SEEDS ?= 100
+sim: $(STAMP)
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+# The same with one planted mistake each: up to 200 new seeds must find it.
+mutants: $(STAMP)
+	$(BIN)/python -m tests.simulation --mutants
 
 e2e: $(STAMP)
 	$(BIN)/python -m pytest tests/e2e

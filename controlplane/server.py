@@ -38,6 +38,7 @@ from controlplane.apiserver.status import StatusSource
 from controlplane.apiserver.streams import NodeStreams
 from controlplane.config import ServerConfig, join_host_port
 from controlplane.controllers.run import run_all
+from controlplane.leader_work import LeaderWork
 from controlplane.level import KNOWN_LEVEL
 from controlplane.members import Members
 from controlplane.membership_loop import MembershipLoop
@@ -48,7 +49,6 @@ from controlplane.replica import Replica
 log = structlog.get_logger()
 
 SWITCH_INTERVAL_SECONDS = 0.0005  # a busy helper thread must not hold the loop for the default 5 ms
-LEADER_RETRY_SECONDS = 0.2
 PKI_FILES = ("ca.crt", "ca.key", "api.crt", "api.key")
 
 
@@ -92,14 +92,14 @@ class Server:
         self._replica_desk = ReplicaDesk(config.replica, self._replica, self._raft, self._peers)
         self._membership_loop = MembershipLoop(self._replica, self._raft, self._members)
         self._stop = asyncio.Event()
-        self._leading: asyncio.Task[None] | None = None
+        self._work = LeaderWork(self._lead)
 
     async def run(self) -> None:
         """Serve until `stop`."""
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
         gc.freeze()
         self._add_services(self._grpc.server)
-        self._replica.on_leadership(self._leadership_changed)
+        self._replica.on_leadership(self._work.leadership_changed)
         self._replica.on_status(self._members.status_changed)
         self._members.listen(lambda: self._peers.set_endpoints(self._members.peers))
         await self._replica.start()
@@ -145,9 +145,7 @@ class Server:
             await asyncio.gather(*(watched - {self._raft.run}), return_exceptions=True)
 
     async def _close(self) -> None:
-        self._leadership_changed(None)
-        if self._leading is not None:
-            await asyncio.gather(self._leading, return_exceptions=True)
+        await self._work.close()
         await self._https.close()
         await self._grpc.close()
         await self._replica.close()
@@ -179,32 +177,11 @@ class Server:
         node_pb2_grpc.add_NodeServiceServicer_to_server(sessions, server)  # type: ignore[no-untyped-call] # generated
         raft_pb2_grpc.add_ReplicaLinkServicer_to_server(link, server)  # type: ignore[no-untyped-call] # generated
 
-    def _leadership_changed(self, epoch: int | None) -> None:
-        """Start the leader's work with its epoch; stop it at once when leadership ends."""
-        if self._leading is not None:
-            self._leading.cancel()
-        if epoch is not None:
-            self._leading = asyncio.ensure_future(self._lead(epoch, self._leading))
-
-    async def _lead(self, epoch: int, before: asyncio.Task[None] | None) -> None:
-        if before is not None:
-            await asyncio.gather(before, return_exceptions=True)
+    async def _lead(self, epoch: int) -> None:
         client = self._client(epoch)
-        log.info("leading_started", epoch=epoch)
-        try:
-            while True:
-                await self._lead_once(client, epoch)
-                await asyncio.sleep(LEADER_RETRY_SECONDS)
-        finally:
-            log.info("leading_stopped", epoch=epoch)
-
-    async def _lead_once(self, client: LocalClient, epoch: int) -> None:
-        try:
-            await settle_quota(self._replica, self._config.state_quota_mebibytes, epoch)
-            await bootstrap(client, self._config.service_range, self._config.https_port)
-            await run_all(client, self._env, self._directory, lambda: self._members.https_addresses)
-        except Exception:
-            log.exception("leading_failed")
+        await settle_quota(self._replica, self._config.state_quota_mebibytes, epoch)
+        await bootstrap(client, self._config.service_range, self._config.https_port)
+        await run_all(client, self._env, self._directory, lambda: self._members.https_addresses)
 
     def _replica_join_desk(self, ca: pki.KeyPair) -> ReplicaJoinDesk | None:
         raft_ca = raft_ca_of(Path(self._config.pki_dir))

@@ -31,7 +31,10 @@ _READ_BYTES = 256 << 10
 
 
 class LinkServer:
-    """Listens on the socket and serves the newest API process; `pump` runs after every sync."""
+    """Listens on the socket and serves the newest API process; `pump` runs after every sync.
+
+    A simulation gives its own `listen`.
+    """
 
     def __init__(
         self,
@@ -42,6 +45,8 @@ class LinkServer:
         snapshots: SnapshotFolder,
         poller: Poller,
         sync_percentiles: Callable[[], tuple[float, float]],
+        *,
+        listen: Callable[[Path], socket.socket] | None = None,
     ) -> None:
         self._path = path
         self._sync_percentiles = sync_percentiles
@@ -51,7 +56,7 @@ class LinkServer:
         self._snapshots = snapshots
         self._poller = poller
         self._session: LinkSession | None = None
-        self._listener = _listen(path)
+        self._listener = (listen or _listen)(path)
         poller.watch(self._listener.fileno(), READ, self._accept)
 
     def pump(self) -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
+from heapq import heappop, heappush
 from itertools import pairwise
 
 from tests.simulation.checks.record import ADDED, DELETED, Asked, Row
 
 WRITES = {"create", "update", "delete"}
+UNTOLD = {"unknown", "open"}
 
 
 class Replay:
@@ -37,12 +39,13 @@ class Replay:
         row = self._rows[name][position - 1]
         return None if row.type == DELETED else row
 
-    def between(self, name: str, first: int, last: int) -> list[Row | None]:
-        """Every state of one object from revision `first` to `last`."""
+    def between(self, name: str, first: int, last: int) -> list[tuple[int, Row | None]]:
+        """Every state of one object from revision `first` to `last`, each with the first revision it is at."""
         revisions = self._revisions.get(name, [])
         start, stop = bisect_right(revisions, first), bisect_right(revisions, last)
         rows = self._rows.get(name, [])[start:stop]
-        return [self.at(name, first), *(None if row.type == DELETED else row for row in rows)]
+        later = ((row.revision, None if row.type == DELETED else row) for row in rows)
+        return [(first, self.at(name, first)), *later]
 
 
 def check(asked: Sequence[Asked], rows: Sequence[Row], resource: str, start_revision: int = 0) -> list[str]:
@@ -54,19 +57,19 @@ def check(asked: Sequence[Asked], rows: Sequence[Row], resource: str, start_revi
     replay = Replay(asked_about)
     by_revision = {row.revision: row for row in asked_about}
     found += _check_writes_once(asked, asked_about)
-    floors = _floors(asked, start_revision)
     ceiling = _Ceiling(rows, start_revision)
-    for each, floor in zip(asked, floors, strict=True):
+    floor = start_revision
+    told: list[tuple[float, int]] = []  # when somebody was told of which revision, as a heap
+    for each in sorted(asked, key=lambda each: each.invoke_time):
+        while told and told[0][0] < each.invoke_time:
+            floor = max(floor, heappop(told)[1])
         if each.outcome not in {"ok", "refused"}:
             continue
         last = ceiling.at(each.return_time)
-        problem = (
-            _check_write(each, floor, last, by_revision, replay)
-            if each.verb in WRITES
-            else _check_read(each, floor, last, replay)
-        )
+        problem, point = _check_answer(each, floor, last, by_revision, replay)
         if problem:
             found.append(f"{problem}: {each}, floor {floor}, ceiling {last}")
+        heappush(told, (each.return_time, point))
     return found
 
 
@@ -89,7 +92,7 @@ def _check_writes_once(asked: Sequence[Asked], rows: Sequence[Row]) -> list[str]
     for row in rows:
         if row.type == DELETED:
             may = [d for d in deleters[row.name] if d.uid in {"", row.uid} and d.invoke_time <= row.time]
-            if not any(d.outcome in {"unknown", "open"} or d.revision == row.revision for d in may):
+            if not any(d.outcome in UNTOLD or (d.outcome, d.revision) == ("ok", row.revision) for d in may):
                 found.append(f"nobody asked for the deletion {row}")
             continue
         writer = writers.get(row.token)
@@ -101,19 +104,6 @@ def _check_writes_once(asked: Sequence[Asked], rows: Sequence[Row]) -> list[str]
             found.append(f"a write that was said not to have happened did, at {row.revision}: {writer}")
         made[row.token] = row.revision
     return found
-
-
-def _floors(asked: Sequence[Asked], start_revision: int) -> list[int]:
-    """For each request the newest revision that somebody had been told before it was made."""
-    told = sorted((each.return_time, each.revision) for each in asked if each.outcome == "ok")
-    floors = [start_revision] * len(asked)
-    newest, position = start_revision, 0
-    for number in sorted(range(len(asked)), key=lambda index: asked[index].invoke_time):
-        while position < len(told) and told[position][0] < asked[number].invoke_time:
-            newest = max(newest, told[position][1])
-            position += 1
-        floors[number] = newest
-    return floors
 
 
 class _Ceiling:
@@ -132,11 +122,40 @@ class _Ceiling:
         return self._revisions[position - 1] if position else self._start_revision
 
 
-def _check_write(  # noqa: PLR0911 - one line for each way to be wrong
-    each: Asked, floor: int, last: int, by_revision: dict[int, Row], replay: Replay
-) -> str:
-    if each.outcome == "refused":
-        return _check_refusal(each, floor, last, replay)
+def _check_answer(each: Asked, floor: int, last: int, by_revision: dict[int, Row], replay: Replay) -> tuple[str, int]:
+    """Return what is wrong with an answer, "" if nothing, and the earliest revision at which it is right.
+
+    `floor` is the newest revision that anybody had to be at who was answered before this was asked.
+    """
+    if each.verb in WRITES and each.outcome == "ok":
+        return _check_write(each, floor, last, by_revision, replay), each.revision
+    if each.verb == "list":
+        return _check_list(each, floor, last, replay), each.revision
+    for point, state in replay.between(each.name, floor, last):
+        if _right(each, state):
+            return "", point
+    return ("a read saw what was not there" if each.verb == "get" else "a refusal has no reason"), floor
+
+
+def _right(each: Asked, state: Row | None) -> bool:
+    """Whether a get or a refused write may be answered so when the object is in this state."""
+    if each.verb == "get" and each.outcome == "ok":
+        return state is not None and (state.revision, state.token) == (each.revision, each.seen)
+    if each.verb == "get":
+        return state is None
+    match each.reason:
+        case "AlreadyExists":
+            return state is not None
+        case "NotFound":
+            return state is None
+        case "Conflict":
+            other = state is None or state.revision != each.precondition
+            another = each.uid != "" and (state is None or state.uid != each.uid)
+            return not each.precondition or other or another
+    return True
+
+
+def _check_write(each: Asked, floor: int, last: int, by_revision: dict[int, Row], replay: Replay) -> str:
     row = by_revision.get(each.revision)
     if row is None:
         return "an acknowledged write is lost"
@@ -144,45 +163,18 @@ def _check_write(  # noqa: PLR0911 - one line for each way to be wrong
         return "a write is ordered against real time"
     before = replay.at(each.name, each.revision - 1)
     if each.verb == "delete":
-        right = row.type == DELETED and row.name == each.name and row.uid == each.uid
+        right = row.type == DELETED and row.name == each.name and each.uid in {"", row.uid}
     else:
         right = row.token == each.token and row.name == each.name and (row.type == ADDED) == (each.verb == "create")
     if not right:
         return f"an acknowledged write is not what its revision says, which is {row}"
-    if each.verb == "create" and before is not None:
-        return "a create found nothing where something was"
     if each.precondition and (before is None or before.revision != each.precondition):
         return f"a precondition did not hold, there was {before}"
     return ""
 
 
-def _check_refusal(each: Asked, floor: int, last: int, replay: Replay) -> str:
-    states = replay.between(each.name, floor, last)
-    match each.reason:
-        case "AlreadyExists":
-            right = any(state is not None for state in states)
-        case "NotFound":
-            right = any(state is None or (each.uid and state.uid != each.uid) for state in states)
-        case "Conflict":
-            right = not each.precondition or any(
-                state is None or state.revision != each.precondition for state in states
-            )
-        case _:
-            right = True
-    return "" if right else "a refusal has no reason"
-
-
-def _check_read(each: Asked, floor: int, last: int, replay: Replay) -> str:
-    if each.verb == "get":
-        states = replay.between(each.name, floor, last)
-        if each.outcome == "refused":
-            return "" if any(state is None for state in states) else "a read missed an object"
-        seen = (each.revision, each.seen)
-        right = any(state is not None and (state.revision, state.token) == seen for state in states)
-        return "" if right else "a read saw what was not there"
-    if each.outcome == "refused":
-        return "a list was refused"
-    if not floor <= each.revision <= last:
+def _check_list(each: Asked, floor: int, last: int, replay: Replay) -> str:
+    if each.outcome == "refused" or not floor <= each.revision <= last:
         return "a list is of the wrong time"
     there = {name: replay.at(name, each.revision) for name in replay.names()}
     wanted = {name: (row.revision, row.token) for name, row in there.items() if row is not None}

@@ -1,0 +1,183 @@
+"""The product with one mistake each: what the simulation must find. Mistakes live here, never in the product."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from api.v1 import raft_pb2
+from controlplane.apiserver.core import ApiCore
+from controlplane.commands import Add, Transaction
+from controlplane.raft.link import SocketLog
+from controlplane.raft.node import RaftNode
+from controlplane.raft.protocol import Entry, Snapshot
+from controlplane.store.state import State
+from tests.simulation.api_half import ObservedReplica
+from tests.simulation.disk import SimDisk, SimLog
+from tests.simulation.variant import Variant
+
+
+class UnsyncedLog(SimLog):
+    """Writes, and never waits for the disk."""
+
+    def __init__(self, folder, disk: SimDisk, **limits: int) -> None:
+        super().__init__(folder, disk, **limits)
+        self._datasync = lambda _descriptor: None
+
+
+class ForgetfulLog(SimLog):
+    """Reads everything back at the start but whom it voted for."""
+
+    def _recover(self) -> None:
+        super()._recover()
+        self.vote = None
+
+
+class EarlyNode(RaftNode):
+    """A leader delivers what it has itself, before anybody else has it."""
+
+    def deliverable_index(self) -> int:
+        return self._log.durable_index if self.leads() else super().deliverable_index()
+
+
+class UndurableNode(RaftNode):
+    """Delivers what is committed, here on disk or not."""
+
+    def deliverable_index(self) -> int:
+        return self.status().commit_index
+
+
+class UndurableDelivery(Variant):
+    """The API process is told before the sync instead of after it."""
+
+    def before_sync(self, raft: Any) -> None:
+        raft.link.pump()
+
+
+class TermlessNode(RaftNode):
+    """Takes replies of any earlier term for replies of this one."""
+
+    def _receive(self, peer: str, message: raft_pb2.RaftMessage) -> None:
+        term = self.status().term
+        if message.WhichOneof("message") in {"append_reply", "vote_reply"} and message.term < term:
+            message.term = term
+        super()._receive(peer, message)
+
+
+class TruncatingNode(RaftNode):
+    """Replaces everything after an append's start, also what is the same."""
+
+    def _receive_append(self, peer: str, term: int, append: raft_pb2.AppendEntries) -> None:
+        position = append.prev_index + 1 - self._log.first_index
+        if append.entries and 0 < position <= len(self._log) and self._log[position - 1][2] == append.prev_term:
+            self._log.delete_from(position)
+        super()._receive_append(peer, term, append)
+
+
+class BackwardNode(RaftNode):
+    """Installs whatever snapshot comes, also one from before what it has committed."""
+
+    def _receive_snapshot_piece(self, peer: str, term: int, piece: raft_pb2.SnapshotChunk) -> None:
+        if piece.index <= self._SyncObj__raftCommitIndex:
+            self._SyncObj__raftCommitIndex = self._SyncObj__raftLastApplied = piece.index - 1
+        super()._receive_snapshot_piece(peer, term, piece)
+
+
+class OldTermNode(RaftNode):
+    """Commits an entry of an earlier term as soon as a majority has it."""
+
+    def _guard_election(self) -> None:
+        super()._guard_election()
+        if not self.leads():
+            return
+        matched = sorted([self._log.last_index, *self._SyncObj__raftMatchIndex.values()])
+        majority = matched[(len(matched) - 1) // 2]
+        if majority > self._SyncObj__raftCommitIndex:
+            self._SyncObj__raftCommitIndex = majority
+            self._log.commit_index = max(self._log.commit_index, majority)
+
+
+class RoundlessNode(RaftNode):
+    """A leader answers a read index from memory."""
+
+    def read_index(self, done: Any) -> None:
+        done(self.status().commit_index if self.leads() else None)
+
+
+class RepeatingLog(SocketLog):
+    """After a restart it asks for the last entry once more."""
+
+    async def connect(self, applied, on_entries, on_status, on_install) -> None:
+        index, term = applied
+        await super().connect((max(0, index - 1), term if index > 1 else 0), on_entries, on_status, on_install)
+
+
+class RepeatingReplica(ObservedReplica):
+    """Applies whatever it is given."""
+
+    def _apply(self, entry: Entry) -> None:
+        if entry.index <= self.state.applied_index:
+            self.state.applied_index = entry.index - 1
+        super()._apply(entry)
+
+
+class ForgettingCore(ApiCore):
+    """A watch starts at what there is now, wherever its list was."""
+
+    async def watch(self, identity, resource, namespace="", *, revision=None, **selectors):
+        if revision is not None:
+            revision = max(revision, self._replica.state.revision)
+        async for batch in super().watch(identity, resource, namespace, revision=revision, **selectors):
+            yield batch
+
+
+class EpochlessState(State):
+    """Applies commands of every epoch."""
+
+    def _evaluate(self, transaction: Transaction, size_bytes: int, changes):
+        return super()._evaluate(msgspec.structs.replace(transaction, epoch=0), size_bytes, changes)
+
+
+class EpochlessReplica(ObservedReplica):
+    """Its state does not look at epochs."""
+
+    async def start(self) -> None:
+        self.state.__class__ = EpochlessState
+        await super().start()
+        self.state.__class__ = EpochlessState
+
+    async def _on_install(self, installed: Snapshot) -> None:
+        await super()._on_install(installed)
+        self.state.__class__ = EpochlessState
+
+
+class LedgerlessCore(ApiCore):
+    """Binds without taking the pod's share of its node."""
+
+    async def _commit(self, decide, *, dry_run, epoch):
+        def without(state):
+            decision = decide(state)
+            return replace(decision, ops=tuple(op for op in decision.ops if not isinstance(op, Add)))
+
+        return await super()._commit(without, dry_run=dry_run, epoch=epoch)
+
+
+MUTANTS = (
+    Variant("skip the fsync", log_type=UnsyncedLog),
+    Variant("acknowledge before commit", node_type=EarlyNode),
+    UndurableDelivery("deliver to the API before it is durable", node_type=UndurableNode),
+    Variant("drop the term check on acknowledgements", node_type=TermlessNode),
+    Variant("forget the vote on restart", log_type=ForgetfulLog),
+    Variant("truncate a matching suffix", node_type=TruncatingNode),
+    Variant("install an older snapshot", node_type=BackwardNode),
+    Variant("apply an entry twice after API restart", socket_log_type=RepeatingLog, replica_type=RepeatingReplica),
+    Variant("commit an older term's entry directly", node_type=OldTermNode),
+    Variant("answer reads without a round", node_type=RoundlessNode),
+    Variant("lose the watch events between list and watch", core_type=ForgettingCore),
+    Variant("reuse revisions after restore", new_incarnation=False),
+    Variant("accept an old epoch's bind", replica_type=EpochlessReplica),
+    Variant("skip the ledger on bind", core_type=LedgerlessCore),
+)
+"""In the order of the list in docs/testing.md."""

@@ -1,0 +1,215 @@
+"""The checkers themselves: each accepts what is right and finds a violation planted in it."""
+
+import random
+
+import pytest
+
+from tests.simulation.checks import history, placement, watching
+from tests.simulation.checks.agreement import Agreement, Epochs
+from tests.simulation.checks.placement import PodRow
+from tests.simulation.checks.record import ADDED, DELETED, MODIFIED, Asked, Row, Seen, Watched
+from tests.simulation.checks.wing_gong import linearizable
+
+SMALL_HISTORIES = 400
+
+
+def row(revision, kind=ADDED, name="a", token="", uid="u", time=None):
+    return Row(revision, kind, "configmaps", name, uid, token or f"t{revision}", revision if time is None else time)
+
+
+def write(verb, begin, end, token, revision=0, outcome="ok", name="a", **more):
+    return Asked("c", verb, name, begin, token, "u", return_time=end, outcome=outcome, revision=revision, **more)
+
+
+def get(begin, end, revision, token, outcome="ok", name="a"):
+    return Asked("c", "get", name, begin, return_time=end, outcome=outcome, revision=revision, seen=token)
+
+
+def listed(begin, end, revision, seen):
+    return Asked("c", "list", "", begin, return_time=end, outcome="ok", revision=revision, seen=seen)
+
+
+ROWS = [row(1), row(2, MODIFIED), row(3, DELETED, token="t2"), row(4)]
+HISTORY = [
+    write("create", 0.5, 1.5, "t1", 1),
+    write("update", 1.6, 2.5, "t2", 2, precondition=1),
+    get(1.7, 2.6, 1, "t1"),
+    write("delete", 2.6, 3.5, "", 3),
+    get(3.6, 3.7, 0, None, "refused"),
+    write("create", 3.8, 9.0, "t4", outcome="unknown"),
+    listed(4.5, 5.0, 4, {"a": (4, "t4")}),
+]
+
+
+def check(asked, rows=ROWS):
+    return history.check(asked, rows, "configmaps")
+
+
+def test_a_right_history_is_accepted():
+    assert check(HISTORY) == []
+    assert linearizable(HISTORY)
+
+
+@pytest.mark.parametrize(
+    ("position", "wrong", "problem"),
+    [
+        (0, write("create", 0.5, 1.5, "t1", 9), "lost"),
+        (0, write("create", 0.5, 1.5, "t1", outcome="refused", reason="AlreadyExists"), "said not to have happened"),
+        (1, write("update", 1.6, 2.5, "t2", 2, precondition=7), "precondition"),
+        (2, get(2.55, 2.6, 1, "t1"), "was not there"),
+        (4, get(3.6, 3.7, 2, "t2"), "was not there"),
+        (2, get(1.7, 1.9, 0, None, "refused"), "was not there"),
+        (6, listed(4.5, 5.0, 3, {}), ""),
+        (6, listed(4.5, 5.0, 4, {"a": (2, "t2")}), "differs"),
+    ],
+)
+def test_a_planted_violation_is_found_by_both_checkers(position, wrong, problem):
+    planted = [*HISTORY[:position], wrong, *HISTORY[position + 1 :]]
+    if problem:
+        assert any(problem in each for each in check(planted))
+        assert not linearizable(planted) or problem in {"lost", "said not to have happened"}
+    else:  # nobody had been told of revision 4 yet: an older list is as good
+        assert check(planted) == []
+        assert linearizable(planted)
+
+
+def test_an_unknown_write_is_applied_at_most_once():
+    twice = [*ROWS, row(5, MODIFIED, token="t4")]
+    assert any("applied twice" in each for each in check(HISTORY, twice))
+
+
+def test_a_change_that_nobody_asked_for_is_found():
+    assert any("nobody asked" in each for each in check(HISTORY, [*ROWS, row(5, MODIFIED, token="x")]))
+    assert any("nobody asked for the deletion" in each for each in check(HISTORY[:3], ROWS[:3]))
+
+
+def test_a_write_may_not_come_before_one_that_had_been_acknowledged():
+    rows = [row(1, name="a"), row(2, name="b")]
+    asked = [write("create", 1, 2, "t2", 2, name="b"), write("create", 3, 4, "t1", 1, name="a")]
+    assert any("against real time" in each for each in check(asked, rows))
+    assert not linearizable(asked)
+
+
+def test_a_gap_in_the_revisions_is_found():
+    assert check([], [row(1), row(3)]) == ["revision 1 is followed by 3"]
+
+
+def _small(rng):
+    """A random right history of few requests, with their rows: asked one after the other, told at other times."""
+    revision, objects, rows, asked = 0, {}, [], []
+    for number in range(rng.randrange(3, 8)):
+        time = float(number + 1)
+        begin, end = time - rng.random() * 2, time + rng.random() * 2
+        name = rng.choice("ab")
+        stored = objects.get(name)
+        verb = rng.choice(("create", "update", "delete", "get", "get", "list"))
+        each = Asked("c", verb, name if verb != "list" else "", begin, f"t{number}", return_time=end, outcome="ok")
+        if verb == "list":
+            each.token, each.revision, each.seen = "", revision, dict(objects)
+        elif (verb == "create") == (stored is not None):
+            each.outcome, each.reason = "refused", "AlreadyExists" if verb == "create" else "NotFound"
+        elif verb == "get":
+            each.token, (each.revision, each.seen) = "", stored
+        else:
+            revision += 1
+            each.revision = revision
+            kind = {"create": ADDED, "update": MODIFIED, "delete": DELETED}[verb]
+            rows.append(row(revision, kind, name, each.token if verb != "delete" else stored[1], uid="", time=time))
+            objects = {k: v for k, v in objects.items() if k != name}
+            if verb == "delete":
+                each.token = ""
+            else:
+                objects[name] = (revision, each.token)
+            if rng.random() < 0.2:
+                each.outcome, each.revision, each.return_time = "unknown", 0, float("inf")
+        asked.append(each)
+    return asked, rows
+
+
+def _spoil(rng, asked):
+    """Change one answer, or when it was given."""
+    each = rng.choice(asked)
+    draw = rng.random()
+    if draw < 0.4:
+        each.invoke_time, each.return_time = each.invoke_time + 3, each.return_time + 3
+    elif draw < 0.7 and each.outcome == "ok" and each.verb == "get":
+        each.revision, each.seen = max(1, each.revision - 1), "t0"
+    elif each.outcome == "ok":
+        each.outcome, each.reason = "refused", "NotFound"
+
+
+def test_what_the_checker_accepts_has_an_order_and_what_has_none_it_refuses():
+    rng = random.Random(11)
+    spoiled = 0
+    for _ in range(SMALL_HISTORIES):
+        asked, rows = _small(rng)
+        assert history.check(asked, rows, "configmaps") == []
+        assert linearizable(asked)
+        _spoil(rng, asked)
+        problems = history.check(asked, rows, "configmaps")
+        assert problems or linearizable(asked), (asked, rows)
+        spoiled += bool(problems)
+    assert spoiled > SMALL_HISTORIES / 10
+
+
+def test_a_watcher_that_saw_everything_once_is_accepted():
+    events = [Seen(each.revision, each.type, each.name, each.token) for each in ROWS[1:]]
+    assert watching.check([Watched("w", "configmaps", 1, events, 4)], ROWS) == []
+
+
+@pytest.mark.parametrize("order", [[1, 3], [1, 2, 2, 3], [2, 1, 3], [1, 2]], ids=["lost", "doubled", "order", "end"])
+def test_a_watcher_that_lost_doubled_or_reordered_an_event_is_found(order):
+    events = [Seen(ROWS[n].revision, ROWS[n].type, ROWS[n].name, ROWS[n].token) for n in order]
+    assert watching.check([Watched("w", "configmaps", 1, events, 4)], ROWS) != []
+
+
+def test_replicas_that_disagree_are_found():
+    agreement = Agreement()
+    agreement.delivered("r1", 1, 1, b"x")
+    agreement.state("r1", 1, b"digest", 1)
+    agreement.changed("r1", 1, "change")
+    agreement.elected("r1", 1, {1: (1, b"x")}, 1)
+    agreement.delivered("r2", 1, 1, b"x")
+    agreement.state("r2", 1, b"digest", 1)
+    agreement.changed("r2", 1, "change")
+    assert agreement.problems == []
+    agreement.delivered("r2", 1, 2, b"x")
+    agreement.state("r2", 1, b"other", 1)
+    agreement.changed("r2", 1, "other change")
+    agreement.elected("r2", 1, {}, 1)
+    assert [problem.split(" ")[0] for problem in agreement.problems] == ["r2", "r2", "r2", "r2", "r2"]
+
+
+def test_a_command_of_an_old_epoch_is_found():
+    epochs = Epochs()
+    epochs.applied(1, 0, sets_epoch=True, committed=True)
+    epochs.applied(2, 1, sets_epoch=False, committed=True)
+    epochs.applied(3, 0, sets_epoch=True, committed=True)
+    epochs.applied(4, 1, sets_epoch=False, committed=False)
+    assert epochs.problems == []
+    assert epochs.refused == 1
+    epochs.applied(5, 1, sets_epoch=False, committed=True)
+    assert epochs.problems == ["entry 5 committed a command of epoch 1, but 2 leads"]
+
+
+def _pod(revision, uid, node="n1", kind=MODIFIED, *, ended=False):
+    return PodRow(revision, kind, uid, uid, node, {"cpu": 500}, ended)
+
+
+def test_pods_may_fill_a_node_and_leave_it():
+    rows = [
+        _pod(1, "a"),
+        _pod(2, "b"),
+        _pod(3, "a", ended=True),
+        _pod(4, "c"),
+        _pod(5, "b", kind=DELETED),
+        _pod(6, "d"),
+    ]
+    assert placement.check(rows, {"n1": {"cpu": 1000}}) == []
+
+
+def test_a_pod_bound_twice_and_a_node_over_committed_are_found():
+    twice = placement.check([_pod(1, "a"), _pod(2, "a", "n2")], {"n1": {"cpu": 1000}, "n2": {"cpu": 1000}})
+    assert twice == ["pod a (a) was bound to n1, at 2 to 'n2'"]
+    over = placement.check([_pod(1, "a"), _pod(2, "b"), _pod(3, "c")], {"n1": {"cpu": 1000}})
+    assert over == ["n1 holds 1500 of cpu at 3, more than it has"]

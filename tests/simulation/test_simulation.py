@@ -1,0 +1,98 @@
+"""New seeds of the simulation at every run, printed; how to repeat one is in docs/testing.md."""
+
+import asyncio
+import os
+import secrets
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.simulation.loop import Forbidden, Simulator
+from tests.simulation.run import run
+
+SECONDS = float(os.environ.get("SIM_SECONDS", "25"))
+
+
+@pytest.mark.slow
+def test_new_seeds_find_nothing(capsys):
+    """As many as fit into a fixed time, so that a slow machine is not held up."""
+    first = secrets.randbelow(10**9)
+    end = time.monotonic() + SECONDS
+    reports = []
+    while not reports or time.monotonic() < end:
+        reports.append(run(str(first + len(reports))))
+        if reports[-1].failed:
+            break
+    with capsys.disabled():
+        last = first + len(reports) - 1
+        acknowledged = sum(each.acknowledged for each in reports)
+        sys.stdout.write(f"\nsimulated seeds {first} to {last}, {acknowledged} acknowledged writes\n")
+    report = reports[-1]
+    repeat = f"python -m tests.simulation --seed {report.seed}"
+    assert not report.violations, f"{repeat}\n{report.line()}\n" + "\n".join(report.violations[:5])
+    assert not report.thin, f"{repeat}\n{report.line()}\n{report.thin}"
+
+
+@pytest.mark.slow
+def test_a_seed_repeats_exactly_in_another_process_with_other_hashes():
+    seed = str(secrets.randbelow(10**9))
+    report = run(seed)
+    program = f"from tests.simulation.run import run; print(run({seed!r}).trace_hash)"
+    environment = {**os.environ, "PYTHONHASHSEED": "4711"}
+    again = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    assert again == report.trace_hash, f"seed {seed} does not repeat"
+
+
+def test_handles_run_by_time_and_then_in_their_order():
+    simulator, seen = Simulator(1), []
+    left, right = simulator.process("left"), simulator.process("right")
+    right.call_later(0.2, seen.append, "later")
+    left.call_later(0.1, seen.append, "first")
+    right.call_later(0.1, seen.append, "second")
+    left.call_soon(seen.append, "now")
+    simulator.run_until(lambda: len(seen) == 4, 1.0)
+    assert seen == ["now", "first", "second", "later"]
+    assert simulator.now == 0.2
+
+
+def test_a_killed_process_does_nothing_more_and_a_frozen_one_does_it_later():
+    simulator, seen = Simulator(1), []
+
+    async def work(name):
+        try:
+            await asyncio.sleep(1)
+            seen.append(name)
+        finally:
+            seen.append(f"{name} ended")
+
+    killed, frozen = simulator.process("killed"), simulator.process("frozen")
+    killed.call_soon(lambda: killed.create_task(work("killed")))
+    frozen.call_soon(lambda: frozen.create_task(work("frozen")))
+    simulator.run_until(lambda: False, 0.5)
+    killed.kill()
+    frozen.freeze()
+    simulator.run_until(lambda: False, 2.0)
+    assert seen == []
+    frozen.thaw()
+    simulator.run_until(lambda: False, 0.1)
+    assert seen == ["frozen", "frozen ended"]
+    simulator.close()
+
+
+def test_what_cannot_be_repeated_raises():
+    simulator = Simulator(1)
+
+    async def wait():
+        with pytest.raises(Forbidden):
+            await asyncio.wait([asyncio.ensure_future(asyncio.sleep(0))])
+        with pytest.raises(Forbidden):
+            await asyncio.to_thread(print)
+        with pytest.raises(NotImplementedError):
+            await asyncio.get_running_loop().run_in_executor(None, print)
+
+    simulator.run_task(wait(), 1.0)
+    simulator.close()
