@@ -69,34 +69,36 @@ class TermlessNode(RaftNode):
 class TruncatingNode(RaftNode):
     """Replaces everything after an append's start, also what is the same."""
 
-    def _receive_append(self, peer: str, term: int, append: raft_pb2.AppendEntries) -> None:
-        position = append.prev_index + 1 - self._log.first_index
-        if append.entries and 0 < position <= len(self._log) and self._log[position - 1][2] == append.prev_term:
-            self._log.delete_from(position)
-        super()._receive_append(peer, term, append)
+    def _receive(self, peer: str, message: raft_pb2.RaftMessage) -> None:
+        append = message.append_entries
+        if message.HasField("append_entries") and append.entries and message.term >= self.status().term:
+            position = append.prev_index + 1 - self._log.first_index
+            if 0 < position <= len(self._log) and self._log[position - 1][2] == append.prev_term:
+                self._log.delete_from(position)
+        super()._receive(peer, message)
 
 
 class BackwardNode(RaftNode):
     """Installs whatever snapshot comes, also one from before what it has committed."""
 
-    def _receive_snapshot_piece(self, peer: str, term: int, piece: raft_pb2.SnapshotChunk) -> None:
-        if piece.index <= self._SyncObj__raftCommitIndex:
-            self._SyncObj__raftCommitIndex = self._SyncObj__raftLastApplied = piece.index - 1
-        super()._receive_snapshot_piece(peer, term, piece)
+    def _receive(self, peer: str, message: raft_pb2.RaftMessage) -> None:
+        if message.HasField("snapshot_chunk") and message.snapshot_chunk.index <= self._core.commit_index:
+            before = message.snapshot_chunk.index - 1
+            self._core._SyncObj__raftCommitIndex = self._core._SyncObj__raftLastApplied = before
+        super()._receive(peer, message)
 
 
 class OldTermNode(RaftNode):
     """Commits an entry of an earlier term as soon as a majority has it."""
 
-    def _guard_election(self) -> None:
-        super()._guard_election()
-        if not self.leads():
-            return
-        matched = sorted([self._log.last_index, *self._SyncObj__raftMatchIndex.values()])
-        majority = matched[(len(matched) - 1) // 2]
-        if majority > self._SyncObj__raftCommitIndex:
-            self._SyncObj__raftCommitIndex = majority
-            self._log.commit_index = max(self._log.commit_index, majority)
+    def step(self, limit_seconds: float) -> None:
+        if self._core.leads:
+            matched = sorted([self._log.last_index, *map(self._core.match_index, self._core.voters)])
+            majority = matched[(len(matched) - 1) // 2]
+            if majority > self._core.commit_index:
+                self._core._SyncObj__raftCommitIndex = majority
+                self._log.commit_index = max(self._log.commit_index, majority)
+        super().step(limit_seconds)
 
 
 class RoundlessNode(RaftNode):

@@ -17,6 +17,7 @@ from controlplane.raft.append_rules import ConflictBelowCommit
 from controlplane.raft.config import NodeSettings
 from controlplane.raft.frames import FrameError
 from controlplane.raft.log import LogFailure, SafetyViolation
+from controlplane.raft.membership import Member, Membership
 from controlplane.raft.recovery import align
 from controlplane.raft.serve import LinkServer
 from controlplane.raft.snapshots import SnapshotFolder
@@ -148,6 +149,9 @@ class SimTransport:
     def backlog_bytes(self, peer: str) -> int:
         return 0
 
+    def set_membership(self, membership: Membership) -> None:
+        """It does not change here: `test_raft_membership_chaos` does that."""
+
     def flush(self, *, appends_only: bool = False) -> None:
         for peer in sorted(self._queues):
             queue = self._queues[peer]
@@ -184,9 +188,9 @@ class RaftHalf:
         self._inputs: list[tuple[str, Any, bytes]] = []
         self._turn: Any = None
         self._syncing = False
-        peers = tuple(name for name in cluster.hosts if name != host.name)
+        first = Membership(tuple(Member(name) for name in cluster.hosts))
         self.node = variant.node_type(
-            NodeSettings(host.name, peers), self.log, self.snapshots, self.transport, self.poller, env
+            NodeSettings(host.name, first), self.log, self.snapshots, self.transport, self.poller, env
         )
         self.listener = Listener(cluster.next_descriptor(), self._readable, cluster.simulator.rng("socket"), loop)
         self.link = LinkServer(
