@@ -17,7 +17,7 @@ from controlplane.raft import sender
 from controlplane.raft.log import LogFailure
 from tests.simulation import recorder as recording
 from tests.simulation.api_half import ApiHalf
-from tests.simulation.disk import SimDisk
+from tests.simulation.disk import SimDisk, SimLog
 from tests.simulation.loop import ProcessLoop, Simulator
 from tests.simulation.network import Network, Rpc, Server
 from tests.simulation.raft_half import Links, RaftHalf, Sizes
@@ -48,6 +48,7 @@ class Host:
         self.armed = False  # the Raft process is killed in the middle of its next turn that has something to write
         self.disk = SimDisk(cluster.simulator.rng(f"disk {name}"))
         self.raft: RaftHalf | None = None
+        self.log: SimLog | None = None  # of the last life
         self.api: ApiHalf | None = None
         self.api_loop: ProcessLoop | None = None
         self.api_lives = 0
@@ -73,6 +74,8 @@ class Host:
         except LogFailure as error:
             self._cluster.violation(f"{self.name}: Raft does not start: {error}")
             return
+        self.log = self.raft.log
+        self._cluster.recorder.rules.restarted(self.name, self.log.term, self.log.vote)
         self._cluster.links.dial_all()
 
     def kill_raft(self) -> None:
@@ -90,6 +93,13 @@ class Host:
             self._cluster.violation(f"{self.name}: Raft ended: {type(error).__name__}: {error}")
         self._cluster.counts["disk_failures"] += 1
         self.kill_raft()
+
+    def holds(self, index: int, term: int) -> bool:
+        """Whether the entry is durable here, as far as this machine's last life tells."""
+        log = self.log
+        if log is None or log.durable_index < index:
+            return False
+        return log.first_index > index or log.term_at(index) == term
 
     # The API half
 
@@ -197,7 +207,13 @@ class Cluster:
         self.counts["elections"] += 1
         self.simulator.trace("elected", replica, term)
         recording.elected(self.recorder, replica, term, log)
+        self.recorder.rules.elected(replica, term, len(self.hosts))
         self.on_elected(self.hosts[replica])
+
+    def committed(self, replica: str, term: int, index: int, entry_term: int) -> None:
+        """A leader says that an entry is committed: who holds it?"""
+        holders = [name for name, host in self.hosts.items() if host.holds(index, entry_term)]
+        self.recorder.rules.committed(replica, term, index, entry_term, holders, len(self.hosts))
 
     def violation(self, text: str) -> None:
         self.simulator.trace("violation", text)

@@ -293,6 +293,7 @@ class RaftHalf:
         self._after_sync(timeout_seconds)
 
     def _after_sync(self, timeout_seconds: float) -> None:
+        self._cluster.recorder.rules.synced(self._host.name, *self._voted)
         self.transport.flush()
         self.link.pump()
         self._schedule(0.0 if self._inputs else timeout_seconds)
@@ -300,16 +301,20 @@ class RaftHalf:
     def _watch(self) -> None:
         """Tell the checkers what only this process knows."""
         status = self.node.status()
+        leading = status.term if status.role == "leader" else 0
         if status.commit_index < self._commit_index:
             self._cluster.violation(f"{self._host.name}: commit index fell to {status.commit_index}")
+        if leading and leading != self._led_term:
+            self._cluster.elected(self._host.name, leading, self.log)
+        elif leading and status.commit_index > self._commit_index:
+            entry_term = self.log.term_at(status.commit_index)
+            self._cluster.committed(self._host.name, leading, status.commit_index, entry_term)
+        self._led_term = leading or self._led_term
         self._commit_index = status.commit_index
         if (self.log.term, self.log.vote) != self._voted:
             self._voted = self.log.term, self.log.vote
             if self.log.vote not in {None, self._host.name}:
                 self._cluster.on_voted(self._host)
-        if status.role == "leader" and status.term != self._led_term:
-            self._led_term = status.term
-            self._cluster.elected(self._host.name, status.term, self.log)
 
     # The end
 

@@ -20,6 +20,7 @@ from controlplane.raft.protocol import Entry
 from controlplane.store.state import State
 from tests.simulation.checks.agreement import Agreement, Epochs
 from tests.simulation.checks.placement import PodRow
+from tests.simulation.checks.raft_rules import RaftRules
 from tests.simulation.checks.record import Asked, Row, Watched
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Recorder:
         self._cluster = cluster
         self.agreement = Agreement()
         self.epochs = Epochs()
+        self.rules = RaftRules()
         self.rows: list[Row] = []
         self.pods: list[PodRow] = []
         self.capacity: dict[str, dict[str, int]] = {}
@@ -101,7 +103,7 @@ class Recorder:
 
     @property
     def problems(self) -> list[str]:
-        return [*self.agreement.problems, *self.epochs.problems]
+        return [*self.agreement.problems, *self.epochs.problems, *self.rules.problems]
 
 
 def elected(recorder: Recorder, replica: str, term: int, log: Any) -> None:

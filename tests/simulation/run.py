@@ -72,7 +72,7 @@ def draw(seed: int | str) -> tuple[Plan, Sizes, list[str], random.Random]:
         replicas=3 if controllers else replicas,
         controllers=controllers,
         snapshot_seconds=snapshot_seconds,
-        storm_seconds=(6.0, 9.0) if stormy else (1.0, 2.5),
+        storm_seconds=(3.0, 5.0) if stormy else (1.0, 2.5),
     )
     sizes = Sizes(
         segment_bytes=rng.choice((1 << 13, 1 << 16)),

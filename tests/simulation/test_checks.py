@@ -7,6 +7,7 @@ import pytest
 from tests.simulation.checks import history, placement, watching
 from tests.simulation.checks.agreement import Agreement, Epochs
 from tests.simulation.checks.placement import PodRow
+from tests.simulation.checks.raft_rules import RaftRules
 from tests.simulation.checks.record import ADDED, DELETED, MODIFIED, Asked, Row, Seen, Watched
 from tests.simulation.checks.wing_gong import linearizable
 
@@ -178,6 +179,34 @@ def test_replicas_that_disagree_are_found():
     agreement.changed("r2", 1, "other change")
     agreement.elected("r2", 1, {}, 1)
     assert [problem.split(" ")[0] for problem in agreement.problems] == ["r2", "r2", "r2", "r2", "r2"]
+
+
+def test_raft_steps_by_the_paper_are_accepted():
+    rules = RaftRules()
+    rules.synced("r2", 3, "r1")
+    rules.restarted("r2", 3, "r1")
+    rules.elected("r1", 3, 3)
+    rules.committed("r1", 3, 7, 3, ["r1", "r2"], 3)
+    assert rules.problems == []
+
+
+@pytest.mark.parametrize(
+    ("step", "arguments", "problem"),
+    [
+        ("synced", ("r2", 3, "r3"), "voted twice"),
+        ("restarted", ("r2", 3, None), "forgot its vote"),
+        ("restarted", ("r2", 2, None), "it had been in 3"),
+        ("elected", ("r3", 3, 3), "with 1 votes of 3"),
+        ("committed", ("r1", 3, 7, 2, ["r1", "r2"], 3), "directly"),
+        ("committed", ("r1", 3, 7, 3, ["r1"], 3), "hold"),
+    ],
+)
+def test_a_raft_step_against_the_paper_is_found(step, arguments, problem):
+    rules = RaftRules()
+    rules.synced("r2", 3, "r1")
+    getattr(rules, step)(*arguments)
+    assert len(rules.problems) == 1
+    assert problem in rules.problems[0]
 
 
 def test_a_command_of_an_old_epoch_is_found():

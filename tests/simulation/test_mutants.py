@@ -14,7 +14,6 @@ QUICK = (
     "skip the fsync",
     "truncate a matching suffix",
     "lose the watch events between list and watch",
-    "answer reads without a round",
 )
 SEEDS = 60
 
