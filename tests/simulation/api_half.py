@@ -167,7 +167,7 @@ class ApiHalf:
             await self._begin_incarnation()
         self._cluster.restoring = None
         if self._cluster.plan.controllers:
-            await run_all(client, self.env, self.directory, ("192.0.2.1:6443",))
+            await run_all(client, self.env, self.directory, lambda: ("192.0.2.1:6443",))
         else:
             await asyncio.get_running_loop().create_future()
 

@@ -200,6 +200,7 @@ class RaftHalf:
             self.log,
             self.snapshots,
             self.poller,
+            lambda: (0.0, 0.0),
             listen=lambda _path: self.listener,
         )
         self._led_term = 0
