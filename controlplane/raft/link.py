@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 TICK_SECONDS = 0.25
 SILENCE_SECONDS = 2.0  # the Raft process answers every tick
+UNANSWERED_TICKS = 2  # then others can serve sooner than this replica; ticks, since a stall of this process counts once
 CREDIT_BYTES = 8 << 20
 MAX_UNSENT_BYTES = 32 << 20
 _RETRY_SECONDS = 0.05
@@ -47,6 +48,8 @@ class SocketLog:
         self._socket_path = socket_path
         self._replica = replica
         self._silence_seconds = SILENCE_SECONDS * time_factor
+        self._most_unanswered = max(UNANSWERED_TICKS, round(UNANSWERED_TICKS * time_factor))
+        self._unanswered = 0  # ticks since something came from the Raft process
         self._applied = (0, 0)
         self._status = RaftStatus("follower", 0, "", 0, 0, connected=False)
         self._on_entries: Callable[[Sequence[Entry]], None] = lambda _entries: None
@@ -179,6 +182,7 @@ class SocketLog:
                 received = await reader.read(_READ_BYTES)
             if not received:
                 raise OSError("closed by the Raft process")
+            self._unanswered = 0
             for body in frame_reader.feed(received):
                 await self._handle(raft_pb2.LinkMessage.FromString(body))
 
@@ -190,6 +194,7 @@ class SocketLog:
         if self._ticking is not None:
             self._ticking.cancel()
             self._ticking = None
+        self._unanswered = 0
         self._unsent.clear()
         self._own.clear()
         self._fail_reads()
@@ -296,6 +301,9 @@ class SocketLog:
     def _tick(self) -> None:
         """Show that this process's loop is alive; the Raft process leads only while it sees that."""
         loop = asyncio.get_running_loop()
+        if self._unanswered >= self._most_unanswered and not self._status.cut_off:
+            self._set_status(replace(self._status, role="follower", leader="", leading=False, cut_off=True))
+        self._unanswered += 1
         self._send(raft_pb2.LinkMessage(tick=raft_pb2.LinkTick(applied_index=self._applied[0])))
         self._ticking = loop.call_later(TICK_SECONDS, self._tick)
 

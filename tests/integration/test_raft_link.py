@@ -1,11 +1,12 @@
 """The socket between API and Raft process: every entry once, whichever side dies."""
 
 import asyncio
+import signal
 import socket
 
 import pytest
 
-from controlplane.raft.link import LinkRefused, SocketLog
+from controlplane.raft.link import SILENCE_SECONDS, LinkRefused, SocketLog
 from controlplane.raft.protocol import NotLeader
 from tests.integration.raft_processes import RaftProcesses, Reader, leading, put, until
 
@@ -74,6 +75,25 @@ async def test_a_lost_connection_is_made_again_without_gap_or_duplicate(one):
         api.log._writer.transport.abort()
     await put([api], b"last")
     assert_no_gap_and_no_duplicate(api)
+
+
+async def test_a_raft_process_that_stands_still_is_noticed_and_taken_back_when_it_goes_on(one):
+    api = one.connectable()
+    await api.connect()
+    await api.lead()
+    process = one.running["r1"]
+    process.send_signal(signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(SILENCE_SECONDS):  # well before the connection is given up
+            await until(lambda: api.log.status.cut_off)
+        assert api.log.status.connected
+        assert not api.log.status.leading
+    finally:
+        process.send_signal(signal.SIGCONT)
+    await until(lambda: not api.log.status.cut_off)
+    await put([api], b"after")
+    assert_no_gap_and_no_duplicate(api)
+    assert all(status.connected for status in api.statuses)
 
 
 async def test_proposals_are_refused_while_there_is_no_raft_process(one):
