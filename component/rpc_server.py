@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import structlog
+from google.protobuf.message import DecodeError
 
 from api import errors
 from component import rpc
@@ -22,6 +23,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Check = Callable[[str, Context], None]
 """Given the full method name ("/api.v1.ApiServer/Get") and the context: raises an ApiError unless the call may go on."""
 
+UNREADABLE = "the request does not parse"
 INTERNAL = rpc.Status(grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause", ())
 
 
@@ -54,16 +56,21 @@ class CheckedCalls(grpc.aio.ServerInterceptor):
 def _checked(handler: Any, method: str, check: Check) -> Any:
     behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
 
+    def admit(request: Any, context: Context) -> None:
+        check(method, context)
+        if request is None:
+            raise errors.Invalid(UNREADABLE)
+
     async def answer(request: Any, context: Context) -> Any:
         try:
-            check(method, context)
+            admit(request, context)
             return await behaviour(request, context)
         except Exception as error:  # noqa: BLE001 - told, and logged unless it is an ApiError
             await _answer_error(method, context, error)
 
     async def stream(request: Any, context: Context) -> None:
         try:
-            check(method, context)
+            admit(request, context)
             answers = behaviour(request, context)
             if hasattr(answers, "__aiter__"):
                 async with contextlib.aclosing(answers):
@@ -74,6 +81,11 @@ def _checked(handler: Any, method: str, check: Check) -> Any:
         except Exception as error:  # noqa: BLE001 - as above
             await _answer_error(method, context, error)
 
+    return _rewrapped(handler, answer, stream)
+
+
+def _rewrapped(handler: Any, answer: Any, stream: Any) -> Any:
+    """The handler with another behaviour: `answer` where it returns one message, `stream` where many."""
     if handler.unary_unary:
         make, wrapped = grpc.unary_unary_rpc_method_handler, answer
     elif handler.stream_unary:
@@ -82,7 +94,20 @@ def _checked(handler: Any, method: str, check: Check) -> Any:
         make, wrapped = grpc.unary_stream_rpc_method_handler, stream
     else:
         make, wrapped = grpc.stream_stream_rpc_method_handler, stream
-    return make(wrapped, handler.request_deserializer, handler.response_serializer)
+    parse = handler.request_deserializer if handler.request_streaming else _tolerant(handler.request_deserializer)
+    return make(wrapped, parse, handler.response_serializer)
+
+
+def _tolerant(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """`parse`, or None for what does not parse: grpc would log a traceback and answer UNKNOWN, before any check."""
+
+    def parse_or_none(data: bytes) -> Any:
+        try:
+            return parse(data)
+        except DecodeError:
+            return None
+
+    return parse_or_none
 
 
 async def _answer_error(method: str, context: Context, error: Exception) -> None:
@@ -95,6 +120,8 @@ async def _answer_error(method: str, context: Context, error: Exception) -> None
         case grpc.aio.InternalError():
             # ExecuteBatchError: the client went away while we wrote. There is nobody left to answer.
             return
+        case DecodeError():  # of a message in a stream
+            await _abort(context, rpc.status_of(errors.Invalid(UNREADABLE)))
         case _:
             log.error("rpc_failed", method=method, exc_info=error)
             await _abort(context, INTERNAL)

@@ -540,3 +540,16 @@ async def test_a_client_asks_the_replica_whose_history_goes_back_far_enough(tmp_
         with pytest.raises(errors.Expired, match="history on replica r1 begins at revision"):
             await only.list("configmaps", "default", at_revision=created[1].revision)
         await short.stop(0)
+
+
+async def test_bytes_that_are_no_request_are_refused_without_a_word_about_our_code(cluster):
+    for method, kind in (("Get", "unary_unary"), ("Watch", "unary_stream"), ("Exec", "stream_stream")):
+        connection = rpc.channel(cluster.addresses[0], cluster.keys.admin)
+        call = getattr(connection, kind)(f"/api.v1.ApiServer/{method}")(
+            iter([b"\xff"]) if kind == "stream_stream" else b"\xff"
+        )
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await (call.read() if kind != "unary_unary" else call)
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert refused.value.details() == "the request does not parse"
+        await connection.close()
