@@ -17,7 +17,7 @@ from controlplane.config import ServerConfig
 AGENT_UNITS = ("timonier-agent.service",)
 SERVER_UNITS = ("timonier-api.service", "timonier-raft.service")
 PODMAN_UNIT = "timonier-podman.service"
-PODMAN_FOLDERS = (Path("/var/lib/timonier/storage"), Path("/run/timonier/storage"))
+PODMAN_FOLDERS = (Path("/var/lib/timonier/storage"), Path("/run/timonier/storage"), Path("/run/timonier/podman"))
 """Of the Podman that deploy/timonier-podman.service runs; another Podman's images are not ours to remove."""
 
 SHARED_FOLDERS = (Path("/var/lib/timonier"), Path("/run/timonier"))

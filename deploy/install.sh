@@ -18,7 +18,13 @@ apt-get install -y -qq --no-install-recommends $packages >/dev/null || fail "apt
 
 echo "install: the program in $venv"
 python3 -m venv "$venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$here" ||
+# Built from a copy: setuptools leaves a folder behind in which modules that were since removed would come back.
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+for part in pyproject.toml README.md LICENSE api component controlplane agent netplugin cli lab; do
+    cp -r "$here/$part" "$copy"
+done
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$copy" ||
     fail "pip could not install the packages: check the network, then run the same command again"
 for program in tim tim-server tim-agent; do
     ln -sf "$venv/bin/$program" "/usr/local/bin/$program"
@@ -26,7 +32,6 @@ done
 
 install -d -m 0700 /etc/timonier
 install -d -m 0755 /etc/NetworkManager/conf.d /etc/systemd/networkd.conf.d
-install -m 0644 "$here/deploy/containers.conf" /etc/timonier/containers.conf
 install -m 0644 "$here/deploy/networkmanager.conf" /etc/NetworkManager/conf.d/timonier.conf
 install -m 0644 "$here/deploy/networkd.conf" /etc/systemd/networkd.conf.d/timonier.conf
 if [ -d /run/systemd/system ]; then

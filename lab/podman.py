@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import shutil
 import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.runtime import kernel
-from agent.runtime.containers_conf import NOFILE_LIMIT, NPROC_LIMIT, PodmanSettings, containers_conf, permitted_limit
+from agent.runtime import kernel, podman_host
 from lab.podman_remains import (
     attempts,
     command_lines,
@@ -32,7 +30,6 @@ __all__ = ["PodmanHost", "PodmanStartError", "PrivatePodman", "remove_cgroups"]
 START_TIMEOUT_SECONDS = 20.0
 STOP_TIMEOUT_SECONDS = 10.0
 RUN_BYTES = 256 << 20  # the most that run files may take; they take under 1 MiB per 10 containers
-_CAP_SYS_RESOURCE = 1 << 24  # capability 24, linux/capability.h
 _UNIFIED_OF_HYBRID = "/sys/fs/cgroup/unified"
 
 # Keeps the mount namespace while the service is restarted. Its command line names the folder: so it can be found.
@@ -62,24 +59,16 @@ class PodmanHost:
     @property
     def configuration(self) -> Path:
         """The containers.conf it runs with."""
-        return self.run_dir / "containers.conf"
+        return self.run_dir / podman_host.CONFIGURATION
 
     def write_configuration(self) -> None:
         """Make the folders and containers.conf. Raises PodmanStartError when no OCI runtime is installed."""
-        for folder in (
-            self.state_dir / "storage",
-            self.run_dir / "runroot",
-            self.run_dir / "tmp",
-            self.run_dir / "networks",
-        ):
+        for folder in (self.state_dir / "storage", self.run_dir / "runroot", self.run_dir / "tmp"):
             folder.mkdir(parents=True, exist_ok=True)
-        settings = PodmanSettings(
-            runtime=_oci_runtime(),
-            network_config_dir=str(self.run_dir / "networks"),
-            nofile_limit=_limit(NOFILE_LIMIT, resource.RLIMIT_NOFILE),
-            nproc_limit=_limit(NPROC_LIMIT, resource.RLIMIT_NPROC),
-        )
-        self.configuration.write_text(containers_conf(settings))
+        try:
+            podman_host.write(self.run_dir)
+        except podman_host.MissingRuntime as error:
+            raise PodmanStartError(str(error)) from error
         self.socket_path.unlink(missing_ok=True)
 
     def command(self) -> list[str]:
@@ -99,7 +88,8 @@ class PodmanHost:
 
         crun takes a hybrid hierarchy for version 2 where the unified tree is mounted, and finds no controllers in it.
         """
-        return [_UNIFIED_OF_HYBRID] if _oci_runtime() == "crun" and os.path.ismount(_UNIFIED_OF_HYBRID) else []
+        hybrid = podman_host.oci_runtime() == "crun" and os.path.ismount(_UNIFIED_OF_HYBRID)
+        return [_UNIFIED_OF_HYBRID] if hybrid else []
 
     def answers(self) -> bool:
         """Whether the service answers a ping."""
@@ -280,17 +270,3 @@ class PrivatePodman:
             return (self.root / "log").read_text(errors="replace").strip()[-500:] or "it printed nothing"
         except FileNotFoundError:
             return "it printed nothing"
-
-
-def _oci_runtime() -> str:
-    for name in ("crun", "runc"):
-        if shutil.which(name):
-            return name
-    raise PodmanStartError("neither crun nor runc is installed; remedy: apt-get install crun")
-
-
-def _limit(wanted: int, kind: int) -> int:
-    """What this process may give to children, who inherit its limits."""
-    capabilities = re.search(r"^CapEff:\s*([0-9a-f]+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
-    may_raise = bool(capabilities and int(capabilities[1], 16) & _CAP_SYS_RESOURCE)
-    return permitted_limit(wanted, resource.getrlimit(kind)[1], may_raise=may_raise)
