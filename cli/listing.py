@@ -21,7 +21,10 @@ from cli.past import Moment
 from cli.targets import Target, namespace_of, parse, read_manifests, targets_of
 
 if TYPE_CHECKING:  # gRPC is loaded when the call is made
+    from cli.path_steps import Path
     from component.rpc_client import RpcClient
+
+CUSTOM = "custom-columns="
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Question:
     show_labels: bool = False
     show_kind: bool = False
     label_columns: tuple[str, ...] = ()
+    sort_by: str = ""
     no_headers: bool = False
     at: str = ""
     ago: float | None = None
@@ -54,12 +58,14 @@ class Question:
     @property
     def tabular(self) -> bool:
         """Whether tables are printed."""
-        return self.output in {"table", "wide"}
+        return self.output in {"table", "wide"} or self.output.startswith(CUSTOM)
 
     def check(self) -> None:
         """Misused for what does not go together."""
         if self.following and (self.at or self.ago is not None):
             raise Misused("the past does not change: leave out --watch, or --at and --ago")
+        if self.sort_by:
+            _sort_path(self.sort_by)
         if self.files and (self.words or self.selector):
             raise Misused("-f already says which objects are meant: leave out kinds, names and -l")
         if not self.files and any(target.name for target in parse(self.words)):
@@ -154,6 +160,8 @@ class Listing:
         return ",".join(filter(None, (chosen, place.target.name and f"metadata.name={place.target.name}")))
 
     def _print(self, groups: dict[str, list[Object]], places: Sequence[Place], *, silent: bool) -> None:
+        if self._question.sort_by:
+            groups = {resource: _in_order(group, self._question.sort_by) for resource, group in groups.items()}
         objects = [each for group in groups.values() for each in group]
         named = bool(places[0].target.name)
         if self._question.tabular:
@@ -169,7 +177,7 @@ class Listing:
                 self._print_rows(resource, group)
         elif objects or not (silent or (named and self._question.ignore_not_found)):
             text = output.document(objects, self._question.output, single=named and len(places) == 1)
-            click.echo(text, nl=bool(text))
+            click.echo(text, nl=bool(text) and not self._question.output.startswith("jsonpath="))
 
     def _print_rows(self, resource: str, objects: Sequence[Object]) -> None:
         """A table, under its heading the first time."""
@@ -183,6 +191,7 @@ class Listing:
             with_labels=question.show_labels,
             label_columns=question.label_columns,
             prefix=output.object_name(objects[0]).partition("/")[0] + "/" if self._mixed else "",
+            custom=question.output.removeprefix(CUSTOM) if question.output.startswith(CUSTOM) else "",
         )
         known = self._widths.get(resource)
         self._widths[resource] = output.column_widths(table, known or ())
@@ -213,3 +222,18 @@ class Listing:
         for each in changed:
             text = output.document([each], self._question.output, single=True)
             click.echo(("---\n" if self._question.output == "yaml" else "") + text)
+
+
+def _sort_path(text: str) -> Path:
+    from cli import jsonpath  # noqa: PLC0415 - most starts sort nothing
+
+    try:
+        return jsonpath.path(text)
+    except ValueError as error:
+        raise Misused(f"--sort-by: {error}") from error
+
+
+def _in_order(objects: Sequence[Object], text: str) -> list[Object]:
+    from cli.shaping import in_order  # noqa: PLC0415 - most starts sort nothing
+
+    return [objects[place] for place in in_order([each.tree() for each in objects], _sort_path(text))]

@@ -13,13 +13,14 @@ from cli.verb import META_NAMESPACE, OptionalValue
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 FORMATS = ("table", "wide", "yaml", "json", "name")
+SHAPES = ("jsonpath", "custom-columns")  # followed by = and what to print; `tim get` only
 REFUSED_FORMATS = (
-    "jsonpath",
     "jsonpath-as-json",
     "jsonpath-file",
-    "custom-columns",
     "custom-columns-file",
     "go-template",
+    "go-template-file",
+    "template",
 )
 _NUMBER = r"\d+(?:\.\d+)?"
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -41,22 +42,35 @@ class Duration(click.ParamType[float]):
 
 
 class Output(click.ParamType[str]):
-    """One of the output formats, with a word about those of kubectl that do not exist yet."""
+    """One of the output formats, with a word about those of kubectl that do not exist here.
+
+    With `shaped` also jsonpath=TEMPLATE and custom-columns=SPECIFICATION.
+    """
 
     name = "format"
 
-    def __init__(self, formats: tuple[str, ...] = FORMATS) -> None:
+    def __init__(self, formats: tuple[str, ...] = FORMATS, *, shaped: bool = False) -> None:
         self.formats = formats
+        self.shaped = shaped
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click's signature
         """The formats, as the help shows them."""
-        return "|".join(self.formats)
+        return "|".join((*self.formats, *(f"{each}=..." for each in SHAPES if self.shaped)))
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Read it; a usage error for anything else."""
         word = str(value).partition("=")[0]
-        if word in REFUSED_FORMATS:
-            self.fail(f"{word} is not supported yet; use json and a tool such as jq", param, ctx)
+        if word in REFUSED_FORMATS or (word in SHAPES and not self.shaped):
+            instead = "`tim get -o jsonpath=...`" if word in SHAPES else "jsonpath=..., custom-columns=... or json"
+            self.fail(f"{word} is not supported here; use {instead}", param, ctx)
+        if word in SHAPES:
+            from cli.shaping import check  # noqa: PLC0415 - most starts print tables
+
+            try:
+                check(str(value))
+            except ValueError as error:
+                self.fail(str(error), param, ctx)
+            return str(value)
         if value and value not in self.formats:
             self.fail(f"{value!r} is not one of {', '.join(self.formats)}", param, ctx)
         return str(value)

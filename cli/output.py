@@ -26,13 +26,17 @@ def as_yaml(tree: Tree) -> str:
 
 
 def document(objects: Sequence[Object], output: str, *, single: bool) -> str:
-    """YAML or JSON of one object, or of a List of all; one name a line for "name"."""
+    """YAML, JSON or jsonpath=TEMPLATE of one object, or of a List of all; one name a line for "name"."""
     if output == "name":
         return "\n".join(object_name(each) for each in objects)
     trees = [each.tree() for each in objects]
+    tree: Tree = {"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": trees}
     if single and len(trees) == 1:
-        return as_yaml(trees[0]) if output == "yaml" else as_json(trees[0])
-    tree = {"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": trees}
+        tree = trees[0]
+    if output.startswith("jsonpath="):
+        from cli.jsonpath import Template  # noqa: PLC0415 - most starts print tables
+
+        return Template(output.removeprefix("jsonpath=")).render(tree)
     return as_yaml(tree) if output == "yaml" else as_json(tree)
 
 
@@ -59,10 +63,14 @@ def rows(
     with_labels: bool = False,
     label_columns: Sequence[str] = (),
     prefix: str = "",
+    custom: str = "",
 ) -> list[list[str]]:
-    """A heading row, then one row an object. `prefix` goes before names (`pod/`) when kinds are mixed."""
-    columns: list[Column] = list(columns_of(resource, wide=wide))
-    if with_namespace:
+    """A heading row, then one row an object. `prefix` goes before names (`pod/`) when kinds are mixed.
+
+    `custom` is the specification of columns to print instead of the kind's.
+    """
+    columns: list[Column] = _custom(custom) if custom else list(columns_of(resource, wide=wide))
+    if with_namespace and not custom:
         columns.insert(0, Column("NAMESPACE", lambda tree, _now: str(at(tree, "metadata.namespace"))))
     columns.extend(Column(label.rpartition("/")[2].upper(), _label(label)) for label in label_columns)
     if with_labels:
@@ -71,7 +79,10 @@ def rows(
     for tree in trees:
         cells = [column.cell(tree, now) for column in columns]
         table.append(
-            [prefix + cell if column.heading == "NAME" else cell for column, cell in zip(columns, cells, strict=True)]
+            [
+                prefix + cell if column.heading == "NAME" and not custom else cell
+                for column, cell in zip(columns, cells, strict=True)
+            ]
         )
     return table
 
@@ -95,6 +106,12 @@ def column_widths(table: Sequence[Sequence[str]], least: Sequence[int] = ()) -> 
     """The widest cell of each column, but at least `least`."""
     sizes = [max(len(row[index]) for row in table) for index in range(len(table[0]))]
     return [max(size, floor) for size, floor in zip(sizes, [*least, *[0] * len(sizes)], strict=False)]
+
+
+def _custom(specification: str) -> list[Column]:
+    from cli.shaping import columns  # noqa: PLC0415 - most starts print the kind's own
+
+    return columns(specification)
 
 
 def _label(name: str) -> Cell:

@@ -18,6 +18,9 @@ from cli.verb import Verb
         "tim get deploy/web -o yaml        one object, whole",
         "tim get pods -l app=web -w        and then what changes",
         "tim get pods --ago 10m            as they were ten minutes ago",
+        "tim get pods --sort-by=.metadata.creationTimestamp",
+        "tim get pods -o custom-columns=NAME:.metadata.name,NODE:.spec.nodeName",
+        "tim get nodes -o jsonpath='{range .items[*]}{.metadata.name}{\"\\n\"}{end}'",
         "tim get all                       pods, services, deployments, replica sets",
     ),
 )
@@ -29,7 +32,9 @@ from cli.verb import Verb
 @click.option(
     "--field-selector", default="", metavar="FIELDS", help="Only those: status.phase=Running,spec.nodeName=n1"
 )
-@click.option("-o", "--output", type=options.Output(), default="table", help="How to print [default: table].")
+@click.option(
+    "-o", "--output", type=options.Output(shaped=True), default="table", help="How to print [default: table]."
+)
 @options.at
 @click.option("-w", "--watch", is_flag=True, help="Go on and print what changes.")
 @click.option("--watch-only", is_flag=True, help="Print only what changes from now on.")
@@ -37,6 +42,7 @@ from cli.verb import Verb
 @click.option("--show-labels", is_flag=True, help="A column with all labels.")
 @click.option("--show-kind", is_flag=True, help="Names with their kind in front.")
 @click.option("-L", "--label-columns", multiple=True, metavar="LABEL", help="A column for this label; may be repeated.")
+@click.option("--sort-by", default="", metavar="PATH", help="Sort by this field: .metadata.creationTimestamp")
 @click.option("--no-headers", is_flag=True, help="No line with the columns' names.")
 def get(**chosen: Any) -> None:
     """List objects, or show some by name."""
