@@ -6,6 +6,8 @@ set -eu
 folder=$1 checkout=$2 name=$3 stage=${4:-build}
 root=$folder/root
 address=10.99.0.1/24
+unified=no
+if [ -e /sys/fs/cgroup/cgroup.controllers ]; then unified=yes; fi
 # Of cgroups version 1; version 2 has them in one place.
 hierarchies="systemd cpu cpuacct cpuset memory devices freezer blkio pids"
 
@@ -39,7 +41,7 @@ UNIT
 }
 
 join_cgroups() {
-    if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+    if [ $unified = yes ]; then
         mkdir "/sys/fs/cgroup/$name"
         echo $$ >"/sys/fs/cgroup/$name/cgroup.procs"
         return
@@ -73,7 +75,9 @@ boot() {
     mkdir -p .old
     pivot_root . .old
     umount -l /.old
+    # Where cgroups are of version 1, then all of them: the OCI runtime refuses a mixture.
     exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=other \
+        SYSTEMD_PROC_CMDLINE="systemd.unified_cgroup_hierarchy=$unified systemd.legacy_systemd_cgroup_controller=yes" \
         /lib/systemd/systemd --system --unit=machine.target --show-status=no
 }
 
@@ -90,7 +94,7 @@ devices() {
 }
 
 cgroups() {
-    if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+    if [ $unified = yes ]; then
         mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
         return
     fi
