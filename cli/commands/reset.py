@@ -15,7 +15,7 @@ import click
 import msgspec
 
 from agent.config import AgentConfig
-from agent.runtime import kernel
+from agent.runtime import cgroups, kernel
 from agent.runtime.podman import PodmanRuntime
 from agent.runtime.protocol import RuntimeFailure
 from cli.resetting import ResetProblem, Step, plan
@@ -23,11 +23,12 @@ from cli.verb import Verb
 from component import config
 from component.env import system_env
 from controlplane.config import ServerConfig
-from lab.podman_remains import mounts_below
+from lab.podman_remains import attempts, mounts_below
 from netplugin.plugin import Plugin
 from netplugin.protocol import NetworkConfig, NetworkFailure
 
 STOP_SECONDS = 60
+CGROUP_SECONDS = 2.0
 Config = TypeVar("Config", bound=msgspec.Struct)
 
 
@@ -79,6 +80,7 @@ def _do(step: Step, agent: AgentConfig | None) -> None:
             case "containers" if agent is not None:
                 _refuse_running(agent.health_port)
                 asyncio.run(_remove_pods(agent))
+                _remove_cgroup(agent.cgroup_root)
             case "network" if agent is not None:
                 asyncio.run(_remove_network(agent))
             case "remove":
@@ -100,6 +102,12 @@ async def _remove_pods(agent: AgentConfig) -> None:
             await runtime.remove_sandbox(uid)
     finally:
         await runtime.close()
+
+
+def _remove_cgroup(parent: str) -> None:
+    """The one above all pods', as soon as what ended in it is gone; processes that stay keep it."""
+    if parent.strip("/"):
+        any(cgroups.remove(parent, cgroups.own_hierarchies()) for _ in attempts(CGROUP_SECONDS))
 
 
 async def _remove_network(agent: AgentConfig) -> None:

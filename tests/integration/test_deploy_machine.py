@@ -197,6 +197,7 @@ def test_reset_says_what_it_would_remove_and_then_leaves_nothing(node):
     assert node.out("nft", "list", "ruleset") == ""
     assert "proto 84" not in node.out("ip", "route")
     assert node.out("sh", "-c", "grep -c timonier /proc/self/mountinfo || true") == "0"
+    assert node.out("find", "/sys/fs/cgroup", "-name", "timonier", "-type", "d") == ""
     left = node.out("ps", "-eo", "args", "--no-headers").splitlines()
     assert not [line for line in left if any(word in line for word in ("conmon", "podman", "tim-", "httpd"))]
     enabled = node.run(
