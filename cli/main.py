@@ -13,13 +13,14 @@ from typing import Any
 
 import click
 
-from cli.verb import HELP, META_NAMESPACE, VerbGroup, connection_options, remember
+from cli.verb import HELP, META_NAMESPACE, Completed, VerbGroup, connection_options, remember
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "annotate": ("cli.commands.metadata:annotate", "Set or remove annotations of objects."),
     "api-resources": ("cli.commands.api_resources:api_resources", "List the kinds the cluster knows."),
     "apply": ("cli.commands.apply:apply", "Create objects or change them to match manifests."),
     "check": ("cli.commands.check:check", "Tell whether this machine can run a node or a lab."),
+    "completion": ("cli.commands.completion:completion", "Print what a shell needs to complete commands of tim."),
     "config": ("cli.commands.config:config", "Look at and choose clusters, users and namespaces."),
     "cordon": ("cli.commands.nodes:cordon", "Keep new pods off a node."),
     "create": ("cli.commands.create:create", "Create objects from manifests or from options."),
@@ -135,6 +136,7 @@ def _version(ctx: click.Context, _parameter: click.Parameter, given: bool) -> No
 )
 @click.option(
     *("-n", "--namespace"),
+    type=Completed("namespaces"),
     default="",
     metavar="NAME",
     expose_value=False,

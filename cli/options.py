@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from cli.verb import META_NAMESPACE, OptionalValue
+from cli.verb import META_NAMESPACE, Completed, OptionalValue
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -90,7 +90,14 @@ def namespace(help_text: str = "Namespace (default: the context's).") -> Callabl
     def inherited(ctx: click.Context, _parameter: click.Parameter, value: str) -> str:
         return value or str(ctx.meta.get(META_NAMESPACE, ""))
 
-    return click.option("-n", "--namespace", default="", metavar="NAME", callback=inherited, help=help_text)
+    return click.option(
+        *("-n", "--namespace"),
+        type=Completed("namespaces"),
+        default="",
+        metavar="NAME",
+        callback=inherited,
+        help=help_text,
+    )
 
 
 def selector(

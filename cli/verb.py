@@ -6,15 +6,37 @@ Imported by every start of `tim`, so it must load nothing but click.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:  # only a shell that completes loads it
+    from click.shell_completion import CompletionItem
 
 META_CONTEXT = "timonier.context"
 META_CONFIG = "timonier.config"
 META_NAMESPACE = "timonier.namespace"
 FEW = 10  # names that still fit into an error
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+COMPLETED = {"words": "objects", "pod": "pods", "node": "nodes", "nodes": "nodes"}
+"""Name of an argument -> what a shell proposes for it; all verbs call these the same."""
+
+
+class Completed(click.types.StringParamType):
+    """Text for which a shell proposes "objects" (kinds and names) or the names of one resource."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002 - click's signature
+        """The proposals; none when the cluster cannot be asked."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - only a shell that completes asks
+
+        from cli.completing import candidates  # noqa: PLC0415 - the same
+
+        return [CompletionItem(each) for each in candidates(self.what, ctx, incomplete)]
 
 
 class OptionalValue(click.Option):
@@ -36,6 +58,9 @@ class Verb(click.Command):
         self.examples = examples
         self.context_settings = {**HELP, **self.context_settings}
         self.params = [*self.params, *connection_options(hidden=True)]
+        for each in self.params:
+            if isinstance(each, click.Argument) and each.name in COMPLETED and each.type is click.STRING:
+                each.type = Completed(COMPLETED[each.name])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As click does, after rewriting what only kubectl's users write."""
