@@ -189,6 +189,9 @@ class History:
                     await self._write_one(self._waiting[0], self._lives)
         except OSError as error:
             self._write_failed(error)
+        except Exception:  # the outermost frame of its task; snapshots must go on without history
+            logger.exception("history_broke")
+            self._forget_all()
         finally:
             self._writing = None
 
