@@ -207,7 +207,9 @@ class Performer:
 
     async def _term(self, container_id: str) -> None:
         self._announce_end(container_id)
-        await self._steps.runtime.signal(container_id, stop_signal(self._record.spec(self._record.name(container_id))))
+        record = self._record
+        number = stop_signal(record.spec(record.name(container_id)), record.container(container_id))
+        await self._steps.runtime.signal(container_id, number)
         self._record.set(signalled={**self._record.observed.signalled, container_id: self._env.now()})
 
     async def _kill(self, container_id: str) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 
-from api.core import Container
+from agent.runtime.protocol import Container
+from api.core import Container as ContainerSpec
 from api.stop_signals import STOP_SIGNALS
 
 
-def stop_signal(spec: Container | None) -> int:
-    """The container's `lifecycle.stopSignal`, else SIGTERM."""
+def stop_signal(spec: ContainerSpec | None, container: Container | None) -> int:
+    """The container's `lifecycle.stopSignal`, else its image's, else SIGTERM."""
     name = spec.lifecycle.stop_signal if spec is not None and spec.lifecycle is not None else None
-    return STOP_SIGNALS.get(name or "", signal.SIGTERM)
+    default = container.stop_signal if container is not None else 0
+    return STOP_SIGNALS.get(name or "", default or signal.SIGTERM)

@@ -96,6 +96,7 @@ class Recipe:
     env: tuple[str, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
     volumes: tuple[str, ...] = ()
+    stop_signal: str = ""
 
 
 def build_images(store_root: str | Path) -> None:
@@ -179,6 +180,7 @@ def _config(image: Recipe) -> dict[str, object]:
             "Env": list(image.env),
             "Labels": image.labels,
             "Volumes": {path: {} for path in image.volumes} or None,
+            "StopSignal": image.stop_signal or None,
             "WorkingDir": "/",
         },
         "rootfs": {

@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.runtime.protocol import Container, ContainerState
 from agent.runtime.spec import LABEL_ATTEMPT, LABEL_CONTAINER, LABEL_LOG_PATH, LABEL_POD_UID, LABEL_SPEC_HASH
+from api.stop_signals import STOP_SIGNALS
 
 _STATES: Mapping[str, ContainerState] = {
     "configured": "created",
@@ -51,6 +52,7 @@ def from_inspect(tree: Mapping[str, Any]) -> Inspected:
         exit_code=state.get("ExitCode", 0),
         oom_killed=bool(state.get("OOMKilled")),
         message=state.get("Error", ""),
+        stop_signal=_signal_number(tree["Config"].get("StopSignal")),
     )
     return Inspected(
         container=container,
@@ -86,6 +88,13 @@ def instant(text: str) -> float:
         return datetime.fromisoformat(text).timestamp()
     digits = len(rest) - len(rest.lstrip("0123456789"))
     return datetime.fromisoformat(whole + rest[digits:]).timestamp() + float(f"0.{rest[:digits]}")
+
+
+def _signal_number(value: int | str | None) -> int:
+    """Podman 4 writes a number, 5 a name; 0 for what is neither."""
+    if isinstance(value, str):
+        return int(value) if value.isdecimal() else STOP_SIGNALS.get(value.upper(), 0)
+    return value or 0
 
 
 def _labelled(labels: Mapping[str, str], **facts: Any) -> Container:

@@ -106,6 +106,7 @@ class Container:
     oom_killed: bool = False
     message: str = ""
     log_path: str = ""
+    stop_signal: int = 0  # what its image wants to be ended with, 0 when that is not known
 
 
 @dataclass(frozen=True, slots=True)

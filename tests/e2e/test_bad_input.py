@@ -45,7 +45,10 @@ REFUSED = {
     "unknown version": (("apiVersion: apps/v1", "apiVersion: apps/v9"), ["apps/v9"]),
     "kind not honoured yet": (("kind: Deployment", "kind: StatefulSet"), ["StatefulSet"]),
     "broken YAML": (("replicas: 1", "replicas: [1"), [":7: "]),
-    "field not honoured yet": (("containers:", "hostPID: true\n      containers:"), ["hostPID"]),
+    "field not honoured yet": (
+        ("containers:", "shareProcessNamespace: true\n      containers:"),
+        ["shareProcessNamespace"],
+    ),
 }
 
 

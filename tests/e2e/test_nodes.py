@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
@@ -15,6 +16,8 @@ from tests.e2e.test_rollouts import client
 
 VIP_SECONDS = 5.0
 ELSEWHERE_SECONDS = 10.0
+BUSY_SLACK_SECONDS = 2.0
+"""More for starting containers where more than four programs compete for each core."""
 
 
 @pytest.fixture
@@ -78,7 +81,8 @@ def lose(space: Space, hosts: AbstractSet[str], title: str, cut: Callable[[], No
         tell(f"  the VIP stopped using lost pods after {last:.1f} s; all pods ready elsewhere after {moved:.1f} s")
         assert last < VIP_SECONDS
         assert answered < instant + 1.0
-    assert moved < ELSEWHERE_SECONDS
+    busy = os.getloadavg()[0] > 4 * (os.cpu_count() or 1)
+    assert moved < ELSEWHERE_SECONDS + (BUSY_SLACK_SECONDS if busy else 0.0)
 
 
 def only_assigned_containers(cluster: Cluster, host: str) -> bool:

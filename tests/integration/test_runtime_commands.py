@@ -151,6 +151,3 @@ async def test_a_users_command_that_is_not_there_ends_with_127_and_a_message(hos
     assert b"no-such-command" in (await read_all(stream))["stderr"]
     assert await stream.exit_code() == 127
     await stream.close()
-
-
-# --- logs

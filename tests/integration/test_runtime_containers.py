@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,8 @@ import pytest
 
 from agent.runtime import cgroups
 from agent.runtime.protocol import Mount, ResourceLimits, Sandbox
-from tests.runtime_rig import log_text, until
+from lab.images import docker_archive, recipes
+from tests.runtime_rig import log_text, podman_command, until
 
 pytest_plugins = ["tests.runtime_fixture"]
 pytestmark = [pytest.mark.podman, pytest.mark.root, pytest.mark.slow]
@@ -121,4 +124,10 @@ async def test_capabilities_are_added_and_dropped(host):
     assert not changed & (chown | net_raw)
 
 
-# --- ends
+async def test_the_stop_signal_of_an_image_is_told(host, tmp_path):
+    busybox = recipes(Path(shutil.which("busybox")))[0]
+    archive = tmp_path / "image.tar"
+    archive.write_bytes(docker_archive([replace(busybox, reference="localhost/quits:1", stop_signal="SIGQUIT")]))
+    podman_command(host.podman, "load", "--quiet", "--input", str(archive))
+    assert (await host.run(image="localhost/quits:1")).stop_signal == signal.SIGQUIT
+    assert (await host.run()).stop_signal == signal.SIGTERM

@@ -102,6 +102,3 @@ async def test_many_ends_at_once_are_all_reported(host):
             waiting.discard(ended.id)
             if not waiting:
                 break
-
-
-# --- exec

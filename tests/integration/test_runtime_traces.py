@@ -48,9 +48,6 @@ async def test_removal_takes_the_log_and_its_rotations_along(host):
     assert list(path.parent.iterdir()) == [neighbour]
 
 
-# --- sandboxes
-
-
 async def test_a_pin_that_lost_its_namespace_is_not_valid_and_made_again(host):
     uid = f"uid-{uuid.uuid4().hex[:12]}"
     host.pods.append(uid)
@@ -76,9 +73,6 @@ async def test_the_calling_process_keeps_its_own_namespaces(host):
     await host.spec()
     assert (own(), os.uname().nodename) == (before, name)
     assert not [thread for thread in threading.enumerate() if thread.name == "namespace"]
-
-
-# --- nothing left
 
 
 async def test_nothing_is_left_of_a_pod(host):
@@ -116,6 +110,3 @@ async def test_anonymous_volumes_of_an_image_go_with_their_container(host, tmp_p
     assert len(podman_command(host.podman, "volume", "ls", "--quiet").split()) == 1
     await host.runtime.remove(container.id)
     assert podman_command(host.podman, "volume", "ls", "--quiet") == ""
-
-
-# --- Podman being killed

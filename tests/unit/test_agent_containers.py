@@ -12,7 +12,7 @@ from agent.pod_steps import default_pull_policy
 from agent.runtime.protocol import Image
 from agent.stop_signal import stop_signal
 from api.core import Container, Pod
-from tests.agent_pods import SANDBOX, pod
+from tests.agent_pods import SANDBOX, container, pod
 
 CAPACITY = 8 << 30
 
@@ -129,11 +129,15 @@ def test_the_pull_policy_that_an_image_implies(reference, policy):
     assert default_pull_policy(reference) == policy
 
 
-@pytest.mark.parametrize(("name", "number"), [(None, 15), ("SIGUSR1", 10), ("SIGRTMIN+3", 37), ("SIGNONSENSE", 15)])
-def test_stop_signals(name, number):
+@pytest.mark.parametrize(
+    ("name", "of_image", "number"),
+    [(None, 0, 15), (None, 3, 3), ("SIGUSR1", 3, 10), ("SIGRTMIN+3", 0, 37), ("SIGNONSENSE", 0, 15)],
+)
+def test_stop_signals(name, of_image, number):
     lifecycle = {"stopSignal": name} if name else {}
     spec = msgspec.convert({"name": "main", "lifecycle": lifecycle}, Container)
-    assert stop_signal(spec) == number
+    assert stop_signal(spec, container(stop_signal=of_image)) == number
+    assert stop_signal(None, None) == 15
 
 
 # The pod's files.

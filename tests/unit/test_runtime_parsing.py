@@ -37,6 +37,14 @@ def inspected(status, **state):
     )
 
 
+@pytest.mark.parametrize(
+    ("shown", "number"), [(3, 3), ("SIGQUIT", 3), ("3", 3), (None, 0), ("", 0), ("SIGNONSENSE", 0)]
+)
+def test_the_stop_signal_of_an_image_is_a_number_or_a_name(shown, number):
+    tree = {"Id": "i", "State": {"Status": "running"}, "Config": {"Labels": LABELS, "StopSignal": shown}}
+    assert from_inspect(tree).container.stop_signal == number
+
+
 def test_a_running_container_is_read_with_its_identity_and_processes():
     found = inspected("running", StartedAt="2025-01-15T08:30:01.25Z", FinishedAt="0001-01-01T00:00:00Z")
     container = found.container
