@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from typing import Any, NoReturn
 import yaml
 
 from api.errors import Invalid
-from api.object import Tree
+from api.object import Tree, canonical
 
 DOCUMENT_LIMIT_BYTES = 3 * 1024 * 1024
 DEPTH_LIMIT = 100
@@ -59,7 +60,21 @@ def _documents(text: str | bytes, source: str) -> list[tuple[int, Any]]:
     text = _decoded(text, source)
     _check_sizes(text, source)
     documents = _load_json(text, source) if text.lstrip()[:1] == "{" else None
-    return list(_load_yaml(text, source)) if documents is None else documents
+    if documents is None:
+        documents = list(_load_yaml(text, source))
+    for line, document in documents:
+        _check_sendable(document, source, line)
+    return documents
+
+
+def _check_sendable(document: Any, source: str, line: int) -> None:
+    r"""Refuse what can be written in YAML or JSON, but not sent: half a character ("\ud800"), an integer over 64 bits."""
+    try:
+        canonical(document)
+    except UnicodeEncodeError as error:
+        _fail(source, line, f"the document holds half of a character, \\u{ord(error.object[error.start]):04x}")
+    except OverflowError:
+        _fail(source, line, "the document holds an integer of more than 64 bits; quote it if it is text")
 
 
 def _fail(source: str, line: int, problem: str) -> NoReturn:
@@ -119,9 +134,15 @@ def _not_finite(word: str) -> NoReturn:
     raise ValueError(f"{word} is not a number")
 
 
+def _finite(word: str) -> float:
+    if math.isinf(value := float(word)):
+        raise ValueError(f"{word} is too large a number")
+    return value
+
+
 def _load_json(text: str, source: str) -> list[tuple[int, Any]] | None:
     """Return the JSON values in the text; None when it must be YAML, or has duplicate keys, for YAML to name the line."""
-    decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_not_finite)
+    decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_not_finite, parse_float=_finite)
     documents, position = [], 0
     try:
         while (start := _skip_space(text, position)) < len(text):
