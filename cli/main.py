@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "annotate": ("cli.commands.metadata:annotate", "Set or remove annotations of objects."),
     "api-resources": ("cli.commands.api_resources:api_resources", "List the kinds the cluster knows."),
     "apply": ("cli.commands.apply:apply", "Create objects or change them to match manifests."),
+    "backup": ("cli.commands.backup:backup", "Save, verify and restore the state of the cluster."),
     "check": ("cli.commands.check:check", "Tell whether this machine can run a node or a lab."),
     "completion": ("cli.commands.completion:completion", "Print what a shell needs to complete commands of tim."),
     "config": ("cli.commands.config:config", "Look at and choose clusters, users and namespaces."),

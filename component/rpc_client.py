@@ -324,6 +324,12 @@ class RpcClient:
         response: pb.CreateJoinTokenResponse = await self._call("CreateJoinToken", request, "safe")
         return response
 
+    async def backup(self) -> AsyncGenerator[bytes]:
+        """Yield the pieces of a backup file. Unavailable without a quorum or when the connection breaks: start anew."""
+        async with aclosing(self._stream("Backup", pb.BackupRequest())) as chunks:
+            async for chunk in chunks:
+                yield chunk.data
+
     async def remove_replica(self, replica: str) -> None:
         """Take a replica out; returns once that is committed. NotFound, NotReady."""
         await self._call("RemoveReplica", pb.RemoveReplicaRequest(replica=replica), "never")

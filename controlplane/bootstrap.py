@@ -38,14 +38,17 @@ def raft_dns_name(replica: str) -> str:
     return f"{replica}.raft.timonier.internal"
 
 
-def plan_cluster(template: ServerConfig, env: Env, cluster_name: str = "timonier") -> ClusterFiles:
+def plan_cluster(
+    template: ServerConfig, env: Env, cluster_name: str = "timonier", ca: pki.KeyPair | None = None
+) -> ClusterFiles:
     """Make the CAs, one set of keys per replica in `template.replicas` and the administrator's credentials.
 
     `template.replica` is replaced in each replica's configuration. The keys of both CAs go to every replica, so that
-    any of them can sign the certificates of a joining node or replica; they lie outside the data folder.
+    any of them can sign the certificates of a joining node or replica; they lie outside the data folder. A restored
+    cluster keeps its `ca`, so that its nodes go on trusting it; without one it is new.
     """
     now = env.now()
-    ca, raft_ca = pki.make_ca("timonier-ca", now), pki.make_ca("timonier-raft-ca", now)
+    ca, raft_ca = ca or pki.make_ca("timonier-ca", now), pki.make_ca("timonier-raft-ca", now)
     files = {}
     for replica in template.replicas:
         api = pki.issue(

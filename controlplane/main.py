@@ -17,7 +17,8 @@ from component import pki
 from component.env import system_env
 from component.log import configure
 from component.version import version
-from controlplane.config import ServerConfig, join_host_port
+from controlplane.config import ServerConfig
+from controlplane.raft_settings import raft_config
 
 log = structlog.get_logger()
 
@@ -48,29 +49,12 @@ def main(ctx: click.Context, path: Path, log_level: str | None, log_format: str 
 @click.pass_obj
 def raft(config: ServerConfig) -> None:
     """The replicated log: elections, peers, disk."""
-    from controlplane.raft.config import RaftConfig  # noqa: PLC0415 - the other process must not load pysyncobj
-    from controlplane.raft.main import run  # noqa: PLC0415 - as above
+    from controlplane.raft.main import run  # noqa: PLC0415 - the other process must not load pysyncobj
 
     configure("raft", level=config.log_level, log_format=config.log_format)
     structlog.contextvars.bind_contextvars(replica=config.replica)
     Path(config.run_dir).mkdir(parents=True, exist_ok=True)
-    pki_dir = Path(config.pki_dir)
-    settings = RaftConfig(
-        replica_id=config.replica,
-        cluster_uid=config.cluster_uid,
-        listen=join_host_port(config.listen, config.raft_port),
-        peers={replica: join_host_port(host, config.raft_port) for replica, host in config.replicas.items()},
-        data_dir=str(Path(config.data_dir) / "raft"),
-        socket_path=str(config.raft_socket),
-        cert=str(pki_dir / "raft.crt"),
-        key=str(pki_dir / "raft.key"),
-        ca=str(pki_dir / "raft-ca.crt"),
-        time_factor=config.time_factor,
-        member_uids=config.replica_uids,
-        learner=config.joined,
-        incarnation=config.incarnation,
-    )
-    sys.exit(run(settings))
+    sys.exit(run(raft_config(config)))
 
 
 @main.command()

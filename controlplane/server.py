@@ -22,6 +22,7 @@ from component.rpc import Tls
 from controlplane.admission.chain import default_chain
 from controlplane.admission.request import MASTERS_GROUP, Identity, node_identity
 from controlplane.apiserver.authn import Authenticator
+from controlplane.apiserver.backup_desk import BackupDesk
 from controlplane.apiserver.bootstrap import bootstrap
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.directory import SessionDirectory
@@ -36,6 +37,7 @@ from controlplane.apiserver.service import SERVICE_NAME
 from controlplane.apiserver.sessions import ClusterFacts, NodeSessions
 from controlplane.apiserver.status import StatusSource
 from controlplane.apiserver.streams import NodeStreams
+from controlplane.backup import Facts
 from controlplane.config import ServerConfig, join_host_port
 from controlplane.controllers.run import run_all
 from controlplane.leader_work import LeaderWork
@@ -61,6 +63,7 @@ class Server:
     def __init__(self, config: ServerConfig, env: Env, version: str) -> None:
         self._config = config
         self._env = env
+        self._version = version
         self._files = _pki_files(Path(config.pki_dir))
         tls = Tls(self._files["ca.crt"], self._files["api.crt"], self._files["api.key"])
         self._members = Members(config)
@@ -172,7 +175,9 @@ class Server:
         )
         self._members.listen(sessions.endpoints_changed)
         link = ReplicaLinkService(self._replica, self._directory, self._streams, self._status, self._raft)
-        desk = grpc.method_handlers_generic_handler(SERVICE_NAME, dict(self._replica_desk.handlers()))
+        backups = BackupDesk(self._replica, self._backup_facts, Path(config.data_dir) / "backups", self._env)
+        handlers = {**self._replica_desk.handlers(), "Backup": backups.handler()}
+        desk = grpc.method_handlers_generic_handler(SERVICE_NAME, handlers)
         server.add_generic_rpc_handlers((desk,))
         node_pb2_grpc.add_NodeServiceServicer_to_server(sessions, server)  # type: ignore[no-untyped-call] # generated
         raft_pb2_grpc.add_ReplicaLinkServicer_to_server(link, server)  # type: ignore[no-untyped-call] # generated
@@ -182,6 +187,19 @@ class Server:
         await settle_quota(self._replica, self._config.state_quota_mebibytes, epoch)
         await bootstrap(client, self._config.service_range, self._config.https_port)
         await run_all(client, self._env, self._directory, lambda: self._members.https_addresses)
+
+    def _backup_facts(self) -> Facts:
+        config, membership = self._config, self._replica.status.membership
+        return Facts(
+            cluster_uid=config.cluster_uid,
+            version=self._version,
+            raft_incarnation=membership.incarnation if membership is not None else config.incarnation,
+            pod_range=config.pod_range,
+            service_range=config.service_range,
+            cluster_domain=config.cluster_domain,
+            ca_cert=self._files["ca.crt"].decode(),
+            ca_key=self._files["ca.key"].decode(),
+        )
 
     def _replica_join_desk(self, ca: pki.KeyPair) -> ReplicaJoinDesk | None:
         raft_ca = raft_ca_of(Path(self._config.pki_dir))

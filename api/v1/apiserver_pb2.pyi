@@ -442,6 +442,16 @@ class CreateJoinTokenResponse(_message.Message):
     expires_time: str
     def __init__(self, token: _Optional[str] = ..., ca_hash: _Optional[str] = ..., expires_time: _Optional[str] = ...) -> None: ...
 
+class BackupRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class BackupChunk(_message.Message):
+    __slots__ = ("data",)
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
+
 class RemoveReplicaRequest(_message.Message):
     __slots__ = ("replica",)
     REPLICA_FIELD_NUMBER: _ClassVar[int]

@@ -123,6 +123,11 @@ class ApiServerStub:
                 request_serializer=api_dot_v1_dot_apiserver__pb2.CreateJoinTokenRequest.SerializeToString,
                 response_deserializer=api_dot_v1_dot_apiserver__pb2.CreateJoinTokenResponse.FromString,
                 _registered_method=True)
+        self.Backup = channel.unary_stream(
+                '/api.v1.ApiServer/Backup',
+                request_serializer=api_dot_v1_dot_apiserver__pb2.BackupRequest.SerializeToString,
+                response_deserializer=api_dot_v1_dot_apiserver__pb2.BackupChunk.FromString,
+                _registered_method=True)
         self.RemoveReplica = channel.unary_unary(
                 '/api.v1.ApiServer/RemoveReplica',
                 request_serializer=api_dot_v1_dot_apiserver__pb2.RemoveReplicaRequest.SerializeToString,
@@ -275,6 +280,13 @@ class ApiServerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Backup(self, request, context):
+        """The whole state at one linearizable revision, as a backup file in pieces.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RemoveReplica(self, request, context):
         """Takes a replica out of the cluster; returns once that is committed. NOT_FOUND when it
         is no member; FAILED_PRECONDITION when too few replicas would be left in reach.
@@ -380,6 +392,11 @@ def add_ApiServerServicer_to_server(servicer, server):
                     servicer.CreateJoinToken,
                     request_deserializer=api_dot_v1_dot_apiserver__pb2.CreateJoinTokenRequest.FromString,
                     response_serializer=api_dot_v1_dot_apiserver__pb2.CreateJoinTokenResponse.SerializeToString,
+            ),
+            'Backup': grpc.unary_stream_rpc_method_handler(
+                    servicer.Backup,
+                    request_deserializer=api_dot_v1_dot_apiserver__pb2.BackupRequest.FromString,
+                    response_serializer=api_dot_v1_dot_apiserver__pb2.BackupChunk.SerializeToString,
             ),
             'RemoveReplica': grpc.unary_unary_rpc_method_handler(
                     servicer.RemoveReplica,
@@ -837,6 +854,33 @@ class ApiServer:
             '/api.v1.ApiServer/CreateJoinToken',
             api_dot_v1_dot_apiserver__pb2.CreateJoinTokenRequest.SerializeToString,
             api_dot_v1_dot_apiserver__pb2.CreateJoinTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Backup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/api.v1.ApiServer/Backup',
+            api_dot_v1_dot_apiserver__pb2.BackupRequest.SerializeToString,
+            api_dot_v1_dot_apiserver__pb2.BackupChunk.FromString,
             options,
             channel_credentials,
             insecure,

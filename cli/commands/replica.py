@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -133,6 +134,28 @@ def remove(name: str) -> None:
     remember_endpoints(status)
     voters = [each.id for each in status.replicas if each.voter]
     click.echo(f"replica {name} removed; {len(voters)} left: {', '.join(voters)}")
+
+
+@replica.command()
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path),
+    default=Path("/etc/timonier"),
+    show_default=True,
+    help="Where this replica's server.yaml lies.",
+)
+@click.option("--data-dir", default="", help="Where its data lies (default: as server.yaml says).")
+@click.option("--yes", is_flag=True, help="Do it; without, only say what would be kept and lost.")
+def recover(directory: Path, data_dir: str, yes: bool) -> None:
+    """After most replicas are lost for good: go on from this one's data alone.
+
+    Run it on the stopped replica with the highest last entry. Writes that only the others had are lost. Revisions move
+    on by 10^9, so that none of the lost ones is ever used again. The others must stay off, be reset and join anew.
+    """
+    from cli.recovering import recover_replica  # noqa: PLC0415 - needs the control plane's code
+
+    recover_replica(directory, data_dir, yes=yes)
 
 
 @replica.command()

@@ -44,6 +44,7 @@ ROLES: Mapping[str, frozenset[Role]] = {
     _API + "Logs": _READERS,
     _API + "Exec": _ADMIN,
     _API + "CreateJoinToken": _ADMIN,
+    _API + "Backup": _ADMIN,
     _API + "RemoveReplica": _ADMIN,
     _API + "TransferLeadership": _ADMIN,
     _API + "ClusterStatus": _ALL,
