@@ -22,19 +22,24 @@ CAUGHT_UP_SECONDS = 60.0
 
 def add_replica(lab: Lab, env: Env, tell: Callable[[str], None]) -> Host:
     """Add the next replica host and wait until it votes. LabProblem when the cluster does not let it in."""
-    grown = replace(lab, replicas=lab.replicas + 1)
-    host = grown.host(f"r{grown.replicas}")
+    grown_lab = grown(lab)
+    host = grown_lab.host(f"r{grown_lab.replicas}")
     tell(f"joining replica {host.name}")
     try:
         joined = asyncio.run(_join(lab, host, env))
     except ApiError as error:
         raise LabProblem(f"replica {host.name} did not join: {error}") from error
     install(host, joined)
-    (lab.state_dir / "lab.json").write_bytes(msgspec.json.encode(grown))
-    cluster.start_host(grown, host)
+    (lab.state_dir / "lab.json").write_bytes(msgspec.json.encode(grown_lab))
+    cluster.start_host(grown_lab, host)
     tell(f"waiting for {host.name} to catch up")
-    asyncio.run(_until_voting(grown, host, env))
+    asyncio.run(_until_voting(grown_lab, host, env))
     return host
+
+
+def grown(lab: Lab) -> Lab:
+    """The lab with one more replica host."""
+    return replace(lab, replicas=lab.replicas + 1)
 
 
 def install(host: Host, joined: JoinedReplica) -> None:

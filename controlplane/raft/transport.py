@@ -30,7 +30,7 @@ log = structlog.get_logger()
 MAX_BACKLOG_BYTES = 32 << 20  # of one peer; a peer that takes nothing loses its session and starts anew
 _MAX_UNKNOWN_SESSIONS = 16  # accepted, but not yet identified
 _MAX_REMEMBERED_REFUSALS = 100
-LOWER_PATIENCE = 20.0  # retry times until the lower id dials too: the other may not know of this replica yet
+LOWER_PATIENCE = 5.0  # retry times until the lower id dials too: the other may not know of this replica yet
 
 
 class PeerTransport(Protocol):

@@ -33,6 +33,7 @@ ORDER = (
     "test_nodes",
     "test_two_hosts_lost",
     "test_lab",
+    "test_replicas",
     "test_chaos",
 )
 _numbers = itertools.count(1)

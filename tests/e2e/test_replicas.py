@@ -1,0 +1,160 @@
+"""The replicas themselves, on a lab of its own: grown, one replaced, all but one lost, restored elsewhere.
+
+One lab and one pod through all of it: what the pod's container is at the end shows that no node was disturbed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lab import cluster as labs
+from lab import replicas
+from lab.layout import Host
+from tests.e2e.cluster import TIM, Cluster, condition, eventually, run
+from tests.e2e.writer import Writer
+
+UP_SECONDS = 120.0
+INCARNATION_REVISIONS = 10**9
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: lasting}
+spec:
+  nodeName: n1
+  containers: [{name: main, image: "localhost/busybox:1", command: [sleep, "100000"]}]
+"""
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Cluster]:
+    """A lab of one replica and one node, removed afterwards whatever happens."""
+    name = f"e2e-r-{os.getpid()}"
+    try:
+        made = run(
+            [TIM, "lab", "up", "--name", name, "--replicas", "1", "--nodes", "1", "--no-egress"], seconds=UP_SECONDS
+        )
+        assert made.code == 0, made.out + made.err
+        connected = Cluster(labs.load(name))
+        try:
+            yield connected
+        finally:
+            connected.close()
+    finally:
+        run([TIM, "lab", "down", "--name", name], seconds=UP_SECONDS)
+
+
+def lab(cluster: Cluster, *words: str) -> None:
+    """`tim lab` on this lab; hosts may be other ones afterwards."""
+    cluster.tim("lab", *words, "--name", cluster.lab.name, seconds=UP_SECONDS)
+    cluster.lab = labs.load(cluster.lab.name)
+
+
+def listed(cluster: Cluster) -> dict[str, str]:
+    """Role by replica, as `tim replica list` says; it also brings the client configuration up to date."""
+    rows = cluster.tim("replica", "list").out.splitlines()[1:-1]
+    return {row.split()[0]: row.split()[1] for row in rows}
+
+
+def config_map(name: str) -> str:
+    return f"{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}}}}}"
+
+
+def pid_of_pod(cluster: Cluster) -> int:
+    (container,) = [each for each in cluster.containers("n1").values() if each["State"] == "running"]
+    pid: int = container["Pid"]
+    return pid
+
+
+def reconnect(cluster: Cluster) -> None:
+    """A client with the addresses of now."""
+    cluster.call(cluster.client.close())
+    cluster.client = cluster.call(cluster._connect())
+
+
+def test_replicas_come_and_go_are_lost_recovered_and_restored(own: Cluster, tmp_path: Path) -> None:
+    cluster = own
+    cluster.apply(POD)
+    eventually("the pod runs", lambda: cluster.get("pods", "default", "lasting")["status"].get("phase") == "Running")
+    pid = pid_of_pod(cluster)
+
+    # One to three, then a dead one is replaced, under a writer that misses nothing.
+    with Writer(cluster, "default") as writer:
+        lab(cluster, "add-replica")
+        lab(cluster, "add-replica")
+        writer.wait_for_another()
+        assert set(listed(cluster)) == {"r1", "r2", "r3"}
+        lab(cluster, "kill", "r2")
+        cluster.tim("replica", "remove", "r2")
+        lab(cluster, "add-replica")
+        writer.wait_for_another()
+    reconnect(cluster)
+    assert sorted(listed(cluster).values()) == ["follower", "follower", "leader"]
+    assert set(listed(cluster)) == {"r1", "r3", "r4"}
+    found = {each["metadata"]["name"] for each in cluster.list("configmaps", "default")}
+    assert writer.acknowledged.keys() <= found
+
+    # A removed replica's id and leadership.
+    assert "no replica 'r2'" in cluster.tim("replica", "remove", "r2", check=False).error_line
+    assert cluster.tim("replica", "transfer", "--to", "r3").out == "replica r3 leads\n"
+
+    backup = tmp_path / "cluster.backup"
+    cluster.tim("backup", "save", str(backup))
+    assert "is good" in cluster.tim("backup", "verify", str(backup)).out
+    cluster.apply(config_map("after-the-backup"))
+    saved = cluster.call(cluster.client.cluster_status()).revision
+
+    # The quorum is lost; r4 goes on alone, and r1 of the old incarnation ends itself.
+    for name in ("r1", "r3", "r4"):
+        lab(cluster, "kill", name)
+    etc = cluster.lab.host("r4").state_dir / "etc"
+    told = cluster.tim("replica", "recover", "--dir", str(etc), check=False)
+    assert told.code == 1
+    assert "lost: whatever was acknowledged later with the votes of r1, r3" in told.out
+    cluster.tim("replica", "recover", "--dir", str(etc), "--yes")
+    lab(cluster, "start", "r4")
+    eventually("r4 leads alone", lambda: listed(cluster) == {"r4": "leader"})
+    reconnect(cluster)
+    cluster.apply(config_map("after-the-recovery"))
+    assert cluster.exists("configmaps", "default", "after-the-backup")
+    assert cluster.call(cluster.client.cluster_status()).revision >= saved + INCARNATION_REVISIONS
+    lab(cluster, "start", "r1")
+    log = cluster.lab.host("r1").state_dir / "log" / "raft.log"
+    eventually("r1 ends itself", lambda: "recovered without this replica" in log.read_text())
+    lab(cluster, "kill", "r1")
+    assert pid_of_pod(cluster) == pid
+
+    restore(cluster, backup)
+    assert not cluster.exists("configmaps", "default", "after-the-recovery")
+    assert writer.acknowledged.keys() <= {each["metadata"]["name"] for each in cluster.list("configmaps", "default")}
+    eventually("the node is Ready again", lambda: condition(cluster.get("nodes", "", "n1"), "Ready") == "True")
+    eventually("the pod is known", lambda: cluster.tim("exec", "lasting", "--", "true", check=False).code == 0)
+    assert pid_of_pod(cluster) == pid
+
+
+def restore(cluster: Cluster, backup: Path) -> None:
+    """Everything of the control plane is gone; another machine takes it up from the backup."""
+    lab(cluster, "kill", "r4")
+    grown = replicas.grown(cluster.lab)
+    host = grown.host(f"r{grown.replicas}")
+    etc = host.state_dir / "etc"
+    words = ("--replica", f"{host.name}={host.address}", "--dir", str(etc), "--data-dir", str(host.state_dir / "data"))
+    cluster.tim("backup", "restore", str(backup), *words)
+    settings = yaml.safe_load((etc / "server.yaml").read_text())
+    (etc / "server.yaml").write_text(yaml.safe_dump({**settings, "run_dir": str(host.run_dir), "log_format": "json"}))
+    labs.start_host(grown, host)
+    cluster.lab = grown
+    cluster.lab.admin_conf.write_bytes((etc / "admin.conf").read_bytes())
+    send_agent_to(cluster, host)
+    reconnect(cluster)
+
+
+def send_agent_to(cluster: Cluster, host: Host) -> None:
+    path = cluster.lab.host("n1").state_dir / "etc" / "agent.yaml"
+    agent = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**agent, "endpoints": [f"{host.address}:7443"]}))
+    cluster.kill("n1", "agent")
