@@ -1,13 +1,14 @@
 """A replica's API process with a probe of its event loop: `python -m bench.probed_api FILE ARGUMENT...`.
 
-FILE gets a line "monotonic seconds, held seconds" whenever the loop did not come round for PAUSE_SECONDS. Only what the
-loop's own thread computed meanwhile counts as held: on a busy machine it also waits for other processes, which is not its
-fault. The arguments are those of `tim-server`.
+FILE gets a line "monotonic seconds, held seconds, of it garbage collection" whenever the loop did not come round for
+PAUSE_SECONDS. Only what the loop's own thread computed meanwhile counts as held: on a busy machine it also waits for
+other processes, which is not its fault. The arguments are those of `tim-server`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import time
 from pathlib import Path
@@ -30,15 +31,31 @@ class ProbedServer(server.Server):
             probe.cancel()
 
 
+class Collections:
+    """CPU time that the garbage collector has used so far."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._began = 0.0
+        gc.callbacks.append(self._note)
+
+    def _note(self, phase: str, _facts: dict[str, int]) -> None:
+        if phase == "start":
+            self._began = time.thread_time()
+        else:
+            self.seconds += time.thread_time() - self._began
+
+
 async def _probe(path: Path) -> None:
+    collections = Collections()
     with path.open("a", encoding="ascii", buffering=1) as file:
         while True:
-            wall, cpu = time.perf_counter(), time.thread_time()
+            wall, cpu, collected = time.perf_counter(), time.thread_time(), collections.seconds
             await asyncio.sleep(PERIOD_SECONDS)
             late = time.perf_counter() - wall - PERIOD_SECONDS
             held = min(late, time.thread_time() - cpu)
             if held > PAUSE_SECONDS:
-                file.write(f"{time.monotonic():.3f} {held:.4f}\n")
+                file.write(f"{time.monotonic():.3f} {held:.4f} {collections.seconds - collected:.4f}\n")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ from component.client import (
 )
 from controlplane.apiserver.past import Moment, ObjectHistory
 from controlplane.commands import ADDED, DELETED, MODIFIED, OBJECT_LIMIT_BYTES
-from controlplane.watch.frames import list_end, list_item, typed_resource_bytes
 
 REQUEST_LIMIT_CHARACTERS: Final = 3 * OBJECT_LIMIT_BYTES
 """Of an object as sent, which white space may make longer than it is stored. Beyond, it is not even decoded."""
@@ -94,23 +93,16 @@ def message_of(stored: Object) -> resource_pb2.Resource:
     )
 
 
-def message_bytes(stored: Object) -> bytes:
-    """The serialized message of a stored object, whose JSON is copied as it is and not decoded."""
-    kind = scheme.by_resource(stored.resource)
-    return typed_resource_bytes(
-        kind.api_version, kind.kind, stored.namespace, stored.name, stored.uid, stored.revision, stored.json
-    )
-
-
 async def list_bytes(listed: ObjectList) -> bytes:
-    """The serialized response of a list; 2,000 objects of 1 KB take 5 ms, so others may run in between."""
-    response: list[bytes] = []
+    """The serialized response of a list. 2,000 objects of 1 KB take 8 ms, so others may run in between."""
+    parts: list[bytes] = []
     for start in range(0, len(listed.items), ENCODED_AT_ONCE):
         if start:
             await asyncio.sleep(0)
-        response += [list_item(message_bytes(stored)) for stored in listed.items[start : start + ENCODED_AT_ONCE]]
-    response.append(list_end(listed.revision, listed.continue_token))
-    return b"".join(response)
+        items = map(message_of, listed.items[start : start + ENCODED_AT_ONCE])
+        parts.append(apiserver_pb2.ListResponse(items=items).SerializeToString())
+    end = apiserver_pb2.ListResponse(resource_version=listed.revision, continue_token=listed.continue_token)
+    return b"".join((*parts, end.SerializeToString()))  # serialized messages concatenate: items is repeated
 
 
 def result_of(error: ApiError | None) -> apiserver_pb2.BindResponse.Result:

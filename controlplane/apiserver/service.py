@@ -12,6 +12,7 @@ from google.protobuf import message_factory
 
 from api.errors import ApiError, Expired, Invalid, Unavailable
 from api.v1 import apiserver_pb2 as pb
+from api.v1 import resource_pb2
 from component.client import ApplyOutcome, Binding, Operation, PatchType
 from component.rpc_server import Context
 from controlplane.apiserver.authn import Authenticator
@@ -20,7 +21,6 @@ from controlplane.apiserver.messages import (
     PROPAGATIONS,
     history_message,
     list_bytes,
-    message_bytes,
     message_of,
     moment_message,
     operation_of,
@@ -101,15 +101,15 @@ class ApiService:
         self._watches: set[asyncio.Task[Any]] = set()
         self._closing = False
 
-    async def create(self, request: pb.CreateRequest, context: Context) -> bytes:
+    async def create(self, request: pb.CreateRequest, context: Context) -> resource_pb2.Resource:
         """Create."""
         tree = tree_of_message(request.object)
-        return message_bytes(await self._core.create(self._identify(context), tree, dry_run=request.dry_run))
+        return message_of(await self._core.create(self._identify(context), tree, dry_run=request.dry_run))
 
-    async def get(self, request: pb.GetRequest, context: Context) -> bytes:
+    async def get(self, request: pb.GetRequest, context: Context) -> resource_pb2.Resource:
         """Get."""
         identity = self._identify(context)
-        return message_bytes(
+        return message_of(
             await self._core.get(
                 identity,
                 request.resource,
@@ -136,19 +136,19 @@ class ApiService:
         )
         return await list_bytes(found)
 
-    async def update(self, request: pb.UpdateRequest, context: Context) -> bytes:
+    async def update(self, request: pb.UpdateRequest, context: Context) -> resource_pb2.Resource:
         """Update."""
         tree = tree_of_message(request.object)
-        return message_bytes(await self._core.update(self._identify(context), tree, dry_run=request.dry_run))
+        return message_of(await self._core.update(self._identify(context), tree, dry_run=request.dry_run))
 
-    async def update_status(self, request: pb.UpdateRequest, context: Context) -> bytes:
+    async def update_status(self, request: pb.UpdateRequest, context: Context) -> resource_pb2.Resource:
         """UpdateStatus."""
         tree = tree_of_message(request.object)
-        return message_bytes(await self._core.update_status(self._identify(context), tree, dry_run=request.dry_run))
+        return message_of(await self._core.update_status(self._identify(context), tree, dry_run=request.dry_run))
 
-    async def delete(self, request: pb.DeleteRequest, context: Context) -> bytes:
+    async def delete(self, request: pb.DeleteRequest, context: Context) -> resource_pb2.Resource:
         """Delete."""
-        return message_bytes(
+        return message_of(
             await self._core.delete(
                 self._identify(context),
                 request.resource,
@@ -179,12 +179,12 @@ class ApiService:
         done = await self._core.transaction(identity, operations, dry_run=request.dry_run, transaction_id=request.id)
         return transaction_message(done)
 
-    async def patch(self, request: pb.PatchRequest, context: Context) -> bytes:
+    async def patch(self, request: pb.PatchRequest, context: Context) -> resource_pb2.Resource:
         """Patch."""
         patch_type = _PATCH_TYPES.get(request.type)
         if patch_type is None:
             raise Invalid("type: Required value: JSON, MERGE or STRATEGIC")
-        return message_bytes(
+        return message_of(
             await self._core.patch(
                 self._identify(context),
                 request.resource,

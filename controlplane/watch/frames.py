@@ -1,4 +1,4 @@
-"""Watch events, resources and lists as protobuf bytes, written by hand from the parts the store already holds.
+"""Watch events and resources as protobuf bytes, written by hand from the parts the store already holds.
 
 Framing an event takes 1 µs instead of 10 through message objects, and frames of single events concatenate to one
 `WatchResponse` of all of them (a repeated field is just repeated). The layout is proto/api/v1; a test compares it
@@ -15,9 +15,6 @@ from controlplane.commands import Envelope
 
 BOOKMARK: Final = 4
 
-_ITEMS_TAG: Final = b"\x0a"  # ListResponse.items = 1
-_LIST_REVISION_TAG: Final = b"\x10"  # ListResponse.resource_version = 2
-_TOKEN_TAG: Final = b"\x1a"  # ListResponse.continue_token = 3
 _EVENTS_TAG: Final = b"\x0a"  # WatchResponse.events = 1
 _TYPE_TAG: Final = b"\x08"  # WatchEvent.type = 1
 _REVISION_TAG: Final = b"\x10"  # WatchEvent.resource_version = 2
@@ -43,33 +40,16 @@ def resource_bytes(envelope: Envelope, body: bytes, revision: int) -> bytes:
     """Return the serialized `Resource` of an object at `revision`; apiVersion and kind are read from the body."""
     types = _type_decoder.decode(body)
     key = envelope.key
-    return typed_resource_bytes(types.api_version, types.kind, key.namespace, key.name, envelope.uid, revision, body)
-
-
-def typed_resource_bytes(
-    api_version: str, kind: str, namespace: str, name: str, uid: str, revision: int, body: bytes
-) -> bytes:
-    """As `resource_bytes`, for who knows apiVersion and kind without looking into the body."""
+    version = _RESOURCE_VERSION_TAG + varint(revision) if revision else b""
     return b"".join((
-        _text(_API_VERSION_TAG, api_version),
-        _text(_KIND_TAG, kind),
-        _text(_NAMESPACE_TAG, namespace),
-        _text(_NAME_TAG, name),
-        _text(_UID_TAG, uid),
-        _RESOURCE_VERSION_TAG + varint(revision) if revision else b"",
+        _text(_API_VERSION_TAG, types.api_version),
+        _text(_KIND_TAG, types.kind),
+        _text(_NAMESPACE_TAG, key.namespace),
+        _text(_NAME_TAG, key.name),
+        _text(_UID_TAG, envelope.uid),
+        version,
         _bytes(_JSON_TAG, body),
     ))  # fmt: skip
-
-
-def list_item(resource: bytes) -> bytes:
-    """Return a serialized `ListResponse` of one resource; such responses concatenate."""
-    return _bytes(_ITEMS_TAG, resource)
-
-
-def list_end(revision: int, continue_token: str) -> bytes:
-    """Return a serialized `ListResponse` without items, to follow them."""
-    version = _LIST_REVISION_TAG + varint(revision) if revision else b""
-    return version + _text(_TOKEN_TAG, continue_token)
 
 
 def event_frame(event_type: int, revision: int, resource: bytes) -> bytes:

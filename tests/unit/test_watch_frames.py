@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from api.v1 import apiserver_pb2, resource_pb2
 from controlplane.commands import Envelope, Key
-from controlplane.watch.frames import bookmark_frame, event_frame, list_end, list_item, resource_bytes, varint
+from controlplane.watch.frames import bookmark_frame, event_frame, resource_bytes, varint
 
 TEXT = st.text(st.characters(blacklist_categories=["Cs"]), max_size=200)
 REVISIONS = st.integers(1, 2**64 - 1)
@@ -45,16 +45,6 @@ def test_an_event_equals_the_generated_message(event_type, revision):
     )
     frame = event_frame(event_type, revision, resource_bytes(envelope, body, revision))
     assert frame == apiserver_pb2.WatchResponse(events=[event]).SerializeToString(deterministic=True)
-
-
-@given(st.lists(TEXT, max_size=3), st.integers(0, 2**64 - 1), TEXT)
-def test_a_list_equals_the_generated_message(names, revision, token):
-    body = body_of("é")
-    envelopes = [Envelope(Key("deployments.apps", "d", name), "u") for name in names]
-    items = [resource_of(envelope, body, 7) for envelope in envelopes]
-    expected = apiserver_pb2.ListResponse(items=items, resource_version=revision, continue_token=token)
-    frames = [list_item(resource_bytes(envelope, body, 7)) for envelope in envelopes]
-    assert b"".join([*frames, list_end(revision, token)]) == expected.SerializeToString(deterministic=True)
 
 
 def test_frames_concatenate_to_one_response_of_all_events():
