@@ -26,10 +26,11 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--rate", type=float, default=220.0, help="requests a second of all clients together")
+    parser.add_argument("--clients", type=int, default=6, help="of each replica, and as many that roam")
     parser.add_argument("--pause", type=float, default=4.0, help="seconds between faults, on average")
     parser.add_argument("--keep", type=Path, default=Path("build/chaos"), help="for logs when something is found")
     given = parser.parse_args()
-    plan = Plan(given.minutes * 60, given.seed, requests_per_second=given.rate, pause_seconds=given.pause)
+    plan = Plan(given.minutes * 60, given.seed, given.clients, given.rate, given.pause)
     tell(f"seed {plan.seed}, {given.minutes:g} minutes, load {os.getloadavg()[0]:.1f}")
     verdict = run(plan, tell, given.keep / str(plan.seed))
     for line in verdict.lines():
