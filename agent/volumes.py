@@ -6,6 +6,7 @@ Which files stand in a volume is decided in `agent.volume_content`; this module 
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from api import quantity
 from api.core import Container, EmptyDirVolumeSource, HostPathVolumeSource, Pod, Volume
 
 EMPTY_DIR_MODE = 0o777
+_UNEXPANDED = re.compile(r"\$\(([A-Za-z_][-._A-Za-z0-9]*)\)")
 _PROPAGATION = {"HostToContainer": "rslave", "Bidirectional": "rshared"}
 
 
@@ -76,7 +78,7 @@ def container_mounts(
 
     What a subPath names is bound to a place of its own, as it is now.
 
-    Raises ConfigError for a volume that does not exist or a subPath that leaves its volume.
+    Raises ConfigError for a volume that does not exist, a subPath that leaves its volume, a variable that is missing.
     """
     uid = pod.metadata.uid
     volumes = {volume.name: volume for volume in pod.spec.volumes}
@@ -87,6 +89,8 @@ def container_mounts(
             raise ConfigError(f"volumeMounts names volume {entry.name!r}, which the pod does not have")
         source = volume_path(paths, pod, volume)
         sub_path = expand(entry.sub_path_expr) if entry.sub_path_expr else entry.sub_path
+        if sub_path and entry.sub_path_expr and (missing := _UNEXPANDED.search(sub_path)):
+            raise ConfigError(f"subPathExpr {entry.sub_path_expr!r}: missing value for {missing[1]!r}")
         if sub_path:
             bound = paths.sub_path(uid, container.name, index)
             bind_sub_path(source, sub_path, bound, volume.name, make=not _from_objects(volume))

@@ -7,6 +7,7 @@ import base64
 from pathlib import Path
 
 import pytest
+import structlog.testing
 
 from agent.disk_limits import DiskLimits
 from agent.runtime.protocol import ExecResult, RuntimeFailure
@@ -69,15 +70,17 @@ async def test_a_deleted_pod_is_terminated_cleaned_up_and_reported_gone(rig):
     pod = pod_tree()
     rig.plane.put(pod)
     await rig.until_ready()
-    rig.plane.put(deleting(pod))
-    await rig.until(lambda: rig.plane.gone == ["uid-web"], "gone")
+    with structlog.testing.capture_logs() as logs:
+        rig.plane.put(deleting(pod))
+        await rig.until(lambda: rig.plane.gone == ["uid-web"], "gone")
+        await rig.until(lambda: not rig.agent.metrics()["pods"], "worker ended")
+    assert [entry["event"] for entry in logs].count("pod_gone") == 1
     assert rig.status()["phase"] == "Failed"
     assert rig.container()["state"]["terminated"]["exitCode"] == 143
     assert not rig.runtime.containers
     assert not await rig.runtime.sandboxes()
     assert not rig.network.attachments
     assert not rig.paths.pod("uid-web").exists()
-    await rig.until(lambda: not rig.agent.metrics()["pods"], "worker ended")
 
 
 async def test_several_containers_of_a_pod_start_in_one_sandbox(rig):

@@ -291,6 +291,13 @@ def test_a_file_of_a_config_map_may_be_mounted_by_its_sub_path(paths):
     assert Path(again.source).read_text() == "blue"
 
 
+def test_a_variable_that_a_sub_path_needs_and_that_is_missing_is_named(paths):
+    of = pod({"name": "v", "emptyDir": {}}, mount=[{"name": "v", "mountPath": "/d", "subPathExpr": "logs/$(POD)"}])
+    make_volumes(paths, of, sources())
+    with pytest.raises(ConfigError, match="missing value for 'POD'"):
+        container_mounts(paths, of, of.spec.containers[0], 0, str)
+
+
 def test_a_sub_path_that_a_config_map_does_not_have_is_told(paths):
     of = pod({"name": "c", "configMap": {"name": "cm"}}, mount=[{"name": "c", "mountPath": "/c", "subPath": "none"}])
     make_volumes(paths, of, sources(config_map(colour="green")))
