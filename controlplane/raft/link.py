@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 TICK_SECONDS = 0.25
 SILENCE_SECONDS = 2.0  # the Raft process answers every tick
-UNANSWERED_TICKS = 2  # then others can serve sooner than this replica; ticks, since a stall of this process counts once
+UNANSWERED_TICKS = 3  # then others can serve sooner than this replica; ticks, since a stall of this process counts once
 CREDIT_BYTES = 8 << 20
 MAX_UNSENT_BYTES = 32 << 20
 _RETRY_SECONDS = 0.05

@@ -8,10 +8,11 @@ import pytest
 
 from api import errors
 from component.env import system_env
-from controlplane.commands import Add, Check, Envelope, Key, Put
+from controlplane.commands import Add, Check, CommitRefused, Envelope, Key, Put
 from controlplane.raft.link import SocketLog
 from controlplane.replica import Replica
-from controlplane.store import snapshot
+from controlplane.store import divergence, snapshot
+from controlplane.store.divergence import Diverged
 from tests.integration.raft_processes import RaftProcesses, until
 
 pytestmark = pytest.mark.slow
@@ -135,3 +136,32 @@ async def test_a_replica_that_was_away_for_longer_than_the_log_reaches_goes_on_f
     assert snapshot.listed(cluster.folder / behind / "snapshots"), "it got every entry instead"
     await replica.commit([Put(Envelope(Key("pods", "d", "own"), "own"), b"{}")])
     assert (await cluster.equal()).count("pods") == 5
+
+
+async def test_a_replica_whose_state_went_wrong_ends_and_names_the_index_and_the_others_go_on(cluster, monkeypatch):
+    """An object vanishes from one replica's memory, so that it lets happen what the others refuse."""
+    monkeypatch.setattr(divergence, "PERIOD_ENTRIES", 20)
+    leader = await cluster.leader()
+    victim = next(name for name in cluster.raft.names if name != leader)
+    key = Key("pods", "d", "planted")
+    create = [Check(key, absent=True), Put(Envelope(key, key.name), b"{}")]
+    await cluster.replicas[leader].commit(create)
+    await cluster.equal()
+    cluster.replicas[victim].state.put_back("pods", "d", "planted", None)
+    with pytest.raises(CommitRefused):
+        await cluster.replicas[leader].commit(create)
+    differs = cluster.replicas[leader].state.applied_index
+    failed = asyncio.ensure_future(cluster.replicas[victim].wait_failed())
+    number = 0
+    while not failed.done():
+        await cluster.write(leader, number)
+        number += 1
+    with pytest.raises(
+        Diverged, match=r"the state after log entry (\d+) has digest .* here and .* on 2 replicas"
+    ) as told:
+        await failed
+    named = int(str(told.value).split()[5])
+    assert differs <= named < differs + 2 * divergence.PERIOD_ENTRIES
+    assert number < 10 * divergence.PERIOD_ENTRIES
+    del cluster.replicas[victim]
+    await cluster.equal()

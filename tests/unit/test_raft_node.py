@@ -313,7 +313,7 @@ def test_a_replica_without_a_majority_knows_that_it_is_cut_off_until_it_hears_on
     cluster.run(0.2)
     assert not any(member.node.status().cut_off for member in cluster.members.values())
     cluster.isolate(leader.name)
-    cluster.run_until(lambda: leader.node.status().cut_off, seconds=0.8)
+    cluster.run_until(lambda: leader.node.status().cut_off, seconds=1.0)
     assert not leader.node.leads()
     assert not any(member.node.status().cut_off for member in others(cluster, leader))
     cluster.heal()
