@@ -58,6 +58,7 @@ def init(replicas: tuple[str, ...], own: str, directory: Path, pod_range: str, s
     click.echo(f"replica {own}: files in {directory}")
     if others:
         click.echo(f"replicas {others}: copy {directory}/bundles/ID to /etc/timonier of each, then remove the bundles")
+    click.echo("start it: systemctl enable --now timonier-raft timonier-api")
     click.echo(f"administrator: export TIMCONFIG={directory}/admin.conf")
     click.echo(f"CA hash: {pki.ca_hash(files.replicas[own]['pki/ca.crt'])}")
 
