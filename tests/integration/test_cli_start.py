@@ -10,7 +10,10 @@ import pytest
 
 from component import kubeconfig
 
-FORBIDDEN = ("numpy", "cryptography", "aiohttp", "structlog", "controlplane", "agent", "netplugin")
+FORBIDDEN = (
+    *("numpy", "cryptography", "aiohttp", "structlog", "controlplane", "agent", "netplugin"),
+    *("api.pod", "cli.jsonpath", "difflib"),
+)
 
 pytestmark = pytest.mark.slow
 
