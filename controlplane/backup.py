@@ -1,6 +1,6 @@
 """Backup files: the whole state at one revision with what a new cluster needs to be the same one.
 
-A file is a magic number, a length-prefixed JSON manifest and a snapshot. The manifest names the snapshot's size and
+A file is a magic number, a JSON manifest after its length and SHA-256, and a snapshot. The manifest names the snapshot's size and
 SHA-256, and carries the cluster CA with its key, so that nodes trust the restored cluster: the file is as secret as
 the cluster itself. Everything here blocks and belongs in a thread.
 """
@@ -29,6 +29,7 @@ SECRETS_KEY_SETTING: Final = "secrets-key-id"
 PIECE_BYTES: Final = 1 << 20
 _MAGIC: Final = b"TIMBACKUP1\n"
 _MANIFEST_LIMIT_BYTES: Final = 1 << 20
+_DIGEST_BYTES: Final = 32
 _KEY_ID_CHARACTERS: Final = 16
 
 
@@ -87,7 +88,7 @@ def pieces(state: State, facts: Facts, folder: Path, env: Env) -> Generator[byte
             sha256=_sha256(written),
         )
         encoded = msgspec.json.encode(manifest)
-        yield _MAGIC + len(encoded).to_bytes(4, "big") + encoded
+        yield _MAGIC + len(encoded).to_bytes(4, "big") + hashlib.sha256(encoded).digest() + encoded
         with written.open("rb") as file:
             while piece := file.read(PIECE_BYTES):
                 yield piece
@@ -163,8 +164,11 @@ def _read_manifest(file: BinaryIO, path: Path) -> Manifest:
     length = int.from_bytes(file.read(4), "big")
     if length > _MANIFEST_LIMIT_BYTES:
         raise BackupProblem(f"{path} is damaged: its manifest cannot be so long; use another backup")
+    digest, encoded = file.read(_DIGEST_BYTES), file.read(length)
+    if hashlib.sha256(encoded).digest() != digest:
+        raise BackupProblem(f"{path} is damaged: the sum of its manifest is wrong; use another backup")
     try:
-        return msgspec.json.decode(file.read(length), type=Manifest)
+        return msgspec.json.decode(encoded, type=Manifest)
     except msgspec.DecodeError as error:
         raise BackupProblem(f"{path} is damaged: its manifest does not decode ({error}); use another backup") from error
 
