@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "drain": ("cli.commands.nodes:drain", "Empty a node for maintenance."),
     "events": ("cli.commands.events:events", "List what happened, oldest first."),
     "exec": ("cli.commands.exec:exec_command", "Run a command in a container."),
+    "explain": ("cli.commands.explain:explain", "Describe the fields of a kind."),
     "get": ("cli.commands.get:get", "List objects, or show some by name."),
     "history": ("cli.commands.history:history", "Show the changes of an object."),
     "init": ("cli.commands.init:init", "Make the keys and configuration of a first cluster."),

@@ -1,0 +1,66 @@
+"""`tim explain`: what kinds are made of, and what of it is not supported yet."""
+
+from __future__ import annotations
+
+import pytest
+
+from api.scheme import KINDS
+from tests.cli_rig import error_line, tim
+
+
+def said(*words):
+    result = tim(None, "explain", *words)
+    assert result.exit_code == 0, result.stderr
+    return result.stdout.splitlines()
+
+
+def line(lines, name):
+    return next(each for each in lines if each.split()[:1] == [name])
+
+
+def test_a_kind_is_told_with_its_fields_and_their_types():
+    lines = said("deploy")
+    assert lines[:2] == ["KIND:     Deployment", "VERSION:  apps/v1"]
+    assert "<DeploymentSpec>" in line(lines, "spec")
+    assert "<string>" in line(lines, "apiVersion")
+
+
+def test_a_field_is_told_with_its_own_type_and_what_is_in_it():
+    lines = said("pods.spec.containers")
+    assert lines[2] == "FIELD:    spec.containers <[]Container>"
+    assert "<[]string>" in line(lines, "command")
+    assert said("configmap.data")[2] == "FIELD:    data <map[string]string>"
+    assert len(said("pod.spec.nodeName")) == 3
+
+
+def test_what_the_api_server_would_refuse_is_marked():
+    assert line(said("pod.spec"), "initContainers").endswith("not supported yet")
+    assert line(said("svc.spec"), "type").endswith('only "ClusterIP"')
+    assert "not supported" not in line(said("pod.spec"), "containers")
+    assert said("pod.spec.initContainers")[2].endswith("not supported yet")
+
+
+def test_fields_of_fields_are_told_when_asked_for():
+    assert not [each for each in said("pod") if "containerPort" in each]
+    assert line(said("pod", "--recursive"), "containerPort").startswith("        ")
+
+
+@pytest.mark.parametrize("kind", [kind.singular for kind in KINDS])
+def test_every_kind_can_be_told_whole(kind):
+    lines = said(kind, "--recursive")
+    assert line(lines, "metadata")
+    assert lines.index("FIELDS:") > lines.index("DESCRIPTION:") + 1
+
+
+@pytest.mark.parametrize(
+    ("word", "hint", "code"),
+    [
+        ("pod.spec.container", "there is no field 'container': did you mean 'containers'?", 2),
+        ("pod.spec.nodeName.x", "there is no field 'x'", 2),
+        ("podd", "did you mean 'pod", 1),
+    ],
+)
+def test_what_does_not_exist_is_named_with_the_nearest(word, hint, code):
+    result = tim(None, "explain", word)
+    assert hint in error_line(result)
+    assert result.exit_code == code
