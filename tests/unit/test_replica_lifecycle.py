@@ -206,9 +206,9 @@ async def test_an_older_snapshot_never_replaces_a_newer_state(replica, log, tmp_
 async def test_a_newer_command_ends_the_replica_and_nothing_after_it_is_applied(replica, log):
     log.deliver([entry(1, put(1)), Entry(2, 1, b"\x02new"), entry(3, put(3))])
     log.deliver([entry(3, put(3))])
-    assert (replica.state.applied_index, replica.ready) == (1, False)
     with pytest.raises(UnknownCommandVersion):
         await replica.wait_failed()
+    assert (replica.state.applied_index, replica.ready) == (1, False)
 
 
 async def test_a_gap_in_the_log_ends_the_replica(replica, log):
