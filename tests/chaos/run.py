@@ -32,6 +32,7 @@ from tests.chaos.workload import Client, Recording
 NAMESPACE = "chaos"
 PATIENCE_SECONDS = 60.0  # for everything to be well again: other work may share the machine
 CLIENT_SECONDS = 6.0
+LONG_SECONDS = 3.0  # a wait for a write after everything was healed that is worth a line
 OVERLAP_PART = 0.2
 DISK_MEBIBYTES = 512
 
@@ -174,6 +175,8 @@ class Run:
                 return
             await asyncio.sleep(0.02)
         waited = time.monotonic() - healed_time
+        if waited > LONG_SECONDS:
+            self._tell(f"           {waited:.1f} s until a write")
         self.story.longest_recovery_seconds = max(self.story.longest_recovery_seconds, waited)
 
     async def _leader(self, client: RpcClient) -> str:

@@ -134,3 +134,28 @@ def test_commands_on_hosts(cluster: Cluster):
     assert failed.code == 1
     assert "no lab named" in failed.error_line
     assert machine.holder_pid(cluster.lab.host("n1"))
+
+
+def test_faults_are_shown_until_they_are_healed(cluster: Cluster):
+    name = ["--name", cluster.lab.name]
+    try:
+        cluster.tim("lab", "partition", *name, "n1", "n2", "--one-way")
+        cluster.tim("lab", "freeze", *name, "n3", "--process", "agent")
+        cluster.tim("lab", "freeze", *name, "n1")
+        shown = cluster.tim("lab", "status", *name).out.splitlines()
+        for fault in ("nothing from n1 reaches n2", "n3: agent frozen", "n1: frozen"):
+            assert f"fault: {fault}" in shown
+        for words, complaint in (
+            (("disk", *name, "r1", "full"), "make the lab with `tim lab up --disks`"),
+            (("exec", *name, "n9", "--", "true"), "n9"),
+            (("partition", *name, "r1", "r2,r1"), "host r1 stands on both sides"),
+            (("kill", *name, "n1", "--process", "agent"), "host n1 is frozen: thaw it with `tim lab thaw n1`"),
+        ):
+            failed = cluster.tim("lab", *words, check=False)
+            assert failed.code == 1
+            assert complaint in failed.error_line
+    finally:
+        healed = cluster.tim("lab", "heal", *name, "--all").out
+    assert healed == "healed\n"
+    assert "fault:" not in cluster.tim("lab", "status", *name).out
+    cluster.wait_healthy()
