@@ -154,6 +154,7 @@ def _post_start_pending(spec: ContainerSpec, own: Iterable[Action], observed: Ob
     if spec.lifecycle is None or spec.lifecycle.post_start is None:
         return False
     begins = any(isinstance(action, CreateContainer | StartContainer) for action in own)
+    begins = begins or spec.name in observed.pulling
     return begins or any(container.id in observed.starting for container in attempts(observed, spec.name))
 
 

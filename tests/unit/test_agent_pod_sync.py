@@ -65,6 +65,7 @@ def test_the_next_container_waits_for_the_post_start_hook_of_the_one_before():
     hook = {"lifecycle": {"postStart": {"exec": {"command": ["hello"]}}}}
     of = pod(containers=[{"name": "a", "image": "localhost/busybox:1", **hook}, {"name": "b", "image": "x"}])
     images = {"a": IMAGE, "b": IMAGE}
+    assert decide(of, settled(images={"b": IMAGE}, pulling=frozenset({"a"}))) == []
     assert decide(of, settled(images=images)) == [act.CreateContainer("a", 0)]
     assert decide(of, settled(container("a", state="created", of=of), images=images)) == [act.StartContainer("a-0")]
     started = settled(container("a", of=of), images=images, starting=frozenset({"a-0"}))
