@@ -5,11 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PROTOS := $(wildcard proto/api/v1/*.proto)
 
-<<<<<<< HEAD
-.PHONY: demo test unit e2e chaos lint type fmt proto bench clean setup help
-=======
-.PHONY: demo test unit sim mutants e2e lint type fmt proto bench clean setup help
->>>>>>> 4a49800 (Simulate whole control planes: production Raft, state, API, scheduler and controllers on virtual time)
+.PHONY: demo test unit sim mutants e2e chaos lint type fmt proto bench clean setup help
 
 help:
 	@echo "make demo    a lab cluster with a web service behind a virtual IP; stays up"
