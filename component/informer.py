@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 FIRST_BACKOFF_SECONDS = 0.05
 MAX_BACKOFF_SECONDS = 5.0
+TAKEN_AT_ONCE = 100
+"""Listed objects that are decoded and told to listeners before others may run: about 3 ms."""
 
 Key = tuple[str, str]
 """Namespace ("" for cluster-scoped objects) and name."""
@@ -201,15 +203,20 @@ class Informer(Generic[View]):
 
     async def _list(self) -> None:
         listed = await self._client.list(self.resource, field_selector=self._field_selector)
-        current = {(item.namespace, item.name): item for item in listed.items}
+        current: dict[Key, Object] = {}
+        for start in range(0, len(listed.items), TAKEN_AT_ONCE):
+            current.update(((item.namespace, item.name), item) for item in listed.items[start : start + TAKEN_AT_ONCE])
+            await asyncio.sleep(0)
         for key, cached in list(self._items.items()):
             kept = current.get(key)
             if kept is None or kept.uid != cached.object.uid:
                 self._remove(key)
-        for key, item in current.items():
+        for count, (key, item) in enumerate(current.items(), start=1):
             known = self._items.get(key)
             if known is None or known.object.revision != item.revision:
                 self._put(item)
+            if count % TAKEN_AT_ONCE == 0:
+                await asyncio.sleep(0)  # a new leader lists everything there is while it answers others
         self._synced = True
         self._advance(listed.revision)
 

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Final
 
 from api import scheme
 from api.errors import ApiError, Conflict, Expired, Forbidden, NotFound
@@ -30,6 +31,9 @@ from controlplane.apiserver.watches import Batch, watch
 from controlplane.apiserver.writes import Writing
 from controlplane.commands import CommitRefused, Op
 from controlplane.replica import Replica
+
+CONVERTED_AT_ONCE: Final = 1_000
+"""Objects of a list made before others may run: 1 to 2 ms; a controller lists 100,000 pods in one call."""
 
 
 class ApiCore:
@@ -241,7 +245,12 @@ class ApiCore:
                 await self._replica.read_barrier()
             state = self._replica.state
         page = await self._pages.page(state, kind, selection, limit, limit_bytes, continue_token)
-        return ObjectList(tuple(map(object_of, page.items)), page.revision, page.continue_token)
+        found: list[Object] = []
+        for start in range(0, len(page.items), CONVERTED_AT_ONCE):
+            found += map(object_of, page.items[start : start + CONVERTED_AT_ONCE])
+            if start:
+                await asyncio.sleep(0)
+        return ObjectList(tuple(found), page.revision, page.continue_token)
 
     async def history(
         self, identity: Identity, resource: str, namespace: str, name: str, *, limit: int = 0

@@ -10,7 +10,7 @@ import structlog
 
 from api import errors
 from api.core import ConfigMap, Pod
-from component.informer import Informer, PartialObjectMetadata, owner_uids
+from component.informer import TAKEN_AT_ONCE, Informer, PartialObjectMetadata, owner_uids
 from tests.builders import config_map, owned_by, pod
 from tests.fakes import FakeApi
 from tests.waiting import eventually
@@ -60,6 +60,18 @@ async def test_it_holds_what_was_there_and_what_comes():
         await eventually(lambda: seen == ["+b", "~b", "-a"])
         assert informer.get("default", "a") is None
         assert informer.get("default", "b").view.data == {"k": "v"}
+
+
+async def test_others_run_while_a_long_list_is_taken_in():
+    api = FakeApi()
+    for number in range(5 * TAKEN_AT_ONCE):
+        api.put(config_map(f"c{number}"))
+    async with following(api) as informer:
+        sizes = {0}
+        while not informer.synced:
+            sizes.add(len(informer))
+            await asyncio.sleep(0)
+        assert sizes >= {number * TAKEN_AT_ONCE for number in range(6)}
 
 
 async def test_waiting_for_a_write_makes_it_visible():
