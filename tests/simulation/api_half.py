@@ -17,7 +17,7 @@ from controlplane.apiserver.bootstrap import bootstrap
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.directory import SessionDirectory
 from controlplane.apiserver.local_client import LocalClient
-from controlplane.commands import Change, StartIncarnation
+from controlplane.commands import Change
 from controlplane.controllers.run import run_all
 from controlplane.leader_work import LeaderWork
 from controlplane.raft.protocol import Entry, Snapshot
@@ -163,16 +163,10 @@ class ApiHalf:
     async def _lead(self, epoch: int) -> None:
         client = LateBinds(self.core, epoch, self.loop, self._rng)
         await bootstrap(client, SERVICE_RANGE, 6443)
-        if self._cluster.restoring is not None and self._cluster.variant.new_incarnation:
-            await self._begin_incarnation()
-        self._cluster.restoring = None
         if self._cluster.plan.controllers:
             await run_all(client, self.env, self.directory, lambda: ("192.0.2.1:6443",))
         else:
             await asyncio.get_running_loop().create_future()
-
-    async def _begin_incarnation(self) -> None:
-        await self.replica.commit([StartIncarnation()])
 
     async def _in_thread(self, function: Callable[[], T], /) -> T:
         await asyncio.sleep(self._rng.uniform(0.0005, 0.02))

@@ -96,7 +96,7 @@ class Writer(Client):
         self._count += 1
         token = f"{self.name}-{self._count}" if verb in {"create", "update"} else ""
         asked = Asked(self.name, verb, f"default/{name}" if name else "", self.loop.time(), token)
-        self._cluster.recorder.asked.append(asked)
+        self._cluster.recorder.ask(asked)
         work = self._work(asked, name)
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
@@ -202,7 +202,7 @@ class Watcher(Client):
                 if batch.bookmark:
                     asked.outcome, asked.revision, asked.seen = "ok", batch.bookmark, found
                     asked.return_time = self.loop.time()
-                    self._cluster.recorder.asked.append(asked)
+                    self._cluster.recorder.ask(asked)
                     self._restart(batch.bookmark)
                     return
 

@@ -33,6 +33,7 @@ class Plan:
 
     replicas: int = 3
     controllers: bool = False
+    restore: bool = False
     snapshot_seconds: tuple[float, float] = (0.7, 2.5)
     storm_seconds: tuple[float, float] = (1.0, 2.5)
 
@@ -172,7 +173,6 @@ class Cluster:
         self.client_names: list[str] = []
         self.on_elected: Callable[[Host], None] = lambda _host: None
         self.on_voted: Callable[[Host], None] = lambda _host: None
-        self.restoring: object | None = None
         self.counts: Counter[str] = Counter()
         self._violations: list[str] = []
         self._descriptors = 0

@@ -178,6 +178,7 @@ MUTANTS = (
     Variant("commit an older term's entry directly", node_type=OldTermNode),
     Variant("answer reads without a round", node_type=RoundlessNode),
     Variant("lose the watch events between list and watch", core_type=ForgettingCore),
+    Variant("reuse revisions after restore", new_incarnation=False),
     Variant("accept an old epoch's bind", replica_type=EpochlessReplica),
     Variant("skip the ledger on bind", core_type=LedgerlessCore),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,6 +20,7 @@ from controlplane.commands import (
 from controlplane.raft.protocol import Entry
 from controlplane.store.state import State
 from tests.simulation.checks.agreement import Agreement, Epochs
+from tests.simulation.checks.history import UNTOLD, WRITES
 from tests.simulation.checks.placement import PodRow
 from tests.simulation.checks.raft_rules import RaftRules
 from tests.simulation.checks.record import Asked, Row, Watched
@@ -29,8 +31,18 @@ if TYPE_CHECKING:
 TOKEN_LABEL = "token"
 
 
+@dataclass
+class Chapter:
+    """What was asked, changed and seen up to a restore, as it stood then."""
+
+    asked: list[Asked]
+    rows: list[Row]
+    watched: list[Watched]
+    after_restore_of: int  # the revision this chapter begins from, 0 for the first
+
+
 class Recorder:
-    """`rows` are the changes in the order of revisions, of this incarnation only after a restore."""
+    """`rows` are the changes in the order of revisions; a restore ends a chapter, whose later part is lost."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -41,11 +53,19 @@ class Recorder:
         self.pods: list[PodRow] = []
         self.capacity: dict[str, dict[str, int]] = {}
         self.asked: list[Asked] = []
+        self.ever_asked: list[Asked] = []
         self.watched: list[Watched] = []
+        self.chapters: list[Chapter] = []
+        self.restored_revision = 0
         self.installs = 0
         self._ran: dict[str, str] = {}
         self._applied_index = 0
         self._applied: dict[str, int] = {}
+
+    def ask(self, asked: Asked) -> None:
+        """A client is about to ask."""
+        self.asked.append(asked)
+        self.ever_asked.append(asked)
 
     def started(self, replica: str, state: State) -> None:
         if state.applied_index:
@@ -95,6 +115,23 @@ class Recorder:
         elif key.resource == "nodes":
             node = msgspec.json.decode(change.body, type=Node)
             self.capacity[key.name] = dict(allocatable(node.status))
+
+    def restored(self, index: int, revision: int, epoch: int) -> None:
+        """The cluster begins anew as it was at a log index and revision."""
+        asked = [replace(each) for each in self.asked]
+        self.chapters.append(Chapter(asked, self.rows, self.watched, self.restored_revision))
+        self.restored_revision = revision
+        self.rows = [row for row in self.rows if row.revision <= revision]
+        self.asked = [
+            each
+            for each in self.asked
+            if each.outcome in UNTOLD or (each.verb in WRITES and 0 < each.revision <= revision)
+        ]
+        self.watched = []
+        self.agreement.restored(index, revision)
+        self.rules = RaftRules(problems=self.rules.problems)
+        self.epochs.epoch = epoch
+        self._applied_index = index + 1
 
     def ran(self, uid: str, node: str) -> None:
         """An agent started a pod."""

@@ -12,16 +12,18 @@ import msgspec
 
 from tests.simulation.agents import Agent, User
 from tests.simulation.checks import history, placement, watching
-from tests.simulation.clients import Watcher, Writer
+from tests.simulation.clients import RESOURCE, Watcher, Writer
 from tests.simulation.cluster import Cluster, Plan
 from tests.simulation.faults import KINDS, Faults
 from tests.simulation.raft_half import Sizes
+from tests.simulation.restore import Restore
 from tests.simulation.variant import PRODUCT, Variant
 
 CALM_SECONDS = 60.0
 LONGEST_SECONDS = 20.0
 UNKNOWN_SHARE = 0.05
 CONTROLLERS_SHARE = 0.2  # of the runs have nodes, pods and everything the leader runs
+RESTORE_SHARE = 0.15
 STORMY_SHARE = 0.4  # of the others have seconds of nothing but elections
 LEAST_ACKNOWLEDGED = 30
 LEAST_ELECTIONS = 2
@@ -72,6 +74,7 @@ def draw(seed: int | str) -> tuple[Plan, Sizes, list[str], random.Random]:
         replicas=3 if controllers else replicas,
         controllers=controllers,
         snapshot_seconds=snapshot_seconds,
+        restore=not controllers and rng.random() < RESTORE_SHARE,
         storm_seconds=(3.0, 5.0) if stormy else (1.0, 2.5),
     )
     sizes = Sizes(
@@ -103,6 +106,7 @@ class Run:
         self.watchers = [
             Watcher(self.cluster, f"watcher{n}", from_nothing=n % 2 == 1, slow=rng.random() < 0.2) for n in range(2)
         ]
+        self.restore = Restore(self.cluster)
         nodes = ["n1", "n2", "n3"] if plan.controllers else []
         self.agents = [Agent(self.cluster, name) for name in nodes]
         self.users = [User(self.cluster, "user", nodes)] if plan.controllers else []
@@ -129,6 +133,9 @@ class Run:
         if self.agents:
             self._until(self._pods_run, 15.0, "no pods at the start")
         simulator.world.create_task(self.faults.run())
+        if cluster.plan.restore:
+            simulator.world.call_later(0.3 * self._seconds, self.restore.save)
+            simulator.world.call_later(0.6 * self._seconds, self.restore.restore)
         simulator.run_until(lambda: bool(cluster.violations), self._seconds)
         simulator.run_until(lambda: bool(cluster.violations) or self.faults.all_kinds_done, LONGEST_SECONDS)
         if cluster.violations:
@@ -160,7 +167,7 @@ class Run:
         states = [host.api.replica.state for host in self.cluster.hosts.values() if host.api is not None]
         if len(states) < len(self.cluster.hosts) or len({state.applied_index for state in states}) > 1:
             return False
-        last = max((row.revision for row in self.cluster.recorder.rows if row.resource == "configmaps"), default=0)
+        last = max((row.revision for row in self.cluster.recorder.rows if row.resource == RESOURCE), default=0)
         return all(watcher.revision >= last for watcher in self.watchers) and self._converged()
 
     def _pods_run(self) -> bool:
@@ -199,9 +206,12 @@ class Run:
 
     def _check(self) -> list[str]:
         recorder = self.cluster.recorder
-        rows = [row for row in recorder.rows if row.resource == "configmaps"]
-        found = history.check(recorder.asked, recorder.rows, "configmaps")
+        rows = [row for row in recorder.rows if row.resource == RESOURCE]
+        found = history.check(recorder.asked, recorder.rows, RESOURCE, 0, recorder.restored_revision)
         found += watching.check(recorder.watched, rows)
+        for chapter in recorder.chapters:
+            found += history.check(chapter.asked, chapter.rows, RESOURCE, 0, chapter.after_restore_of)
+            found += watching.check(chapter.watched, [row for row in chapter.rows if row.resource == RESOURCE])
         found += placement.check(recorder.pods, recorder.capacity)
         found += self._compare_states()
         return found
@@ -230,7 +240,7 @@ class Run:
 
     def _report(self, violations: list[str], took_seconds: float) -> Report:
         cluster, recorder = self.cluster, self.cluster.recorder
-        writes = [each for each in recorder.asked if each.verb in history.WRITES]
+        writes = [each for each in recorder.ever_asked if each.verb in history.WRITES]
         acknowledged = sum(each.outcome == "ok" for each in writes)
         unknown = sum(each.outcome in {"unknown", "open"} for each in writes)
         crashes = sum(cluster.counts[kind] for kind in CRASHES)

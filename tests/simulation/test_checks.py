@@ -181,6 +181,25 @@ def test_replicas_that_disagree_are_found():
     assert [problem.split(" ")[0] for problem in agreement.problems] == ["r2", "r2", "r2", "r2", "r2"]
 
 
+def test_a_revision_that_comes_again_after_a_restore_is_found():
+    agreement = Agreement()
+    for revision in (1, 2, 3):
+        agreement.changed("r1", revision, f"change {revision}")
+    agreement.restored(1, 2)
+    agreement.changed("r1", 2, "change 2")
+    agreement.changed("r1", 1_000_000_003, "another")
+    assert agreement.problems == []
+    agreement.changed("r1", 3, "another")
+    assert agreement.problems == ["r1 uses revision 3 again after a restore"]
+
+
+def test_revisions_may_jump_where_a_cluster_was_restored_and_nowhere_else():
+    rows = [row(1), row(1_000_000_002, MODIFIED)]
+    asked = [write("create", 0.5, 1.5, "t1", 1), write("update", 1.6, 1e10, "t1000000002", 1_000_000_002)]
+    assert history.check(asked, rows, "configmaps", restored_revision=1) == []
+    assert history.check(asked, rows, "configmaps") != []
+
+
 def test_raft_steps_by_the_paper_are_accepted():
     rules = RaftRules()
     rules.synced("r2", 3, "r1")

@@ -14,6 +14,7 @@ class Agreement:
     states: dict[int, tuple[bytes, int]] = field(default_factory=dict)
     changes: dict[int, object] = field(default_factory=dict)
     leaders: dict[int, str] = field(default_factory=dict)
+    lost: dict[int, object] = field(default_factory=dict)  # changes that a restore took back
 
     def delivered(self, replica: str, index: int, term: int, data: bytes) -> None:
         """State machine safety (Raft paper, figure 3)."""
@@ -31,10 +32,20 @@ class Agreement:
         """A revision is given once, for ever; whether this is the first to say so."""
         known = self.changes.setdefault(revision, change)
         if known is change:
+            if self.lost.get(revision, change) != change:
+                self.problems.append(f"{replica} uses revision {revision} again after a restore")
             return True
         if known != change:
             self.problems.append(f"{replica} has another change at revision {revision}: {change}, others {known}")
         return False
+
+    def restored(self, index: int, revision: int) -> None:
+        """Everything after a log index and a revision is gone; its revisions must not come again."""
+        self.lost |= {number: change for number, change in self.changes.items() if number > revision}
+        self.changes = {number: change for number, change in self.changes.items() if number <= revision}
+        self.entries = {number: entry for number, entry in self.entries.items() if number <= index}
+        self.states = {number: state for number, state in self.states.items() if number <= index}
+        self.leaders.clear()
 
     def elected(self, replica: str, term: int, log: dict[int, tuple[int, bytes]], first_index: int) -> None:
         """Election safety, and leader completeness for what was delivered anywhere."""

@@ -48,9 +48,14 @@ class Replay:
         return [(first, self.at(name, first)), *later]
 
 
-def check(asked: Sequence[Asked], rows: Sequence[Row], resource: str, start_revision: int = 0) -> list[str]:
-    """Return what contradicts the order of the rows; they hold every change after `start_revision`, of any resource."""
-    found = _check_order(rows)
+def check(
+    asked: Sequence[Asked], rows: Sequence[Row], resource: str, start_revision: int = 0, restored_revision: int = 0
+) -> list[str]:
+    """Return what contradicts the order of the rows; they hold every change after `start_revision`, of any resource.
+
+    After `restored_revision` the revisions jump: a restore begins a new incarnation there.
+    """
+    found = _check_order(rows, restored_revision)
     if found:
         return found
     asked_about = [row for row in rows if row.resource == resource]
@@ -73,9 +78,9 @@ def check(asked: Sequence[Asked], rows: Sequence[Row], resource: str, start_revi
     return found
 
 
-def _check_order(rows: Sequence[Row]) -> list[str]:
+def _check_order(rows: Sequence[Row], restored_revision: int) -> list[str]:
     for before, row in pairwise(rows):
-        if row.revision != before.revision + 1:
+        if row.revision != before.revision + 1 and not before.revision <= restored_revision < row.revision:
             return [f"revision {before.revision} is followed by {row.revision}"]
     return []
 
