@@ -195,7 +195,11 @@ def test_a_revision_that_comes_again_after_a_restore_is_found():
 
 def test_revisions_may_jump_where_a_cluster_was_restored_and_nowhere_else():
     rows = [row(1), row(1_000_000_002, MODIFIED)]
-    asked = [write("create", 0.5, 1.5, "t1", 1), write("update", 1.6, 1e10, "t1000000002", 1_000_000_002)]
+    asked = [
+        write("create", 0.5, 1.5, "t1", 1),
+        listed(1.6, 1.7, 1_000_000_001, {"a": (1, "t1")}),
+        write("update", 1.8, 1e10, "t1000000002", 1_000_000_002),
+    ]
     assert history.check(asked, rows, "configmaps", restored_revision=1) == []
     assert history.check(asked, rows, "configmaps") != []
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 from itertools import pairwise
 
+from controlplane.store.draft import INCARNATION_REVISIONS
 from tests.simulation.checks.record import ADDED, DELETED, Asked, Row
 
 WRITES = {"create", "update", "delete"}
@@ -71,6 +72,8 @@ def check(
         if each.outcome not in {"ok", "refused"}:
             continue
         last = ceiling.at(each.return_time)
+        if restored_revision:
+            last = max(last, restored_revision + INCARNATION_REVISIONS)  # also before the first change after it
         problem, point = _check_answer(each, floor, last, by_revision, replay)
         if problem:
             found.append(f"{problem}: {each}, floor {floor}, ceiling {last}")
