@@ -30,6 +30,7 @@ from controlplane.apiserver.replica_link import ReplicaLinkService
 from controlplane.apiserver.server import ApiServer
 from controlplane.apiserver.sessions import NodeSessions
 from controlplane.apiserver.streams import NodeStreams
+from controlplane.raft.membership import ChangeRefused
 from tests.api_server import Status, Tokens, config_map, make_pki, node, pod, running_core
 from tests.e2e.cluster import EXAMPLES
 from tests.fuzz.messages import MessageFuzzer
@@ -62,6 +63,19 @@ class OwnStatus(Status):
         return apiserver_pb2.ReplicaStatus(id="r1")
 
 
+class NoChanges:
+    """A Raft process that changes no membership."""
+
+    async def add_learner(self, _newcomer):
+        raise ChangeRefused("not now")
+
+    async def remove_member(self, _replica):
+        raise ChangeRefused("not now")
+
+    async def hand_over(self, _to):
+        raise ChangeRefused("not now")
+
+
 @pytest.fixture
 async def served(tmp_path):
     """One replica's whole gRPC surface, with a few objects stored."""
@@ -83,7 +97,7 @@ async def served(tmp_path):
             cluster.env,
         )
         node_pb2_grpc.add_NodeServiceServicer_to_server(sessions, server.server)
-        link = ReplicaLinkService(cluster.replica, directory, streams, OwnStatus())
+        link = ReplicaLinkService(cluster.replica, directory, streams, OwnStatus(), NoChanges())
         raft_pb2_grpc.add_ReplicaLinkServicer_to_server(link, server.server)
         port = await server.start("127.0.0.1:0")
         cluster.addresses.append(f"127.0.0.1:{port}")
