@@ -18,6 +18,7 @@ import structlog
 from api import errors
 from component.env import Env
 from controlplane.commands import ID_BYTES, CommitRefused, Committed, Op, Refused, Transaction, encode_transaction
+from controlplane.level import check_operations
 from controlplane.raft.protocol import Entry, RaftStatus, ReplicatedLog, Snapshot
 from controlplane.replica_history import KEPT_BYTES, KEPT_SECONDS, History
 from controlplane.replica_leadership import Leadership, OnLeadership
@@ -157,9 +158,10 @@ class Replica:
 
         With a `transaction_id` that the state remembers nothing is done again, and the first result counts.
         History names the `actor`.
-        CommitRefused: an operation did not hold, nothing changed. TooLarge: over a limit, not even proposed.
-        Unavailable: no leader in time, certainly not done. Unknown: the outcome is open, read before retrying.
+        CommitRefused: an operation did not hold, nothing changed. TooLarge: over a limit, NotReady: above the cluster's
+        level, not even proposed. Unavailable: no leader in time, certainly not done. Unknown: the outcome is open, read before retrying.
         """
+        check_operations(ops, self.state.level)
         transaction = Transaction(
             transaction_id or self._env.rng.randbytes(ID_BYTES), tuple(ops), epoch, actor[:ACTOR_CHARACTERS]
         )

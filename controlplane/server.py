@@ -42,6 +42,7 @@ from controlplane.config import ServerConfig, join_host_port
 from controlplane.controllers.run import run_all
 from controlplane.leader_work import LeaderWork
 from controlplane.level import KNOWN_LEVEL
+from controlplane.level_loop import LevelLoop
 from controlplane.members import Members
 from controlplane.membership_loop import MembershipLoop
 from controlplane.quota import settle_quota
@@ -135,6 +136,7 @@ class Server:
             asyncio.ensure_future(self._replica.wait_failed()),
             asyncio.ensure_future(self._peers.report_sessions(self._directory)),
             asyncio.ensure_future(self._membership_loop.run()),
+            asyncio.ensure_future(LevelLoop(self._replica, self._status.cluster_status).run()),
             asyncio.ensure_future(self._grpc.follow_readiness(lambda: self._replica.ready)),
             self._raft.run,
         }
