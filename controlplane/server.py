@@ -6,6 +6,7 @@ The only module that sees all of the control plane.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import sys
 from collections.abc import Mapping
@@ -47,10 +48,13 @@ from controlplane.members import Members
 from controlplane.membership_loop import MembershipLoop
 from controlplane.quota import settle_quota
 from controlplane.raft.link import SocketLog
+from controlplane.raft.membership import ChangeRefused
 from controlplane.replica import Replica
 
 log = structlog.get_logger()
 
+HAND_OVER_SECONDS = 1.0
+HAND_OVER_POLLS = 100
 SWITCH_INTERVAL_SECONDS = 0.0005  # a busy helper thread must not hold the loop for the default 5 ms
 PKI_FILES = ("ca.crt", "ca.key", "api.crt", "api.key")
 
@@ -149,7 +153,20 @@ class Server:
                 task.cancel()
             await asyncio.gather(*(watched - {self._raft.run}), return_exceptions=True)
 
+    async def _hand_over(self) -> None:
+        """Let another replica lead before anything stops here: calls under way take up to two seconds to end."""
+        if self._replica.status.role != "leader" or self._members.voters == {self._config.replica}:
+            return
+        with contextlib.suppress(ChangeRefused, TimeoutError):
+            async with asyncio.timeout(HAND_OVER_SECONDS):
+                await self._raft.hand_over("")
+            for _ in range(HAND_OVER_POLLS):
+                if self._replica.status.role != "leader":
+                    return
+                await asyncio.sleep(HAND_OVER_SECONDS / HAND_OVER_POLLS)
+
     async def _close(self) -> None:
+        await self._hand_over()
         await self._work.close()
         await self._https.close()
         await self._grpc.close()
