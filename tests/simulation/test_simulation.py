@@ -23,16 +23,18 @@ def test_new_seeds_find_nothing(capsys):
     reports = []
     while not reports or time.monotonic() < end:
         reports.append(run(str(first + len(reports))))
-        if reports[-1].failed:
+        if reports[-1].violations:
             break
-    with capsys.disabled():
-        last = first + len(reports) - 1
-        acknowledged = sum(each.acknowledged for each in reports)
-        sys.stdout.write(f"\nsimulated seeds {first} to {last}, {acknowledged} acknowledged writes\n")
     report = reports[-1]
+    thin = [each for each in reports if each.thin]
+    with capsys.disabled():
+        acknowledged = sum(each.acknowledged for each in reports)
+        seeds = f"{first} to {first + len(reports) - 1}"
+        sys.stdout.write(f"\nsimulated seeds {seeds}, {acknowledged} acknowledged writes, {len(thin)} thin\n")
     repeat = f"python -m tests.simulation --seed {report.seed}"
     assert not report.violations, f"{repeat}\n{report.line()}\n" + "\n".join(report.violations[:5])
-    assert not report.thin, f"{repeat}\n{report.line()}\n{report.thin}"
+    # One in which little happened by chance proves nothing; many mean that the simulation has gone blind.
+    assert len(thin) <= max(1, len(reports) // 5), "\n".join(f"{each.line()}: {each.thin}" for each in thin)
 
 
 @pytest.mark.slow
