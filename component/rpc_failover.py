@@ -61,6 +61,7 @@ class Replica:
         self._channel = rpc.channel(address, tls)
         self.stub: Any = apiserver_pb2_grpc.ApiServerStub(self._channel)  # type: ignore[no-untyped-call] # generated
         self._check: Any = self._channel.unary_unary(_SIGN_OF_LIFE)
+        self._asking: asyncio.Task[bool] | None = None
 
     async def connect(self, timeout_seconds: float) -> bool:
         """Whether there is a connection, waiting for one at most so long and not after a refusal."""
@@ -77,7 +78,16 @@ class Replica:
         return True
 
     async def alive(self, timeout_seconds: float) -> bool:
-        """Whether it answers anything at all in time; what it says does not matter."""
+        """Whether it answers anything at all in time; what it says does not matter.
+
+        Whoever asks while somebody else does gets the same answer: a busy replica must not be asked by each of
+        thousands of callers.
+        """
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.get_running_loop().create_task(self._answers(timeout_seconds))
+        return await asyncio.shield(self._asking)
+
+    async def _answers(self, timeout_seconds: float) -> bool:
         try:
             await self._check(b"", timeout=timeout_seconds)
         except grpc.aio.AioRpcError as failure:
@@ -86,6 +96,9 @@ class Replica:
 
     async def close(self) -> None:
         """Cancel what is under way and disconnect."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
         await self._channel.close(None)
 
 
