@@ -263,13 +263,18 @@ async def test_other_schedulers_pods_are_left_alone():
         assert "nodeName" not in api.tree("pods", "default", "other")["spec"]
 
 
-async def lose(api, ages, *names):
-    """Let nodes fall silent: four seconds pass in steps in which the others are heard; a leap would be our own pause."""
-    ages.lost |= set(names)
-    for _ in range(5):
+async def pass_time(api, ages, seconds):
+    """Let time pass in steps in which nodes are listened to: a leap would be taken for a pause of the replica itself."""
+    for _ in range(round(seconds / 0.9)):
         reads = ages.reads
         api.env.now.advance(0.9)
         await eventually(lambda reads=reads: ages.reads > reads)
+
+
+async def lose(api, ages, *names):
+    """Let nodes fall silent while the others are heard, for longer than the four seconds they have."""
+    ages.lost |= set(names)
+    await pass_time(api, ages, 4.5)
 
 
 def node_is(api, name, ready):
@@ -289,7 +294,7 @@ async def test_pods_of_a_lost_node_leave_services_and_are_replaced_elsewhere():
         await eventually(lambda: len(ready_endpoints(api)) == 2 and not ready_endpoints(api) & lost_pods)
         await eventually(lambda: len(api.tree("nodes", "", "n1")["spec"].get("taints", [])) == 2)
         assert len(live(api)) == 3
-        api.env.now.advance(5)
+        await pass_time(api, ages, 5.4)
         api.put(api.tree("nodes", "", "n1") | {"metadata": {"name": "n1", "labels": {"touched": "yes"}}})
         await eventually(lambda: len(ready_endpoints(api)) == 3)
         assert {t["spec"]["nodeName"] for t in live(api)} == {"n2", "n3"}
