@@ -11,9 +11,15 @@ if [ -e /sys/fs/cgroup/cgroup.controllers ]; then unified=yes; fi
 # Of cgroups version 1; version 2 has them in one place.
 hierarchies="systemd cpu cpuacct cpuset memory devices freezer blkio pids"
 
+fail() {
+    echo "$1" >&2
+    exit 1
+}
+
 build() {
     mkdir -p "$folder/upper" "$folder/work" "$folder/lib" "$root"
-    mount -t overlay overlay -o "lowerdir=/,upperdir=$folder/upper,workdir=$folder/work" "$root"
+    mount -t overlay overlay -o "lowerdir=/,upperdir=$folder/upper,workdir=$folder/work" "$root" ||
+        fail "no overlay over / can be made here"
     mount --rbind /dev "$root/dev"
     mount -t proc proc "$root/proc"
     mount -t tmpfs tmpfs "$root/run"
@@ -22,7 +28,10 @@ build() {
     # No trace of another installation, and no unit of this machine but the ones of a bare system.
     rm -rf "$root/etc/timonier" "$root/opt/timonier" "$root/var/lib/timonier" "$root/etc/systemd/system"
     mkdir -p "$root/etc/systemd/system"
-    SYSTEMD_OFFLINE=1 chroot "$root" "$checkout/deploy/install.sh"
+    mkdir -p "$root/mnt/checkout" # it may lie on another file system, or where something is mounted now
+    mount --bind "$checkout" "$root/mnt/checkout"
+    SYSTEMD_OFFLINE=1 chroot "$root" /mnt/checkout/deploy/install.sh
+    umount "$root/mnt/checkout"
     umount -R "$root/dev" "$root/proc" "$root/run" "$root/tmp"
     : >"$root/etc/fstab"
     for unit in systemd-udevd systemd-udev-trigger systemd-resolved systemd-networkd systemd-timesyncd systemd-sysctl \
