@@ -30,8 +30,10 @@ build() {
     mkdir -p "$root/etc/systemd/system"
     mkdir -p "$root/mnt/checkout" # it may lie on another file system, or where something is mounted now
     mount --bind "$checkout" "$root/mnt/checkout"
+    mount -o remount,bind,ro "$root/mnt/checkout" # installing leaves nothing in it
     SYSTEMD_OFFLINE=1 chroot "$root" /mnt/checkout/deploy/install.sh
     umount "$root/mnt/checkout"
+    cp -r "$checkout/examples" "$root/mnt/"
     umount -R "$root/dev" "$root/proc" "$root/run" "$root/tmp"
     : >"$root/etc/fstab"
     for unit in systemd-udevd systemd-udev-trigger systemd-resolved systemd-networkd systemd-timesyncd systemd-sysctl \
