@@ -107,6 +107,7 @@ async def test_killing_the_leading_raft_process_loses_and_repeats_no_write(clust
     for _ in range(4):
         before = cluster.written
         await until(lambda before=before: cluster.written > before + 50)
+        await until(lambda: all(each.ready for each in cluster.replicas.values()))  # or the majority would be gone
         name = await cluster.leader()
         cluster.raft.kill(name)
         cluster.raft.start(name)
@@ -117,7 +118,7 @@ async def test_killing_the_leading_raft_process_loses_and_repeats_no_write(clust
     state = await cluster.equal()
     assert state.count("pods") == state.ledger("all")["pods"]
     assert cluster.written <= state.count("pods") <= cluster.written + doubtful
-    assert doubtful <= 4  # at most the one write that each killed process had under way
+    assert doubtful <= 4 * len(writers)  # at most what each writer had under way when a process was killed
 
 
 async def test_a_replica_that_was_away_for_longer_than_the_log_reaches_goes_on_from_the_leaders_snapshot(cluster):
