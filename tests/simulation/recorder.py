@@ -57,6 +57,8 @@ class Recorder:
         self.watched: list[Watched] = []
         self.chapters: list[Chapter] = []
         self.restored_revision = 0
+        self._lost_revision = 0  # the newest of the life before
+        self._under_way: list[Asked] = []
         self.installs = 0
         self._ran: dict[str, str] = {}
         self._applied_index = 0
@@ -121,6 +123,8 @@ class Recorder:
         asked = [replace(each) for each in self.asked]
         self.chapters.append(Chapter(asked, self.rows, self.watched, self.restored_revision))
         self.restored_revision = revision
+        self._lost_revision = max((row.revision for row in self.rows), default=0)
+        self._under_way = [each for each in self.asked if each.outcome == "open"]
         self.rows = [row for row in self.rows if row.revision <= revision]
         self.asked = [
             each
@@ -132,6 +136,23 @@ class Recorder:
         self.rules = RaftRules(problems=self.rules.problems)
         self.epochs.epoch = epoch
         self._applied_index = index + 1
+
+    def asked_since_restore(self) -> list[Asked]:
+        """What was asked in this life of the cluster.
+
+        An answer that was under way when the life before ended may still arrive. What it tells is lost: a write counts
+        as unknown, anything else is left out.
+        """
+        late = {
+            id(each)
+            for each in self._under_way
+            if each.outcome not in UNTOLD and each.revision <= max(self._lost_revision, self.restored_revision)
+        }
+        return [
+            replace(each, outcome="unknown", revision=0) if id(each) in late else each
+            for each in self.asked
+            if id(each) not in late or (each.verb in WRITES and each.outcome == "ok")
+        ]
 
     def ran(self, uid: str, node: str) -> None:
         """An agent started a pod."""

@@ -207,7 +207,7 @@ class Run:
     def _check(self) -> list[str]:
         recorder = self.cluster.recorder
         rows = [row for row in recorder.rows if row.resource == RESOURCE]
-        found = history.check(recorder.asked, recorder.rows, RESOURCE, 0, recorder.restored_revision)
+        found = history.check(recorder.asked_since_restore(), recorder.rows, RESOURCE, 0, recorder.restored_revision)
         found += watching.check(recorder.watched, rows)
         for chapter in recorder.chapters:
             found += history.check(chapter.asked, chapter.rows, RESOURCE, 0, chapter.after_restore_of)
