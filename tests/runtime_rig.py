@@ -17,6 +17,23 @@ from lab.images import BUSYBOX
 DEADLINE_SECONDS = 20
 
 
+def container_spec(uid, sandbox, log_path, cgroup_parent, command):
+    """The only container of a pod, as plain as can be."""
+    return ContainerSpec(
+        pod_uid=uid,
+        pod_namespace="default",
+        pod_name="web",
+        name="main",
+        attempt=0,
+        spec_hash="hash-1",
+        image=BUSYBOX,
+        sandbox=sandbox,
+        log_path=log_path,
+        cgroup_parent=cgroup_parent,
+        command=command,
+    )
+
+
 class Host:
     """A runtime, what a test made with it, and the service below."""
 
@@ -38,18 +55,12 @@ class Host:
         uid = f"uid-{uuid.uuid4().hex[:12]}"
         self.pods.append(uid)
         sandbox = await self.runtime.make_sandbox(uid, "host-1", shm_bytes=1 << 20, host_network=False, host_ipc=False)
-        spec = ContainerSpec(
-            pod_uid=uid,
-            pod_namespace="default",
-            pod_name="web",
-            name="main",
-            attempt=0,
-            spec_hash="hash-1",
-            image=BUSYBOX,
-            sandbox=sandbox,
-            log_path=str(self.folder / uid / "0.log"),
-            cgroup_parent=f"{self.podman.cgroup_root}/pod{uid}",
-            command=command or ("sleep", "1000"),
+        spec = container_spec(
+            uid,
+            sandbox,
+            str(self.folder / uid / "0.log"),
+            f"{self.podman.cgroup_root}/pod{uid}",
+            command or ("sleep", "1000"),
         )
         return replace(spec, **changes)
 

@@ -18,6 +18,7 @@ from agent.runtime.podman import PodmanRuntime
 from agent.runtime.protocol import Container, ContainerRuntime, ContainerSpec, RuntimeFailure
 from component.env import system_env
 from lab.images import BUSYBOX
+from tests.runtime_rig import container_spec
 
 pytest_plugins = ["tests.podman_fixture"]
 
@@ -43,18 +44,8 @@ class Subject:
         uid = changes.pop("pod_uid", "") or f"uid-{uuid.uuid4().hex[:12]}"
         self.pods.append(uid)
         sandbox = await self.runtime.make_sandbox(uid, "host-1", shm_bytes=1 << 20, host_network=False, host_ipc=False)
-        spec = ContainerSpec(
-            pod_uid=uid,
-            pod_namespace="default",
-            pod_name="web",
-            name="main",
-            attempt=0,
-            spec_hash="hash-1",
-            image=BUSYBOX,
-            sandbox=sandbox,
-            log_path=str(self.folder / uid / "main" / "0.log"),
-            cgroup_parent=f"{self.cgroup_root}/pod{uid}",
-            command=SLEEP,
+        spec = container_spec(
+            uid, sandbox, str(self.folder / uid / "main" / "0.log"), f"{self.cgroup_root}/pod{uid}", SLEEP
         )
         return replace(spec, **changes)
 
