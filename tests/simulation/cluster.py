@@ -24,6 +24,7 @@ from tests.simulation.raft_half import Links, RaftHalf, Sizes
 from tests.simulation.variant import PRODUCT, Variant
 
 EPOCH_SECONDS = 1_750_000_000.0
+RESTART_SECONDS = (0.005, 1.0)
 MEMORY_FOLDER = Path("/dev/shm")  # syncs of real files must cost nothing
 
 
@@ -87,6 +88,12 @@ class Host:
         self.disk.settle()  # the kernel lives on and writes what it was given
         self._cluster.links.host_gone(self.name)
         self._cluster.simulator.trace("raft killed", self.name)
+
+    def kill_raft_in_turn(self) -> None:
+        """SIGKILL in the middle of a turn; whoever supervises processes starts it again."""
+        self._cluster.counts["kill_raft"] += 1
+        self.kill_raft()
+        self._cluster.simulator.world.call_later(self._rng.uniform(*RESTART_SECONDS), self.start_raft)
 
     def raft_failed(self, error: Exception) -> None:
         """The production process ends here with one line; with a sick disk that is what it should do."""

@@ -127,7 +127,7 @@ class Faults:
         host.kill_raft()
         await self._pause(0.005, 1.5)
         host.start_raft()
-        host.armed = self._rng.random() < 0.3  # and once more when it has caught up
+        host.armed = not self._stopped and self._rng.random() < 0.3  # and once more when it has caught up
 
     async def _storm(self, _host: Host) -> None:
         """Elections all the time, on links of which some are slow: who wins is cut off or killed, who votes starts anew."""

@@ -239,8 +239,7 @@ class RaftHalf:
         except (LogFailure, SafetyViolation, ConflictBelowCommit) as error:
             self._host.raft_failed(error)
         except Killed:
-            self._cluster.counts["kill_raft"] += 1
-            self._host.kill_raft()
+            self._host.kill_raft_in_turn()
 
     def _take_inputs(self) -> None:
         inputs, self._inputs = self._inputs, []

@@ -12,7 +12,7 @@ import pytest
 from tests.simulation.loop import Forbidden, Simulator
 from tests.simulation.run import run
 
-SECONDS = float(os.environ.get("SIM_SECONDS", "10"))
+SECONDS = float(os.environ.get("SIM_SECONDS", "25"))
 
 
 @pytest.mark.slow
