@@ -10,11 +10,22 @@ import msgspec
 
 from component import config as configuration
 from component.env import system_env
+from controlplane.commands import UnknownCommandVersion
 from controlplane.config import ServerConfig
+from controlplane.level import TooNew
 from controlplane.raft.log import LogFailure
 from controlplane.raft.membership import ChangeRefused
 from controlplane.recovery import Remains, look, recover
 from controlplane.store.snapshot import CorruptSnapshot
+
+PROBLEMS = (
+    configuration.ConfigProblem,
+    LogFailure,
+    CorruptSnapshot,
+    ChangeRefused,
+    TooNew,
+    UnknownCommandVersion,
+)
 
 
 def recover_replica(directory: Path, data_dir: str, *, yes: bool) -> None:
@@ -31,7 +42,7 @@ def recover_replica(directory: Path, data_dir: str, *, yes: bool) -> None:
         if not yes:
             raise click.ClickException("nothing was changed; do it with --yes")
         recover(config, system_env())
-    except (configuration.ConfigProblem, LogFailure, CorruptSnapshot, ChangeRefused) as problem:
+    except PROBLEMS as problem:
         raise click.ClickException(str(problem)) from problem
     click.echo(f"replica {config.replica} is the only member now, incarnation {remains.incarnation + 1}: start it")
     if remains.others:

@@ -14,6 +14,7 @@ from api.errors import ApiError
 from component.env import system_env
 from component.files import write_private
 from component.join import JoinedReplica, join_replica
+from controlplane.level import KNOWN_LEVEL
 
 DATA_DIR = Path("/var/lib/timonier")
 
@@ -30,7 +31,7 @@ def join_as_replica(servers: Sequence[str], token: str, ca_hash: str, name: str,
     addresses = [server if ":" in server else f"{server}:6443" for server in servers]
     try:
         address = address or own_address(addresses[0])
-        joined = asyncio.run(join_replica(addresses, token, ca_hash, name, address, system_env()))
+        joined = asyncio.run(join_replica(addresses, token, ca_hash, name, address, system_env(), level=KNOWN_LEVEL))
     except ApiError as error:
         raise click.ClickException(f"{error.reason}: {error}") from error
     except OSError as error:

@@ -56,11 +56,14 @@ async def join(servers: Sequence[str], token: str, ca_hash: str, name: str, env:
 
 
 async def join_replica(
-    servers: Sequence[str], token: str, ca_hash: str, name: str, host: str, env: Env
+    servers: Sequence[str], token: str, ca_hash: str, name: str, host: str, env: Env, *, level: int
 ) -> JoinedReplica:
-    """Join as replica `name`, which the others reach at `host`. Servers and errors as `join`."""
+    """Join as replica `name`, which the others reach at `host` and whose program knows cluster level `level`.
+
+    Servers and errors as `join`; NotReady when the cluster is at a higher level.
+    """
     return await _join_first(
-        servers, token, ca_hash, lambda server: _join_replica_at(server, token, ca_hash, name, host, env)
+        servers, token, ca_hash, lambda server: _join_replica_at(server, token, ca_hash, name, host, env, level)
     )
 
 
@@ -91,15 +94,18 @@ async def _join_at(server: str, token: str, ca_hash: str, name: str, env: Env) -
     return Joined(tuple(answer["endpoints"]), answer["cluster_uid"], files)
 
 
-async def _join_replica_at(server: str, token: str, ca_hash: str, name: str, host: str, env: Env) -> JoinedReplica:
+async def _join_replica_at(
+    server: str, token: str, ca_hash: str, name: str, host: str, env: Env, level: int
+) -> JoinedReplica:
     request_pem, key_pem = pki.make_request(f"system:replica:{name}")
     raft_request_pem, raft_key_pem = pki.make_request(f"raft:{name}")
-    body = {
+    body: dict[str, str | int] = {
         "token": token,
         "name": name,
         "host": host,
         "request": request_pem.decode(),
         "raft_request": raft_request_pem.decode(),
+        "level": level,
     }
     ca_pem, answer = await _present(server, ca_hash, JOIN_REPLICA_PATH, body)
     cert_pem, raft_cert_pem, raft_ca_pem = (
@@ -121,7 +127,9 @@ async def _join_replica_at(server: str, token: str, ca_hash: str, name: str, hos
     return JoinedReplica(answer["server"], files)
 
 
-async def _present(server: str, ca_hash: str, path: str, body: Mapping[str, str]) -> tuple[bytes, Mapping[str, Any]]:
+async def _present(
+    server: str, ca_hash: str, path: str, body: Mapping[str, str | int]
+) -> tuple[bytes, Mapping[str, Any]]:
     """Compare the server's CA with the pin, then show the token; returns (CA, answer)."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS)) as session:
         ca_pem: bytes = (await _ask(session, server, "GET", CA_PATH, ssl_context=_untrusting()))["ca"].encode()
@@ -146,7 +154,7 @@ async def _ask(
     path: str,
     *,
     ssl_context: ssl.SSLContext,
-    body: Mapping[str, str] | None = None,
+    body: Mapping[str, str | int] | None = None,
 ) -> Mapping[str, Any]:
     try:
         async with session.request(

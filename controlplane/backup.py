@@ -18,6 +18,7 @@ import msgspec
 
 from component.env import Env, rfc3339
 from controlplane.commands import ID_BYTES, StartIncarnation, Transaction, encode_entry, encode_transaction
+from controlplane.level import TooNew, check_known
 from controlplane.membership_loop import PREFIX
 from controlplane.raft.protocol import Entry
 from controlplane.store import snapshot as snapshots
@@ -104,8 +105,11 @@ def verify(path: Path, secrets_key: bytes | None = None, *, needs_key: bool = Tr
             raise BackupProblem(f"{path} is damaged: size or SHA-256 differ from what was saved; use another backup")
         try:
             state = snapshots.load(snapshot)
+            check_known(state.level)
         except snapshots.CorruptSnapshot as error:
             raise BackupProblem(f"{path} does not decode ({error}); use another backup") from error
+        except TooNew as error:
+            raise BackupProblem(f"{path} was saved by version {manifest.version}: {error}") from error
     if (state.applied_index, state.revision) != (manifest.index, manifest.revision):
         raise BackupProblem(f"{path}: manifest and state are of different revisions; use another backup")
     for resource in state.resources():

@@ -11,13 +11,14 @@ Conventions on top of the operations:
   newcomer, so that a token works once.
 - `QUOTA_SETTING` overrides how many bytes of objects the state may hold.
 
-Adding an operation or a field means a new `COMMAND_VERSION`, proposed only once the cluster level says that every
-member knows it: a replica that meets a newer version stops, it never skips.
+The bytes of an operation never change: one that needs another field is a new one, with a tag of its own. It gets a row
+in `OPERATION_LEVELS`, and a transaction's version is the highest level among its operations: whoever knows that level
+can read it, a replica that does not stops, it never skips. It is proposed only once the cluster is at that level.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -25,6 +26,10 @@ import msgspec
 from api import errors
 
 COMMAND_VERSION: Final = 1
+"""The newest version that this program reads: the highest of `OPERATION_LEVELS`."""
+
+FIRST_VERSION: Final = 1
+"""Of entries, and of transactions of the first release's operations."""
 
 ID_BYTES: Final = 16  # of a transaction
 OBJECT_LIMIT_BYTES: Final = 3 * 1024 * 1024 // 2
@@ -193,6 +198,21 @@ class Attest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=11, for
 
 Op = Check | Put | Delete | Claim | Release | Add | SetEpoch | Set | RaiseLevel | StartIncarnation | Attest
 
+OPERATION_LEVELS: Final[Mapping[type[Op], int]] = {
+    Check: 1,
+    Put: 1,
+    Delete: 1,
+    Claim: 1,
+    Release: 1,
+    Add: 1,
+    SetEpoch: 1,
+    Set: 1,
+    RaiseLevel: 1,
+    StartIncarnation: 1,
+    Attest: 1,
+}
+"""The cluster level from which each operation may be used, which is also the version of a command that holds it."""
+
 
 class Transaction(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
     """Operations that happen together or not at all.
@@ -243,7 +263,7 @@ _transaction_decoder = msgspec.msgpack.Decoder(Transaction)
 _command_decoder = msgspec.msgpack.Decoder(_Command)
 _BEFORE_ID: Final = b"\x94\xc4\x10"  # MessagePack: an array of four, the first of them 16 bytes
 _ID_AT: Final = 1 + len(_BEFORE_ID)
-_VERSION_BYTE: Final = bytes([COMMAND_VERSION])
+_FIRST_VERSION_BYTE: Final = bytes([FIRST_VERSION])
 
 _ERRORS: Final[dict[Reason, type[errors.ApiError]]] = {
     "Exists": errors.AlreadyExists,
@@ -285,19 +305,43 @@ def encode_transaction(transaction: Transaction) -> bytes:
     """Return the bytes that travel; raises TooLarge, so that nothing is proposed that apply must refuse."""
     if len(transaction.ops) > TRANSACTION_LIMIT_OPS:
         raise errors.TooLarge(f"{len(transaction.ops)} operations at once; at most {TRANSACTION_LIMIT_OPS}")
-    data = _VERSION_BYTE + _encoder.encode(transaction)
+    data = bytes([version_of(transaction.ops)]) + _encoder.encode(transaction)
     if len(data) > TRANSACTION_LIMIT_BYTES:
         raise errors.TooLarge(f"a write of {len(data)} bytes; at most {TRANSACTION_LIMIT_BYTES}")
     return data
 
 
+def version_of(ops: Sequence[Op]) -> int:
+    """The version of a command with these operations: programs that know this level can read it."""
+    return max([OPERATION_LEVELS[type(op)] for op in ops], default=FIRST_VERSION)
+
+
 def decode_transaction(data: bytes) -> Transaction:
-    """Inverse of `encode_transaction`; raises UnknownCommandVersion or Malformed."""
+    """Inverse of `encode_transaction`; raises UnknownCommandVersion or Malformed.
+
+    An operation of a higher version than the bytes claim is Malformed here, as it is to a program that does not know it.
+    """
     _check_version(data)
     try:
-        return _transaction_decoder.decode(memoryview(data)[1:])
+        transaction = _transaction_decoder.decode(memoryview(data)[1:])
     except ValueError as error:
         raise Malformed(str(error)) from None
+    if data[0] < COMMAND_VERSION and data[0] < version_of(transaction.ops):
+        raise Malformed(f"an operation that is not of version {data[0]}")
+    return transaction
+
+
+def check_transaction(data: bytes, version: int) -> None:
+    """Raise Malformed for bytes that must not enter the log: no transaction, or newer than every member can read."""
+    if data and data[0] > version:
+        raise Malformed(f"version {data[0]}, the cluster is at level {version}")
+    if len(data) > TRANSACTION_LIMIT_BYTES:
+        raise Malformed(f"{len(data)} bytes; at most {TRANSACTION_LIMIT_BYTES}")
+    transaction = decode_transaction(data)
+    if len(transaction.id) != ID_BYTES:
+        raise Malformed(f"an id of {len(transaction.id)} bytes, not {ID_BYTES}")
+    if len(transaction.ops) > TRANSACTION_LIMIT_OPS:
+        raise Malformed(f"{len(transaction.ops)} operations; at most {TRANSACTION_LIMIT_OPS}")
 
 
 def transaction_id(data: bytes) -> bytes:
@@ -307,7 +351,7 @@ def transaction_id(data: bytes) -> bytes:
 
 def encode_entry(transactions: Sequence[bytes], now_ms: int) -> bytes:
     """Pack encoded transactions and the proposer's clock (milliseconds since the epoch) into one log entry."""
-    return _VERSION_BYTE + _encoder.encode((now_ms, transactions))
+    return _FIRST_VERSION_BYTE + _encoder.encode((now_ms, transactions))
 
 
 def decode_entry(data: bytes) -> tuple[tuple[bytes, ...], int]:

@@ -1,4 +1,4 @@
-"""On the leader: raising the cluster level once every member advertises a higher one."""
+"""Watching which level the members know, and, on the leader, raising the cluster's once all know a higher one."""
 
 from __future__ import annotations
 
@@ -19,32 +19,41 @@ PERIOD_SECONDS: Final = 5.0
 log = structlog.get_logger()
 
 
-def level_to_raise(status: ClusterStatusResponse) -> int:
-    """The level that every member advertises, learners too; 0 while one of them does not answer."""
-    if any(each.role == "unreachable" for each in status.replicas):
-        return 0
-    return min((each.level for each in status.replicas), default=0)
+def levels_known(status: ClusterStatusResponse) -> dict[str, int]:
+    """The level that each member advertises, learners too; 0 for one that does not answer."""
+    return {each.id: 0 if each.role == "unreachable" else each.level for each in status.replicas}
 
 
 class LevelLoop:
-    """Runs in every API process; the leader's raises the level."""
+    """Runs in every API process, so that each can say who holds the level back; the leader's raises it."""
 
     def __init__(self, replica: Replica, status: Callable[[], Awaitable[ClusterStatusResponse]]) -> None:
         self._replica = replica
         self._status = status
+        self._holding: dict[str, int] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            if self._replica.status.leading and self._replica.state.level < KNOWN_LEVEL:
-                await self.raise_level()
+            if self._replica.state.level < KNOWN_LEVEL:
+                await self.look()
             await asyncio.sleep(PERIOD_SECONDS)
 
-    async def raise_level(self) -> None:
-        """Once, if every member knows a higher level than the cluster's."""
-        level = level_to_raise(await self._status())
-        if level <= self._replica.state.level:
+    async def look(self) -> None:
+        """Ask the members once; on the leader, raise the level if all of them know a higher one than the cluster's."""
+        known = levels_known(await self._status())
+        self._replica.levels.observe(known)
+        if not self._replica.status.leading:
             return
+        level = min(known.values(), default=0)
+        if level > self._replica.state.level:
+            await self._raise(level)
+        holding = {replica: each for replica, each in known.items() if each < KNOWN_LEVEL}
+        if holding != self._holding:
+            self._holding = holding
+            log.info("level_held_back", level=self._replica.state.level, known=KNOWN_LEVEL, by=holding)
+
+    async def _raise(self, level: int) -> None:
         try:
             await self._replica.commit((RaiseLevel(level),))
         except errors.ApiError as error:

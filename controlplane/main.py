@@ -17,7 +17,9 @@ from component import pki
 from component.env import system_env
 from component.log import configure
 from component.version import version
+from controlplane.commands import UnknownCommandVersion
 from controlplane.config import ServerConfig
+from controlplane.level import TooNew
 from controlplane.raft_settings import raft_config
 
 log = structlog.get_logger()
@@ -83,6 +85,9 @@ def api(config: ServerConfig) -> None:
         uvloop.run(serve())
     except (OSError, configuration.ConfigProblem, pki.CertificateProblem) as error:
         log.critical("api_not_started", reason=str(error))
+        sys.exit(1)
+    except (UnknownCommandVersion, TooNew) as error:
+        log.critical("api_failed", reason=str(error))
         sys.exit(1)
     except Exception:
         log.critical("api_failed", exc_info=True)

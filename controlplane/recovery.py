@@ -15,6 +15,7 @@ from api.v1 import raft_pb2
 from component.env import Env, rfc3339
 from controlplane.commands import ID_BYTES, StartIncarnation, Transaction, encode_entry, encode_transaction
 from controlplane.config import ServerConfig
+from controlplane.level import check_known
 from controlplane.raft import messages
 from controlplane.raft.config import first_membership
 from controlplane.raft.membership import ChangeRefused, Member, Membership
@@ -42,7 +43,10 @@ class Remains:
 
 
 def look(config: ServerConfig) -> Remains:
-    """What this replica's folders hold. LogFailure, CorruptSnapshot: unusable; ChangeRefused: it never voted."""
+    """What this replica's folders hold. LogFailure, CorruptSnapshot: unusable; ChangeRefused: it never voted.
+
+    TooNew, UnknownCommandVersion: a newer program wrote them.
+    """
     storage = _open(config)
     try:
         membership = newest_membership(storage, config)
@@ -109,6 +113,7 @@ def replayed(storage: Storage, folder: Path) -> State:
     for data, index, term in storage.log[:]:
         if index > state.applied_index:
             state.apply(Entry(index, term, messages.command_in(data)))
+    check_known(state.level)
     return state
 
 

@@ -17,8 +17,19 @@ import structlog
 
 from api import errors
 from component.env import Env
-from controlplane.commands import ID_BYTES, CommitRefused, Committed, Op, Refused, Transaction, encode_transaction
-from controlplane.level import check_operations
+from controlplane.commands import (
+    ID_BYTES,
+    CommitRefused,
+    Committed,
+    Malformed,
+    Op,
+    Refused,
+    Transaction,
+    UnknownCommandVersion,
+    check_transaction,
+    encode_transaction,
+)
+from controlplane.level import FIRST_LEVEL, LevelGate, TooNew, check_known
 from controlplane.raft.protocol import Entry, RaftStatus, ReplicatedLog, Snapshot
 from controlplane.replica_history import KEPT_BYTES, KEPT_SECONDS, History
 from controlplane.replica_leadership import Leadership, OnLeadership
@@ -64,6 +75,7 @@ class Replica:
         self.replica_id = replica_id
         self.state = State()
         self.hub = Hub()
+        self.levels = LevelGate(lambda: self.state.level)
         self._log = log
         self._folder = snapshots_dir
         self._env = env
@@ -98,12 +110,16 @@ class Replica:
         self._divergence = DivergenceCheck(replica_id)
 
     async def start(self) -> None:
-        """Load the newest snapshot and begin to apply the log. CorruptSnapshot when there are only damaged ones."""
+        """Load the newest snapshot and begin to apply the log.
+
+        CorruptSnapshot when there are only damaged ones, TooNew for one that only a newer program may go on from.
+        """
         self._failed = asyncio.get_running_loop().create_future()
         loaded, damaged = await self._in_thread(functools.partial(snapshots.load_newest, self._folder))
         for each in damaged:
             logger.error("snapshot_damaged", path=str(each.path), error=str(each))
         if loaded is not None:
+            check_known(loaded.level)
             self.state = loaded
             self.hub.reset(loaded)
         await self.history.open(self.state)
@@ -161,7 +177,7 @@ class Replica:
         CommitRefused: an operation did not hold, nothing changed. TooLarge: over a limit, NotReady: above the cluster's
         level, not even proposed. Unavailable: no leader in time, certainly not done. Unknown: the outcome is open, read before retrying.
         """
-        check_operations(ops, self.state.level)
+        self.levels.check(ops)
         transaction = Transaction(
             transaction_id or self._env.rng.randbytes(ID_BYTES), tuple(ops), epoch, actor[:ACTOR_CHARACTERS]
         )
@@ -171,7 +187,16 @@ class Replica:
         return result
 
     def accept(self, term: int, transactions: Sequence[bytes]) -> None:
-        """Propose what a follower forwarded, in exactly `term`. NotLeader, Unavailable: none of it was taken."""
+        """Propose what a follower forwarded, in exactly `term`. NotLeader, Unavailable, Invalid: none of it was taken.
+
+        What is no transaction, or of a version above the cluster's level, is Invalid: in the log it could end replicas.
+        """
+        try:
+            for data in transactions:
+                check_transaction(data, max(self.state.level, FIRST_LEVEL))
+        except (Malformed, UnknownCommandVersion) as error:
+            logger.warning("proposal_refused", term=term, transactions=len(transactions), error=str(error))
+            raise errors.Invalid(f"not a transaction: {error}") from error
         self._proposals.accept(term, transactions)
 
     # Reads
@@ -230,7 +255,8 @@ class Replica:
         try:
             expected = installed.index, installed.term
             state = await self._in_thread(functools.partial(snapshots.load, installed.path, expected))
-        except (snapshots.CorruptSnapshot, OSError) as error:
+            check_known(state.level)
+        except (snapshots.CorruptSnapshot, OSError, TooNew) as error:
             self._fail(error)
             raise
         if state.applied_index <= self.state.applied_index:
@@ -270,6 +296,7 @@ class Replica:
         assert index in {0, entry.index - 1}, f"the log skipped from entry {index} to {entry.index}"
         incarnation = self.state.incarnation
         applied = self.state.apply(entry)
+        check_known(self.state.level)
         if incarnation == self.state.incarnation:
             self.hub.append(applied.changes)
             self.history.applied(self.state, applied, len(entry.data))

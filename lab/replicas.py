@@ -14,6 +14,7 @@ from component import kubeconfig
 from component.env import Env
 from component.files import write_private
 from component.join import JoinedReplica, join_replica
+from controlplane.level import KNOWN_LEVEL
 from lab import cluster
 from lab.layout import Host, Lab, LabProblem
 
@@ -61,7 +62,7 @@ async def _join(lab: Lab, host: Host, env: Env) -> JoinedReplica:
     async with cluster.client_of(lab, env) as client:
         token = await client.create_join_token(role="replica", name=host.name, ttl_seconds=300)
         servers = [f"{each.address}:6443" for each in lab.hosts if each.role == "replica"]
-        return await join_replica(servers, token.token, token.ca_hash, host.name, host.address, env)
+        return await join_replica(servers, token.token, token.ca_hash, host.name, host.address, env, level=KNOWN_LEVEL)
 
 
 async def _until_voting(lab: Lab, host: Host, env: Env) -> None:

@@ -292,11 +292,11 @@ class ApiCore:
         conflict: CommitRefused | None = None
         refusal: ApiError | None = None
         for _ in range(1 + RETRIES):
-            decision, refusal = _try(decide, Snapshot(self._replica.state))
+            decision, refusal = self._try(decide)
             if not fresh and (dry_run or decision is None or not decision.ops):
                 await self._replica.read_barrier()
                 fresh = True
-                decision, refusal = _try(decide, Snapshot(self._replica.state))
+                decision, refusal = self._try(decide)
             if decision is None:
                 assert refusal is not None, "no decision and no reason"
                 raise refusal
@@ -312,9 +312,10 @@ class ApiCore:
                 return replace(decision.subject, revision=committed.last_revision)
         raise Conflict(f"given up after {RETRIES} retries, the state keeps changing: {conflict}")
 
-
-def _try(decide: Callable[[Snapshot], Decision], state: Snapshot) -> tuple[Decision | None, ApiError | None]:
-    try:
-        return decide(state), None
-    except ApiError as error:
-        return None, error
+    def _try(self, decide: Callable[[Snapshot], Decision]) -> tuple[Decision | None, ApiError | None]:
+        try:
+            decision = decide(Snapshot(self._replica.state))
+            self._replica.levels.check(decision.ops)
+        except ApiError as error:
+            return None, error
+        return decision, None

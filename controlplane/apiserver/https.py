@@ -18,6 +18,7 @@ from component.join import CA_PATH, JOIN_PATH, JOIN_REPLICA_PATH
 from controlplane.admission.request import MASTERS_GROUP, Identity
 from controlplane.apiserver.join import JoinDesk
 from controlplane.apiserver.replica_join import ReplicaJoinDesk
+from controlplane.level import FIRST_LEVEL
 
 log = structlog.get_logger()
 
@@ -93,9 +94,10 @@ class HttpsServer:
         try:
             body = await request.json()
             given = {field: str(body[field]) for field in ("token", "name", "host", "request", "raft_request")}
+            level = int(body.get("level", FIRST_LEVEL))
         except (ValueError, KeyError, TypeError) as error:
             raise errors.Invalid("the body must be JSON with token, name, host, request and raft_request") from error
-        return web.json_response(await self._replica_desk.join(**given))
+        return web.json_response(await self._replica_desk.join(**given, level=level))
 
     async def _live(self, _request: web.Request) -> web.Response:
         return web.Response(text="ok")

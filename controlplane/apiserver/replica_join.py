@@ -51,11 +51,13 @@ class ReplicaJoinDesk:
         self._raft_ca = raft_ca
         self._env = env
 
-    async def join(self, *, token: str, name: str, host: str, request: str, raft_request: str) -> Mapping[str, Any]:
+    async def join(
+        self, *, token: str, name: str, host: str, request: str, raft_request: str, level: int
+    ) -> Mapping[str, Any]:
         """Use the token up, record the newcomer and sign its certificates: all of it or nothing.
 
-        Unauthenticated when the token is not good for this; AlreadyExists when the id is a member's; Invalid for a bad
-        id, host or request.
+        Unauthenticated when the token is not good for this; AlreadyExists when the id is a member's; NotReady when the
+        newcomer's program knows no more than `level`, below the cluster's; Invalid for a bad id, host or request.
         """
         if not ID_PATTERN.fullmatch(name):
             raise errors.Invalid(f"replica id {name!r}: use at most 63 of a-z, 0-9 and '-', not at the ends")
@@ -66,6 +68,11 @@ class ReplicaJoinDesk:
         certificates = self._sign(name, request, raft_request)
         newcomer = Newcomer(uid=self._env.new_uid(), host=host)
         await self._replica.read_barrier()
+        if level < self._replica.state.level:
+            raise errors.NotReady(
+                f"the cluster is at level {self._replica.state.level}, this machine's program knows {level}: "
+                "install the version that the other replicas run"
+            )
         membership = self._replica.status.membership
         if membership is None:
             raise errors.Unavailable("this replica does not know its cluster yet: retry")

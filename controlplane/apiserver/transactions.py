@@ -36,6 +36,7 @@ from controlplane.commands import (
     Transaction,
     encode_transaction,
 )
+from controlplane.level import LevelGate
 from controlplane.replica import Replica
 from controlplane.store.state import State
 
@@ -140,7 +141,7 @@ class Transactions:
         while True:
             if (before := self._committed_before(transaction_id)) is not None:
                 return _recalled(steps, before, self._replica.state)
-            plan = await rehearsed(self._replica.state.clone(), steps)
+            plan = await rehearsed(self._replica.state.clone(), steps, self._replica.levels)
             final = plan.refused or not plan.ops
             if final and not fresh:  # a refusal counts only on a state that is not older than the request
                 await self._replica.read_barrier()
@@ -218,7 +219,7 @@ class Transactions:
         return None
 
 
-async def rehearsed(state: State, steps: Sequence[Step]) -> Plan:
+async def rehearsed(state: State, steps: Sequence[Step], levels: LevelGate) -> Plan:
     """Decide every step on `state`, a copy that is used up by it. Lets others run in between."""
     plan = Plan(state.revision)
     refused_namespaces: set[str] = set()
@@ -226,7 +227,7 @@ async def rehearsed(state: State, steps: Sequence[Step]) -> Plan:
         if index % DECIDED_AT_ONCE == 0:
             await asyncio.sleep(0)
         try:
-            _rehearse(plan, state, step)
+            _rehearse(plan, state, step, levels)
         except ApiError as error:
             plan.results.append(OperationResult("refused", None, _explained(error, step, refused_namespaces)))
             if step.key is not None and step.key.resource == "namespaces":
@@ -234,12 +235,13 @@ async def rehearsed(state: State, steps: Sequence[Step]) -> Plan:
     return plan
 
 
-def _rehearse(plan: Plan, state: State, step: Step) -> None:
+def _rehearse(plan: Plan, state: State, step: Step, levels: LevelGate) -> None:
     if isinstance(step.decide, ApiError):
         raise step.decide
     decision, outcome = step.decide(Snapshot(state))
     subject = decision.subject
     if decision.ops:
+        levels.check(decision.ops)
         refused = state.rehearse(decision.ops)
         if refused is not None:
             raise told(CommitRefused(refused))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 
 import grpc.aio
 import pytest
 
 from api.v1 import raft_pb2, raft_pb2_grpc
 from component.rpc import MESSAGE_OPTIONS
-from controlplane.apiserver.replica_link import Peers
+from controlplane.apiserver.replica_link import Peers, ReplicaLinkService
+from controlplane.commands import Envelope, Key, Put, Transaction, encode_transaction
+from controlplane.raft.protocol import NotLeader
+from tests.api_server import running_core
 
 pytestmark = pytest.mark.slow
 
@@ -26,17 +30,40 @@ class Leader(raft_pb2_grpc.ReplicaLinkServicer):
             yield raft_pb2.ProposeReply(id=batch.id)
 
 
-async def test_large_batches_may_be_on_their_way_at_once():
-    leader = Leader()
+@asynccontextmanager
+async def served(servicer):
+    """The calling side of a replica that `servicer` answers for, as r1."""
     server = grpc.aio.server(options=MESSAGE_OPTIONS)
-    raft_pb2_grpc.add_ReplicaLinkServicer_to_server(leader, server)
+    raft_pb2_grpc.add_ReplicaLinkServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     peers = Peers({"r1": f"127.0.0.1:{port}"}, None)
     try:
-        async with asyncio.timeout(10):
-            await asyncio.gather(*(peers.propose("r1", term, [bytes(1 << 20)]) for term in range(1, 6)))
-        assert leader.taken == [1, 2, 3, 4, 5]
+        yield peers
     finally:
         await peers.close()
         await server.stop(None)
+
+
+async def test_large_batches_may_be_on_their_way_at_once():
+    leader = Leader()
+    async with served(leader) as peers, asyncio.timeout(10):
+        await asyncio.gather(*(peers.propose("r1", term, [bytes(1 << 20)]) for term in range(1, 6)))
+    assert leader.taken == [1, 2, 3, 4, 5]
+
+
+async def test_junk_from_a_replica_is_refused_and_the_same_stream_goes_on(tmp_path):
+    """A byte of another version would end every replica if it came into the log."""
+    good = encode_transaction(Transaction(b"g" * 16, (Put(Envelope(Key("pods", "d", "a"), "u"), b"{}"),)))
+    async with running_core(tmp_path) as cluster:
+        log, state = cluster.log, cluster.replica.state
+        service = ReplicaLinkService(cluster.replica, None, None, None, None)
+        async with served(service) as peers, asyncio.timeout(20):
+            before = len(log._entries)
+            for junk in (b"junk", b"", b"\xff" + good[1:], good[:-1]):
+                with pytest.raises(NotLeader):
+                    await peers.propose("r1", log.status.term, [good, junk])
+            assert len(log._entries) == before
+            await peers.propose("r1", log.status.term, [good])
+            await cluster.replica.commit((Put(Envelope(Key("pods", "d", "b"), "v"), b"{}"),))
+        assert (state.count("pods"), len(log._entries)) == (2, before + 2)
