@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from api import errors
+from component import pki
+from controlplane.apiserver.replica_join import ReplicaJoinDesk
 from controlplane.commands import (
     COMMAND_VERSION,
     Envelope,
@@ -15,12 +17,13 @@ from controlplane.commands import (
     encode_entry,
     encode_transaction,
 )
+from controlplane.config import ServerConfig
 from controlplane.level import KNOWN_LEVEL, TooNew
 from controlplane.raft.protocol import Entry
 from controlplane.replica import Replica
 from controlplane.store import snapshot
 from controlplane.store.state import State
-from tests.api_server import NoPeers, make_env
+from tests.api_server import NoPeers, make_env, running_core
 from tests.single_log import SingleLog
 
 GOOD = encode_transaction(Transaction(b"g" * 16, (Put(Envelope(Key("pods", "d", "a"), "u"), b"{}"),)))
@@ -85,3 +88,17 @@ async def test_what_another_replica_forwards_enters_the_log_only_if_every_member
         assert replica.state.count("pods") == 2
     finally:
         await replica.close()
+
+
+async def test_a_machine_with_an_older_program_is_not_let_in_as_a_replica(tmp_path):
+    async with running_core(tmp_path) as cluster:
+        await cluster.replica.commit((RaiseLevel(KNOWN_LEVEL),))
+        ca = pki.make_ca("ca", 1.7e9)
+        config = ServerConfig(replica="r1", cluster_uid="c1", replicas={"r1": "127.0.0.1"})
+        desk = ReplicaJoinDesk(cluster.replica, config, dict, ca, ca, cluster.env)
+        pem = pki.make_request("system:replica:r4")[0].decode()
+        given = {"token": "a.b", "name": "r4", "host": "127.0.0.1", "request": pem, "raft_request": pem}
+        with pytest.raises(errors.NotReady, match="this machine's program knows 0: install the version"):
+            await desk.join(**given, level=KNOWN_LEVEL - 1)
+        with pytest.raises(errors.Unavailable, match="does not know its cluster yet"):  # a log without members
+            await desk.join(**given, level=KNOWN_LEVEL)
