@@ -36,6 +36,9 @@ from component.rpc_failover import Explain, Patience, Repeat, Replica, Replicas,
 
 TIMEOUT_SECONDS = 30.0
 
+SINCE_SECONDS = 5.0
+"""A revision known for longer is asked for anew before a write: replicas remember what was done for some time only."""
+
 SETTLED_SECONDS = 1.0
 """A watch that lived so long was well; when it breaks, the whole time-out is there again to find another replica."""
 
@@ -75,9 +78,9 @@ _OPERATION_OUTCOMES: dict[int, OperationOutcome] = {
 class RpcClient:
     """Implements `component.client.ApiClient` on `endpoints` ("host:port" of every replica known).
 
-    Each call has `timeout_seconds` altogether and moves to the next replica when one cannot serve. What can be sent
-    twice without harm is (reads; creates, which carry their uid; applies; updates with a resourceVersion and deletes
-    with a uid as precondition); any other write whose connection breaks raises Unknown. With `explain` errors tell
+    Each call has `timeout_seconds` altogether and moves to the next replica when one cannot serve. A write says which
+    one it is, so that it is done once, however often and late it arrives; Unknown is raised when no replica could tell.
+    What is no write of objects (leadership, members) is not sent again: when its connection breaks, Unknown. With `explain` errors tell
     why no replica can be reached.
     """
 
@@ -93,6 +96,8 @@ class RpcClient:
         self._env = env
         self._timeout_seconds = timeout_seconds
         self._replicas = Replicas(endpoints, tls, env, explain)
+        self._revision = 0  # the newest that a write made or was told
+        self._revision_time = 0.0
 
     async def __aenter__(self) -> Self:
         return self
@@ -109,8 +114,7 @@ class RpcClient:
         metadata = tree.get("metadata") or {}
         if isinstance(metadata, dict) and not metadata.get("uid"):
             tree = {**tree, "metadata": {**metadata, "uid": self._env.new_uid()}}
-        request = pb.CreateRequest(object=_to_proto(tree), dry_run=dry_run)
-        return _stored(await self._call("Create", request, "safe"))
+        return _stored(await self._write("Create", pb.CreateRequest(object=_to_proto(tree), dry_run=dry_run)))
 
     async def get(self, resource: str, namespace: str, name: str, *, at_revision: int | None = None) -> Object:
         """Return one object, linearizably; or as it was at a revision. NotFound, Expired."""
@@ -167,7 +171,7 @@ class RpcClient:
         propagation: Propagation = "",
         dry_run: bool = False,
     ) -> Object:
-        """Mark for deletion or delete. With a uid, NotFound and Conflict also answer a repeated attempt that worked."""
+        """Mark for deletion or delete; returns the object as it is now, or was last. NotFound, Conflict."""
         request = pb.DeleteRequest(
             resource=resource,
             namespace=namespace,
@@ -178,23 +182,18 @@ class RpcClient:
             propagation=_PROPAGATIONS[propagation],
             dry_run=dry_run,
         )
-        return _from_proto(resource, await self._call("Delete", request, "safe" if uid or dry_run else "never"))
+        return _from_proto(resource, await self._write("Delete", request))
 
     async def apply(self, tree: Tree, *, dry_run: bool = False) -> tuple[Object, ApplyOutcome]:
         """Create, or merge three ways with what was last applied. Invalid."""
         request = pb.ApplyRequest(object=_to_proto(tree), dry_run=dry_run)
-        response = await self._call("Apply", request, "safe")
+        response = await self._write("Apply", request)
         return _stored(response.object), _OUTCOMES[response.outcome]
 
     async def transaction(self, operations: Sequence[Operation], *, dry_run: bool = False) -> TransactionResult:
-        """Do all of it at one range of revisions, or nothing; see the result. TooLarge, Conflict.
-
-        The request carries an id, so that a repeated attempt is recognised as the same one.
-        """
-        request = pb.TransactionRequest(
-            operations=map(_operation, operations), dry_run=dry_run, id=self._env.rng.randbytes(16)
-        )
-        response = await self._call("Transaction", request, "safe")
+        """Do all of it at one range of revisions, or nothing; see the result. TooLarge, Conflict."""
+        request = pb.TransactionRequest(operations=map(_operation, operations), dry_run=dry_run)
+        response = await self._write("Transaction", request)
         return TransactionResult(
             response.committed, tuple(map(_operation_result, response.results)), response.resource_version
         )
@@ -210,7 +209,7 @@ class RpcClient:
         subresource: Literal["", "status"] = "",
         dry_run: bool = False,
     ) -> Object:
-        """Change the stored object as `patch` (JSON) says. A JSON patch may not be one that can be done twice."""
+        """Change the stored object as `patch` (JSON) says. NotFound, Invalid, Conflict."""
         request = pb.PatchRequest(
             resource=resource,
             namespace=namespace,
@@ -220,8 +219,7 @@ class RpcClient:
             subresource=subresource,
             dry_run=dry_run,
         )
-        repeat: Repeat = "never" if patch_type == "json" and not dry_run else "safe"
-        return _from_proto(resource, await self._call("Patch", request, repeat))
+        return _from_proto(resource, await self._write("Patch", request))
 
     async def bind(self, bindings: Sequence[Binding]) -> Sequence[errors.ApiError | None]:
         """Assign pods to nodes; one answer per binding, None for a pod that was bound."""
@@ -300,11 +298,10 @@ class RpcClient:
                     raise errors.ERRORS.get(frame.error.reason, errors.ApiError)(frame.error.message)
                 yield frame
 
-    async def moment(self, *, revision: int | None = None, time: str = "") -> pb.MomentResponse:
+    async def moment(self, *, revision: int | None = None, time: str = "", stale_ok: bool = False) -> pb.MomentResponse:
         """What a revision, a time (RFC 3339) or now stands for. Expired, Invalid for what has not come yet."""
-        response: pb.MomentResponse = await self._read(
-            "Moment", pb.MomentRequest(revision=revision, time=time), past=True
-        )
+        request = pb.MomentRequest(revision=revision, time=time, stale_ok=stale_ok)
+        response: pb.MomentResponse = await self._read("Moment", request, past=not stale_ok)
         return response
 
     async def history(self, resource: str, namespace: str, name: str, *, limit: int = 0) -> pb.HistoryResponse:
@@ -343,6 +340,20 @@ class RpcClient:
     async def _call(self, method: str, request: Any, repeat: Repeat) -> Any:
         return await self._replicas.call(method, request, self._timeout_seconds, repeat)
 
+    async def _write(self, method: str, request: Any) -> Any:
+        """A write of objects, done once."""
+        if request.dry_run:
+            return await self._call(method, request, "safe")
+        if self._env.monotonic() - self._revision_time > SINCE_SECONDS or not self._revision:
+            self._revision, self._revision_time = (await self.moment(stale_ok=True)).revision, self._env.monotonic()
+        request.sending.id = self._env.rng.randbytes(16)
+        request.sending.since = self._revision
+        response = await self._call(method, request, "write")
+        revision = response.object.resource_version if method == "Apply" else response.resource_version
+        if revision > self._revision:
+            self._revision, self._revision_time = revision, self._env.monotonic()
+        return response
+
     async def _read(self, method: str, request: Any, *, past: bool) -> Any:
         """A read; one of the past goes to every replica until the history of one goes back far enough."""
         for _ in range(len(self._replicas) - 1 if past else 0):
@@ -353,10 +364,7 @@ class RpcClient:
         return await self._call(method, request, "read")
 
     async def _update(self, method: str, tree: Tree, *, dry_run: bool) -> Object:
-        request = pb.UpdateRequest(object=_to_proto(tree), dry_run=dry_run)
-        guarded = bool((tree.get("metadata") or {}).get("resourceVersion"))
-        repeat: Repeat = "safe" if dry_run else "guarded" if guarded else "never"
-        return _stored(await self._call(method, request, repeat))
+        return _stored(await self._write(method, pb.UpdateRequest(object=_to_proto(tree), dry_run=dry_run)))
 
     async def _page(self, request: pb.ListRequest) -> ObjectList:
         response = await self._read("List", request, past=request.HasField("at_revision"))

@@ -43,8 +43,11 @@ LONGEST_PAUSE_SECONDS = 0.5
 
 _SIGN_OF_LIFE = "/grpc.health.v1.Health/Check"
 
-Repeat = Literal["read", "safe", "guarded", "never"]
-"""May a call whose outcome is unknown be sent again? "guarded": yes, a precondition fails if the first one worked."""
+Repeat = Literal["read", "write", "safe", "never"]
+"""May a call whose outcome is unknown be sent again? "write": yes, its `sending` says that it is the same one.
+
+"safe": yes, being done twice does no harm.
+"""
 
 Verdict = Literal["final", "elsewhere", "doubtful"]
 """Of a failed call: never right, or another replica may serve it, or it may have been done."""
@@ -230,6 +233,8 @@ class Replicas:
                 replica = await self.connected(patience, last)
             except errors.Unavailable as error:
                 raise _final(error, repeat, doubtful=doubtful) from None
+            if doubtful and repeat == "write":
+                request.sending.repeated = True
             seconds = patience.remaining_seconds
             send = getattr(replica.stub, method)
             try:
@@ -280,12 +285,9 @@ def judge(failure: grpc.aio.AioRpcError) -> tuple[Verdict, errors.ApiError]:
 
 
 def _final(error: errors.ApiError, repeat: Repeat, *, doubtful: bool) -> errors.ApiError:
-    """The error to raise. Once a write's outcome is in doubt, an answer to its repetition may not settle it."""
-    if not doubtful:
+    """The error to raise. Once a write's outcome is in doubt, only an answer of the API to a repetition settles it."""
+    if not doubtful or not isinstance(error, errors.Unavailable | errors.Unknown):
         return error
-    unsettled = isinstance(error, errors.Unavailable | errors.Unknown)
     if repeat == "read":
-        return errors.Unavailable(str(error)) if unsettled else error
-    if unsettled or (repeat == "guarded" and isinstance(error, errors.Conflict)):
-        return errors.Unknown(f"the connection broke while this was written; read before trying again ({error})")
-    return error
+        return errors.Unavailable(str(error))
+    return errors.Unknown(f"the connection broke while this was written; read before trying again ({error})")

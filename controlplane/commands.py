@@ -219,13 +219,15 @@ class Transaction(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid
 
     `id` is 16 random bytes: a second transaction with the same id gets the first one's result. `epoch` other than 0
     marks a command of the leader's scheduler and controllers: it is refused unless it is the state's epoch. `actor`
-    is the user who asked for it, for history alone.
+    is the user who asked for it, for history alone. `since` other than 0 is a revision at which the id was not used
+    yet: the transaction is refused when the state does not remember all ids since then.
     """
 
     id: bytes
     ops: tuple[Op, ...]
     epoch: int = 0
     actor: str = ""
+    since: int = 0
 
 
 class _Command(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
@@ -234,7 +236,17 @@ class _Command(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_un
 
 
 Reason = Literal[
-    "Exists", "NotFound", "Conflict", "Claimed", "Limit", "Underflow", "Epoch", "TooLarge", "Quota", "Malformed"
+    "Exists",
+    "NotFound",
+    "Conflict",
+    "Claimed",
+    "Limit",
+    "Underflow",
+    "Epoch",
+    "TooLarge",
+    "Quota",
+    "Malformed",
+    "Late",
 ]
 
 
@@ -246,6 +258,11 @@ class Committed(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
 
     first_revision: int
     last_revision: int
+
+    @property
+    def changed(self) -> bool:
+        """Whether there were object changes."""
+        return self.first_revision <= self.last_revision
 
 
 class Refused(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
@@ -261,7 +278,7 @@ Result = Committed | Refused
 _encoder = msgspec.msgpack.Encoder()
 _transaction_decoder = msgspec.msgpack.Decoder(Transaction)
 _command_decoder = msgspec.msgpack.Decoder(_Command)
-_BEFORE_ID: Final = b"\x94\xc4\x10"  # MessagePack: an array of four, the first of them 16 bytes
+_BEFORE_ID: Final = b"\x95\xc4\x10"  # MessagePack: an array of five, the first of them 16 bytes
 _ID_AT: Final = 1 + len(_BEFORE_ID)
 _FIRST_VERSION_BYTE: Final = bytes([FIRST_VERSION])
 
@@ -276,6 +293,7 @@ _ERRORS: Final[dict[Reason, type[errors.ApiError]]] = {
     "TooLarge": errors.TooLarge,
     "Quota": errors.TooLarge,
     "Malformed": errors.Invalid,
+    "Late": errors.Unknown,
 }
 
 

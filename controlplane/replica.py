@@ -168,18 +168,20 @@ class Replica:
         epoch: int = 0,
         deadline_seconds: float = DEADLINE_SECONDS,
         transaction_id: bytes = b"",
+        since: int = 0,
         actor: str = "",
     ) -> Committed:
         """Apply operations together, wherever the leader is; return once they are applied here.
 
-        With a `transaction_id` that the state remembers nothing is done again, and the first result counts.
+        With a `transaction_id` that the state remembers nothing is done again, and the first result counts; `since` as
+        in `Transaction`.
         History names the `actor`.
         CommitRefused: an operation did not hold, nothing changed. TooLarge: over a limit, NotReady: above the cluster's
         level, not even proposed. Unavailable: no leader in time, certainly not done. Unknown: the outcome is open, read before retrying.
         """
         self.levels.check(ops)
         transaction = Transaction(
-            transaction_id or self._env.rng.randbytes(ID_BYTES), tuple(ops), epoch, actor[:ACTOR_CHARACTERS]
+            transaction_id or self._env.rng.randbytes(ID_BYTES), tuple(ops), epoch, actor[:ACTOR_CHARACTERS], since
         )
         result = await self._proposals.commit(encode_transaction(transaction), self._patience(deadline_seconds))
         if isinstance(result, Refused):

@@ -140,7 +140,8 @@ class Proposals:
             return await outcome
         finally:
             timer.cancel()
-            self._abandon(proposal)
+            if proposal.on_outcome is resolve:  # else another sending of the same request waits for it now
+                self._abandon(proposal)
 
     def propose_in(self, term: int, data: bytes, on_outcome: Callable[[Result | errors.ApiError], None] | None) -> None:
         """Propose in `term` or never; nothing is said when it is lost with the term."""
@@ -158,8 +159,9 @@ class Proposals:
             known = self._open.get(transaction_id(data))
             if known is None:
                 self._enqueue(Proposal(bytes(data), self._applied_count(), term, None))
-            else:  # sent again: after a broken stream, or in a later term while the copy of an earlier one still waits
-                known.pinned_term, known.gone = term, False
+            elif known.on_outcome is None or known.gone:
+                # sent again: after a broken stream, or in a later term while the copy of an earlier one still waits
+                known.pinned_term, known.on_outcome, known.gone = term, None, False
 
     def applied(self, term: int, results: Iterable[tuple[bytes, Result]]) -> None:
         """Learn from one applied entry: its results, and by its term what is certainly lost."""
@@ -231,10 +233,17 @@ class Proposals:
     ) -> Proposal:
         if self._closed:
             raise errors.Unavailable("the replica is shutting down")
+        known = self._open.get(transaction_id(data))
+        if known is not None and known.on_outcome is not None and not known.gone:
+            raise errors.Unavailable("this write is under way here already: retry")
         self._check_room(len(data), 1)
-        proposal = Proposal(data, self._applied_count(), pinned_term, on_outcome)
-        self._enqueue(proposal)
-        return proposal
+        if known is None:
+            known = Proposal(data, self._applied_count(), pinned_term, on_outcome)
+        else:  # forwarded from elsewhere, or its caller went away: whoever asks again waits for the same copy
+            known.pinned_term, known.on_outcome, known.gone = pinned_term, on_outcome, False
+        if not known.queued and known.batch is None:
+            self._enqueue(known)
+        return known
 
     def _check_room(self, size_bytes: int, count: int) -> None:
         if self._fits(size_bytes, count):

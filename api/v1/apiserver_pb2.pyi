@@ -19,13 +19,25 @@ BACKGROUND: Propagation
 FOREGROUND: Propagation
 ORPHAN: Propagation
 
+class Sending(_message.Message):
+    __slots__ = ("id", "since", "repeated")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    REPEATED_FIELD_NUMBER: _ClassVar[int]
+    id: bytes
+    since: int
+    repeated: bool
+    def __init__(self, id: _Optional[bytes] = ..., since: _Optional[int] = ..., repeated: _Optional[bool] = ...) -> None: ...
+
 class CreateRequest(_message.Message):
-    __slots__ = ("object", "dry_run")
+    __slots__ = ("object", "dry_run", "sending")
     OBJECT_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    SENDING_FIELD_NUMBER: _ClassVar[int]
     object: _resource_pb2.Resource
     dry_run: bool
-    def __init__(self, object: _Optional[_Union[_resource_pb2.Resource, _Mapping]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+    sending: Sending
+    def __init__(self, object: _Optional[_Union[_resource_pb2.Resource, _Mapping]] = ..., dry_run: _Optional[bool] = ..., sending: _Optional[_Union[Sending, _Mapping]] = ...) -> None: ...
 
 class GetRequest(_message.Message):
     __slots__ = ("resource", "namespace", "name", "stale_ok", "at_revision", "at_time")
@@ -76,15 +88,17 @@ class ListResponse(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[_resource_pb2.Resource, _Mapping]]] = ..., resource_version: _Optional[int] = ..., continue_token: _Optional[str] = ...) -> None: ...
 
 class UpdateRequest(_message.Message):
-    __slots__ = ("object", "dry_run")
+    __slots__ = ("object", "dry_run", "sending")
     OBJECT_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    SENDING_FIELD_NUMBER: _ClassVar[int]
     object: _resource_pb2.Resource
     dry_run: bool
-    def __init__(self, object: _Optional[_Union[_resource_pb2.Resource, _Mapping]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+    sending: Sending
+    def __init__(self, object: _Optional[_Union[_resource_pb2.Resource, _Mapping]] = ..., dry_run: _Optional[bool] = ..., sending: _Optional[_Union[Sending, _Mapping]] = ...) -> None: ...
 
 class DeleteRequest(_message.Message):
-    __slots__ = ("resource", "namespace", "name", "uid", "resource_version", "grace_seconds", "propagation", "dry_run")
+    __slots__ = ("resource", "namespace", "name", "uid", "resource_version", "grace_seconds", "propagation", "dry_run", "sending")
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -93,6 +107,7 @@ class DeleteRequest(_message.Message):
     GRACE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     PROPAGATION_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    SENDING_FIELD_NUMBER: _ClassVar[int]
     resource: str
     namespace: str
     name: str
@@ -101,7 +116,8 @@ class DeleteRequest(_message.Message):
     grace_seconds: int
     propagation: Propagation
     dry_run: bool
-    def __init__(self, resource: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., uid: _Optional[str] = ..., resource_version: _Optional[int] = ..., grace_seconds: _Optional[int] = ..., propagation: _Optional[_Union[Propagation, str]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+    sending: Sending
+    def __init__(self, resource: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., uid: _Optional[str] = ..., resource_version: _Optional[int] = ..., grace_seconds: _Optional[int] = ..., propagation: _Optional[_Union[Propagation, str]] = ..., dry_run: _Optional[bool] = ..., sending: _Optional[_Union[Sending, _Mapping]] = ...) -> None: ...
 
 class WatchRequest(_message.Message):
     __slots__ = ("resource", "namespace", "label_selector", "field_selector", "resource_version")
@@ -124,12 +140,14 @@ class WatchResponse(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[_resource_pb2.WatchEvent, _Mapping]]] = ...) -> None: ...
 
 class ApplyRequest(_message.Message):
-    __slots__ = ("object", "dry_run")
+    __slots__ = ("object", "dry_run", "sending")
     OBJECT_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    SENDING_FIELD_NUMBER: _ClassVar[int]
     object: _resource_pb2.Resource
     dry_run: bool
-    def __init__(self, object: _Optional[_Union[_resource_pb2.Resource, _Mapping]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+    sending: Sending
+    def __init__(self, object: _Optional[_Union[_resource_pb2.Resource, _Mapping]] = ..., dry_run: _Optional[bool] = ..., sending: _Optional[_Union[Sending, _Mapping]] = ...) -> None: ...
 
 class ApplyResponse(_message.Message):
     __slots__ = ("object", "outcome")
@@ -162,14 +180,14 @@ class Operation(_message.Message):
     def __init__(self, create: _Optional[_Union[_resource_pb2.Resource, _Mapping]] = ..., update: _Optional[_Union[_resource_pb2.Resource, _Mapping]] = ..., apply: _Optional[_Union[_resource_pb2.Resource, _Mapping]] = ..., delete: _Optional[_Union[DeleteRequest, _Mapping]] = ...) -> None: ...
 
 class TransactionRequest(_message.Message):
-    __slots__ = ("operations", "dry_run", "id")
+    __slots__ = ("operations", "dry_run", "sending")
     OPERATIONS_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
-    ID_FIELD_NUMBER: _ClassVar[int]
+    SENDING_FIELD_NUMBER: _ClassVar[int]
     operations: _containers.RepeatedCompositeFieldContainer[Operation]
     dry_run: bool
-    id: bytes
-    def __init__(self, operations: _Optional[_Iterable[_Union[Operation, _Mapping]]] = ..., dry_run: _Optional[bool] = ..., id: _Optional[bytes] = ...) -> None: ...
+    sending: Sending
+    def __init__(self, operations: _Optional[_Iterable[_Union[Operation, _Mapping]]] = ..., dry_run: _Optional[bool] = ..., sending: _Optional[_Union[Sending, _Mapping]] = ...) -> None: ...
 
 class FieldFault(_message.Message):
     __slots__ = ("path", "message")
@@ -217,7 +235,7 @@ class TransactionResponse(_message.Message):
     def __init__(self, committed: _Optional[bool] = ..., results: _Optional[_Iterable[_Union[TransactionResponse.Result, _Mapping]]] = ..., resource_version: _Optional[int] = ...) -> None: ...
 
 class PatchRequest(_message.Message):
-    __slots__ = ("resource", "namespace", "name", "type", "patch", "subresource", "dry_run")
+    __slots__ = ("resource", "namespace", "name", "type", "patch", "subresource", "dry_run", "sending")
     class Type(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         TYPE_UNSPECIFIED: _ClassVar[PatchRequest.Type]
@@ -235,6 +253,7 @@ class PatchRequest(_message.Message):
     PATCH_FIELD_NUMBER: _ClassVar[int]
     SUBRESOURCE_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    SENDING_FIELD_NUMBER: _ClassVar[int]
     resource: str
     namespace: str
     name: str
@@ -242,15 +261,18 @@ class PatchRequest(_message.Message):
     patch: str
     subresource: str
     dry_run: bool
-    def __init__(self, resource: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., type: _Optional[_Union[PatchRequest.Type, str]] = ..., patch: _Optional[str] = ..., subresource: _Optional[str] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+    sending: Sending
+    def __init__(self, resource: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., type: _Optional[_Union[PatchRequest.Type, str]] = ..., patch: _Optional[str] = ..., subresource: _Optional[str] = ..., dry_run: _Optional[bool] = ..., sending: _Optional[_Union[Sending, _Mapping]] = ...) -> None: ...
 
 class MomentRequest(_message.Message):
-    __slots__ = ("revision", "time")
+    __slots__ = ("revision", "time", "stale_ok")
     REVISION_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
+    STALE_OK_FIELD_NUMBER: _ClassVar[int]
     revision: int
     time: str
-    def __init__(self, revision: _Optional[int] = ..., time: _Optional[str] = ...) -> None: ...
+    stale_ok: bool
+    def __init__(self, revision: _Optional[int] = ..., time: _Optional[str] = ..., stale_ok: _Optional[bool] = ...) -> None: ...
 
 class MomentResponse(_message.Message):
     __slots__ = ("revision", "time", "oldest_revision", "oldest_time")

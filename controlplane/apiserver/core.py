@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Final
 
 from api import scheme
-from api.errors import ApiError, Conflict, Expired, Forbidden, NotFound
+from api.errors import ApiError, Conflict, Expired, Forbidden, NotFound, Unknown
 from api.object import Object, Tree
 from component.client import ApplyOutcome, Binding, ObjectList, Operation, PatchType, Propagation, TransactionResult
 from component.env import Env
@@ -23,9 +23,10 @@ from controlplane.apiserver import apply, binding, deletes, incoming, patches, s
 from controlplane.apiserver.authz import check_read, check_write, roles_of
 from controlplane.apiserver.decision import RETRIED, RETRIES, Decision, Snapshot, told
 from controlplane.apiserver.kinds import kind_rules
-from controlplane.apiserver.objects import key_of, object_of
+from controlplane.apiserver.objects import key_of, object_at, object_of
 from controlplane.apiserver.pages import Pages
 from controlplane.apiserver.past import NOW, At, ObjectHistory, Past
+from controlplane.apiserver.sending import ONCE, Sending
 from controlplane.apiserver.transactions import Transactions
 from controlplane.apiserver.watches import Batch, watch
 from controlplane.apiserver.writes import Writing
@@ -40,7 +41,8 @@ class ApiCore:
     """All verbs. Every replica has one; writes find the leader by themselves.
 
     Verbs raise `api.errors` as `component.client.ApiClient` says. `epoch` other than 0 marks a write of the leader's
-    scheduler and controllers: it is refused with Conflict once another leader has begun.
+    scheduler and controllers: it is refused with Conflict once another leader has begun. A request that a client may
+    send again says which one it is by its `sending`, and is done once.
     """
 
     def __init__(
@@ -61,13 +63,20 @@ class ApiCore:
 
     # Writes
 
-    async def create(self, identity: Identity, tree: Tree, *, dry_run: bool = False, epoch: int = 0) -> Object:
+    async def create(
+        self, identity: Identity, tree: Tree, *, dry_run: bool = False, epoch: int = 0, sending: Sending = ONCE
+    ) -> Object:
         """Store a new object. metadata.uid may be chosen by the caller: repeating the create then gives the same object."""
         check_write(identity)
         given = incoming.read(tree)
         uid = given.uid or self._env.new_uid()
         return await self._commit(
-            identity, lambda state: self.writing.create(identity, given, uid, state), dry_run=dry_run, epoch=epoch
+            identity,
+            given.kind.resource,
+            lambda state: self.writing.create(identity, given, uid, state),
+            dry_run=dry_run,
+            epoch=epoch,
+            sending=sending,
         )
 
     async def create_spending(
@@ -83,22 +92,36 @@ class ApiCore:
             made = self.writing.create(identity, given, uid, state)
             return replace(made, ops=(*spent, *made.ops))
 
-        return await self._commit(identity, decide, dry_run=False, epoch=0)
+        return await self._commit(identity, given.kind.resource, decide)
 
-    async def update(self, identity: Identity, tree: Tree, *, dry_run: bool = False, epoch: int = 0) -> Object:
+    async def update(
+        self, identity: Identity, tree: Tree, *, dry_run: bool = False, epoch: int = 0, sending: Sending = ONCE
+    ) -> Object:
         """Replace all but the status. metadata.uid and resourceVersion are preconditions when given."""
         check_write(identity)
         given = incoming.read(tree)
         return await self._commit(
-            identity, lambda state: self.writing.update(identity, given, state), dry_run=dry_run, epoch=epoch
+            identity,
+            given.kind.resource,
+            lambda state: self.writing.update(identity, given, state),
+            dry_run=dry_run,
+            epoch=epoch,
+            sending=sending,
         )
 
-    async def update_status(self, identity: Identity, tree: Tree, *, dry_run: bool = False, epoch: int = 0) -> Object:
+    async def update_status(
+        self, identity: Identity, tree: Tree, *, dry_run: bool = False, epoch: int = 0, sending: Sending = ONCE
+    ) -> Object:
         """Replace the status only. Preconditions as `update`."""
         check_write(identity)
         given = incoming.read(tree, with_defaults=False)
         return await self._commit(
-            identity, lambda state: self.writing.update_status(identity, given, state), dry_run=dry_run, epoch=epoch
+            identity,
+            given.kind.resource,
+            lambda state: self.writing.update_status(identity, given, state),
+            dry_run=dry_run,
+            epoch=epoch,
+            sending=sending,
         )
 
     async def delete(
@@ -114,6 +137,7 @@ class ApiCore:
         propagation: Propagation = "",
         dry_run: bool = False,
         epoch: int = 0,
+        sending: Sending = ONCE,
     ) -> Object:
         """Mark for deletion or delete; returns the object as it is now, or was last."""
         check_write(identity)
@@ -123,13 +147,15 @@ class ApiCore:
         )
         return await self._commit(
             identity,
+            resource,
             lambda state: deletes.decide(self.writing, identity, deletion, state),
             dry_run=dry_run,
             epoch=epoch,
+            sending=sending,
         )
 
     async def apply(
-        self, identity: Identity, tree: Tree, *, dry_run: bool = False, epoch: int = 0
+        self, identity: Identity, tree: Tree, *, dry_run: bool = False, epoch: int = 0, sending: Sending = ONCE
     ) -> tuple[Object, ApplyOutcome]:
         """Create, or merge three ways with what was last applied."""
         check_write(identity)
@@ -143,7 +169,10 @@ class ApiCore:
             outcome = applied.outcome
             return applied.decision
 
-        return await self._commit(identity, decide, dry_run=dry_run, epoch=epoch), outcome
+        stored = await self._commit(
+            identity, given.kind.resource, decide, dry_run=dry_run, epoch=epoch, sending=sending
+        )
+        return stored, outcome
 
     async def transaction(
         self,
@@ -151,10 +180,10 @@ class ApiCore:
         operations: Sequence[Operation | ApiError],
         *,
         dry_run: bool = False,
-        transaction_id: bytes = b"",
+        sending: Sending = ONCE,
     ) -> TransactionResult:
         """Do all of it or nothing; see `controlplane.apiserver.transactions`. TooLarge, Conflict after all retries."""
-        return await self._transactions.run(identity, operations, transaction_id, dry_run=dry_run)
+        return await self._transactions.run(identity, operations, sending, dry_run=dry_run)
 
     async def patch(
         self,
@@ -168,13 +197,19 @@ class ApiCore:
         subresource: str = "",
         dry_run: bool = False,
         epoch: int = 0,
+        sending: Sending = ONCE,
     ) -> Object:
         """Change the stored object as the patch says; on newer state again, unless the patch names a resourceVersion."""
         check_write(identity)
         kind = scheme.by_resource(resource)
         patch = patches.read(kind, incoming.namespace_of(kind, namespace), name, patch_type, body, subresource)
         return await self._commit(
-            identity, lambda state: patches.decide(self.writing, identity, patch, state), dry_run=dry_run, epoch=epoch
+            identity,
+            resource,
+            lambda state: patches.decide(self.writing, identity, patch, state),
+            dry_run=dry_run,
+            epoch=epoch,
+            sending=sending,
         )
 
     async def bind(
@@ -186,9 +221,7 @@ class ApiCore:
 
         async def bind_one(each: Binding) -> ApiError | None:
             try:
-                await self._commit(
-                    identity, lambda state: binding.decide(self._env, each, state), dry_run=False, epoch=epoch
-                )
+                await self._commit(identity, "pods", lambda state: binding.decide(self._env, each, state), epoch=epoch)
             except ApiError as error:
                 return error
             return None
@@ -282,34 +315,46 @@ class ApiCore:
     # The shell around decisions
 
     async def _commit(
-        self, identity: Identity, decide: Callable[[Snapshot], Decision], *, dry_run: bool, epoch: int
+        self,
+        identity: Identity,
+        resource: str,
+        decide: Callable[[Snapshot], Decision],
+        *,
+        dry_run: bool = False,
+        epoch: int = 0,
+        sending: Sending = ONCE,
     ) -> Object:
         """Decide on the state here and commit; again on newer state while the commit finds it changed.
 
-        A refusal, or finding that nothing has to change, counts only on a state that is not older than the request.
+        A refusal, or finding that nothing has to change, counts only on a state that is not older than the request; of
+        a repeated sending, only once the request's id is used up.
         """
         fresh = False
         conflict: CommitRefused | None = None
-        refusal: ApiError | None = None
-        for _ in range(1 + RETRIES):
+        for attempt in range(1 + RETRIES):
             decision, refusal = self._try(decide)
             if not fresh and (dry_run or decision is None or not decision.ops):
                 await self._replica.read_barrier()
                 fresh = True
                 decision, refusal = self._try(decide)
-            if decision is None:
-                assert refusal is not None, "no decision and no reason"
-                raise refusal
-            if dry_run or not decision.ops:
-                return decision.subject
+            if dry_run or not (sending.repeated or (decision and decision.ops)):
+                return _answer(decision, refusal)
             try:
-                committed = await self._replica.commit(decision.ops, epoch=epoch, actor=identity.user)
+                committed = await self._replica.commit(
+                    decision.ops if decision else (),
+                    epoch=epoch,
+                    transaction_id=sending.transaction_id(attempt),
+                    since=sending.since,
+                    actor=identity.user,
+                )
             except CommitRefused as error:
                 conflict, fresh = error, True  # whatever refused it is applied here by now
                 if error.refused.reason not in RETRIED:
                     raise told(error) from None
             else:
-                return replace(decision.subject, revision=committed.last_revision)
+                if not committed.changed:
+                    return _answer(decision, refusal)
+                return self._made(resource, committed.last_revision, decision, sending)
         raise Conflict(f"given up after {RETRIES} retries, the state keeps changing: {conflict}")
 
     def _try(self, decide: Callable[[Snapshot], Decision]) -> tuple[Decision | None, ApiError | None]:
@@ -319,3 +364,21 @@ class ApiCore:
         except ApiError as error:
             return None, error
         return decision, None
+
+    def _made(self, resource: str, revision: int, decision: Decision | None, sending: Sending) -> Object:
+        """The object that a commit left; any sending of the request may have been the one that was committed."""
+        if sending.id:
+            with suppress(Expired):
+                for event in self._replica.hub.cursor(resource, revision - 1).pull(limit=1):
+                    if event.revision == revision:
+                        return object_at(event.envelope, event.body, revision)
+        if decision is not None and not sending.repeated:
+            return replace(decision.subject, revision=revision)
+        raise Unknown(f"the write was done, at revision {revision}, too long ago to be shown: read what became of it")
+
+
+def _answer(decision: Decision | None, refusal: ApiError | None) -> Object:
+    if decision is not None:
+        return decision.subject
+    assert refusal is not None, "no decision and no reason"
+    raise refusal

@@ -22,6 +22,7 @@ from component.client import (
     Write,
 )
 from controlplane.apiserver.past import Moment, ObjectHistory
+from controlplane.apiserver.sending import ONCE, Sending
 from controlplane.commands import ADDED, DELETED, MODIFIED, OBJECT_LIMIT_BYTES
 
 REQUEST_LIMIT_CHARACTERS: Final = 3 * OBJECT_LIMIT_BYTES
@@ -46,6 +47,23 @@ _EVENT_TYPES: Final = {ADDED: resource_pb2.ADDED, MODIFIED: resource_pb2.MODIFIE
 
 
 ENCODED_AT_ONCE: Final = 500  # objects of a list
+
+WriteRequest = (
+    apiserver_pb2.CreateRequest
+    | apiserver_pb2.UpdateRequest
+    | apiserver_pb2.DeleteRequest
+    | apiserver_pb2.ApplyRequest
+    | apiserver_pb2.PatchRequest
+    | apiserver_pb2.TransactionRequest
+)
+
+
+def sending_of(request: WriteRequest) -> Sending:
+    """Which request of the client this is. Invalid."""
+    if not request.HasField("sending"):
+        return ONCE
+    sent = request.sending
+    return Sending(sent.id, sent.since, sent.repeated)
 
 
 def tree_of_message(resource: resource_pb2.Resource) -> Tree:

@@ -84,12 +84,13 @@ class Past:
         end = await self._resolve(at)
         return await self._replica.history.rewound(self._replica.state, resource, end.revision, key)
 
-    async def moment(self, at: At) -> Moment:
-        """What a point stands for. Expired, Invalid."""
+    async def moment(self, at: At, *, stale_ok: bool = False) -> Moment:
+        """What a point stands for; now, as this replica knows it, if `stale_ok`. Expired, Invalid."""
         if at:
             end = await self._resolve(at)
         else:
-            await self._replica.read_barrier()
+            if not stale_ok or not self._replica.state.revision:
+                await self._replica.read_barrier()
             end = Mark(self._replica.state.revision, self._replica.state.time_ms)
         oldest = self._replica.history.beginning
         return Moment(end.revision, _time(end.time_ms), oldest.revision, _time(oldest.time_ms))

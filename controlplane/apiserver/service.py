@@ -25,6 +25,7 @@ from controlplane.apiserver.messages import (
     moment_message,
     operation_of,
     result_of,
+    sending_of,
     transaction_message,
     tree_of_message,
 )
@@ -104,7 +105,9 @@ class ApiService:
     async def create(self, request: pb.CreateRequest, context: Context) -> resource_pb2.Resource:
         """Create."""
         tree = tree_of_message(request.object)
-        return message_of(await self._core.create(self._identify(context), tree, dry_run=request.dry_run))
+        return message_of(
+            await self._core.create(self._identify(context), tree, dry_run=request.dry_run, sending=sending_of(request))
+        )
 
     async def get(self, request: pb.GetRequest, context: Context) -> resource_pb2.Resource:
         """Get."""
@@ -139,12 +142,18 @@ class ApiService:
     async def update(self, request: pb.UpdateRequest, context: Context) -> resource_pb2.Resource:
         """Update."""
         tree = tree_of_message(request.object)
-        return message_of(await self._core.update(self._identify(context), tree, dry_run=request.dry_run))
+        return message_of(
+            await self._core.update(self._identify(context), tree, dry_run=request.dry_run, sending=sending_of(request))
+        )
 
     async def update_status(self, request: pb.UpdateRequest, context: Context) -> resource_pb2.Resource:
         """UpdateStatus."""
         tree = tree_of_message(request.object)
-        return message_of(await self._core.update_status(self._identify(context), tree, dry_run=request.dry_run))
+        return message_of(
+            await self._core.update_status(
+                self._identify(context), tree, dry_run=request.dry_run, sending=sending_of(request)
+            )
+        )
 
     async def delete(self, request: pb.DeleteRequest, context: Context) -> resource_pb2.Resource:
         """Delete."""
@@ -159,13 +168,16 @@ class ApiService:
                 grace_seconds=request.grace_seconds if request.HasField("grace_seconds") else None,
                 propagation=PROPAGATIONS.get(request.propagation, ""),
                 dry_run=request.dry_run,
+                sending=sending_of(request),
             )
         )
 
     async def apply(self, request: pb.ApplyRequest, context: Context) -> pb.ApplyResponse:
         """Apply."""
         tree = tree_of_message(request.object)
-        stored, outcome = await self._core.apply(self._identify(context), tree, dry_run=request.dry_run)
+        stored, outcome = await self._core.apply(
+            self._identify(context), tree, dry_run=request.dry_run, sending=sending_of(request)
+        )
         return pb.ApplyResponse(object=message_of(stored), outcome=_OUTCOMES[outcome])
 
     async def transaction(self, request: pb.TransactionRequest, context: Context) -> pb.TransactionResponse:
@@ -176,7 +188,7 @@ class ApiService:
             if index % DECODED_AT_ONCE == 0:
                 await asyncio.sleep(0)
             operations.append(operation_of(sent))
-        done = await self._core.transaction(identity, operations, dry_run=request.dry_run, transaction_id=request.id)
+        done = await self._core.transaction(identity, operations, dry_run=request.dry_run, sending=sending_of(request))
         return transaction_message(done)
 
     async def patch(self, request: pb.PatchRequest, context: Context) -> resource_pb2.Resource:
@@ -194,13 +206,14 @@ class ApiService:
                 request.patch.encode(),
                 subresource=request.subresource,
                 dry_run=request.dry_run,
+                sending=sending_of(request),
             )
         )
 
     async def moment(self, request: pb.MomentRequest, context: Context) -> pb.MomentResponse:
         """Moment."""
         revision = request.revision if request.HasField("revision") else None
-        return moment_message(await self._core.past.moment(At(revision, request.time)))
+        return moment_message(await self._core.past.moment(At(revision, request.time), stale_ok=request.stale_ok))
 
     async def history(self, request: pb.HistoryRequest, context: Context) -> pb.HistoryResponse:
         """History."""

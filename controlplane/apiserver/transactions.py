@@ -7,7 +7,6 @@ same transaction was committed before is known by its id, which the state rememb
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -22,6 +21,7 @@ from controlplane.apiserver import apply, deletes, incoming
 from controlplane.apiserver.authz import check_write
 from controlplane.apiserver.decision import RETRIED, RETRIES, Decision, Snapshot, told
 from controlplane.apiserver.objects import key_of, object_of
+from controlplane.apiserver.sending import Sending
 from controlplane.apiserver.writes import Writing
 from controlplane.commands import (
     ID_BYTES,
@@ -122,24 +122,23 @@ class Transactions:
         self._env = env
 
     async def run(
-        self, identity: Identity, operations: Sequence[Operation | ApiError], transaction_id: bytes, *, dry_run: bool
+        self, identity: Identity, operations: Sequence[Operation | ApiError], sending: Sending, *, dry_run: bool
     ) -> TransactionResult:
-        """Do all operations in order, or none. An id of 16 bytes makes a repetition harmless; b"" is none.
+        """Do all operations in order, or none.
 
         An error among the operations stands for one that could not even be read: it is among the reasons.
 
         Raises Invalid, TooLarge (a limit, before anything is proposed), Conflict when the state kept changing,
         Unavailable and Unknown as any write.
         """
-        _check_request(operations, transaction_id)
-        transaction_id = transaction_id or self._env.rng.randbytes(ID_BYTES)
+        _check_count(operations)
         steps = await self._steps(identity, operations)
         fresh = dry_run
         if dry_run:
             await self._replica.read_barrier()
         conflicts = 0
         while True:
-            if (before := self._committed_before(transaction_id)) is not None:
+            if (before := self._committed_before(sending)) is not None:
                 return _recalled(steps, before, self._replica.state)
             plan = await rehearsed(self._replica.state.clone(), steps, self._replica.levels)
             final = plan.refused or not plan.ops
@@ -147,17 +146,18 @@ class Transactions:
                 await self._replica.read_barrier()
                 fresh = True
                 continue
-            if plan.refused:
-                return plan.as_refused()
-            if dry_run or final:
-                encode_transaction(Transaction(transaction_id, tuple(plan.ops)))  # TooLarge in a trial as well
-                return plan.as_done(None)
+            if dry_run or (final and not sending.repeated):
+                return _trial(plan)
             try:
-                return plan.as_done(
-                    await self._replica.commit(
-                        plan.ops, transaction_id=_attempt_id(transaction_id, conflicts), actor=identity.user
-                    )
+                committed = await self._replica.commit(
+                    () if plan.refused else plan.ops,
+                    transaction_id=sending.transaction_id(conflicts),
+                    since=sending.since,
+                    actor=identity.user,
                 )
+                if not sending.repeated:
+                    return plan.as_done(committed)
+                return _recalled(steps, committed, self._replica.state) if committed.changed else _trial(plan)
             except CommitRefused as error:
                 if error.refused.reason not in RETRIED:
                     plan.refuse(error.refused.op_index, told(error))
@@ -211,10 +211,10 @@ class Transactions:
 
         return Step(decide, named)
 
-    def _committed_before(self, transaction_id: bytes) -> Committed | None:
-        for attempt in range(1 + RETRIES):
-            result = self._replica.state.result_of(_attempt_id(transaction_id, attempt))
-            if isinstance(result, Committed):
+    def _committed_before(self, sending: Sending) -> Committed | None:
+        for attempt in range(1 + RETRIES if sending.id else 0):
+            result = self._replica.state.result_of(sending.transaction_id(attempt))
+            if isinstance(result, Committed) and result.changed:
                 return result
         return None
 
@@ -274,15 +274,16 @@ def _recalled(steps: Sequence[Step], before: Committed, state: State) -> Transac
     return TransactionResult(True, tuple(results), before.last_revision)
 
 
-def _check_request(operations: Sequence[Operation | ApiError], transaction_id: bytes) -> None:
+def _trial(plan: Plan) -> TransactionResult:
+    """What the plan comes to when nothing is committed. TooLarge, as it would be."""
+    if plan.refused:
+        return plan.as_refused()
+    encode_transaction(Transaction(bytes(ID_BYTES), tuple(plan.ops)))
+    return plan.as_done(None)
+
+
+def _check_count(operations: Sequence[Operation | ApiError]) -> None:
     if not operations:
         raise Invalid("a transaction needs at least one operation")
     if len(operations) > TRANSACTION_LIMIT_OPS:
         raise TooLarge(f"{len(operations)} operations in one transaction; at most {TRANSACTION_LIMIT_OPS}")
-    if transaction_id and len(transaction_id) != ID_BYTES:
-        raise Invalid(f"a transaction id has {ID_BYTES} bytes, not {len(transaction_id)}")
-
-
-def _attempt_id(transaction_id: bytes, attempt: int) -> bytes:
-    """A refused transaction is remembered, too: one that is decided anew needs another id, the same on every replica."""
-    return hashlib.blake2b(transaction_id + bytes([attempt]), digest_size=ID_BYTES).digest()

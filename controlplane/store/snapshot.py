@@ -69,6 +69,9 @@ class _Head(msgspec.Struct, array_like=True, tag=1):
     digest: bytes
     settings: dict[str, bytes]
     attestations: dict[str, tuple[int, bytes]]
+    recent_revision: int
+    recent_time_ms: int
+    remembered_revision: int
 
 
 class _Objects(msgspec.Struct, array_like=True, tag=2):
@@ -141,6 +144,9 @@ class _Contents:
         state.digest = head.digest
         state.settings = head.settings
         state.attestations = head.attestations
+        state.recent_revision = head.recent_revision
+        state.recent_time_ms = head.recent_time_ms
+        state.remembered_revision = head.remembered_revision
 
 
 def write(state: State, folder: Path) -> SnapshotFile:
@@ -274,6 +280,9 @@ def _frames(state: State) -> Iterator[_Frame]:
         digest=state.digest,
         settings=state.settings,
         attestations=state.attestations,
+        recent_revision=state.recent_revision,
+        recent_time_ms=state.recent_time_ms,
+        remembered_revision=state.remembered_revision,
     )
     for resource in state.resources():
         batch: list[Stored] = []

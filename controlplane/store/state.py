@@ -37,9 +37,16 @@ from controlplane.store.sharing import Sharing
 from controlplane.store.sorted_map import SortedMap
 
 REMEMBERED_TRANSACTIONS: Final = 8_192
-"""At least so many of the latest transactions are remembered by id; memory holds at most twice as many."""
+"""At least so many of the latest transactions are remembered by id."""
+
+REMEMBERED_MILLISECONDS: Final = 15_000
+"""At least so long they are remembered, unless they are too many: about as long as a client tries again."""
+
+REMEMBERED_AT_MOST: Final = 4 * REMEMBERED_TRANSACTIONS
+"""So many make a generation however young they are. Memory holds two generations."""
 
 _RUN_ITEMS: Final = 2_000
+_LATE: Final = "it comes too late to tell whether an earlier sending of the same request was done"
 _digest_encoder = msgspec.msgpack.Encoder()
 
 
@@ -74,7 +81,7 @@ class State:
 
     Only `apply` changes it. The attributes are for reading: `revision` of the last object change, `time_ms` of the
     latest command, `size_bytes` that count against the quota, `digest` over all results so far, `transaction_count`
-    of all transactions ever applied.
+    of all transactions ever applied. All transactions after `remembered_revision` are remembered.
     """
 
     def __init__(self) -> None:
@@ -94,6 +101,9 @@ class State:
         self.attestations: dict[str, tuple[int, bytes]] = {}
         self.recent: dict[bytes, Result] = {}  # by transaction id, and the generation before
         self.recent_before: dict[bytes, Result] = {}
+        self.recent_revision = 0  # when `recent` began, and the time
+        self.recent_time_ms = 0
+        self.remembered_revision = 0  # when `recent_before` began
         self._objects: dict[str, SortedMap[tuple[str, str], Stored]] = {}
         self._placed: SortedMap[tuple[str, str, str, str], Key] = SortedMap()  # node, then the key
         self._claims: SortedMap[tuple[str, str], str] = SortedMap()
@@ -243,6 +253,8 @@ class State:
         first = self.result_of(transaction.id)
         if first is not None:
             return transaction.id, first
+        if 0 < transaction.since < self.remembered_revision:
+            return transaction.id, Refused("Late", -1, _LATE)
         result = self._evaluate(transaction, len(data), changes)
         self._remember(transaction.id, result)
         return transaction.id, result
@@ -311,10 +323,16 @@ class State:
         return Stored(self._sharing.envelope(stored.envelope), stored.body, stored.revision, stored.created_revision)
 
     def _remember(self, transaction_id: bytes, result: Result) -> None:
+        """Remember, and begin a new generation after enough: with a new revision, so that `since` tells both apart."""
         self.recent[transaction_id] = result
-        if len(self.recent) >= REMEMBERED_TRANSACTIONS:
-            self.recent_before = self.recent
-            self.recent = {}
+        count = len(self.recent)
+        if count < REMEMBERED_TRANSACTIONS:
+            return
+        old_enough = self.time_ms - self.recent_time_ms >= REMEMBERED_MILLISECONDS
+        if count >= REMEMBERED_AT_MOST or (old_enough and isinstance(result, Committed) and result.changed):
+            self.recent_before, self.recent = self.recent, {}
+            self.remembered_revision, self.recent_revision = self.recent_revision, self.revision
+            self.recent_time_ms = self.time_ms
 
 
 def _facts(result: Result) -> tuple[int, int] | tuple[str, int]:

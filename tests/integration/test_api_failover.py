@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 
 import pytest
 
 from api import errors
 from component.env import Env
-from component.rpc_client import RpcClient
+from component.rpc_client import SINCE_SECONDS, RpcClient
 from component.rpc_failover import ATTEMPT_SECONDS, UNSERVED_SECONDS
 from controlplane.apiserver.watches import Batch
 from controlplane.replica import DEADLINE_SECONDS
@@ -181,26 +182,51 @@ async def test_a_generated_name_is_the_same_when_its_create_is_repeated(cluster)
     assert [item.name for item in (await client.list("configmaps", "default")).items] == [created.name]
 
 
-async def test_an_update_whose_answer_was_lost_is_told_as_unknown(cluster):
+async def test_an_update_whose_answer_was_lost_is_done_once_and_answered(cluster):
     client: RpcClient = cluster.client()
-    tree = (await client.create(config_map("a"))).tree()
+    first = await client.create(config_map("a"))
     cluster.core.update = Breaking(cluster, "update")
-    with pytest.raises(errors.Unknown, match="read before trying again"):
-        await client.update({**tree, "data": {"k": "2"}})
+    guarded = await client.update({**first.tree(), "data": {"k": "2"}})
+    assert guarded.revision == first.revision + 1
+    tree = guarded.tree()
     del tree["metadata"]["resourceVersion"]
     cluster.core.update = Breaking(cluster, "update")
-    with pytest.raises(errors.Unknown):
-        await client.update({**tree, "data": {"k": "3"}})
-    assert cluster.core.update.applied == 1
+    assert (await client.update({**tree, "data": {"k": "3"}})).revision == first.revision + 2
+    assert cluster.core.update.applied == 2
+    assert (await client.get("configmaps", "default", "a")).revision == first.revision + 2
 
 
-async def test_a_delete_without_uid_is_never_repeated(cluster):
+async def test_a_delete_whose_answer_was_lost_is_answered_with_what_it_deleted(cluster):
+    client = cluster.client()
+    created = await client.create(config_map("a"))
+    cluster.core.delete = Breaking(cluster, "delete")
+    assert (await client.delete("configmaps", "default", "a")).uid == created.uid
+    assert cluster.core.delete.applied == 2
+
+
+async def test_a_write_in_doubt_that_no_replica_can_settle_is_told_as_unknown(cluster):
+    client = cluster.client(timeout_seconds=1.0)
+    await client.create(config_map("a"))
+
+    async def lost(*args, **kwargs):
+        raise errors.Unknown("the leader was lost while the write was under way")
+
+    cluster.core.update = lost
+    with pytest.raises(errors.Unknown, match="read before trying again"):
+        await client.update(config_map("a", {"k": "2"}))
+
+
+async def test_a_client_that_was_quiet_asks_for_a_revision_before_it_writes(cluster):
+    passed_seconds = 0.0
+    others = cluster.client()
+    cluster.env = replace(cluster.env, monotonic=lambda: time.monotonic() + passed_seconds)
     client = cluster.client()
     await client.create(config_map("a"))
-    cluster.core.delete = Breaking(cluster, "delete")
-    with pytest.raises(errors.Unknown):
-        await client.delete("configmaps", "default", "a")
-    assert cluster.core.delete.applied == 1
+    for number in range(3):
+        await others.create(config_map(f"b{number}"))
+    cluster.replica.state.remembered_revision = cluster.replica.state.revision
+    passed_seconds = SINCE_SECONDS
+    assert (await client.create(config_map("c"))).name == "c"
 
 
 async def test_while_nobody_leads_calls_wait_and_then_succeed(cluster):

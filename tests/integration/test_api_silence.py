@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from api import errors
+from component.client import Binding
 from component.rpc_failover import SIGN_SECONDS, SILENT_SECONDS
-from tests.api_server import config_map, running_cluster
+from tests.api_server import config_map, node, pod, running_cluster
 from tests.tcp_link import TcpLink
 
 pytestmark = pytest.mark.slow
@@ -65,15 +65,16 @@ async def test_a_create_that_was_done_before_the_link_was_cut_is_recognised(clus
 
 
 async def test_what_must_not_be_sent_twice_waits_for_its_answer(cluster, link, client):
+    await cluster.local.create(node("n1"))
+    stored = await cluster.local.create(pod("a"))
     link.up.clear()
-    deleting = asyncio.create_task(client.delete("configmaps", "default", "first"))
+    binding = asyncio.create_task(client.bind([Binding("default", "a", stored.uid, "n1")]))
     asked = asyncio.create_task(client.get("configmaps", "default", "first"))
     await asked  # over the other replica: the silence was noticed
-    assert not deleting.done()
+    assert not binding.done()
     link.up.set()
-    assert (await deleting).name == "first"
-    with pytest.raises(errors.NotFound):
-        await cluster.local.get("configmaps", "default", "first")
+    assert await binding == [None]
+    assert (await cluster.local.get("pods", "default", "a")).tree()["spec"]["nodeName"] == "n1"
 
 
 async def test_a_replica_that_is_only_slow_is_waited_for(cluster, client):

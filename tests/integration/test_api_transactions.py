@@ -49,7 +49,7 @@ async def test_a_transaction_is_done_whole_or_not_at_all(client):
 
 
 async def test_a_transaction_whose_answer_was_lost_is_not_done_twice(cluster, client):
-    first = pb.TransactionRequest(id=b"0123456789abcdef")
+    first = pb.TransactionRequest(sending=pb.Sending(id=b"0123456789abcdef"))
     first.operations.add().apply.json = '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}'
     first.operations.add().delete.MergeFrom(pb.DeleteRequest(resource="configmaps", namespace="default", name="b"))
     await client.create(config_map("b"))

@@ -360,3 +360,52 @@ async def test_nothing_is_kept_of_proposals_that_are_settled(leader):
     leader.applied(2, *datas)
     proposals = leader.proposals
     assert (proposals._open, proposals._in_flight, list(proposals._queue), proposals._queued_bytes) == ({}, {}, [], 0)
+
+
+async def test_a_second_sending_of_the_same_write_is_sent_on_while_the_first_one_waits(leader):
+    data = leader.data()
+    first = await leader.commit(data)
+    with pytest.raises(errors.Unavailable, match="under way here already"):
+        await leader.proposals.commit(data, 5.0)
+    leader.applied(1, data)
+    assert await first == Committed(1, 0)
+
+
+async def test_a_second_sending_waits_for_the_copy_that_the_first_one_left_behind(leader):
+    data = leader.data()
+    first = await leader.commit(data)
+    first.cancel()
+    await turns()
+    second = await leader.commit(data)
+    assert len(leader.log.proposed) == 1
+    leader.applied(1, data)
+    assert await second == Committed(1, 0)
+    third = await leader.commit(leader.data())
+    assert len(leader.log.proposed) == 2, "the slot was given back"
+    third.cancel()
+    await asyncio.gather(first, third, return_exceptions=True)
+
+
+async def test_a_sending_to_the_leader_waits_for_the_copy_that_a_follower_forwarded(leader):
+    data = leader.data()
+    leader.proposals.accept(1, [data])
+    await turns()
+    waiting = await leader.commit(data)
+    assert len(leader.log.proposed) == 1
+    leader.become(RaftStatus("leader", 3, "r1", 0, 0, leading=True))
+    leader.applied(3)
+    await turns()
+    assert len(leader.log.proposed) == 2, "lost with its term, and not pinned to it any more"
+    leader.applied(3, data)
+    assert await waiting == Committed(1, 0)
+
+
+async def test_what_a_caller_waits_for_is_not_pinned_to_a_term_by_a_forwarded_copy(leader):
+    data = leader.data()
+    waiting = await leader.commit(data)
+    leader.proposals.accept(1, [data])
+    leader.become(RaftStatus("leader", 3, "r1", 0, 0, leading=True))
+    leader.applied(3)
+    await turns()
+    leader.applied(3, data)
+    assert await waiting == Committed(1, 0)

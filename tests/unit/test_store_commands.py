@@ -54,7 +54,7 @@ EVERY_OP = (
 
 
 def test_every_operation_survives_the_journey():
-    transaction = Transaction(ID, EVERY_OP, 3, "anna")
+    transaction = Transaction(ID, EVERY_OP, 3, "anna", 7)
     data = encode_transaction(transaction)
     assert decode_transaction(data) == transaction
     assert decode_entry(encode_entry([data, b"\x01x"], 42)) == ((data, b"\x01x"), 42)
@@ -88,13 +88,13 @@ in CONTRIBUTING.md.
 
 def golden(version, op):
     """A whole transaction with that operation."""
-    return f"{version:02x}94c410{ID.hex()}91{GOLDEN[version][type(op)]}03a4616e6e61"
+    return f"{version:02x}95c410{ID.hex()}91{GOLDEN[version][type(op)]}03a4616e6e6107"
 
 
 @pytest.mark.parametrize("op", EVERY_OP, ids=lambda op: type(op).__name__)
 def test_the_bytes_of_an_operation_never_change_within_its_version(op):
     version = commands.OPERATION_LEVELS[type(op)]
-    transaction = Transaction(ID, (op,), 3, "anna")
+    transaction = Transaction(ID, (op,), 3, "anna", 7)
     assert encode_transaction(transaction).hex() == golden(version, op), "a changed operation needs a new tag and level"
     assert decode_transaction(bytes.fromhex(golden(version, op))) == transaction
 
@@ -108,8 +108,8 @@ def test_every_operation_has_a_level_an_example_and_golden_bytes():
 
 def test_the_bytes_around_operations_never_change():
     data = encode_transaction(Transaction(ID, ()))
-    assert data.hex() == f"0194c410{ID.hex()}9000a0"
-    assert encode_entry([data, b"x"], 1).hex() == f"01920192c417{data.hex()}c40178"
+    assert data.hex() == f"0195c410{ID.hex()}9000a000"
+    assert encode_entry([data, b"x"], 1).hex() == f"01920192c418{data.hex()}c40178"
 
 
 def test_an_operation_of_a_higher_version_than_the_bytes_claim_is_malformed_as_it_is_to_an_older_program(monkeypatch):
@@ -130,10 +130,10 @@ def test_an_operation_of_a_higher_version_than_the_bytes_claim_is_malformed_as_i
         b"\x01",
         b"\x00" + encode_transaction(Transaction(ID, ()))[1:],
         b"\xff" + encode_transaction(Transaction(ID, ()))[1:],
-        b"\x01\x94\xc4\x10" + ID + b"junk",
-        b"\x01" + msgspec.msgpack.encode([b"short", [], 0, ""]),
-        b"\x01" + msgspec.msgpack.encode([ID, [[10]] * 5001, 0, ""]),
-        b"\x01" + msgspec.msgpack.encode([ID, [[8, "a", b"x" * 9_000_000]], 0, ""]),
+        b"\x01\x95\xc4\x10" + ID + b"junk",
+        b"\x01" + msgspec.msgpack.encode([b"short", [], 0, "", 0]),
+        b"\x01" + msgspec.msgpack.encode([ID, [[10]] * 5001, 0, "", 0]),
+        b"\x01" + msgspec.msgpack.encode([ID, [[8, "a", b"x" * 9_000_000]], 0, "", 0]),
     ],
     ids=["empty", "cut", "version 0", "version 255", "junk", "id", "operations", "size"],
 )
@@ -155,7 +155,7 @@ def test_bytes_that_are_no_command_are_malformed(data):
 
 def test_a_transaction_with_more_fields_than_this_version_knows_is_malformed():
     with pytest.raises(Malformed):
-        decode_transaction(b"\x01" + msgspec.msgpack.encode([ID, [], 0, "anna", "more"]))
+        decode_transaction(b"\x01" + msgspec.msgpack.encode([ID, [], 0, "anna", 0, "more"]))
 
 
 @pytest.mark.parametrize("time_ms", [-1, 253_402_300_800_000])
@@ -179,7 +179,7 @@ def test_what_apply_would_refuse_for_its_size_is_not_even_encoded():
         encode_transaction(Transaction(ID, (Put(Envelope(KEY), body),) * 2))
 
 
-@pytest.mark.parametrize("data", [b"", b"\x01", b"\x01\x94\xc4\x0f" + ID, b"\x01\x94\xc4\x11" + ID])
+@pytest.mark.parametrize("data", [b"", b"\x01", b"\x01\x95\xc4\x0f" + ID, b"\x01\x95\xc4\x11" + ID])
 def test_what_does_not_begin_with_an_id_has_none(data):
     assert transaction_id(data) == b""
 

@@ -31,7 +31,12 @@ from controlplane.commands import (
     encode_transaction,
 )
 from controlplane.raft.protocol import Entry
-from controlplane.store.state import REMEMBERED_TRANSACTIONS, State
+from controlplane.store.state import (
+    REMEMBERED_AT_MOST,
+    REMEMBERED_MILLISECONDS,
+    REMEMBERED_TRANSACTIONS,
+    State,
+)
 
 A = Key("pods", "default", "a")
 B = Key("pods", "default", "b")
@@ -206,15 +211,40 @@ def test_a_second_transaction_of_the_same_id_gets_the_first_result(log):
 
 
 @pytest.mark.slow
-def test_at_least_the_promised_number_of_transactions_is_remembered_and_at_most_twice(log):
-    ids = [number.to_bytes(16, "big") for number in range(20_000)]
+def test_transactions_are_remembered_by_number_and_never_more_than_two_generations(log):
+    ids = [number.to_bytes(16, "big") for number in range(2 * REMEMBERED_AT_MOST + 1000)]
     for start in range(0, len(ids), 1000):
         some = ids[start : start + 1000]
         log.apply(*(encode_transaction(Transaction(each, (Release("s", "v"),))) for each in some))
         latest = ids[max(0, start + 1000 - REMEMBERED_TRANSACTIONS) : start + 1000]
         assert all(log.state.result_of(each) is not None for each in latest)
-        assert len(log.state.recent) + len(log.state.recent_before) <= 2 * REMEMBERED_TRANSACTIONS
+        assert len(log.state.recent) + len(log.state.recent_before) <= 2 * REMEMBERED_AT_MOST
     assert log.state.result_of(ids[0]) is None
+
+
+@pytest.mark.slow
+def test_transactions_are_remembered_by_time_and_what_may_be_forgotten_is_refused_as_late(log):
+    def at(now_ms, start, count=REMEMBERED_TRANSACTIONS):
+        ids = [number.to_bytes(16, "big") for number in range(start, start + count)]
+        log.apply(*(encode_transaction(Transaction(each, (pod(body=each),))) for each in ids), now_ms=now_ms)
+
+    def late(since):
+        data = encode_transaction(Transaction(bytes([255] * 16), (pod(B),), since=since))
+        [(_, result)] = log.state.clone().apply(Entry(log.state.applied_index + 1, 1, encode_entry([data], 0))).results
+        return result
+
+    at(1_000, 0)
+    at(REMEMBERED_MILLISECONDS - 1, REMEMBERED_TRANSACTIONS)
+    assert log.state.result_of(bytes(16)) is not None
+    assert isinstance(late(since=1), Committed)
+    at(REMEMBERED_MILLISECONDS, 2 * REMEMBERED_TRANSACTIONS, 1)
+    first_cut = log.state.revision
+    assert log.state.result_of(bytes(16)) is not None
+    at(2 * REMEMBERED_MILLISECONDS, 3 * REMEMBERED_TRANSACTIONS)
+    assert log.state.result_of(bytes(16)) is None
+    assert reason(late(since=1)) == reason(late(since=first_cut - 1)) == ("Late", -1)
+    assert isinstance(late(since=first_cut), Committed)
+    assert isinstance(late(since=0), Committed)
 
 
 def test_a_body_over_the_limit_is_refused(log):
