@@ -113,6 +113,13 @@ class Change(msgspec.Struct, frozen=True, gc=False):
             return None
         return Stored(self.previous_envelope, self.previous_body, self.previous_revision, self.created_revision)
 
+    @property
+    def outcome(self) -> Stored | None:
+        """The object after the change; None if it is gone."""
+        if self.type == DELETED:
+            return None
+        return Stored(self.envelope, self.body, self.revision, self.created_revision or self.revision)
+
 
 class Check(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1, forbid_unknown_fields=True):
     """Holds if the object exists with this uid and revision ("" and 0: not compared), or, `absent`, does not exist."""

@@ -36,6 +36,7 @@ from controlplane.replica_leadership import Leadership, OnLeadership
 from controlplane.replica_proposals import LeaderLink, Proposals
 from controlplane.replica_reads import Reached, ReadBarrier
 from controlplane.replica_snapshots import InThread, SnapshotSchedule
+from controlplane.replica_watching import Backlog, Place
 from controlplane.store import snapshot as snapshots
 from controlplane.store.divergence import DivergenceCheck
 from controlplane.store.state import REMEMBERED_TRANSACTIONS, State
@@ -106,6 +107,7 @@ class Replica:
             keep_seconds=history_seconds,
             keep_bytes=history_bytes,
         )
+        self._backlog_of_watches = Backlog(self.history)
         self._snapshots = SnapshotSchedule(snapshots_dir, in_thread, log.snapshot_saved, self.history)
         self._divergence = DivergenceCheck(replica_id)
 
@@ -220,6 +222,10 @@ class Replica:
             raise errors.Expired(
                 f"resource version {revision} is too large: {self.state.revision} is the newest here, list again"
             ) from None
+
+    def place(self, resource: str, revision: int, node: str = "") -> Place:
+        """Where a watch that goes on after `revision` stands; with a node, only in what touches this node's objects."""
+        return Place(self.hub, self._backlog_of_watches, resource, revision, node)
 
     def on_status(self, callback: Callable[[RaftStatus], None]) -> None:
         """Call back with every status of the local Raft process."""

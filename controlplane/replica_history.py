@@ -146,11 +146,8 @@ class History:
 
     async def rewound(self, state: State, resource: str, revision: int, key: Key | None = None) -> State:
         """A copy of the replica's `state` as it was at the end of a transaction, for one resource or one object."""
-        what = f"revision {revision}"
-        if revision < self.beginning.revision:
-            raise self._expired(what)
         now, only = state.clone(), None if key is None else (key.namespace, key.name)
-        return await self._read(lambda parts: history.rewind(now, parts, resource, revision, only), what)
+        return await self.read_after(revision, lambda parts: history.rewind(now, parts, resource, revision, only))
 
     async def versions(self, state: State, key: Key, limit: int) -> tuple[list[Version], bool]:
         """The latest changes of an object, oldest first, and whether these are all that are kept."""
@@ -158,6 +155,13 @@ class History:
         return await self._read(
             lambda parts: history.versions(parts, key.resource, place, current, limit), f"the history of {key}"
         )
+
+    async def read_after(self, revision: int, function: Callable[[Sequence[Part]], T]) -> T:
+        """What `function` makes, in a thread, of parts that hold every change after `revision`. Expired."""
+        what = f"revision {revision}"
+        if revision < self.beginning.revision:
+            raise self._expired(what)
+        return await self._read(function, what)
 
     async def _read(self, function: Callable[[Sequence[Part]], T], what: str) -> T:
         """Read, in a thread, the parts as they are at the call; damage found on the way shortens history."""

@@ -15,7 +15,7 @@ from controlplane.apiserver.objects import object_at
 from controlplane.apiserver.past import At
 from controlplane.apiserver.watches import Batch
 from controlplane.commands import ADDED, DELETED, MODIFIED
-from controlplane.watch.hub import HubEvent
+from controlplane.watch.events import HubEvent
 
 _EVENT_TYPES: dict[int, EventType] = {ADDED: "ADDED", MODIFIED: "MODIFIED", DELETED: "DELETED"}
 

@@ -13,7 +13,7 @@ from controlplane.apiserver import pages
 from controlplane.apiserver.selecting import Selection
 from controlplane.commands import ADDED, Stored
 from controlplane.replica import Replica
-from controlplane.watch.hub import HubEvent
+from controlplane.watch.events import HubEvent
 from controlplane.watch.selection import Match, selection
 
 BOOKMARK_SECONDS: Final = 30.0
@@ -38,8 +38,9 @@ async def watch(
 ) -> AsyncGenerator[Batch]:
     """Yield changes after `revision`, oldest first; None: first an ADDED for each object there is, then a bookmark.
 
-    A watch that shows nothing for `bookmark_seconds` gets a bookmark, however busy others are. Expired when changes are gone: list again and watch from
-    there. Entering a selection is ADDED, leaving it DELETED with the object as it was.
+    A watch that shows nothing for `bookmark_seconds` gets a bookmark, however busy others are. Expired when changes are
+    gone, from the rings and from history: list again and watch from there. Entering a selection is ADDED, leaving it
+    DELETED with the object as it was.
     """
     first = revision is None
     if revision is None:
@@ -49,9 +50,9 @@ async def watch(
         # A replica that lags must not call a revision unknown: only once caught up it knows that there is none.
         await replica.read_barrier()
         await replica.at_least(revision, 0.0)
-    cursor = replica.hub.node_cursor(selected.node if kind.resource == "pods" else "", revision, kind.resource)
+    place = replica.place(kind.resource, revision, selected.node if kind.resource == "pods" else "")
     if first:
-        state = pages.held_still(replica.state, kind)  # of the very revision that the cursor starts at
+        state = pages.held_still(replica.state, kind)  # of the very revision that the watch goes on from
         present = [stored async for stored in pages.selected(state, kind, selected)]
         for start in range(0, len(present), FIRST_BATCH):
             yield Batch([_added(stored) for stored in present[start : start + FIRST_BATCH]])
@@ -62,11 +63,11 @@ async def watch(
     while True:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(bookmark_time):
-                await cursor.wait()
-        if events := cursor.pull(match):
+                await place.wait()
+        if events := await place.pull(match):
             yield Batch(events)
         elif loop.time() >= bookmark_time:
-            yield Batch((), cursor.revision)
+            yield Batch((), place.revision)
         else:
             await asyncio.sleep(0)  # looked at many changes of others: let the loop go on
             continue

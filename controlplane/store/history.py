@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from controlplane.commands import Committed, Stored
+from controlplane.commands import Change, Committed, Key, Stored
 from controlplane.store import history_segment
 from controlplane.store.history_segment import Mark, Moment, Name, Record, Segment
 from controlplane.store.state import Applied, State
@@ -37,6 +37,9 @@ class Part(Protocol):
     def records(self, resource: str, only: Name | None = None) -> Iterator[Record]:
         """Yield the changes of a resource, or of one object; those of one object oldest first."""
 
+    def changes(self, resource: str) -> Iterator[Change]:
+        """Yield the changes of a resource whole; those of one object oldest first."""
+
     def marks(self) -> Sequence[Mark]:
         """The transactions, oldest first."""
 
@@ -51,11 +54,17 @@ class MemoryPart:
 
     def records(self, resource: str, only: Name | None = None) -> Iterator[Record]:
         """Yield changes in the order they were made."""
+        for change in self.changes(resource):
+            key = change.envelope.key
+            if only is None or (key.namespace, key.name) == only:
+                yield Record(key.namespace, key.name, change.revision, change.type, change.previous)
+
+    def changes(self, resource: str) -> Iterator[Change]:
+        """Yield changes in the order they were made."""
         for applied, _ in self.entries:
             for change in applied.changes:
-                key = change.envelope.key
-                if key.resource == resource and (only is None or (key.namespace, key.name) == only):
-                    yield Record(key.namespace, key.name, change.revision, change.type, change.previous)
+                if change.envelope.key.resource == resource:
+                    yield change
 
     def marks(self) -> Sequence[Mark]:
         """The transactions that changed something. One that was proposed twice counts where it was done."""
@@ -71,14 +80,17 @@ class MemoryPart:
     def write(self, folder: Path) -> Segment:
         """Put it on disk. OSError."""
         records: dict[str, list[Record]] = {}
-        for applied, _ in self.entries:
-            for change in applied.changes:
+        settled: set[Key] = set()
+        for applied, _ in reversed(self.entries):
+            for change in reversed(applied.changes):
                 key = change.envelope.key
                 if key.resource not in LEFT_OUT:
-                    record = Record(key.namespace, key.name, change.revision, change.type, change.previous)
+                    outcome = None if key in settled else change.outcome
+                    settled.add(key)
+                    record = Record(key.namespace, key.name, change.revision, change.type, change.previous, outcome)
                     records.setdefault(key.resource, []).append(record)
         for listed in records.values():
-            listed.sort(key=lambda record: record.place)  # stable: each object's changes stay in order
+            listed.sort(key=lambda record: (record.place, record.revision))
         return history_segment.write(folder, self.start, self.end, self.marks(), records)
 
 

@@ -1,8 +1,9 @@
 """One segment of history on disk: the changes of a run of revisions, by resource and name, compressed and checked.
 
 A file is a magic number, a head, and blocks that the head lists; every part has a length and a CRC-32. It is written
-whole beside its place and renamed, and never changed afterwards. What a change replaced is kept, not what it wrote:
-that is in the next change of the same object, or in the state. Everything here blocks and belongs in a thread.
+whole beside its place and renamed, and never changed afterwards. What a change replaced is kept; what it wrote is in
+the next change of the same object, and only the last one of each object has both, so that a segment can be read
+forwards by itself. Everything here blocks and belongs in a thread.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from typing import Final
 
 import msgspec
 
-from controlplane.commands import Stored
+from controlplane.commands import ADDED, DELETED, Change, Stored
 from controlplane.store.snapshot import sync
 
 BLOCK_BYTES: Final = 128 * 1024  # before compression: decoding one holds the interpreter for about 1 ms
 SUFFIX: Final = ".history"
 
-_MAGIC: Final = b"TIMHIST\x01"
+_MAGIC: Final = b"TIMHIST\x02"
 _HEADER: Final = struct.Struct(">II")
 _LIMIT_BYTES: Final = 64 * 1024 * 1024
 _LEVEL: Final = 1  # of zlib: three times as fast as the default, and versions of one object stand side by side
@@ -49,13 +50,17 @@ class Moment(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One change: `type` as in `Change`, and the object it replaced (None if there was none)."""
+    """One change: `type` as in `Change`, and the object it replaced (None if there was none).
+
+    `outcome` is the object after it, kept for the last change of an object in a segment only; None if it is gone.
+    """
 
     namespace: str
     name: str
     revision: int
     type: int
     previous: Stored | None
+    outcome: Stored | None = None
 
     @property
     def place(self) -> Name:
@@ -116,6 +121,27 @@ class Segment:
                 except ValueError as error:
                     raise CorruptSegment(self.path, str(error)) from error
                 yield from (record for record in records if only is None or record.place == only)
+
+    def changes(self, resource: str) -> Iterator[Change]:
+        """Yield the changes of a resource whole, by name and then oldest first. CorruptSegment, OSError."""
+        before: Record | None = None
+        for record in self.records(resource):
+            if before is not None:
+                followed = before.place == record.place
+                yield self._change(before, record.previous if followed else before.outcome)
+            before = record
+        if before is not None:
+            yield self._change(before, before.outcome)
+
+    def _change(self, record: Record, outcome: Stored | None) -> Change:
+        previous = record.previous
+        after = previous if record.type == DELETED else outcome
+        if after is None or (previous is None) != (record.type == ADDED):
+            raise CorruptSegment(self.path, f"the change of revision {record.revision} is not whole")
+        if previous is None:
+            return Change(record.revision, record.type, after.envelope, after.body)
+        before = previous.envelope, previous.body, previous.revision, previous.created_revision
+        return Change(record.revision, record.type, after.envelope, after.body, *before)
 
     def marks(self) -> Sequence[Mark]:
         """The transactions, oldest first. CorruptSegment, OSError."""
@@ -192,7 +218,7 @@ def _runs(records: Iterable[Record]) -> Iterator[list[Record]]:
     size_bytes = 0
     for record in records:
         run.append(record)
-        size_bytes += 100 + (len(record.previous.body) if record.previous else 0)
+        size_bytes += 100 + sum(len(stored.body) for stored in (record.previous, record.outcome) if stored)
         if size_bytes >= BLOCK_BYTES:
             yield run
             run, size_bytes = [], 0

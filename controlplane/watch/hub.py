@@ -13,12 +13,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 from api import errors
-from controlplane.commands import DELETED, Change, Envelope
-from controlplane.watch.frames import bookmark_frame, event_frame, resource_bytes
+from controlplane.commands import Change
+from controlplane.watch.events import HubEvent, Record
+from controlplane.watch.frames import bookmark_frame
 from controlplane.watch.selection import Match, selection
 
 HISTORY_BYTES: Final = 32 * 1024 * 1024
-EVENT_OVERHEAD_BYTES: Final = 600
 LOST_NODES: Final = 65_536  # nodes remembered, beyond those that exist, before idle readers are told to list again
 SCAN_EVENTS: Final = 2_048  # looked at in one pull: a selector that matches nothing must not hold the loop
 
@@ -29,50 +29,6 @@ class Revisioned(Protocol):
     @property
     def revision(self) -> int:
         """The newest revision."""
-
-
-class HubEvent:
-    """A change as one kind of watcher sees it, shared by all of that kind. DELETED shows the object as it was last."""
-
-    __slots__ = ("_frame", "body", "envelope", "revision", "type")
-
-    def __init__(self, event_type: int, revision: int, envelope: Envelope, body: bytes) -> None:
-        self.type = event_type
-        self.revision = revision
-        self.envelope = envelope
-        self.body = body
-        self._frame = b""
-
-    @property
-    def frame(self) -> bytes:
-        """The serialized `WatchResponse` of this event alone, built once; frames concatenate."""
-        if not self._frame:
-            self._frame = event_frame(self.type, self.revision, resource_bytes(self.envelope, self.body, self.revision))
-        return self._frame
-
-
-class _Record:
-    """One change in a ring, with the views of it that somebody has asked for."""
-
-    __slots__ = ("change", "nodes", "size_bytes", "views")
-
-    def __init__(self, change: Change) -> None:
-        self.change = change
-        self.views: dict[int, HubEvent] = {}
-        before = change.previous_envelope.node if change.previous_envelope else ""
-        now = change.envelope.node
-        self.nodes = tuple(node for node in dict.fromkeys((before, now)) if node)
-        # The frame is counted although it may never be built: a bound must hold for what watchers do later.
-        self.size_bytes = EVENT_OVERHEAD_BYTES + 2 * len(change.body) + len(change.previous_body or b"")
-
-    def view(self, event_type: int) -> HubEvent:
-        """Make the view of one event type; once it is made, `views` has it."""
-        change = self.change
-        envelope, body = change.envelope, change.body
-        if event_type == DELETED and change.previous_envelope is not None and change.previous_body is not None:
-            envelope, body = change.previous_envelope, change.previous_body
-        event = self.views[event_type] = HubEvent(event_type, change.revision, envelope, body)
-        return event
 
 
 class _Waiters:
@@ -125,7 +81,7 @@ class _Ring:
         self.topics: dict[str, tuple[list[int], _Waiters]] = {}  # node: positions of its records
         self._lost: dict[str, int] = {}  # node: position of its newest record that is gone
         self._lost_floor = -1  # for nodes that are not in `_lost`
-        self._records: list[_Record | None] = []
+        self._records: list[Record | None] = []
         self._start = 0  # of `_records`: those before are None, cut off now and then
         self._positions = 0  # position of `_records[0]`
 
@@ -139,12 +95,12 @@ class _Ring:
         """Position after the newest record."""
         return self._positions + len(self._records)
 
-    def record(self, position: int) -> _Record:
+    def record(self, position: int) -> Record:
         record = self._records[position - self._positions]
         assert record is not None, "evicted"
         return record
 
-    def records(self, start: int, stop: int) -> Iterator[_Record]:
+    def records(self, start: int, stop: int) -> Iterator[Record]:
         """The records at the positions from `start`, not before the tail, up to but not `stop`."""
         return (each for each in self._records[start - self._positions : stop - self._positions] if each is not None)
 
@@ -152,13 +108,13 @@ class _Ring:
         """Whether a record at or after `position` is gone, of this node only if one is given."""
         return position < self.tail if not node else position <= self._lost.get(node, self._lost_floor)
 
-    def append(self, record: _Record) -> None:
+    def append(self, record: Record) -> None:
         for node in record.nodes:
             self._topic(node)[0].append(self.head)
         self._records.append(record)
         self.size_bytes += record.size_bytes
 
-    def wake(self, record: _Record) -> None:
+    def wake(self, record: Record) -> None:
         self.waiters.wake()
         for node in record.nodes:
             if node in self.topics:
@@ -281,14 +237,14 @@ class Cursor:
             self._position = self._ring.head
         return found
 
-    def _take(self, record: _Record, match: Match | None, found: list[HubEvent]) -> None:
+    def _take(self, record: Record, match: Match | None, found: list[HubEvent]) -> None:
         change = record.change
         if change.revision <= self._seen:
             return  # the watch started at a revision that this replica had not reached yet
         self._seen = change.revision
-        event_type = match(change) if match else change.type
-        if event_type:
-            found.append(record.views.get(event_type) or record.view(event_type))
+        event = record.seen_by(match)
+        if event is not None:
+            found.append(event)
 
     def _missed(self) -> bool:
         """Whether changes for this watcher are gone."""
@@ -320,10 +276,10 @@ class Hub:
 
     def append(self, changes: Sequence[Change]) -> None:
         """Add changes in order of revision and wake who waits for them."""
-        touched: list[tuple[_Ring, _Record]] = []
+        touched: list[tuple[_Ring, Record]] = []
         for change in changes:
             ring = self._ring(change.envelope.key.resource)
-            record = _Record(change)
+            record = Record(change)
             ring.append(record)
             self._size_bytes += record.size_bytes
             touched.append((ring, record))
@@ -345,11 +301,15 @@ class Hub:
         Without a `match` of its own, `pull` shows a pod that is bound to the node as ADDED.
         """
         ring = self._ring(resource)
-        if after_revision < ring.floor:
+        if not self.holds(resource, after_revision):
             raise errors.Expired(
                 f"changes of {resource} are kept since resource version {ring.floor} only, not {after_revision}: list again"
             )
         return Cursor(self, ring, after_revision, node)
+
+    def holds(self, resource: str, after_revision: int) -> bool:
+        """Whether a cursor can start after a revision: no change after it is gone."""
+        return after_revision >= self._ring(resource).floor
 
     def bookmark(self, cursor: Cursor) -> bytes:
         """A serialized `WatchResponse` with the revision up to which the cursor has seen everything."""

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from api import errors
 from controlplane.commands import ADDED, DELETED, MODIFIED, Change, Envelope, Key
-from controlplane.watch.hub import EVENT_OVERHEAD_BYTES, Hub
+from controlplane.watch.events import EVENT_OVERHEAD_BYTES
+from controlplane.watch.hub import Hub
 from controlplane.watch.selection import selection
 
 pytestmark = pytest.mark.slow

@@ -108,23 +108,62 @@ async def test_a_nodes_pods_are_watched_from_binding_to_the_end(api):
     assert [(event.type, event.object.name) for event in events] == [("ADDED", "a"), ("DELETED", "a")]
 
 
-async def test_a_revision_that_is_not_kept_is_expired(api, cluster):
-    for index in range(30):
-        await api.create(config_map(f"m{index}", {"k": "x" * 1000}))
-    cluster.replica.hub._history_bytes = 10_000
-    await api.create(config_map("last"))
-    with pytest.raises(errors.Expired, match="list again"):
-        await anext(api.watch("configmaps", revision=1))
+async def test_a_revision_that_is_kept_nowhere_is_expired(tmp_path):
+    async with running_core(tmp_path, history_bytes=0) as cluster:
+        for index in range(30):
+            await cluster.local.create(config_map(f"m{index}", {"k": "x" * 1000}))
+        cluster.replica.hub._history_bytes = 10_000
+        await cluster.local.create(config_map("last"))
+        with pytest.raises(
+            errors.Expired, match=r"changes of configmaps after resource version 1 are not kept .* list"
+        ):
+            await anext(cluster.local.watch("configmaps", revision=1))
 
 
-async def test_a_reader_that_falls_behind_is_expired(api, cluster):
+async def test_a_reader_that_falls_behind_the_window_is_expired(tmp_path):
+    async with running_core(tmp_path, history_bytes=0) as cluster:
+        stream = cluster.local.watch("configmaps")
+        await anext(stream)
+        cluster.replica.hub._history_bytes = 10_000
+        for index in range(30):
+            await cluster.local.create(config_map(f"m{index}", {"k": "x" * 1000}))
+        with pytest.raises(errors.Expired, match="are not kept any more"):
+            await take(stream, 30)
+
+
+async def test_a_reader_that_falls_behind_the_rings_misses_nothing(api, cluster):
     stream = api.watch("configmaps")
     await anext(stream)
     cluster.replica.hub._history_bytes = 10_000
-    for index in range(30):
-        await api.create(config_map(f"m{index}", {"k": "x" * 1000}))
-    with pytest.raises(errors.Expired, match="fell behind"):
-        await take(stream, 30)
+    created = [await api.create(config_map(f"m{index}", {"k": "x" * 1000})) for index in range(30)]
+    assert not cluster.replica.hub.holds("configmaps", created[0].revision)
+    assert [event.object for event in await take(stream, 30)] == created
+    later = await api.create(config_map("later"))
+    assert [event.object for event in await take(stream, 1)] == [later]
+
+
+async def test_a_watch_resumes_from_before_a_restart(tmp_path):
+    async with running_core(tmp_path) as cluster:
+        first = await cluster.local.create(config_map("a", {"k": "1"}))
+        second = await cluster.local.update({**first.tree(), "data": {"k": "2"}})
+        await cluster.local.delete("configmaps", "default", "a")
+        cluster.replica._snapshots.begin(cluster.replica.state)
+        await cluster.replica._snapshots._writing
+        log = cluster.log
+    async with running_core(tmp_path, seed=8, log=log) as cluster:
+        await cluster.replica.read_barrier()
+        assert not cluster.replica.hub.holds("configmaps", second.revision)
+        stream = cluster.local.watch("configmaps", revision=first.revision)
+        third = await cluster.local.create(config_map("b"))
+        events = await take(stream, 3)
+        assert [(event.type, event.revision) for event in events] == [
+            ("MODIFIED", second.revision),
+            ("DELETED", second.revision + 1),
+            ("ADDED", third.revision),
+        ]
+        assert [event.object.json for event in events] == [second.json, second.json, third.json]
+        with pytest.raises(errors.Expired, match="events"):
+            await anext(cluster.local.watch("events", revision=first.revision))
 
 
 async def test_an_idle_watch_gets_bookmarks_that_move_on(api, cluster):

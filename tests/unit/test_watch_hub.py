@@ -9,8 +9,9 @@ import pytest
 from api import errors
 from controlplane.commands import ADDED, DELETED, MODIFIED, Change, Envelope, Key
 from controlplane.watch import hub as hub_module
+from controlplane.watch.events import EVENT_OVERHEAD_BYTES
 from controlplane.watch.frames import bookmark_frame
-from controlplane.watch.hub import EVENT_OVERHEAD_BYTES, Hub
+from controlplane.watch.hub import Hub
 from controlplane.watch.selection import selection
 
 
