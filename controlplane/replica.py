@@ -185,7 +185,8 @@ class Replica:
         transaction = Transaction(
             transaction_id or self._env.rng.randbytes(ID_BYTES), tuple(ops), epoch, actor[:ACTOR_CHARACTERS], since
         )
-        result = await self._proposals.commit(encode_transaction(transaction), self._patience(deadline_seconds))
+        data = encode_transaction(transaction)
+        result = await self._proposals.commit(data, deadline_seconds, self._patience(deadline_seconds))
         if isinstance(result, Refused):
             raise CommitRefused(result)
         return result
@@ -323,7 +324,7 @@ class Replica:
         self._note_caught_up()
 
     def _patience(self, deadline_seconds: float) -> float:
-        """How long a caller may wait: hardly at all on a replica that has been cut off for a while."""
+        """How long a caller may wait for a leader: hardly at all on a replica that has been cut off for a while."""
         if self._leader_known:
             return deadline_seconds
         if not self._log.status.connected or self._log.status.cut_off:

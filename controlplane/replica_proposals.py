@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from math import inf
 from typing import Final, Protocol
 
 import structlog
@@ -117,11 +118,12 @@ class Proposals:
         self._interrupted = False  # the local Raft process knew no leader, or was away
         self._closed = False
 
-    async def commit(self, data: bytes, deadline_seconds: float) -> Result:
+    async def commit(self, data: bytes, deadline_seconds: float, leaderless_seconds: float = inf) -> Result:
         """Return the result of an encoded transaction, once applied here.
 
         Unavailable: certainly nothing happened. Unknown: the deadline passed while a copy may yet commit. A caller
-        that is cancelled may have committed too.
+        that is cancelled may have committed too. `leaderless_seconds` is the patience with a replica that knows no
+        leader; a write that was handed over, or can be by then, has all of `deadline_seconds`.
         """
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[Result] = loop.create_future()
@@ -135,11 +137,14 @@ class Proposals:
                 outcome.set_result(result)
 
         proposal = self._add(data, 0, resolve)
-        timer = loop.call_later(deadline_seconds, self._expire, proposal)
+        timers = [loop.call_later(deadline_seconds, self._expire, proposal)]
+        if leaderless_seconds < deadline_seconds:
+            timers.append(loop.call_later(leaderless_seconds, self._expire_leaderless, proposal))
         try:
             return await outcome
         finally:
-            timer.cancel()
+            for timer in timers:
+                timer.cancel()
             if proposal.on_outcome is resolve:  # else another sending of the same request waits for it now
                 self._abandon(proposal)
 
@@ -422,6 +427,11 @@ class Proposals:
         if proposal.on_outcome is not None:
             proposal.on_outcome(outcome)
         self._abandon(proposal)
+
+    def _expire_leaderless(self, proposal: Proposal) -> None:
+        """Give up only what certainly did not happen: never make a doubt of a write that found a leader meanwhile."""
+        if not proposal.open_term and not self._log.status.leader:
+            self._expire(proposal)
 
     def _abandon(self, proposal: Proposal) -> None:
         if proposal.gone:

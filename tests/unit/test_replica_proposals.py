@@ -208,6 +208,27 @@ async def test_what_was_certainly_refused_by_the_deadline_is_unavailable(followe
         await follower.proposals.commit(follower.data(), 0.05)
 
 
+async def test_without_a_leader_patience_is_short_and_nothing_was_changed(follower):
+    follower.become(NOBODY)
+    with pytest.raises(errors.Unavailable, match="no replica leads"):
+        await follower.proposals.commit(follower.data(), 3600.0, 0.01)
+
+
+async def test_a_write_that_found_a_leader_outlives_the_patience_for_finding_one(follower):
+    """Else it would be doubtful, though nothing went wrong since it was handed over."""
+    follower.become(NOBODY)
+    data = follower.data()
+    writing = asyncio.ensure_future(follower.proposals.commit(data, 3600.0, 0.01))
+    await turns()
+    follower.become(FOLLOWING)
+    await turns()
+    assert follower.link.sent == [("r2", 1, (data,))]
+    await asyncio.wait({writing}, timeout=0.05)
+    assert not writing.done()
+    follower.applied(1, data)
+    assert await writing == Committed(1, 0)
+
+
 async def test_a_refusal_does_not_hide_that_an_earlier_copy_may_have_arrived(follower):
     async def lose_the_reply_then_refuse():
         if len(follower.link.sent) == 1:
