@@ -21,6 +21,7 @@ from controlplane.commands import ID_BYTES, StartIncarnation, Transaction, encod
 from controlplane.level import TooNew, check_known
 from controlplane.membership_loop import PREFIX
 from controlplane.raft.protocol import Entry
+from controlplane.raft.snapshots import publish
 from controlplane.store import snapshot as snapshots
 from controlplane.store.state import State
 
@@ -140,10 +141,9 @@ def install(state: State, data_dir: Path, env: Env) -> snapshots.SnapshotFile:
     written = snapshots.write(state, data_dir / "snapshots")
     raft_folder = data_dir / "raft" / "snapshot"
     raft_folder.mkdir(parents=True, exist_ok=True)
-    target = raft_folder / f"snapshot-{written.index:020d}-{written.term:020d}"
-    target.write_bytes(written.path.read_bytes())
-    snapshots.sync(target)
-    snapshots.sync(raft_folder)
+    copy = raft_folder / "restored.partial"
+    copy.write_bytes(written.path.read_bytes())
+    publish(copy, raft_folder, written.index, written.term, b"")
     return written
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from api.v1 import raft_pb2
 from component.env import Env, rfc3339
 from controlplane.commands import ID_BYTES, StartIncarnation, Transaction, encode_entry, encode_transaction
 from controlplane.config import ServerConfig
@@ -92,10 +91,7 @@ def recover(config: ServerConfig, env: Env) -> Membership:
 
 def newest_membership(storage: Storage, config: ServerConfig) -> Membership:
     """The membership in force at the end of the log."""
-    beside = storage.snapshots.membership()
-    newest = first_membership(raft_config(config))
-    if beside:
-        newest = messages.membership_of(raft_pb2.Membership.FromString(beside))
+    newest = messages.membership_beside(storage.snapshots.membership()) or first_membership(raft_config(config))
     for entry in storage.log[:]:
         found = messages.membership_in(entry)
         if found is not None and found.index > newest.index:

@@ -124,6 +124,18 @@ def membership_of(message: raft_pb2.Membership) -> Membership:
     return Membership(tuple(sorted(map(member_of, message.members))), message.incarnation, message.index)
 
 
+def membership_beside(content: bytes) -> Membership | None:
+    """The membership kept beside a snapshot; None for the first one. LogFailure when it does not parse."""
+    if not content:
+        return None
+    try:
+        return membership_of(raft_pb2.Membership.FromString(content))
+    except DecodeError:
+        raise LogFailure(
+            "the membership beside the snapshot does not parse; remove this replica from the cluster and join it anew"
+        ) from None
+
+
 def member_of(message: raft_pb2.Membership.Member) -> Member:
     """One member of a message."""
     return Member(message.replica, message.uid, message.address, message.voter)

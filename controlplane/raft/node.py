@@ -57,8 +57,7 @@ class RaftNode:
         transport.on_message = self._receive
         transport.on_connected = self._peer_connected
         transport.on_disconnected = self._peer_disconnected
-        beside = snapshots.membership()
-        self._core.recover(messages.membership_of(raft_pb2.Membership.FromString(beside)) if beside else None)
+        self._core.recover(messages.membership_beside(snapshots.membership()))
 
     # For the link and the process ---------------------------------------------------------------------------------
 

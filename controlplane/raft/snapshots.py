@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from controlplane.raft.log import LogFailure, disk_failure
 from controlplane.raft.protocol import Snapshot
+from controlplane.raft.snapshot_membership import DamagedMembership, decode, encode
 
 _NAME = re.compile(r"snapshot-(\d{20})-(\d{20})")
 _SYNC_EVERY_BYTES = 8 << 20  # so that the last sync of a large file does not hold the loop
@@ -111,30 +112,27 @@ class SnapshotFolder:
             self._incoming = None
 
     def membership(self) -> bytes:
-        """The membership in force at the latest snapshot; b"" for the first one."""
-        if self.latest is None:
+        """The membership in force at the latest snapshot; b"" for the first one. LogFailure when it is damaged."""
+        latest = self.latest
+        if latest is None:
             return b""
+        path = _membership_path(latest.path)
         try:
-            return _membership_path(self.latest.path).read_bytes()
+            return decode(path.read_bytes(), latest.index, latest.term)
         except FileNotFoundError:
-            return b""
+            complaint = "is missing"
+        except DamagedMembership as damage:
+            complaint = str(damage)
         except OSError as error:
             raise _failure(self._folder, error) from error
+        raise LogFailure(
+            f"the membership beside the snapshot at index {latest.index} {complaint}: {path}; put the file back as it "
+            "was, or remove this replica from the cluster and join it anew"
+        )
 
     def _publish(self, partial: Path, index: int, term: int, membership: bytes) -> Snapshot:
-        """The membership is durable before the snapshot counts, so that none ever counts without its own."""
-        sync_path(partial)
-        path = self._folder / f"snapshot-{index:020d}-{term:020d}"
-        beside = _membership_path(path)
-        if membership:
-            beside.write_bytes(membership)
-            sync_path(beside)
-        else:
-            beside.unlink(missing_ok=True)
-        partial.replace(path)
-        sync_path(self._folder)
+        self.latest = publish(partial, self._folder, index, term, membership)
         self._older = True
-        self.latest = Snapshot(index, term, path)
         return self.latest
 
 
@@ -187,6 +185,22 @@ class OutgoingSnapshot:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def publish(partial: Path, folder: Path, index: int, term: int, membership: bytes) -> Snapshot:
+    """Give a complete file its final name, durably; `membership` is b"" for the first one. OSError.
+
+    The membership and its name are durable before the snapshot counts, so that none ever counts without its own.
+    """
+    sync_path(partial)
+    path = folder / f"snapshot-{index:020d}-{term:020d}"
+    beside = _membership_path(path)
+    beside.write_bytes(encode(index, term, membership))
+    sync_path(beside)
+    sync_path(folder)
+    partial.replace(path)
+    sync_path(folder)
+    return Snapshot(index, term, path)
 
 
 def sync_path(path: Path) -> None:

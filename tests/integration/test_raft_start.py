@@ -10,6 +10,7 @@ import time
 import pytest
 
 from component import pki
+from controlplane.raft.protocol import Snapshot
 from tests.integration.raft_processes import ROOT, RaftProcesses, leading, put, until
 
 pytestmark = pytest.mark.slow
@@ -112,6 +113,33 @@ async def test_a_damaged_log_is_refused_with_a_remedy(cluster):
     code, line = run(config_path(cluster, "r1"))
     assert code == 70
     assert "damaged" in line
+    assert "join it anew" in line
+
+
+async def test_a_damaged_membership_beside_the_snapshot_is_refused_with_a_remedy(cluster):
+    api = cluster.api("r1")
+    apis = [api, cluster.api("r2")]
+    cluster.start("r1", "r2")
+    for each in apis:
+        await each.connect()
+    await put(apis, b"x")
+    await until(lambda: api.data == [b"x"])
+    state = cluster.folder / "state"
+    state.write_bytes(b"state")
+    index, term = api.applied
+    api.log.snapshot_saved(Snapshot(index, term, state))
+    folder = cluster.home("r1") / "raft" / "snapshot"
+    await until(lambda: list(folder.glob("snapshot-*")) and not list(folder.glob("*.partial")))
+    for each in apis:
+        await each.log.close()
+    cluster.kill("r1")
+    (beside,) = folder.glob("*.membership")
+    content = bytearray(beside.read_bytes())
+    content[-1] ^= 1
+    beside.write_bytes(content)
+    code, line = run(config_path(cluster, "r1"))
+    assert code == 70
+    assert f"the membership beside the snapshot at index {index} has a wrong checksum: {beside}" in line
     assert "join it anew" in line
 
 

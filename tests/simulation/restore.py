@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from controlplane.commands import StartIncarnation, Transaction, encode_entry, encode_transaction
 from controlplane.raft.protocol import Entry
+from controlplane.raft.snapshots import publish
 from controlplane.store import snapshot as snapshots
 from controlplane.store.state import State
 
@@ -50,7 +51,9 @@ class Restore:
             written = snapshots.write(state, host.folder / "states")
             folder = host.folder / "snapshot"
             folder.mkdir()
-            shutil.copyfile(written.path, folder / f"snapshot-{written.index:020d}-{written.term:020d}")
+            copy = folder / "restored.partial"
+            shutil.copyfile(written.path, copy)
+            publish(copy, folder, written.index, written.term, b"")
             host.start()
         self._cluster.counts["restores"] += 1
         self._cluster.simulator.trace("restored", state.applied_index, state.revision)
