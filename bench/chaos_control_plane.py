@@ -1,9 +1,9 @@
-"""A lab's replicas killed again and again while a client writes: how long writes pause, and that none is lost.
+"""A lab's replicas killed or stopped again and again while a client writes: how long writes pause, and that none is lost.
 
     python -m bench.chaos_control_plane [--kills 10]
 
-The leader's Raft process, its API process, both, and then all replicas at once are killed with signal 9, so many times
-each; all are well again before the next kill. The time is from the kill until the first write that began after it is
+The leader's Raft process, its API process and both are stopped as planned (SIGTERM) and killed with signal 9, then all
+replicas at once are killed, so many times each; all are well again before the next time. The time is from the kill until the first write that began after it is
 acknowledged, by one client that writes without a pause. Beside it: the longest pause between two writes until all is
 well again, which shows whether what was killed disturbs by coming back. It exits with 1 when an acknowledged write is
 missing at the end.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import statistics
 import sys
 import time
@@ -25,11 +26,14 @@ from tests.e2e.writer import Writer
 
 NAMESPACE = "chaos"
 PROCESSES = ("raft", "api")
-SERIES: dict[str, tuple[tuple[str, ...], bool]] = {
-    "raft of the leader": (("raft",), False),
-    "api of the leader": (("api",), False),
-    "both of the leader": (PROCESSES, False),
-    "all replicas": (PROCESSES, True),
+SERIES: dict[str, tuple[tuple[str, ...], bool, signal.Signals]] = {
+    "stop of raft of the leader": (("raft",), False, signal.SIGTERM),
+    "stop of api of the leader": (("api",), False, signal.SIGTERM),
+    "stop of both of the leader": (PROCESSES, False, signal.SIGTERM),
+    "kill -9 of raft of the leader": (("raft",), False, signal.SIGKILL),
+    "kill -9 of api of the leader": (("api",), False, signal.SIGKILL),
+    "kill -9 of both of the leader": (PROCESSES, False, signal.SIGKILL),
+    "kill -9 of all replicas": (PROCESSES, True, signal.SIGKILL),
 }
 
 
@@ -55,20 +59,22 @@ def run(cluster: Cluster, kills: int) -> int:
     """Kill and print; returns how many acknowledged writes are missing."""
     cluster.apply(f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}")
     with Writer(cluster, NAMESPACE) as writer:
-        for title, (processes, everywhere) in SERIES.items():
-            pauses = [pause(cluster, writer, processes, everywhere=everywhere) for _ in range(kills)]
+        for title, (processes, everywhere, number) in SERIES.items():
+            pauses = [pause(cluster, writer, processes, number, everywhere=everywhere) for _ in range(kills)]
             show(title, pauses)
     missing = len(writer.missing())
     print(f"{len(writer.acknowledged)} writes acknowledged, {missing} missing, {len(writer.problems)} told as failed")
     return missing
 
 
-def pause(cluster: Cluster, writer: Writer, processes: Sequence[str], *, everywhere: bool) -> tuple[float, float]:
+def pause(
+    cluster: Cluster, writer: Writer, processes: Sequence[str], number: signal.Signals, *, everywhere: bool
+) -> tuple[float, float]:
     """Kill once; returns the seconds until the next write, and those of the longest pause until all is well again."""
     cluster.wait_healthy()
     leader = eventually("a replica leads", cluster.leader)
     hosts = [host.name for host in cluster.lab.hosts if host.role == "replica"] if everywhere else [leader]
-    killed = [(host, process, cluster.kill(host, process)) for host in hosts for process in processes]
+    killed = [(host, process, cluster.kill(host, process, number)) for host in hosts for process in processes]
     instant = time.monotonic()
     cluster.wait_restarted(killed)
     writer.wait_for_another()
@@ -79,7 +85,7 @@ def show(title: str, pauses: Sequence[tuple[float, float]]) -> None:
     """Two lines: the distributions in milliseconds, and the load of the machine, without which they say little."""
     for what, found in zip(("next write after", "longest pause"), zip(*pauses, strict=True), strict=True):
         ordered = " ".join(f"{seconds * 1000:.0f}" for seconds in sorted(found))
-        print(f"kill -9 of {title}: {what} p50 {statistics.median(found) * 1000:.0f} ms, all: {ordered}")
+        print(f"{title}: {what} p50 {statistics.median(found) * 1000:.0f} ms, all: {ordered}")
     print(f"  load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors", flush=True)
 
 

@@ -12,6 +12,9 @@ from controlplane.raft.leading import Leading
 
 log = structlog.get_logger()
 
+ASK_SECONDS = 0.005
+"""How often peers are asked whether they can lead by now; what they said with the last entries is out of date."""
+
 
 class HandOver:
     """At most one under way; it ends with the leadership."""
@@ -24,6 +27,7 @@ class HandOver:
         self._deadline: float | None = None
         self._to = ""
         self._sent = False
+        self._ask_time = 0.0
 
     @property
     def under_way(self) -> bool:
@@ -38,6 +42,7 @@ class HandOver:
         if self._core.leads and self._deadline is None:
             self._deadline = self._env.monotonic() + self._settings.election_min_seconds
             self._sent = False
+            self._ask_time = self._env.monotonic()
             self._to = to
             log.info("leadership_handed_over", reason=reason, term=self._core.term)
 
@@ -45,15 +50,19 @@ class HandOver:
         """Tell the best caught-up peer to campaign now; tried every turn until one is caught up or time is over."""
         if self._deadline is None or not self._core.leads:
             return
+        now = self._env.monotonic()
         ready = [peer for peer in self._leading.caught_up() if self._to in {"", peer}]
         if ready and not self._sent:
             self._sent = self._core.send(ready[0], raft_pb2.RaftMessage(timeout_now=raft_pb2.TimeoutNow()))
-        late = self._env.monotonic() >= self._deadline
+        elif not self._sent and now >= self._ask_time:
+            self._ask_time = now + ASK_SECONDS
+            self._leading.due = True
+        late = now >= self._deadline
         if late and self._to and not self._sent:
             self.end()
         elif late or not self._core.voters:
             self._core.step_down()
-            self._core.election_deadline = self._env.monotonic() + self._settings.election_max_seconds
+            self._core.election_deadline = now + self._settings.election_max_seconds
 
     def end(self) -> None:
         """Leadership began or is over."""

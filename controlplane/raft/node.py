@@ -17,7 +17,7 @@ from controlplane.raft.core import RaftCore
 from controlplane.raft.election import Election
 from controlplane.raft.following import Following
 from controlplane.raft.frames import FrameError
-from controlplane.raft.hand_over import HandOver
+from controlplane.raft.hand_over import ASK_SECONDS, HandOver
 from controlplane.raft.leading import Leading
 from controlplane.raft.liveness import ApiLiveness
 from controlplane.raft.log import DurableLog
@@ -163,6 +163,8 @@ class RaftNode:
     def _sleep_seconds(self, limit_seconds: float) -> float:
         if self._leading.due:
             return 0.0
+        if self._hand_over.under_way:
+            limit_seconds = min(limit_seconds, ASK_SECONDS)
         due = self._core.append_time if self._core.leads else self._election.due_time
         return min(limit_seconds, max(0.0, due - self._env.monotonic() + 0.0005))
 

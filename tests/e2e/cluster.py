@@ -161,11 +161,11 @@ class Cluster:
             enter = machine.enter(self.lab.host(source), []) if source else []
         return Load(enter, address, port, **options)
 
-    def kill(self, host: str, process: str) -> int:
-        """SIGKILL a program of a host, which starts it again; returns the pid it had."""
+    def kill(self, host: str, process: str, number: signal.Signals = signal.SIGKILL) -> int:
+        """Send a signal to a program of a host, which starts it again when it ends; returns the pid it had."""
         pid = self.processes(host)[process]
         assert pid, f"{process} does not run on {host}"
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
         return pid
 
     def wait_restarted(self, killed: Sequence[tuple[str, str, int]]) -> None:

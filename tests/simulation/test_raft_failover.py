@@ -20,8 +20,11 @@ def another_leader(cluster, old):
     return next(member for member in cluster.leaders() if member is not old)
 
 
-def pauses(folder, disturb, repair):
-    """Seconds from each loss of a leader to the next commit, two losses for each seed."""
+def pauses(folder, disturb, repair, last_write=None):
+    """Seconds from each loss of a leader to the next commit, two losses for each seed.
+
+    `last_write` is proposed shortly before, so that nobody has applied it yet.
+    """
     found = []
     for seed in range(SEEDS):
         cluster = Cluster(folder / str(seed), seed=seed)
@@ -29,6 +32,9 @@ def pauses(folder, disturb, repair):
             old = cluster.leader()
             cluster.put(b"before", old)
             cluster.run(cluster.rng.uniform(0.2, 0.3))
+            if last_write is not None:
+                old.node.propose(last_write, old.node.status().term)
+                cluster.run(cluster.rng.uniform(0.0, 0.01))
             began = cluster.now
             disturb(cluster, old.name)
             cluster.put(b"after", another_leader(cluster, old))
@@ -49,3 +55,18 @@ def test_a_leader_that_falls_silent_is_replaced_after_one_election_time(tmp_path
     found = pauses(tmp_path, Cluster.isolate, lambda cluster, _name: cluster.heal())
     assert found[len(found) // 2] < 0.45
     assert found[-1] < 0.7
+
+
+def stop(cluster, name):
+    """As the process does at SIGTERM: it is gone when another one leads."""
+    old = cluster.members[name]
+    old.node.hand_over("test")
+    old.wake_time = cluster.now  # a signal ends the process's sleep
+    cluster.run_until(lambda: not old.node.leads())
+    cluster.crash(name)
+
+
+def test_a_planned_stop_amid_writes_takes_no_longer_than_telling_somebody_to_lead(tmp_path):
+    found = pauses(tmp_path, stop, Cluster.restart, b"under way")
+    assert found[len(found) // 2] < 0.02
+    assert found[-1] < 0.03
