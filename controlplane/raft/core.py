@@ -276,8 +276,11 @@ class RaftCore(SyncObj):  # type: ignore[misc] # it has no types
         self._SyncObj__readonlyNodes = {self._node(peer) for peer in self._peers - self._voters}
         if self.leads:
             self._enforce_progress()
-        self._network.set_membership(membership)
+        self._admit()
         self._steps.membership_changed()
+
+    def _admit(self) -> None:
+        self._network.set_membership(self.membership, self.membership_at(self.commit_index))
 
     def _enforce_progress(self) -> None:
         """On a leader: what was known of a member that left must not count for a later one of the same id."""
@@ -355,8 +358,11 @@ class RaftCore(SyncObj):  # type: ignore[misc] # it has no types
 
     def _SyncObj__applyLogEntries(self) -> bool:  # noqa: N802 - the library's name
         """Nothing is applied here: the API process applies what the link delivers."""
-        if self._SyncObj__raftLastApplied < self.commit_index:
+        before = self._SyncObj__raftLastApplied
+        if before < self.commit_index:
             self._SyncObj__raftLastApplied = self.commit_index
+            if before < self.membership.index:
+                self._admit()
             self._steps.commit_advanced()
         return False
 

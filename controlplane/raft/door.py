@@ -31,10 +31,12 @@ class Door:
         self._first = first
         self._own = first.member(replica) or Member(replica, voter=False)
         self._latest = first
+        self._committed = first
 
-    def set_membership(self, membership: Membership) -> None:
-        """The newest membership in the log."""
-        self._latest = membership
+    def set_membership(self, latest: Membership, committed: Membership) -> None:
+        """The newest membership in the log, and the newest that is committed as far as this replica knows."""
+        self._latest = latest
+        self._committed = committed
 
     @property
     def peers(self) -> Mapping[str, str]:
@@ -48,6 +50,18 @@ class Door:
             known = {each.replica: each.address for each in self._first.members} | known
         known.pop(self._replica, None)
         return known
+
+    @property
+    def welcome(self) -> frozenset[tuple[str, str]]:
+        """Id and uid of whom this replica has sessions with, by what it knows itself.
+
+        Also who left by a change that is not committed: it may lead, and undo the change. Not when somebody else has
+        its id by now, as whose its votes and acknowledgements would count.
+        """
+        known = {each.replica for each in self._latest.members}
+        leaving = [each for each in self._committed.members if each.replica not in known]
+        joined = [] if self._latest.vote_of(self._own) else self._first.members
+        return frozenset((each.replica, each.uid) for each in (*self._latest.members, *leaving, *joined))
 
     def hello(self) -> raft_pb2.Hello:
         """Who this replica is and how new its membership."""
@@ -67,7 +81,9 @@ class Door:
         self.check_incarnation(hello.replica, hello.incarnation)
         if hello.incarnation < self._latest.incarnation:
             return f"is of incarnation {hello.incarnation}, the cluster is in {self._latest.incarnation}"
-        if (hello.incarnation, hello.membership_index) > self._latest.age or self._is_peer(hello):
+        if (hello.incarnation, hello.membership_index) > self._latest.age:
+            return ""
+        if (hello.replica, hello.member_uid) in self.welcome:
             return ""
         return f"is no member of this cluster: {hello.replica!r}"
 
@@ -81,10 +97,3 @@ class Door:
         if hello.cluster_uid != self._cluster_uid:
             return None
         return raft_pb2.Farewell(incarnation=self._latest.incarnation, removed=True)
-
-    def _is_peer(self, hello: raft_pb2.Hello) -> bool:
-        known = [self._latest]
-        if not self._latest.vote_of(self._own):
-            known.append(self._first)
-        members = (each.member(hello.replica) for each in known)
-        return any(member is not None and member.uid == hello.member_uid for member in members)

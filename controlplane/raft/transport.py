@@ -49,8 +49,8 @@ class PeerTransport(Protocol):
     def connected(self, peer: str) -> bool:
         """Whether there is a live session with the peer."""
 
-    def set_membership(self, membership: Membership) -> None:
-        """Who takes part now: sessions with others end."""
+    def set_membership(self, latest: Membership, committed: Membership) -> None:
+        """Who takes part now, and who does by what is committed: sessions with others end."""
 
 
 class TlsTransport:
@@ -100,11 +100,11 @@ class TlsTransport:
         self._queues[peer].append(message)
         return True
 
-    def set_membership(self, membership: Membership) -> None:
-        """Dial and let in who belongs to it from now on; sessions with those who did and do not any more end."""
-        before = set(self._door.peers)
-        self._door.set_membership(membership)
-        for peer in before - set(self._door.peers):
+    def set_membership(self, latest: Membership, committed: Membership) -> None:
+        """Dial and let in who belongs to them from now on; sessions with those who did and do not any more end."""
+        before = self._door.welcome
+        self._door.set_membership(latest, committed)
+        for peer, _ in before - self._door.welcome:
             if peer in self._live:
                 self._live[peer].close("is no member any more")
 

@@ -65,10 +65,11 @@ class SimTransport:
     def backlog_bytes(self, peer: str) -> int:
         return 0
 
-    def set_membership(self, membership: Membership) -> None:
-        before = set(self.door.peers)
-        self.door.set_membership(membership)
-        self._member.cluster.dial_soon(self._member.name, before - set(self.door.peers))
+    def set_membership(self, latest: Membership, committed: Membership) -> None:
+        before = self.door.welcome
+        self.door.set_membership(latest, committed)
+        gone = {replica for replica, _ in before - self.door.welcome}
+        self._member.cluster.dial_soon(self._member.name, gone)
 
     def flush(self) -> None:
         for peer, message in self._queue:

@@ -149,7 +149,7 @@ class SimTransport:
     def backlog_bytes(self, peer: str) -> int:
         return 0
 
-    def set_membership(self, membership: Membership) -> None:
+    def set_membership(self, latest: Membership, committed: Membership) -> None:
         """It does not change here: `test_raft_membership_chaos` does that."""
 
     def flush(self, *, appends_only: bool = False) -> None:

@@ -75,10 +75,7 @@ def test_no_acknowledged_write_is_lost_while_members_come_and_go(cluster):
         changes.round()
     leader = cluster.leader(30)
     cluster.put(b"last", leader)
-    # A deposed leader may wait outside for another leader: record 9 in docs/adr says when.
-    cluster.run(1.0)
-    leader = cluster.leader(30)
-    members = [leader, *(cluster.members[peer] for peer, _, connected in leader.node.progress() if connected)]
+    members = [cluster.members[each.replica] for each in cluster.leader(30).node.membership.members]
     cluster.run_until(lambda: len({member.cursor for member in members}) == 1, seconds=30)
     # The cluster compared every delivery with every other; here: what was acknowledged is what was agreed.
     for write in changes.workload.acknowledged:

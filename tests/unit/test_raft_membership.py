@@ -173,6 +173,23 @@ def test_a_removed_replica_that_does_not_know_it_deposes_nobody(cluster):
     assert leader.node.status().term == term
 
 
+def test_a_deposed_leader_that_had_removed_the_new_one_takes_part_again(cluster):
+    """The removal is undone by the very replica that it removes, so that one must be let in."""
+    deposed = cluster.leader()
+    others = [member for member in cluster.members.values() if member is not deposed]
+    cluster.run(0.2)
+    for number in range(2):
+        cluster.put(b"%d" % number, deposed)
+    cluster.isolate(deposed.name)
+    deposed.node.remove_member(others[0].name)
+    others[1].kill_api()  # so that the removed one is elected
+    cluster.run_until(others[0].node.leads)
+    cluster.put(b"elsewhere", others[0])
+    cluster.heal()
+    cluster.run_until(lambda: deposed.node.membership.index == 0 and deposed.cursor == others[0].cursor)
+    assert cluster.leaders() == [others[0]], "nobody else had to be elected for it"
+
+
 def test_what_would_leave_too_few_in_reach_is_refused(cluster):
     leader = cluster.leader()
     first, second = (name for name in cluster.names if name != leader.name)
@@ -265,9 +282,21 @@ def test_who_is_behind_lets_in_a_member_that_it_has_not_heard_of():
     assert "another cluster" in door.objection(hello("b", cluster="other"))
 
 
+def test_who_left_by_a_change_that_is_not_committed_is_let_in_until_it_is():
+    door = Door("a", "c", membership("a", "b", "x"))
+    latest = membership("a", "b", index=9)
+    door.set_membership(latest, membership("a", "b", "x"))
+    assert door.objection(hello("x", index=4)) == ""
+    assert "no member" in door.objection(hello("x", "another-life", index=4))
+    assert "x" not in door.peers
+    door.set_membership(latest, latest)
+    assert "no member" in door.objection(hello("x", index=4))
+
+
 def test_an_earlier_replica_of_the_same_id_stays_outside():
     door = Door("a", "c", membership("a", "b"))
-    door.set_membership(Membership((Member("a"), Member("b", "second-life")), index=9))
+    latest = Membership((Member("a"), Member("b", "second-life")), index=9)
+    door.set_membership(latest, membership("a", "b"))
     assert "no member" in door.objection(hello("b", index=4))
     assert door.objection(hello("b", "second-life", index=4)) == ""
 
