@@ -242,7 +242,7 @@ class RpcClient:
         """Yield batches of changes after `revision`, oldest first, across lost connections: none missing, none twice.
 
         With None the objects there are come as one batch of ADDED that ends with a BOOKMARK. Raises Expired when
-        the revision is compacted, Unavailable when no replica could be reached for the client's time-out.
+        no replica's history goes back to the revision, Unavailable when none could be reached for the client's time-out.
         """
         request = pb.WatchRequest(
             resource=resource,
@@ -253,17 +253,21 @@ class RpcClient:
         )
         patience = Patience(self._env, self._timeout_seconds)
         last: errors.ApiError | None = None
+        expired = 0  # replicas, one after the other, whose history does not go back so far
         while True:
             replica = await self._replicas.connected(patience, last)
             connected_time = self._env.monotonic()
             try:
                 async with aclosing(_watch_once(replica, request)) as batches:
                     async for batch in batches:
+                        expired = 0
                         request.resource_version = batch[-1].revision
                         yield batch
             except grpc.aio.AioRpcError as failure:
                 verdict, last = judge(failure)
-                if verdict == "final":
+                expired += isinstance(last, errors.Expired)
+                elsewhere = isinstance(last, errors.Expired) and expired < len(self._replicas)
+                if verdict == "final" and not elsewhere:
                     raise last from None
             self._replicas.leave(replica)
             if self._env.monotonic() - connected_time > SETTLED_SECONDS:
@@ -305,10 +309,28 @@ class RpcClient:
         return response
 
     async def history(self, resource: str, namespace: str, name: str, *, limit: int = 0) -> pb.HistoryResponse:
-        """Return the latest changes of an object, oldest first. NotFound."""
+        """Return the latest changes of an object, oldest first. NotFound.
+
+        Where they do not go back to its creation, every replica is asked, and the one with the longest history counts.
+        """
         request = pb.HistoryRequest(resource=resource, namespace=namespace, name=name, limit=limit)
-        response: pb.HistoryResponse = await self._call("History", request, "read")
-        return response
+        best: pb.HistoryResponse | None = None
+        missing: errors.NotFound | None = None
+        for _ in range(len(self._replicas)):
+            try:
+                found: pb.HistoryResponse = await self._call("History", request, "read")
+            except errors.NotFound as error:
+                missing = error
+            else:
+                if best is None or found.oldest_revision < best.oldest_revision:
+                    best = found
+                if not found.complete or (found.changes and found.changes[0].type == resource_pb2.ADDED):
+                    break
+            self._replicas.turn()
+        if best is None:
+            assert missing is not None, "there is a replica"
+            raise missing
+        return best
 
     async def cluster_status(self) -> pb.ClusterStatusResponse:
         """Who answers, and how the replicas are. Works without a quorum."""
