@@ -49,6 +49,7 @@ class Question:
     no_headers: bool = False
     at: str = ""
     ago: float | None = None
+    stale: float | None = None
 
     @property
     def following(self) -> bool:
@@ -64,6 +65,8 @@ class Question:
         """Misused for what does not go together."""
         if self.following and (self.at or self.ago is not None):
             raise Misused("the past does not change: leave out --watch, or --at and --ago")
+        if self.stale is not None and (self.following or self.at or self.ago is not None):
+            raise Misused("--stale is about what is now: leave it out, or --watch, --at and --ago")
         if self.sort_by:
             _sort_path(self.sort_by)
         if self.files and (self.words or self.selector):
@@ -133,7 +136,9 @@ class Listing:
         resource, name = place.target.kind.resource, place.target.name
         if name and not self._question.following:
             try:
-                found = await self._client.get(resource, place.namespace, name, at_revision=self._revision)
+                found = await self._client.get(
+                    resource, place.namespace, name, at_revision=self._revision, stale_seconds=self._question.stale
+                )
             except NotFound as error:
                 if not self._question.ignore_not_found:
                     problems.append(error)
@@ -145,6 +150,7 @@ class Listing:
             label_selector=self._question.selector,
             field_selector=self._fields(place),
             at_revision=self._revision,
+            stale_seconds=self._question.stale,
         )
         if name and not listed.items and not self._question.ignore_not_found:
             problems.append(NotFound(f'{resource} "{name}" not found'))

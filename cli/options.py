@@ -141,6 +141,19 @@ def at(function: Function) -> Function:
     )(function)
 
 
+def stale(function: Function) -> Function:
+    """`--stale`, bare or with a duration; the value is seconds, None without it."""
+    return click.option(
+        "--stale",
+        cls=OptionalValue,
+        bare="10s",
+        type=Duration(),
+        default=None,
+        metavar="[=DURATION]",
+        help="Need no leader: what any replica knows that was cut off no longer than this; without a value 10s.",
+    )(function)
+
+
 def output(*formats: str) -> Callable[[Function], Function]:
     """`-o` of commands that change things: without it they tell in words what they did."""
     return click.option(

@@ -5,34 +5,41 @@ Imported by the command line, so it must stay light (see `component.rpc`).
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any, Literal, Self
 
 import grpc
 import grpc.aio
 
-from api import errors, scheme
-from api.object import Object, Tree, canonical
+from api import errors
+from api.object import Object, Tree
 from api.v1 import apiserver_pb2 as pb
 from api.v1 import resource_pb2
 from component.client import (
     ApplyOutcome,
     Binding,
-    EventType,
     ObjectList,
     Operation,
-    OperationOutcome,
-    OperationResult,
     PatchType,
     Propagation,
-    Removal,
     TransactionResult,
     WatchEvent,
 )
 from component.env import Env
 from component.rpc import Tls, error_of
 from component.rpc_failover import Explain, Patience, Repeat, Replica, Replicas, judge
+from component.rpc_messages import (
+    OUTCOMES,
+    PATCH_TYPES,
+    PROPAGATIONS,
+    events_of,
+    message_of,
+    object_of,
+    operation_message,
+    operation_result_of,
+    stored_of,
+)
 
 TIMEOUT_SECONDS = 30.0
 
@@ -41,38 +48,6 @@ SINCE_SECONDS = 5.0
 
 SETTLED_SECONDS = 1.0
 """A watch that lived so long was well; when it breaks, the whole time-out is there again to find another replica."""
-
-_EVENT_TYPES: dict[int, EventType] = {
-    resource_pb2.ADDED: "ADDED",
-    resource_pb2.MODIFIED: "MODIFIED",
-    resource_pb2.DELETED: "DELETED",
-    resource_pb2.BOOKMARK: "BOOKMARK",
-}
-_PROPAGATIONS: dict[Propagation, pb.Propagation] = {
-    "": pb.PROPAGATION_UNSPECIFIED,
-    "Background": pb.BACKGROUND,
-    "Foreground": pb.FOREGROUND,
-    "Orphan": pb.ORPHAN,
-}
-_OUTCOMES: dict[int, ApplyOutcome] = {
-    pb.ApplyResponse.CREATED: "created",
-    pb.ApplyResponse.CONFIGURED: "configured",
-    pb.ApplyResponse.UNCHANGED: "unchanged",
-}
-_PATCH_TYPES: dict[PatchType, pb.PatchRequest.Type] = {
-    "json": pb.PatchRequest.JSON,
-    "merge": pb.PatchRequest.MERGE,
-    "strategic": pb.PatchRequest.STRATEGIC,
-}
-
-_OPERATION_OUTCOMES: dict[int, OperationOutcome] = {
-    pb.TransactionResponse.OUTCOME_UNSPECIFIED: "",
-    pb.TransactionResponse.CREATED: "created",
-    pb.TransactionResponse.CONFIGURED: "configured",
-    pb.TransactionResponse.UNCHANGED: "unchanged",
-    pb.TransactionResponse.DELETED: "deleted",
-    pb.TransactionResponse.REFUSED: "refused",
-}
 
 
 class RpcClient:
@@ -114,12 +89,32 @@ class RpcClient:
         metadata = tree.get("metadata") or {}
         if isinstance(metadata, dict) and not metadata.get("uid"):
             tree = {**tree, "metadata": {**metadata, "uid": self._env.new_uid()}}
-        return _stored(await self._write("Create", pb.CreateRequest(object=_to_proto(tree), dry_run=dry_run)))
+        return stored_of(await self._write("Create", pb.CreateRequest(object=message_of(tree), dry_run=dry_run)))
 
-    async def get(self, resource: str, namespace: str, name: str, *, at_revision: int | None = None) -> Object:
-        """Return one object, linearizably; or as it was at a revision. NotFound, Expired."""
-        request = pb.GetRequest(resource=resource, namespace=namespace, name=name, at_revision=at_revision)
-        return _from_proto(resource, await self._read("Get", request, past=at_revision is not None))
+    async def get(
+        self,
+        resource: str,
+        namespace: str,
+        name: str,
+        *,
+        at_revision: int | None = None,
+        stale_seconds: float | None = None,
+        not_older_than: int | None = None,
+    ) -> Object:
+        """Return one object, linearizably; or as it was at a revision. NotFound, Expired.
+
+        With `stale_seconds` any replica may answer that knows everything acknowledged up to so long ago, with
+        `not_older_than` any that has reached this revision; neither needs a leader.
+        """
+        request = pb.GetRequest(
+            resource=resource,
+            namespace=namespace,
+            name=name,
+            at_revision=at_revision,
+            stale_seconds=stale_seconds,
+            not_older_than=not_older_than,
+        )
+        return object_of(resource, await self._read("Get", request))
 
     async def list(
         self,
@@ -131,8 +126,13 @@ class RpcClient:
         limit: int = 0,
         continue_token: str = "",
         at_revision: int | None = None,
+        stale_seconds: float | None = None,
+        not_older_than: int | None = None,
     ) -> ObjectList:
-        """Return all matching objects at one revision; `limit` 0 follows the pages, from the start if one expired."""
+        """Return all matching objects at one revision; `limit` 0 follows the pages, from the start if one expired.
+
+        `stale_seconds` and `not_older_than` as in `get`.
+        """
         request = pb.ListRequest(
             resource=resource,
             namespace=namespace,
@@ -141,6 +141,8 @@ class RpcClient:
             limit=limit,
             continue_token=continue_token,
             at_revision=at_revision,
+            stale_seconds=stale_seconds,
+            not_older_than=not_older_than,
         )
         if limit:
             return await self._page(request)
@@ -179,23 +181,23 @@ class RpcClient:
             uid=uid,
             resource_version=revision,
             grace_seconds=grace_seconds,
-            propagation=_PROPAGATIONS[propagation],
+            propagation=PROPAGATIONS[propagation],
             dry_run=dry_run,
         )
-        return _from_proto(resource, await self._write("Delete", request))
+        return object_of(resource, await self._write("Delete", request))
 
     async def apply(self, tree: Tree, *, dry_run: bool = False) -> tuple[Object, ApplyOutcome]:
         """Create, or merge three ways with what was last applied. Invalid."""
-        request = pb.ApplyRequest(object=_to_proto(tree), dry_run=dry_run)
+        request = pb.ApplyRequest(object=message_of(tree), dry_run=dry_run)
         response = await self._write("Apply", request)
-        return _stored(response.object), _OUTCOMES[response.outcome]
+        return stored_of(response.object), OUTCOMES[response.outcome]
 
     async def transaction(self, operations: Sequence[Operation], *, dry_run: bool = False) -> TransactionResult:
         """Do all of it at one range of revisions, or nothing; see the result. TooLarge, Conflict."""
-        request = pb.TransactionRequest(operations=map(_operation, operations), dry_run=dry_run)
+        request = pb.TransactionRequest(operations=map(operation_message, operations), dry_run=dry_run)
         response = await self._write("Transaction", request)
         return TransactionResult(
-            response.committed, tuple(map(_operation_result, response.results)), response.resource_version
+            response.committed, tuple(map(operation_result_of, response.results)), response.resource_version
         )
 
     async def patch(
@@ -214,12 +216,12 @@ class RpcClient:
             resource=resource,
             namespace=namespace,
             name=name,
-            type=_PATCH_TYPES[patch_type],
+            type=PATCH_TYPES[patch_type],
             patch=patch.decode(),
             subresource=subresource,
             dry_run=dry_run,
         )
-        return _from_proto(resource, await self._write("Patch", request))
+        return object_of(resource, await self._write("Patch", request))
 
     async def bind(self, bindings: Sequence[Binding]) -> Sequence[errors.ApiError | None]:
         """Assign pods to nodes; one answer per binding, None for a pod that was bound."""
@@ -305,7 +307,7 @@ class RpcClient:
     async def moment(self, *, revision: int | None = None, time: str = "", stale_ok: bool = False) -> pb.MomentResponse:
         """What a revision, a time (RFC 3339) or now stands for. Expired, Invalid for what has not come yet."""
         request = pb.MomentRequest(revision=revision, time=time, stale_ok=stale_ok)
-        response: pb.MomentResponse = await self._read("Moment", request, past=not stale_ok)
+        response: pb.MomentResponse = await self._read("Moment", request)
         return response
 
     async def history(self, resource: str, namespace: str, name: str, *, limit: int = 0) -> pb.HistoryResponse:
@@ -376,21 +378,27 @@ class RpcClient:
             self._revision, self._revision_time = revision, self._env.monotonic()
         return response
 
-    async def _read(self, method: str, request: Any, *, past: bool) -> Any:
-        """A read; one of the past goes to every replica until the history of one goes back far enough."""
-        for _ in range(len(self._replicas) - 1 if past else 0):
+    async def _read(self, method: str, request: pb.GetRequest | pb.ListRequest | pb.MomentRequest) -> Any:
+        """A read; one of a revision goes to every replica until the history of one goes back, or reaches, far enough."""
+        repeat: Repeat = "read"
+        if isinstance(request, pb.MomentRequest):
+            everywhere = not request.stale_ok
+        else:
+            everywhere = request.HasField("at_revision") or request.HasField("not_older_than")
+            repeat = "once" if request.HasField("stale_seconds") else "read"
+        for _ in range(len(self._replicas) - 1 if everywhere else 0):
             try:
-                return await self._call(method, request, "read")
+                return await self._call(method, request, repeat)
             except errors.Expired:
                 self._replicas.turn()
-        return await self._call(method, request, "read")
+        return await self._call(method, request, repeat)
 
     async def _update(self, method: str, tree: Tree, *, dry_run: bool) -> Object:
-        return _stored(await self._write(method, pb.UpdateRequest(object=_to_proto(tree), dry_run=dry_run)))
+        return stored_of(await self._write(method, pb.UpdateRequest(object=message_of(tree), dry_run=dry_run)))
 
     async def _page(self, request: pb.ListRequest) -> ObjectList:
-        response = await self._read("List", request, past=request.HasField("at_revision"))
-        items = tuple(_from_proto(request.resource, item) for item in response.items)
+        response = await self._read("List", request)
+        items = tuple(object_of(request.resource, item) for item in response.items)
         return ObjectList(items, response.resource_version, response.continue_token)
 
     async def _all_pages(self, request: pb.ListRequest) -> ObjectList:
@@ -426,7 +434,7 @@ async def _watch_once(replica: Replica, request: pb.WatchRequest) -> AsyncGenera
     call = replica.stub.Watch(request)
     try:
         async for response in call:
-            batch = list(_events(request.resource, response.events))
+            batch = list(events_of(request.resource, response.events))
             if held is not None:
                 held += batch
                 if not any(event.type == "BOOKMARK" for event in batch):
@@ -436,52 +444,3 @@ async def _watch_once(replica: Replica, request: pb.WatchRequest) -> AsyncGenera
                 yield batch
     finally:
         call.cancel()
-
-
-def _events(resource: str, events: Iterable[resource_pb2.WatchEvent]) -> Iterable[WatchEvent]:
-    for event in events:
-        kind = _EVENT_TYPES[event.type]
-        subject = None if kind == "BOOKMARK" else _from_proto(resource, event.object)
-        yield WatchEvent(kind, event.resource_version, subject)
-
-
-def _operation(operation: Operation) -> pb.Operation:
-    if isinstance(operation, Removal):
-        return pb.Operation(
-            delete=pb.DeleteRequest(
-                resource=operation.resource,
-                namespace=operation.namespace,
-                name=operation.name,
-                uid=operation.uid,
-                resource_version=operation.revision,
-                grace_seconds=operation.grace_seconds,
-                propagation=_PROPAGATIONS[operation.propagation],
-            )
-        )
-    message = pb.Operation()
-    getattr(message, operation.verb).CopyFrom(_to_proto(operation.tree))
-    return message
-
-
-def _operation_result(result: pb.TransactionResponse.Result) -> OperationResult:
-    stored = _stored(result.object) if result.HasField("object") else None
-    error: errors.ApiError | None = None
-    if result.reason == "Invalid":
-        error = errors.Invalid(result.message, [errors.FieldError(each.path, each.message) for each in result.fields])
-    elif result.reason:
-        error = errors.ERRORS.get(result.reason, errors.ApiError)(result.message)
-    return OperationResult(_OPERATION_OUTCOMES[result.outcome], stored, error)
-
-
-def _to_proto(tree: Tree) -> resource_pb2.Resource:
-    """Only what a request needs; the server reads the rest from the JSON."""
-    return resource_pb2.Resource(json=canonical(tree).decode())
-
-
-def _from_proto(resource: str, proto: resource_pb2.Resource) -> Object:
-    json = proto.json.encode()
-    return Object(resource, proto.namespace, proto.name, proto.uid, proto.resource_version, json)
-
-
-def _stored(proto: resource_pb2.Resource) -> Object:
-    return _from_proto(scheme.by_kind(proto.api_version, proto.kind).resource, proto)

@@ -43,10 +43,11 @@ LONGEST_PAUSE_SECONDS = 0.5
 
 _SIGN_OF_LIFE = "/grpc.health.v1.Health/Check"
 
-Repeat = Literal["read", "write", "safe", "never"]
+Repeat = Literal["read", "once", "write", "safe", "never"]
 """May a call whose outcome is unknown be sent again? "write": yes, its `sending` says that it is the same one.
 
-"safe": yes, being done twice does no harm.
+"safe": yes, being done twice does no harm. "once": a read that each replica is asked for once, since waiting for an
+election is what it wants to avoid.
 """
 
 Verdict = Literal["final", "elsewhere", "doubtful"]
@@ -228,6 +229,7 @@ class Replicas:
         last: errors.ApiError | None = None
         doubtful = False
         sign_seconds = SIGN_SECONDS
+        left = len(self._replicas) if repeat == "once" else -1
         while True:
             try:
                 replica = await self.connected(patience, last)
@@ -248,7 +250,8 @@ class Replicas:
                 verdict, last = "doubtful", silence
                 sign_seconds *= 2
             doubtful = doubtful or verdict == "doubtful"
-            over = not patience.remaining_seconds or self._env.monotonic() >= last_attempt_time
+            left -= 1
+            over = not left or not patience.remaining_seconds or self._env.monotonic() >= last_attempt_time
             if verdict == "final" or (doubtful and repeat == "never") or over:
                 raise _final(last, repeat, doubtful=doubtful)
             self.leave(replica)
@@ -288,6 +291,6 @@ def _final(error: errors.ApiError, repeat: Repeat, *, doubtful: bool) -> errors.
     """The error to raise. Once a write's outcome is in doubt, only an answer of the API to a repetition settles it."""
     if not doubtful or not isinstance(error, errors.Unavailable | errors.Unknown):
         return error
-    if repeat == "read":
+    if repeat in {"read", "once"}:
         return errors.Unavailable(str(error))
     return errors.Unknown(f"the connection broke while this was written; read before trying again ({error})")

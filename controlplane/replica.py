@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -85,6 +86,7 @@ class Replica:
         self._slice: asyncio.Handle | None = None
         self._failed: asyncio.Future[None] | None = None
         self._caught_up = False
+        self._confirmed_time = -math.inf  # until then everything acknowledged anywhere is in the state
         self._led_time = env.monotonic()  # when this replica last knew a leader
         self._leader_known = False
         self._status_listeners: list[Callable[[RaftStatus], None]] = []
@@ -208,7 +210,26 @@ class Replica:
 
     async def read_barrier(self, deadline_seconds: float = DEADLINE_SECONDS) -> None:
         """Return once `state` holds everything acknowledged anywhere before this call; Unavailable."""
+        asked_time = self._env.monotonic()
         await self._barrier.wait(self._patience(deadline_seconds))
+        self._confirmed_time = max(self._confirmed_time, asked_time)
+
+    @property
+    def age_seconds(self) -> float:
+        """How old `state` may be: it holds everything acknowledged anywhere until so long ago. Infinite at first."""
+        return self._env.monotonic() - self._confirmed_time
+
+    async def confirmed_within(self, seconds: float) -> None:
+        """Return once `state` is no older than `seconds`; Unavailable when it is and no leader can be asked."""
+        if self.age_seconds <= seconds:
+            return
+        try:
+            await self.read_barrier()
+        except errors.Unavailable as error:
+            known = f"last knew its state to be the newest {self.age_seconds:.1f} s ago, more than the {seconds:g} s allowed"
+            if math.isinf(self.age_seconds):
+                known = "has not known its state to be the newest since it started"
+            raise errors.Unavailable(f"replica {self.replica_id} {known}: {error}") from None
 
     async def leader_read_index(self) -> int:
         """The read index for a follower's barrier; NotLeader when this is not the leader."""

@@ -40,6 +40,7 @@ from controlplane.apiserver.status import StatusSource
 from controlplane.apiserver.streams import NodeStreams
 from controlplane.backup import Facts
 from controlplane.config import ServerConfig, join_host_port
+from controlplane.confirm_loop import ConfirmLoop
 from controlplane.controllers.run import run_all
 from controlplane.leader_work import LeaderWork
 from controlplane.level import KNOWN_LEVEL
@@ -140,6 +141,7 @@ class Server:
             asyncio.ensure_future(self._replica.wait_failed()),
             asyncio.ensure_future(self._peers.report_sessions(self._directory)),
             asyncio.ensure_future(self._membership_loop.run()),
+            asyncio.ensure_future(ConfirmLoop(self._replica).run()),
             asyncio.ensure_future(LevelLoop(self._replica, self._status.cluster_status).run()),
             asyncio.ensure_future(self._grpc.follow_readiness(lambda: self._replica.ready)),
             self._raft.run,

@@ -75,6 +75,7 @@ class FakeApi:
         self.env = env or fake_env()
         self.revision = 100
         self.calls: list[Call] = []
+        self.allowed_stale_seconds: list[float | None] = []  # by each get and list
         self.fault: Callable[[Call], ApiError | None] | None = None
         self._stored: dict[str, dict[Key, Object]] = defaultdict(dict)
         self._log: dict[str, list[tuple[int, EventType, Object, Object | None]]] = defaultdict(list)
@@ -174,7 +175,16 @@ class FakeApi:
             return self._object(resource, tree, 0)
         return self._store(resource, tree, None)
 
-    async def get(self, resource: str, namespace: str, name: str, *, at_revision: int | None = None) -> Object:
+    async def get(
+        self,
+        resource: str,
+        namespace: str,
+        name: str,
+        *,
+        at_revision: int | None = None,
+        stale_seconds: float | None = None,
+    ) -> Object:
+        self.allowed_stale_seconds.append(stale_seconds)
         await self._called("get", resource, namespace, name)
         found = self._at(resource, at_revision).get((namespace, name))
         if found is None:
@@ -191,7 +201,9 @@ class FakeApi:
         limit: int = 0,
         continue_token: str = "",
         at_revision: int | None = None,
+        stale_seconds: float | None = None,
     ) -> ObjectList:
+        self.allowed_stale_seconds.append(stale_seconds)
         await self._called("list", resource, namespace, "")
         wanted = _matcher(namespace, label_selector, field_selector)
         stored = self._at(resource, at_revision)

@@ -40,42 +40,46 @@ class CreateRequest(_message.Message):
     def __init__(self, object: _Optional[_Union[_resource_pb2.Resource, _Mapping]] = ..., dry_run: _Optional[bool] = ..., sending: _Optional[_Union[Sending, _Mapping]] = ...) -> None: ...
 
 class GetRequest(_message.Message):
-    __slots__ = ("resource", "namespace", "name", "stale_ok", "at_revision", "at_time")
+    __slots__ = ("resource", "namespace", "name", "stale_seconds", "at_revision", "at_time", "not_older_than")
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
-    STALE_OK_FIELD_NUMBER: _ClassVar[int]
+    STALE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     AT_REVISION_FIELD_NUMBER: _ClassVar[int]
     AT_TIME_FIELD_NUMBER: _ClassVar[int]
+    NOT_OLDER_THAN_FIELD_NUMBER: _ClassVar[int]
     resource: str
     namespace: str
     name: str
-    stale_ok: bool
+    stale_seconds: float
     at_revision: int
     at_time: str
-    def __init__(self, resource: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., stale_ok: _Optional[bool] = ..., at_revision: _Optional[int] = ..., at_time: _Optional[str] = ...) -> None: ...
+    not_older_than: int
+    def __init__(self, resource: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., stale_seconds: _Optional[float] = ..., at_revision: _Optional[int] = ..., at_time: _Optional[str] = ..., not_older_than: _Optional[int] = ...) -> None: ...
 
 class ListRequest(_message.Message):
-    __slots__ = ("resource", "namespace", "label_selector", "field_selector", "limit", "continue_token", "stale_ok", "at_revision", "at_time")
+    __slots__ = ("resource", "namespace", "label_selector", "field_selector", "limit", "continue_token", "stale_seconds", "at_revision", "at_time", "not_older_than")
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     LABEL_SELECTOR_FIELD_NUMBER: _ClassVar[int]
     FIELD_SELECTOR_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     CONTINUE_TOKEN_FIELD_NUMBER: _ClassVar[int]
-    STALE_OK_FIELD_NUMBER: _ClassVar[int]
+    STALE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     AT_REVISION_FIELD_NUMBER: _ClassVar[int]
     AT_TIME_FIELD_NUMBER: _ClassVar[int]
+    NOT_OLDER_THAN_FIELD_NUMBER: _ClassVar[int]
     resource: str
     namespace: str
     label_selector: str
     field_selector: str
     limit: int
     continue_token: str
-    stale_ok: bool
+    stale_seconds: float
     at_revision: int
     at_time: str
-    def __init__(self, resource: _Optional[str] = ..., namespace: _Optional[str] = ..., label_selector: _Optional[str] = ..., field_selector: _Optional[str] = ..., limit: _Optional[int] = ..., continue_token: _Optional[str] = ..., stale_ok: _Optional[bool] = ..., at_revision: _Optional[int] = ..., at_time: _Optional[str] = ...) -> None: ...
+    not_older_than: int
+    def __init__(self, resource: _Optional[str] = ..., namespace: _Optional[str] = ..., label_selector: _Optional[str] = ..., field_selector: _Optional[str] = ..., limit: _Optional[int] = ..., continue_token: _Optional[str] = ..., stale_seconds: _Optional[float] = ..., at_revision: _Optional[int] = ..., at_time: _Optional[str] = ..., not_older_than: _Optional[int] = ...) -> None: ...
 
 class ListResponse(_message.Message):
     __slots__ = ("items", "resource_version", "continue_token")

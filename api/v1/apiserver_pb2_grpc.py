@@ -165,7 +165,7 @@ class ApiServerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Get(self, request, context):
-        """NOT_FOUND when there is no such object. Linearizable unless `stale_ok`.
+        """NOT_FOUND when there is no such object. Linearizable unless the request says otherwise.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -18,6 +18,7 @@ from cli.verb import Verb
         "tim get deploy/web -o yaml        one object, whole",
         "tim get pods -l app=web -w        and then what changes",
         "tim get pods --ago 10m            as they were ten minutes ago",
+        "tim get pods --stale=1m           also from a replica that lost the others within the last minute",
         "tim get pods --sort-by=.metadata.creationTimestamp",
         "tim get pods -o custom-columns=NAME:.metadata.name,NODE:.spec.nodeName",
         "tim get nodes -o jsonpath='{range .items[*]}{.metadata.name}{\"\\n\"}{end}'",
@@ -36,6 +37,7 @@ from cli.verb import Verb
     "-o", "--output", type=options.Output(shaped=True), default="table", help="How to print [default: table]."
 )
 @options.at
+@options.stale
 @click.option("-w", "--watch", is_flag=True, help="Go on and print what changes.")
 @click.option("--watch-only", is_flag=True, help="Print only what changes from now on.")
 @click.option("--ignore-not-found", is_flag=True, help="No error when an object does not exist.")

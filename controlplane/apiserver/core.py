@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from api import scheme
-from api.errors import ApiError, Conflict, Expired, Forbidden, NotFound, Unknown
+from api.errors import ApiError, Conflict, Expired, Forbidden, Invalid, NotFound, Unknown
 from api.object import Object, Tree
 from component.client import ApplyOutcome, Binding, ObjectList, Operation, PatchType, Propagation, TransactionResult
 from component.env import Env
@@ -22,6 +22,7 @@ from controlplane.admission.request import Identity
 from controlplane.apiserver import apply, binding, deletes, incoming, patches, selecting
 from controlplane.apiserver.authz import check_read, check_write, roles_of
 from controlplane.apiserver.decision import RETRIED, RETRIES, Decision, Snapshot, told
+from controlplane.apiserver.freshness import LINEARIZABLE, Freshness, wait_fresh
 from controlplane.apiserver.kinds import kind_rules
 from controlplane.apiserver.objects import key_of, object_at, object_of
 from controlplane.apiserver.pages import Pages
@@ -231,12 +232,20 @@ class ApiCore:
     # Reads
 
     async def get(
-        self, identity: Identity, resource: str, namespace: str, name: str, *, stale_ok: bool = False, at: At = NOW
+        self,
+        identity: Identity,
+        resource: str,
+        namespace: str,
+        name: str,
+        *,
+        fresh: Freshness = LINEARIZABLE,
+        at: At = NOW,
     ) -> Object:
-        """Return one object, linearizably unless `stale_ok`, or as it was."""
+        """Return one object, linearizably unless `fresh` says otherwise, or as it was."""
         kind = scheme.by_resource(resource)
-        if not (stale_ok or at):
-            await self._replica.read_barrier()
+        _check_point(fresh, at)
+        if not at:
+            await wait_fresh(self._replica, fresh)
         key = key_of(kind, incoming.namespace_of(kind, namespace), name)
         check_read(identity, resource, key.namespace, name, self._replica.state)
         state = await self.past.state(identity, resource, at, key) if at else self._replica.state
@@ -256,7 +265,7 @@ class ApiCore:
         limit: int = 0,
         limit_bytes: int = 0,
         continue_token: str = "",
-        stale_ok: bool = False,
+        fresh: Freshness = LINEARIZABLE,
         at: At = NOW,
     ) -> ObjectList:
         """Return all matching objects at one revision, or at most `limit` and `limit_bytes` of them and a token.
@@ -264,6 +273,7 @@ class ApiCore:
         Further pages need no `at`: the token names the revision, and any replica whose history holds it goes on.
         """
         kind = scheme.by_resource(resource)
+        _check_point(fresh, at)
         check_read(identity, resource, namespace, "", self._replica.state)
         selection = selecting.parse(resource, namespace if kind.namespaced else "", label_selector, field_selector)
         if continue_token:
@@ -274,8 +284,7 @@ class ApiCore:
             except Expired as error:
                 raise Expired(f"{error}; list again from the start") if continue_token else error from None
         else:
-            if not stale_ok:
-                await self._replica.read_barrier()
+            await wait_fresh(self._replica, fresh)
             state = self._replica.state
         page = await self._pages.page(state, kind, selection, limit, limit_bytes, continue_token)
         found: list[Object] = []
@@ -382,3 +391,8 @@ def _answer(decision: Decision | None, refusal: ApiError | None) -> Object:
         return decision.subject
     assert refusal is not None, "no decision and no reason"
     raise refusal
+
+
+def _check_point(fresh: Freshness, at: At) -> None:
+    if fresh and at:
+        raise Invalid("the past is as it was: name a point of it, or how new the state must be, not both")

@@ -17,6 +17,7 @@ from component.client import ApplyOutcome, Binding, Operation, PatchType
 from component.rpc_server import Context
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.core import ApiCore
+from controlplane.apiserver.freshness import Freshness
 from controlplane.apiserver.messages import (
     PROPAGATIONS,
     history_message,
@@ -118,7 +119,7 @@ class ApiService:
                 request.resource,
                 request.namespace,
                 request.name,
-                stale_ok=request.stale_ok,
+                fresh=_fresh(request),
                 at=_at(request),
             )
         )
@@ -134,7 +135,7 @@ class ApiService:
             limit=request.limit,
             limit_bytes=PAGE_BYTES,
             continue_token=request.continue_token,
-            stale_ok=request.stale_ok,
+            fresh=_fresh(request),
             at=_at(request),
         )
         return await list_bytes(found)
@@ -359,6 +360,13 @@ def _handler(method: Any, behaviour: Callable[..., Any]) -> Any:
 
 def _at(request: pb.GetRequest | pb.ListRequest) -> At:
     return At(request.at_revision if request.HasField("at_revision") else None, request.at_time)
+
+
+def _fresh(request: pb.GetRequest | pb.ListRequest) -> Freshness:
+    return Freshness(
+        request.stale_seconds if request.HasField("stale_seconds") else None,
+        request.not_older_than if request.HasField("not_older_than") else None,
+    )
 
 
 def _serialized(message: Any) -> bytes:

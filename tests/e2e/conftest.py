@@ -31,6 +31,7 @@ ORDER = (
     "test_agent_restart",
     "test_control_plane",
     "test_nodes",
+    "test_stale_reads",
     "test_two_hosts_lost",
     "test_lab",
     "test_replicas",

@@ -201,10 +201,3 @@ async def test_long_lists_let_others_run_and_still_show_one_revision(api, cluste
 async def test_an_unknown_resource_is_not_found(api):
     with pytest.raises(errors.NotFound, match="podz"):
         await api.list("podz")
-
-
-async def test_a_stale_read_needs_no_leader(cluster):
-    cluster.log.step_down()
-    found = await cluster.core.get(cluster.local._identity, "namespaces", "", "default", stale_ok=True)
-    assert found.name == "default"
-    assert (await cluster.core.list(cluster.local._identity, "namespaces", stale_ok=True)).items

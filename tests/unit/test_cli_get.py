@@ -180,3 +180,19 @@ def test_watched_yaml_is_a_stream_of_documents(api):
 
 def test_watching_one_object_that_does_not_exist_fails_at_once(api):
     assert error_line(tim(api, "get", "pod", "nope", "-w")) == 'Error: NotFound: pods "nope" not found'
+
+
+@pytest.mark.parametrize(
+    ("option", "seconds"), [((), None), (("--stale",), 10.0), (("--stale=1m",), 60.0), (("--stale=0",), 0.0)]
+)
+def test_how_stale_an_answer_may_be_is_asked_for(api, option, seconds):
+    lines(tim(api, "get", "pods", *option))
+    lines(tim(api, "get", "pod/db", *option))
+    assert api.allowed_stale_seconds == [seconds, seconds]
+
+
+@pytest.mark.parametrize("option", ["-w", "--at=5", "--ago=1m"])
+def test_only_what_is_now_can_be_stale(api, option):
+    result = tim(api, "get", "pods", "--stale", option)
+    assert result.exit_code == 2
+    assert "--stale is about what is now" in error_line(result)
