@@ -42,8 +42,8 @@ class Election:
 
     @property
     def due_time(self) -> float:
-        """When `guard` has something to do; in the past if at once."""
-        return float("-inf") if self._pre_vote.won else self._core.election_deadline
+        """When `guard` has something to do; in the past if at once, as after a won pre-vote."""
+        return self._core.election_deadline
 
     def guard(self) -> None:
         """Every turn: let the core campaign only after a won pre-vote, and never without a useful API process."""

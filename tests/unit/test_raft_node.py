@@ -260,6 +260,22 @@ def test_a_replica_without_an_api_process_does_not_campaign(tmp_path):
     cluster.close()
 
 
+def test_a_replica_whose_api_process_dies_before_its_pre_vote_is_won_sleeps_between_its_turns(cluster):
+    leader = cluster.leader()
+    cluster.run(0.2)
+    candidates = others(cluster, leader)
+    cluster.crash(leader.name)
+    cluster.run_until(lambda: any(each.node._election._pre_vote.asked_time > 0 for each in candidates))
+    for each in candidates:
+        each.kill_api()
+    cluster.run_until(lambda: any(each.node._election._pre_vote.won for each in candidates), seconds=1)
+    start = cluster.now
+    for _ in range(1000):
+        cluster.step()
+    assert cluster.now - start > 1.0
+    assert not cluster.leaders()
+
+
 def test_a_replica_in_a_higher_term_is_elected_by_one_that_cannot_lead_itself(cluster):
     """The voter has no API process, so that it never asks and thereby learns the term: its answer must count."""
     leader = cluster.leader()
