@@ -5,7 +5,7 @@ Imported by the command line, so it must stay light (see `component.rpc`).
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Literal, Self
 
@@ -46,6 +46,9 @@ TIMEOUT_SECONDS = 30.0
 SINCE_SECONDS = 5.0
 """A revision known for longer is asked for anew before a write: replicas remember what was done for some time only."""
 
+Connect = Callable[[Sequence[str], Tls | None, Env, Explain | None], Replicas]
+"""How the replicas at some addresses are reached."""
+
 SETTLED_SECONDS = 1.0
 """A watch that lived so long was well; when it breaks, the whole time-out is there again to find another replica."""
 
@@ -67,10 +70,11 @@ class RpcClient:
         *,
         timeout_seconds: float = TIMEOUT_SECONDS,
         explain: Explain | None = None,
+        connect: Connect = Replicas,
     ) -> None:
         self._env = env
         self._timeout_seconds = timeout_seconds
-        self._replicas = Replicas(endpoints, tls, env, explain)
+        self._replicas = connect(endpoints, tls, env, explain)
         self._revision = 0  # the newest that a write made or was told
         self._revision_time = 0.0
 

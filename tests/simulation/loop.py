@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
-LIVELOCK_HANDLES = 200_000  # at one instant: somebody spins
+LIVELOCK_HANDLES = 50_000  # at one instant: somebody spins
 
 
 class Livelock(AssertionError):
@@ -94,9 +94,6 @@ class Simulator:
     def _step(self) -> None:
         if self._ready:
             loop, handle = self._ready.popleft()
-            self._at_instant += 1
-            if self._at_instant > LIVELOCK_HANDLES:
-                raise Livelock(f"{loop.name}: {handle}")
         else:
             when, _, loop, handle = heapq.heappop(self._timers)
             if handle.cancelled():
@@ -104,6 +101,9 @@ class Simulator:
             if when > self.now:
                 self.now = when
                 self._at_instant = 0
+        self._at_instant += 1
+        if self._at_instant > LIVELOCK_HANDLES:
+            raise Livelock(f"{loop.name}: {handle}")
         if handle.cancelled():
             return
         if loop.frozen or loop.dead:

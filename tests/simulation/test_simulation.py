@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.simulation.loop import Forbidden, Simulator
+from tests.simulation.loop import Forbidden, Livelock, Simulator
 from tests.simulation.run import run
 
 SECONDS = float(os.environ.get("SIM_SECONDS", "25"))
@@ -82,6 +82,19 @@ def test_a_killed_process_does_nothing_more_and_a_frozen_one_does_it_later():
     frozen.thaw()
     simulator.run_until(lambda: False, 0.1)
     assert seen == ["frozen", "frozen ended"]
+    simulator.close()
+
+
+def test_who_takes_turns_without_time_going_on_is_found():
+    simulator = Simulator(1)
+    process = simulator.process("restless")
+
+    def turn():
+        process.call_later(0.0, turn)
+
+    process.call_soon(turn)
+    with pytest.raises(Livelock, match="restless"):
+        simulator.run_until(lambda: False, 1.0)
     simulator.close()
 
 
