@@ -25,6 +25,7 @@ from controlplane.replica import Replica
 from controlplane.watch.hub import Hub
 from tests.simulation.loop import ProcessLoop
 from tests.simulation.network import Lost
+from tests.simulation.repeating import handlers
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster, Host
@@ -126,7 +127,7 @@ class ApiHalf:
             host.name,
             variant.socket_log_type(Path(host.name), host.name),
             SimPeers(cluster, host.name),
-            folder / "states",
+            folder / "snapshots",
             env,
             in_thread=self._in_thread,
         )
@@ -134,6 +135,7 @@ class ApiHalf:
         self.replica.hub = variant.hub_type(cluster, host.name)
         variant.adjust_replica(self.replica)
         self.core: ApiCore = variant.core_type(self.replica, default_chain(), env, service_range=SERVICE_RANGE)
+        self.handlers = handlers(self.core)
         self.directory = SessionDirectory(host.name, env)
         self.system = LocalClient(self.core, CONTROL_PLANE)
         self.work = LeaderWork(self._lead)

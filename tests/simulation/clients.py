@@ -6,25 +6,41 @@ Each is a process of its own that any replica can serve; it notes what it asked 
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from api import errors
 from api.object import Tree
 from component.client import ObjectList
-from controlplane.admission.request import MASTERS_GROUP, Identity
 from controlplane.apiserver.core import ApiCore
+from controlplane.apiserver.past import At
 from controlplane.apiserver.watches import Batch
+from tests.simulation.checks.history import WRITES
 from tests.simulation.checks.record import Asked, Seen, Verb, Watched
 from tests.simulation.network import Lost
 from tests.simulation.recorder import TOKEN_LABEL
+from tests.simulation.repeating import ADMIN, RepeatingClient
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
 
-ADMIN = Identity("kubernetes-admin", (MASTERS_GROUP,))
+REPEATED_SHARE = 0.5  # of the requests are sent by the product's client
 DEADLINE_SECONDS = 8.0
 IDLE_SECONDS = (0.3, 2.5)
 RESOURCE = "configmaps"
+NEW_SHARES: dict[Verb, float] = {"get": 0.3, "list": 0.1, "create": 0.5, "apply": 0.1}
+KNOWN_SHARES: dict[Verb, float] = {
+    "get": 0.2,
+    "past": 0.05,
+    "list": 0.1,
+    "delete": 0.12,
+    "update": 0.4,
+    "patch": 0.1,
+    "apply": 0.08,
+}
+"""What is asked of objects that a writer knows, and of others."""
 
 
 def config_map(name: str, token: str, uid: str = "", revision: int = 0) -> Tree:
@@ -72,6 +88,9 @@ class Writer(Client):
         self._pause_seconds = pause_seconds
         self._known: dict[str, tuple[str, int]] = {}
         self._count = 0
+        self._repeating = RepeatingClient(cluster, name)
+        self._seen: list[int] = []  # revisions it was told of
+        self._next: tuple[Verb, str] | None = None  # what a write that was sent twice asks for
 
     async def run(self) -> None:
         while not self.stopping:
@@ -81,26 +100,24 @@ class Writer(Client):
                 self.move()
 
     def _draw(self) -> tuple[Verb, str]:
+        if self._next is not None:
+            drawn, self._next = self._next, None
+            return drawn
         name = self.rng.choice(self._names)
-        draw = self.rng.random()
-        if draw < 0.2:
-            return "get", name
-        if draw < 0.3:
-            return "list", ""
-        if name not in self._known:
-            return ("create", name) if draw < 0.85 else ("get", name)
-        return ("delete", name) if draw < 0.42 else ("update", name)
+        shares = KNOWN_SHARES if name in self._known else NEW_SHARES
+        verb = self.rng.choices(list(shares), list(shares.values()))[0]
+        return verb, "" if verb == "list" else name
 
     async def _one(self) -> None:
         verb, name = self._draw()
         self._count += 1
-        token = f"{self.name}-{self._count}" if verb in {"create", "update"} else ""
+        token = f"{self.name}-{self._count}" if verb in WRITES - {"delete"} else ""
         asked = Asked(self.name, verb, f"default/{name}" if name else "", self.loop.time(), token)
         self._cluster.recorder.ask(asked)
-        work = self._work(asked, name)
+        sendings = self._repeating.sendings
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                result = await self.ask(work)
+                result = await self._send(asked, name)
         except errors.Unavailable:
             asked.outcome = "unavailable"
         except (errors.Unknown, Lost, TimeoutError):
@@ -114,29 +131,28 @@ class Writer(Client):
         else:
             asked.outcome = "ok"
             self._note(asked, name, result)
+            if self._repeating.sendings > sendings + 1 and verb in WRITES - {"delete"}:
+                self._next = ("delete" if self.rng.random() < 0.7 else "update"), name
         asked.return_time = self.loop.time()
         self._cluster.simulator.trace(
             self.name, verb, name, asked.outcome, asked.reason, asked.revision, asked.return_time
         )
 
-    def _work(self, asked: Asked, name: str) -> Any:
+    async def _send(self, asked: Asked, name: str) -> Any:
+        """Once, to the current replica, or with the product's client, which repeats it as it sees fit."""
         uid, revision = self._known.get(name, ("", 0))
         match asked.verb:
+            case "past":
+                asked.precondition = self.rng.choice(self._seen or [1])
             case "create":
                 asked.uid = f"{asked.token}-uid"
-                tree = config_map(name, asked.token, asked.uid)
-                return lambda api: api.core.create(ADMIN, tree)
             case "update":
                 asked.precondition = revision if self.rng.random() < 0.6 else 0
-                tree = config_map(name, asked.token, revision=asked.precondition)
-                return lambda api: api.core.update(ADMIN, tree)
             case "delete":
                 asked.uid = uid
-                return lambda api: api.core.delete(ADMIN, RESOURCE, "default", name, uid=uid)
-            case "get":
-                return lambda api: api.core.get(ADMIN, RESOURCE, "default", name)
-            case "list":
-                return lambda api: api.core.list(ADMIN, RESOURCE, "default")
+        if self.rng.random() < REPEATED_SHARE:
+            return await _ask(self._repeating, asked, name)
+        return await self.ask(lambda api: _ask(OneCore(api.core), asked, name))
 
     def _note(self, asked: Asked, name: str, result: Any) -> None:
         if isinstance(result, ObjectList):
@@ -149,7 +165,40 @@ class Writer(Client):
             self._known.pop(name, None)
             return
         asked.seen = _token(result)
+        if asked.verb == "past":
+            return
+        self._seen.append(result.revision)
         self._known[name] = (result.uid, result.revision)
+
+
+class OneCore:
+    """The API core of one replica, asked as the product's client is."""
+
+    def __init__(self, core: ApiCore) -> None:
+        self._core = core
+
+    async def get(self, resource: str, namespace: str, name: str, at_revision: int | None = None) -> Any:
+        return await self._core.get(ADMIN, resource, namespace, name, at=At(at_revision))
+
+    def __getattr__(self, verb: str) -> Any:
+        return functools.partial(getattr(self._core, verb), ADMIN)
+
+
+async def _ask(api: Any, asked: Asked, name: str) -> Any:
+    plain = config_map(name, asked.token, asked.uid if asked.verb == "create" else "", asked.precondition)
+    match asked.verb:
+        case "create" | "update":
+            return await getattr(api, asked.verb)(plain)
+        case "patch":
+            patch = msgspec.json.encode({"metadata": {"labels": {TOKEN_LABEL: asked.token}}})
+            return await api.patch(RESOURCE, "default", name, "merge", patch)
+        case "apply":
+            return (await api.apply(plain))[0]
+        case "delete":
+            return await api.delete(RESOURCE, "default", name, uid=asked.uid)
+        case "get" | "past":
+            return await api.get(RESOURCE, "default", name, at_revision=asked.precondition or None)
+    return await api.list(RESOURCE, "default")
 
 
 class Watcher(Client):

@@ -74,6 +74,8 @@ class Host:
         try:
             self.raft = RaftHalf(self._cluster, self, loop, self.env, self.disk, self.folder)
         except LogFailure as error:
+            if self.disk.full:
+                return
             self._cluster.violation(f"{self.name}: Raft does not start: {error}")
             return
         self.log = self.raft.log
@@ -97,7 +99,7 @@ class Host:
 
     def raft_failed(self, error: Exception) -> None:
         """The production process ends here with one line; with a sick disk that is what it should do."""
-        if not self.disk.failing:
+        if not (self.disk.failing or self.disk.full):
             self._cluster.violation(f"{self.name}: Raft ended: {type(error).__name__}: {error}")
         self._cluster.counts["disk_failures"] += 1
         self.kill_raft()

@@ -26,13 +26,14 @@ class Write:
 
 @dataclass
 class SimDisk:
-    """What one host's log wrote. `sync_seconds` is how long the next sync takes; `failing` makes it fail."""
+    """What one host's log wrote. `sync_seconds` is how long the next sync takes; `failing` makes it fail, `full` any write."""
 
     rng: random.Random
     quick_seconds: tuple[float, float] = (0.0002, 0.003)
     slow_seconds: tuple[float, float] = (0.03, 0.5)
     slow: bool = False
     failing: bool = False
+    full: bool = False
     holding: bool = False  # the sync of a turn is under way: what it covers is at risk until it returns
     unsynced: list[Write] = field(default_factory=list)
     syncing: list[Write] = field(default_factory=list)
@@ -97,12 +98,18 @@ class SimLog(DurableLog):
         super().__init__(folder, datasync=lambda _descriptor: disk.sync(), **limits)
 
     def _write(self, content: bytes, offset: int) -> None:
-        super()._write(content, offset)
+        size_bytes = self._disk.rng.randrange(len(content)) if self._disk.full else len(content)
+        super()._write(content[:size_bytes], offset)
         path = Path(f"/proc/self/fd/{self._descriptor}").readlink()
-        self._disk.wrote(path, offset, len(content))
+        self._disk.wrote(path, offset, size_bytes)
+        if self._disk.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
 
-    def _open_segment(self, *arguments) -> None:
-        super()._open_segment(*arguments)
+    def _open_segment(self, descriptor: int, header) -> None:
+        if self._disk.full:  # nothing can be allocated for it
+            os.close(descriptor)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super()._open_segment(descriptor, header)
         self._disk.settle()  # a new segment is synced before anything goes on, and so is the one before it
 
     def abandon(self) -> None:

@@ -23,6 +23,7 @@ KINDS = (
     "delay",
     "slow_disk",
     "broken_disk",
+    "full_disk",
     "freeze_raft",
     "freeze_api",
     "freeze_host",
@@ -75,7 +76,7 @@ class Faults:
         self._cluster.network.slow.clear()
         self._apply_cuts(keep_held=True)
         for host in self._cluster.hosts.values():
-            host.disk.slow = host.disk.failing = False
+            host.disk.slow = host.disk.failing = host.disk.full = False
             host.armed = False
             self._thaw(host)
             host.start()
@@ -187,6 +188,15 @@ class Faults:
         host.disk.failing = True
         await self._pause(0.05, 0.6)
         host.disk.failing = False
+        host.start_raft()
+
+    async def _full_disk(self, host: Host) -> None:
+        """Writes end in the middle, and so does the process; who supervises it tries to start it all the time."""
+        host.disk.full = True
+        for _ in range(self._rng.randrange(1, 6)):
+            await asyncio.sleep(self._rng.uniform(0.05, 0.3))
+            host.start_raft()
+        host.disk.full = False
         host.start_raft()
 
     # The network

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from api.v1 import raft_pb2
+from component.env import Env
 from controlplane.apiserver.core import ApiCore
+from controlplane.apiserver.sending import ONCE
 from controlplane.commands import Add, Transaction
 from controlplane.raft.link import SocketLog
 from controlplane.raft.node import RaftNode
 from controlplane.raft.protocol import Entry, Snapshot
+from controlplane.raft.snapshots import publish
+from controlplane.store import snapshot as snapshots
 from controlplane.store.state import State
 from tests.simulation.api_half import ObservedReplica
 from tests.simulation.disk import SimDisk, SimLog
@@ -158,12 +163,30 @@ class EpochlessReplica(ObservedReplica):
 class LedgerlessCore(ApiCore):
     """Binds without taking the pod's share of its node."""
 
-    async def _commit(self, decide, *, dry_run, epoch):
+    async def _commit(self, identity, resource, decide, **more):
         def without(state):
             decision = decide(state)
             return replace(decision, ops=tuple(op for op in decision.ops if not isinstance(op, Add)))
 
-        return await super()._commit(without, dry_run=dry_run, epoch=epoch)
+        return await super()._commit(identity, resource, without, **more)
+
+
+class AmnesicCore(ApiCore):
+    """Takes every sending of a request for a request of its own."""
+
+    async def _commit(self, identity, resource, decide, **more):
+        return await super()._commit(identity, resource, decide, **{**more, "sending": ONCE})
+
+
+def install_without_incarnation(state: State, data_dir: Path, env: Env) -> None:
+    """As `backup.install`, but revisions go on where the backup was."""
+    state.apply(Entry(state.applied_index + 1, state.applied_term + 1, b""))
+    written = snapshots.write(state, data_dir / "snapshots")
+    folder = data_dir / "raft" / "snapshot"
+    folder.mkdir(parents=True)
+    copy = folder / "restored.partial"
+    copy.write_bytes(written.path.read_bytes())
+    publish(copy, folder, written.index, written.term, b"")
 
 
 MUTANTS = (
@@ -178,8 +201,9 @@ MUTANTS = (
     Variant("commit an older term's entry directly", node_type=OldTermNode),
     Variant("answer reads without a round", node_type=RoundlessNode),
     Variant("lose the watch events between list and watch", core_type=ForgettingCore),
-    Variant("reuse revisions after restore", new_incarnation=False),
+    Variant("reuse revisions after restore", install=install_without_incarnation),
     Variant("accept an old epoch's bind", replica_type=EpochlessReplica),
     Variant("skip the ledger on bind", core_type=LedgerlessCore),
+    Variant("take a repeated request for a new one", core_type=AmnesicCore),
 )
 """In the order of the list in docs/testing.md."""

@@ -20,6 +20,10 @@ class Lost(Exception):
     """The connection broke after the request left: nobody knows what became of it."""
 
 
+class NobodyListens(errors.Unavailable):
+    """No process is there to take the connection."""
+
+
 class Network:
     """`cut` and `slow` are sets of directed pairs of hosts; use `change` to alter them."""
 
@@ -128,7 +132,7 @@ class Rpc:
 
         def start() -> None:
             if server.loop is None:
-                reply(None, errors.Unavailable("connection refused"))
+                reply(None, NobodyListens("connection refused"))
                 return
             server.open[number] = lambda error: reply(None, error)
             task = server.loop.create_task(work(server.api))
@@ -174,7 +178,7 @@ class Rpc:
 
         def start() -> None:
             if server.loop is None:
-                self._network.post(target, source, put, None, errors.Unavailable("connection refused"))
+                self._network.post(target, source, put, None, NobodyListens("connection refused"))
                 return
             server.open[number] = lambda error: self._network.post(target, source, put, None, error)
             tasks.append(server.loop.create_task(serve()))

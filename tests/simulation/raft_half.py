@@ -177,9 +177,9 @@ class RaftHalf:
         self.disk = disk
         sizes = cluster.sizes
         variant = cluster.variant
-        self.snapshots = SnapshotFolder(folder / "snapshot")
+        self.snapshots = SnapshotFolder(folder / "raft" / "snapshot")
         self.log = variant.log_type(
-            folder / "log", disk, segment_bytes=sizes.segment_bytes, tail_bytes=sizes.tail_bytes
+            folder / "raft" / "log", disk, segment_bytes=sizes.segment_bytes, tail_bytes=sizes.tail_bytes
         )
         align(self.log, self.snapshots.latest)
         self.transport = SimTransport(cluster.links, host.name)

@@ -6,18 +6,24 @@ What must hold then: no revision is given twice, and no watch goes on across the
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controlplane.commands import StartIncarnation, Transaction, encode_entry, encode_transaction
-from controlplane.raft.protocol import Entry
-from controlplane.raft.snapshots import publish
-from controlplane.store import snapshot as snapshots
-from controlplane.store.state import State
+from controlplane import backup
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
 
-COMMAND_ID = b"restored cluster"
+FACTS = backup.Facts(
+    cluster_uid="simulated",
+    version="0",
+    raft_incarnation=0,
+    pod_range="10.244.0.0/16",
+    service_range="10.96.0.0/16",
+    cluster_domain="cluster.local",
+    ca_cert="",
+    ca_key="",
+)
 
 
 class Restore:
@@ -25,18 +31,23 @@ class Restore:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._backup: State | None = None
+        self._file: Path | None = None
 
     def save(self) -> None:
         """Back up whatever replica is there."""
         for host in self._cluster.hosts.values():
             if host.api is not None and host.api.ready and host.api.replica.state.revision:
-                self._backup = host.api.replica.state.clone()
+                state = host.api.replica.state.clone()
+                self._file = self._cluster.folder / "backup"
+                self._file.write_bytes(b"".join(backup.pieces(state, FACTS, self._cluster.folder, host.env)))
                 return
 
     def restore(self) -> None:
-        """Lose everything, and start every replica from the backup, one incarnation later."""
-        if self._backup is None:
+        """Lose everything, and start every replica from the backup, one incarnation later.
+
+        `tim backup restore` makes one replica, which others join; here all begin with what it lays down for one.
+        """
+        if self._file is None:
             return
         hosts = list(self._cluster.hosts.values())
         for host in hosts:
@@ -44,22 +55,12 @@ class Restore:
             host.kill_raft()
             shutil.rmtree(host.folder, ignore_errors=True)
             host.log = None
-        state = self._backup.clone()
-        self._cluster.recorder.restored(state.applied_index, state.revision, state.epoch)
-        state.apply(Entry(state.applied_index + 1, state.applied_term + 1, self._command(state)))
+        manifest, state = backup.verify(self._file)
+        self._cluster.recorder.restored(manifest.index, manifest.revision, state.epoch)
+        self._cluster.variant.install(state, hosts[0].folder, hosts[0].env)
+        for host in hosts[1:]:
+            shutil.copytree(hosts[0].folder, host.folder)
         for host in hosts:
-            written = snapshots.write(state, host.folder / "states")
-            folder = host.folder / "snapshot"
-            folder.mkdir()
-            copy = folder / "restored.partial"
-            shutil.copyfile(written.path, copy)
-            publish(copy, folder, written.index, written.term, b"")
             host.start()
         self._cluster.counts["restores"] += 1
-        self._cluster.simulator.trace("restored", state.applied_index, state.revision)
-
-    def _command(self, state: State) -> bytes:
-        if not self._cluster.variant.new_incarnation:
-            return b""
-        transaction = Transaction(COMMAND_ID, (StartIncarnation(),))
-        return encode_entry([encode_transaction(transaction)], state.time_ms)
+        self._cluster.simulator.trace("restored", manifest.index, manifest.revision)

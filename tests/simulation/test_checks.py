@@ -79,6 +79,32 @@ def test_an_unknown_write_is_applied_at_most_once():
     assert any("applied twice" in each for each in check(HISTORY, twice))
 
 
+def test_an_apply_makes_an_object_or_changes_it():
+    applied = [write("apply", 0.5, 1.5, "t1", 1), write("apply", 1.6, 2.5, "t2", 2), *HISTORY[3:]]
+    assert check(applied) == []
+    assert linearizable(applied)
+
+
+@pytest.mark.parametrize(
+    ("at", "revision", "token", "reason", "right"),
+    [
+        (1, 1, "t1", "", True),
+        (2, 2, "t2", "", True),
+        (3, 0, None, "NotFound", True),
+        (2, 0, None, "Expired", True),
+        (2, 1, "t1", "", False),
+        (2, 0, None, "NotFound", False),
+        (3, 2, "t2", "", False),
+    ],
+)
+def test_a_read_of_the_past_equals_the_replay_at_its_revision_or_is_refused(at, revision, token, reason, right):
+    past = Asked("c", "past", "a", 9.1, precondition=at, return_time=9.2, revision=revision, seen=token, reason=reason)
+    past.outcome = "refused" if reason else "ok"
+    problems = check([*HISTORY, past])
+    assert (problems == []) is right
+    assert all("the past was otherwise" in each for each in problems)
+
+
 def test_a_change_that_nobody_asked_for_is_found():
     assert any("nobody asked" in each for each in check(HISTORY, [*ROWS, row(5, MODIFIED, token="x")]))
     assert any("nobody asked for the deletion" in each for each in check(HISTORY[:3], ROWS[:3]))
@@ -103,18 +129,18 @@ def _small(rng):
         begin, end = time - rng.random() * 2, time + rng.random() * 2
         name = rng.choice("ab")
         stored = objects.get(name)
-        verb = rng.choice(("create", "update", "delete", "get", "get", "list"))
+        verb = rng.choice(("create", "update", "apply", "delete", "get", "get", "list"))
         each = Asked("c", verb, name if verb != "list" else "", begin, f"t{number}", return_time=end, outcome="ok")
         if verb == "list":
             each.token, each.revision, each.seen = "", revision, dict(objects)
-        elif (verb == "create") == (stored is not None):
+        elif verb != "apply" and (verb == "create") == (stored is not None):
             each.outcome, each.reason = "refused", "AlreadyExists" if verb == "create" else "NotFound"
         elif verb == "get":
             each.token, (each.revision, each.seen) = "", stored
         else:
             revision += 1
             each.revision = revision
-            kind = {"create": ADDED, "update": MODIFIED, "delete": DELETED}[verb]
+            kind = DELETED if verb == "delete" else ADDED if stored is None else MODIFIED
             rows.append(row(revision, kind, name, each.token if verb != "delete" else stored[1], uid="", time=time))
             objects = {k: v for k, v in objects.items() if k != name}
             if verb == "delete":

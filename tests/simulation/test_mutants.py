@@ -14,6 +14,7 @@ QUICK = (
     "skip the fsync",
     "truncate a matching suffix",
     "lose the watch events between list and watch",
+    "take a repeated request for a new one",
 )
 SEEDS = 60
 

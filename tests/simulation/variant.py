@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from component.env import Env
+from controlplane import backup
 from controlplane.apiserver.core import ApiCore
 from controlplane.raft.link import SocketLog
 from controlplane.raft.node import RaftNode
+from controlplane.store.state import State
 from tests.simulation.api_half import ObservedHub, ObservedReplica
 from tests.simulation.disk import SimLog
 
@@ -23,7 +28,7 @@ class Variant:
     replica_type: type[ObservedReplica] = ObservedReplica
     hub_type: type[ObservedHub] = ObservedHub
     core_type: type[ApiCore] = ApiCore
-    new_incarnation: bool = True
+    install: Callable[[State, Path, Env], object] = backup.install
 
     def before_sync(self, raft: Any) -> None:
         """Between the appends and the sync of a turn."""

@@ -15,7 +15,7 @@ from itertools import pairwise
 from controlplane.store.draft import INCARNATION_REVISIONS
 from tests.simulation.checks.record import ADDED, DELETED, Asked, Row
 
-WRITES = {"create", "update", "delete"}
+WRITES = {"create", "update", "patch", "apply", "delete"}
 UNTOLD = {"unknown", "open"}
 
 
@@ -139,6 +139,8 @@ def _check_answer(each: Asked, floor: int, last: int, by_revision: dict[int, Row
         return _check_write(each, floor, last, by_revision, replay), each.revision
     if each.verb == "list":
         return _check_list(each, floor, last, replay), each.revision
+    if each.verb == "past":
+        return _check_past(each, replay), 0
     for point, state in replay.between(each.name, floor, last):
         if _right(each, state):
             return "", point
@@ -173,12 +175,23 @@ def _check_write(each: Asked, floor: int, last: int, by_revision: dict[int, Row]
     if each.verb == "delete":
         right = row.type == DELETED and row.name == each.name and each.uid in {"", row.uid}
     else:
-        right = row.token == each.token and row.name == each.name and (row.type == ADDED) == (each.verb == "create")
+        made = each.verb == "create" if each.verb != "apply" else before is None
+        right = row.token == each.token and row.name == each.name and (row.type == ADDED) == made
     if not right:
         return f"an acknowledged write is not what its revision says, which is {row}"
     if each.precondition and (before is None or before.revision != each.precondition):
         return f"a precondition did not hold, there was {before}"
     return ""
+
+
+def _check_past(each: Asked, replay: Replay) -> str:
+    """How an object was; the history may also not go back so far."""
+    state = replay.at(each.name, each.precondition)
+    if each.outcome == "ok":
+        right = state is not None and (state.revision, state.token) == (each.revision, each.seen)
+    else:
+        right = each.reason == "Expired" or (each.reason == "NotFound" and state is None)
+    return "" if right else f"the past was otherwise, there was {state}"
 
 
 def _check_list(each: Asked, floor: int, last: int, replay: Replay) -> str:

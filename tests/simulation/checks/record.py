@@ -8,7 +8,7 @@ from typing import Literal
 ADDED, MODIFIED, DELETED = 1, 2, 3
 
 Outcome = Literal["ok", "refused", "unavailable", "unknown", "open"]
-Verb = Literal["create", "update", "delete", "get", "list"]
+Verb = Literal["create", "update", "patch", "apply", "delete", "get", "past", "list"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class Row:
 
 @dataclass(slots=True)
 class Asked:
-    """One request of a client. `token` marks what a write stores; `precondition` is a revision it requires, 0 none.
+    """One request of a client, however often it was sent. `token` marks what a write stores; `precondition` is a revision it requires, 0 none.
 
-    `revision` and `seen` are the answer: of a write its revision, of a get the object's (0: not found) and its token,
+    A "past" is a get at the revision `precondition`. `revision` and `seen` are the answer: of a write its revision, of a get the object's (0: not found) and its token,
     of a list the list's and {name: (revision, token)}.
     """
 

@@ -47,7 +47,7 @@ def _ask(each: Asked, model: Model) -> Model | None:  # noqa: PLR0911 - one retu
             return model if stored == (each.revision, each.seen) else None
         case "list":
             return model if (revision, found) == (each.revision, each.seen) else None
-    does = (stored is None) == (each.verb == "create") and not (
+    does = (each.verb == "apply" or (stored is None) == (each.verb == "create")) and not (
         each.precondition and (stored is None or stored[0] != each.precondition)
     )
     if each.outcome == "refused":
