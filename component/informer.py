@@ -6,8 +6,8 @@ It knows how to follow a resource, not what its objects mean. What it hands out 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Generic, Protocol, TypeVar
 
@@ -26,6 +26,9 @@ FIRST_BACKOFF_SECONDS = 0.05
 MAX_BACKOFF_SECONDS = 5.0
 TAKEN_AT_ONCE = 100
 """Listed objects that are decoded and told to listeners before others may run: about 3 ms."""
+
+FORGOTTEN_AT_ONCE = 1_000
+"""Objects that are freed before others may run: about 3 ms."""
 
 Key = tuple[str, str]
 """Namespace ("" for cluster-scoped objects) and name."""
@@ -50,9 +53,8 @@ class PartialObjectMetadata(Resource):
     metadata: ObjectMeta = ObjectMeta()
 
 
-@dataclass(frozen=True, slots=True)
-class Cached(Generic[View]):
-    """An object as stored and its decoded view."""
+class Cached(msgspec.Struct, Generic[View], frozen=True, gc=False):
+    """An object as stored and its decoded view. `gc=False` is safe because neither leads back to it."""
 
     object: Object
     view: View
@@ -149,6 +151,15 @@ class Informer(Generic[View]):
         """All objects, in no meaningful order."""
         return list(self._items.values())
 
+    async def each(self) -> AsyncGenerator[Cached[View]]:
+        """Yield every object that is there now, as it is when its turn comes; others run now and then meanwhile."""
+        for count, key in enumerate(list(self._items), start=1):
+            cached = self._items.get(key)
+            if cached is not None:
+                yield cached
+            if count % TAKEN_AT_ONCE == 0:
+                await asyncio.sleep(0)
+
     def __len__(self) -> int:
         """How many objects the cache holds."""
         return len(self._items)
@@ -201,6 +212,17 @@ class Informer(Generic[View]):
             longest = min(FIRST_BACKOFF_SECONDS * 2.0 ** min(failures, 20), MAX_BACKOFF_SECONDS)
             await asyncio.sleep(longest * (1.0 - self._env.rng.random() / 2.0))
 
+    async def forget(self) -> None:
+        """Let go of everything, for when nobody looks any more: 100,000 objects freed at once would hold the loop."""
+        self._synced = False
+        self._namespaces.clear()
+        for index in self._indexes.values():
+            index.clear()
+        while self._items:
+            for _ in range(min(len(self._items), FORGOTTEN_AT_ONCE)):
+                self._items.popitem()
+            await asyncio.sleep(0)
+
     async def _list(self) -> None:
         listed = await self._client.list(self.resource, field_selector=self._field_selector)
         current: dict[Key, Object] = {}
@@ -249,7 +271,7 @@ class Informer(Generic[View]):
             self._remove(key)
             return
         if not self._bodies:
-            item = replace(item, json=b"")
+            item = msgspec.structs.replace(item, json=b"")
         new = Cached(item, view)
         if old is not None:
             self._unindex(key, old)

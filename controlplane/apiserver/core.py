@@ -12,6 +12,8 @@ from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Final
 
+from msgspec import structs
+
 from api import scheme
 from api.errors import ApiError, Conflict, Expired, Forbidden, Invalid, NotFound, Unknown
 from api.object import Object, Tree
@@ -382,7 +384,7 @@ class ApiCore:
                     if event.revision == revision:
                         return object_at(event.envelope, event.body, revision)
         if decision is not None and not sending.repeated:
-            return replace(decision.subject, revision=revision)
+            return structs.replace(decision.subject, revision=revision)
         raise Unknown(f"the write was done, at revision {revision}, too long ago to be shown: read what became of it")
 
 

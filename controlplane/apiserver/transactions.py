@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from msgspec import structs
+
 from api import scheme
 from api.errors import ApiError, Conflict, Invalid, NotFound, TooLarge
 from api.object import Object
@@ -110,7 +112,7 @@ class Plan:
     def _shifted(self, each: Object, shift: int, *, trial: bool) -> Object:
         if each.revision <= self.revision:
             return each
-        return replace(each, revision=0 if trial else each.revision + shift)
+        return structs.replace(each, revision=0 if trial else each.revision + shift)
 
 
 class Transactions:
@@ -246,7 +248,7 @@ def _rehearse(plan: Plan, state: State, step: Step, levels: LevelGate) -> None:
         if refused is not None:
             raise told(CommitRefused(refused))
         plan.add(decision.ops)
-        subject = replace(subject, revision=state.revision)
+        subject = structs.replace(subject, revision=state.revision)
     plan.results.append(OperationResult(outcome, subject))
 
 

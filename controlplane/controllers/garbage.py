@@ -86,12 +86,10 @@ class GarbageCollector:
 
     def all_keys(self) -> Iterable[Key]:
         """Everything that has an owner or waits for its dependents."""
-        return [
-            _key(cached.object)
-            for informer in self._caches.values()
-            for cached in informer.items()
-            if cached.metadata.owner_references or _collected(cached.metadata)
-        ]
+        for informer in self._caches.values():
+            for cached in informer.items():
+                if cached.metadata.owner_references or _collected(cached.metadata):
+                    yield _key(cached.object)
 
     async def plan(self, key: Key, failure: ApiError | None) -> Sequence[Action]:
         """Decide for one object."""

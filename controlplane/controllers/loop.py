@@ -36,6 +36,8 @@ log = structlog.get_logger()
 WORKERS = 8
 MAX_CALLS = 64  # API calls in flight per controller
 RESYNC_SECONDS = 300.0
+ADDED_AT_ONCE = 500  # keys of a resync: 0.5 ms
+SLICE_SECONDS = 0.002  # of passes in a row
 STALE_SECONDS = 10.0  # how long a pass waits for its cache before it goes to the back of the queue
 
 Key = tuple[str, ...]
@@ -66,7 +68,7 @@ class Controller(Protocol):
         """The caches whose changes matter."""
 
     def all_keys(self) -> Iterable[Key]:
-        """Every key there is, for the resync."""
+        """Every key there is, for the resync; a generator is asked bit by bit, while others run."""
 
     async def plan(self, key: Key, failure: ApiError | None) -> Sequence[Action]:
         """Observe and decide, from the caches; `failure` is why the key's last pass did not go through."""
@@ -115,6 +117,7 @@ class ControllerLoop:
         self._written: dict[Key, _Written] = {}
         self._failures: dict[Key, ApiError] = {}
         self._calls = asyncio.Semaphore(MAX_CALLS)
+        self._slice_end_time = 0.0
 
     @property
     def idle(self) -> bool:
@@ -132,8 +135,8 @@ class ControllerLoop:
         for source in sources:
             await source.informer.wait_synced()
         unsubscribes = [source.informer.subscribe(self._listener(source)) for source in sources]
-        self._add_all()
         try:
+            await self._add_all()
             await run_together(*(self._work() for _ in range(self._workers)), self._resync())
         finally:
             for unsubscribe in unsubscribes:
@@ -147,14 +150,16 @@ class ControllerLoop:
 
         return changed
 
-    def _add_all(self) -> None:
-        for key in self._controller.all_keys():
+    async def _add_all(self) -> None:
+        for count, key in enumerate(self._controller.all_keys(), start=1):
             self._queue.add(key)
+            if count % ADDED_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     async def _resync(self) -> None:
         while True:
             await asyncio.sleep(self._resync_seconds * (1.0 + self._env.rng.random() / 10.0))
-            self._add_all()
+            await self._add_all()
 
     async def _work(self) -> None:
         while True:
@@ -168,6 +173,13 @@ class ControllerLoop:
                 self._queue.retry(key)
             finally:
                 self._queue.done(key)
+            await self._let_others_run()
+
+    async def _let_others_run(self) -> None:
+        """Give up the loop now and then: passes that find nothing to do never wait for anything."""
+        if self._env.monotonic() >= self._slice_end_time:
+            await asyncio.sleep(0)
+            self._slice_end_time = self._env.monotonic() + SLICE_SECONDS
 
     async def _pass(self, key: Key) -> None:
         if not await self._caught_up(key):

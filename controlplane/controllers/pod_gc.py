@@ -58,7 +58,7 @@ class PodCollector:
 
     def all_keys(self) -> Iterable[Key]:
         """All pods."""
-        return [pod.key for pod in self._pods.items()]
+        return (pod.key for pod in self._pods.items())
 
     async def plan(self, key: Key, failure: ApiError | None) -> Sequence[Action]:
         """Decide for one pod."""

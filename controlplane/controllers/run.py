@@ -55,11 +55,15 @@ async def run_all(client: ApiClient, env: Env, ages: NodeAges, replica_addresses
         node_loop,
     ]
     scheduler = Scheduler(client, env, caches.pods, caches.nodes, events.recorder("default-scheduler"))
-    await run_together(
-        *(informer.run() for informer in everything),
-        *(loop.run() for loop in loops),
-        node_lifecycle.follow_heartbeats(node_loop.add),
-        scheduler.run(),
-        events.run(),
-        expire_events(client, env),
-    )
+    try:
+        await run_together(
+            *(informer.run() for informer in everything),
+            *(loop.run() for loop in loops),
+            node_lifecycle.follow_heartbeats(node_loop.add),
+            scheduler.run(),
+            events.run(),
+            expire_events(client, env),
+        )
+    finally:
+        for informer in everything:
+            await informer.forget()

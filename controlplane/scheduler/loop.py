@@ -59,12 +59,12 @@ class Scheduler:
         """Wait for the caches, then place what waits and what comes; ends by cancellation."""
         await self._pods.wait_synced()
         await self._nodes.wait_synced()
-        for node in self._nodes.items():
-            self._node_changed(Change(None, node))
-        for pod in self._pods.items():
-            self._pod_changed(Change(None, pod))
         unsubscribes = [self._nodes.subscribe(self._node_changed), self._pods.subscribe(self._pod_changed)]
         try:
+            async for node in self._nodes.each():
+                self._node_changed(Change(None, node))
+            async for pod in self._pods.each():
+                self._pod_changed(Change(None, pod))
             await run_together(self._place(), *(self._bind() for _ in range(BINDERS)), self._report())
         finally:
             for unsubscribe in unsubscribes:

@@ -31,6 +31,7 @@ class SchedulingQueue:
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
         self._active: dict[str, _Entry] = {}
+        self._order: list[tuple[int, int, str]] = []  # a heap of all active ones, and of some that no longer are
         self._backoff: list[tuple[float, int, str]] = []
         self._unschedulable: dict[str, float] = {}
         self._in_cycle: dict[str, bool] = {}  # whether a helpful event came while the pod was being tried
@@ -55,7 +56,7 @@ class SchedulingQueue:
         entry.ready_time = 0.0
         if pod.uid not in self._in_cycle:
             self._unschedulable.pop(pod.uid, None)
-            self._active[pod.uid] = entry
+            self._activate(entry)
 
     def remove(self, uid: str) -> None:
         """The pod is bound or gone."""
@@ -67,11 +68,18 @@ class SchedulingQueue:
     def take(self, limit: int, now: float) -> list[Waiting]:
         """Take up to `limit` pods to try now; each must be given back with `failed` or end with `remove`."""
         self._mature(now)
-        first = heapq.nsmallest(limit, self._active.values(), key=lambda e: (-e.pod.priority, e.number))
-        for entry in first:
+        first: list[Waiting] = []
+        while self._active and len(first) < limit:
+            place = heapq.heappop(self._order)
+            entry = self._active.get(place[2])
+            if entry is None or place != _place(entry):
+                continue  # taken, gone or changed since
             del self._active[entry.pod.uid]
             self._in_cycle[entry.pod.uid] = False
-        return [entry.pod for entry in first]
+            first.append(entry.pod)
+        if not self._active:
+            self._order.clear()
+        return first
 
     def failed(self, uid: str, now: float, *, unschedulable: bool) -> None:
         """Give a pod back: unschedulable ones wait for an event, others only for their back-off."""
@@ -93,7 +101,7 @@ class SchedulingQueue:
         for uid in waiting:
             entry = self._entries[uid]
             if entry.ready_time <= now:
-                self._active[uid] = entry
+                self._activate(entry)
             else:
                 self._push(entry)
         for uid in self._in_cycle:
@@ -112,6 +120,10 @@ class SchedulingQueue:
         """The uids of the pods that wait for an event."""
         return self._unschedulable.keys()
 
+    def _activate(self, entry: _Entry) -> None:
+        self._active[entry.pod.uid] = entry
+        heapq.heappush(self._order, _place(entry))
+
     def _push(self, entry: _Entry) -> None:
         heapq.heappush(self._backoff, (entry.ready_time, entry.number, entry.pod.uid))
 
@@ -120,8 +132,13 @@ class SchedulingQueue:
             _, number, uid = heapq.heappop(self._backoff)
             entry = self._entries.get(uid)
             if entry is not None and entry.number == number and uid not in self._in_cycle:
-                self._active[uid] = entry
+                self._activate(entry)
         for uid, since in list(self._unschedulable.items()):
             if since + STUCK_SECONDS <= now:
                 del self._unschedulable[uid]
-                self._active[uid] = self._entries[uid]
+                self._activate(self._entries[uid])
+
+
+def _place(entry: _Entry) -> tuple[int, int, str]:
+    """Where it stands among those to be tried: by priority, then by arrival."""
+    return -entry.pod.priority, entry.number, entry.pod.uid

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -51,8 +52,7 @@ class NodeFacts:
 HostPort = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class PodUse:
+class PodUse(msgspec.Struct, frozen=True, gc=False):
     """What a placed pod takes from its node; `owner` is the uid of its controller, or empty.
 
     `host_ports` are the ports of the node itself that it listens on, as protocol and number.

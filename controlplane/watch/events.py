@@ -1,8 +1,13 @@
-"""A change as watchers see it, made once and shared by all that see it alike. It must not know who they are."""
+"""A change as watchers see it, made once and shared by all that see it alike. It must not know who they are.
+
+Tens of thousands are kept: with `gc=False` the garbage collector need not look at them. Nothing they hold leads back.
+"""
 
 from __future__ import annotations
 
 from typing import Final
+
+import msgspec
 
 from controlplane.commands import DELETED, Change, Envelope
 from controlplane.watch.frames import event_frame, resource_bytes
@@ -11,17 +16,14 @@ from controlplane.watch.selection import Match
 EVENT_OVERHEAD_BYTES: Final = 600
 
 
-class HubEvent:
+class HubEvent(msgspec.Struct, gc=False, eq=False):
     """A change as one kind of watcher sees it, shared by all of that kind. DELETED shows the object as it was last."""
 
-    __slots__ = ("_frame", "body", "envelope", "revision", "type")
-
-    def __init__(self, event_type: int, revision: int, envelope: Envelope, body: bytes) -> None:
-        self.type = event_type
-        self.revision = revision
-        self.envelope = envelope
-        self.body = body
-        self._frame = b""
+    type: int
+    revision: int
+    envelope: Envelope
+    body: bytes
+    _frame: bytes = b""
 
     @property
     def frame(self) -> bytes:
@@ -31,19 +33,23 @@ class HubEvent:
         return self._frame
 
 
-class Record:
+class Record(msgspec.Struct, gc=False, eq=False):
     """One change, with the views of it that somebody has asked for."""
 
-    __slots__ = ("_views", "change", "nodes", "size_bytes")
+    change: Change
+    nodes: tuple[str, ...]
+    size_bytes: int
+    _views: dict[int, HubEvent]
 
-    def __init__(self, change: Change) -> None:
-        self.change = change
-        self._views: dict[int, HubEvent] = {}
+    @classmethod
+    def of(cls, change: Change) -> Record:
+        """The record of a change that nobody has looked at."""
         before = change.previous_envelope.node if change.previous_envelope else ""
         now = change.envelope.node
-        self.nodes = tuple(node for node in dict.fromkeys((before, now)) if node)
+        nodes = tuple(node for node in dict.fromkeys((before, now)) if node)
         # The frame is counted although it may never be built: a bound must hold for what watchers do later.
-        self.size_bytes = EVENT_OVERHEAD_BYTES + 2 * len(change.body) + len(change.previous_body or b"")
+        size_bytes = EVENT_OVERHEAD_BYTES + 2 * len(change.body) + len(change.previous_body or b"")
+        return cls(change, nodes, size_bytes, {})
 
     def seen_by(self, match: Match | None) -> HubEvent | None:
         """The change as watchers with this `match` see it; None if they must not."""

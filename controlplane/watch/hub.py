@@ -279,7 +279,7 @@ class Hub:
         touched: list[tuple[_Ring, Record]] = []
         for change in changes:
             ring = self._ring(change.envelope.key.resource)
-            record = Record(change)
+            record = Record.of(change)
             ring.append(record)
             self._size_bytes += record.size_bytes
             touched.append((ring, record))
