@@ -120,9 +120,11 @@ class Informer(Generic[View]):
         self._env = env
         self._field_selector = field_selector
         self._index_functions = dict(indexes or {})
-        self._items: dict[Key, Cached[View]] = {}
-        self._namespaces: dict[str, dict[str, Cached[View]]] = {}
-        self._indexes: dict[str, dict[str, dict[Key, Cached[View]]]] = {name: {} for name in self._index_functions}
+        # Keys are text, never tuples: the garbage collector looks through a dict of 100,000 tuples again and again.
+        self._namespaces: dict[str, dict[str, Cached[View]]] = {}  # namespace: name
+        self._length = 0
+        # index: value: uid
+        self._indexes: dict[str, dict[str, dict[str, Cached[View]]]] = {name: {} for name in self._index_functions}
         self._listeners: list[Listener[View]] = []
         self._revision = 0
         self._synced = False
@@ -145,16 +147,16 @@ class Informer(Generic[View]):
 
     def get(self, namespace: str, name: str) -> Cached[View] | None:
         """Return one object, None when the cache holds none of that name."""
-        return self._items.get((namespace, name))
+        return self._namespaces.get(namespace, {}).get(name)
 
     def items(self) -> list[Cached[View]]:
         """All objects, in no meaningful order."""
-        return list(self._items.values())
+        return [cached for named in self._namespaces.values() for cached in named.values()]
 
     async def each(self) -> AsyncGenerator[Cached[View]]:
         """Yield every object that is there now, as it is when its turn comes; others run now and then meanwhile."""
-        for count, key in enumerate(list(self._items), start=1):
-            cached = self._items.get(key)
+        for count, listed in enumerate(self.items(), start=1):
+            cached = self.get(*listed.key)
             if cached is not None:
                 yield cached
             if count % TAKEN_AT_ONCE == 0:
@@ -162,7 +164,7 @@ class Informer(Generic[View]):
 
     def __len__(self) -> int:
         """How many objects the cache holds."""
-        return len(self._items)
+        return self._length
 
     def in_namespace(self, namespace: str) -> Mapping[str, Cached[View]]:
         """The objects of a namespace by name; a live view, for use before the next await."""
@@ -215,13 +217,15 @@ class Informer(Generic[View]):
     async def forget(self) -> None:
         """Let go of everything, for when nobody looks any more: 100,000 objects freed at once would hold the loop."""
         self._synced = False
-        self._namespaces.clear()
         for index in self._indexes.values():
             index.clear()
-        while self._items:
-            for _ in range(min(len(self._items), FORGOTTEN_AT_ONCE)):
-                self._items.popitem()
-            await asyncio.sleep(0)
+        while self._namespaces:
+            _, named = self._namespaces.popitem()
+            while named:
+                for _ in range(min(len(named), FORGOTTEN_AT_ONCE)):
+                    named.popitem()
+                await asyncio.sleep(0)
+        self._length = 0
 
     async def _list(self) -> None:
         listed = await self._client.list(self.resource, field_selector=self._field_selector)
@@ -229,12 +233,12 @@ class Informer(Generic[View]):
         for start in range(0, len(listed.items), TAKEN_AT_ONCE):
             current.update(((item.namespace, item.name), item) for item in listed.items[start : start + TAKEN_AT_ONCE])
             await asyncio.sleep(0)
-        for key, cached in list(self._items.items()):
-            kept = current.get(key)
+        for cached in self.items():
+            kept = current.get(cached.key)
             if kept is None or kept.uid != cached.object.uid:
-                self._remove(key)
+                self._remove(cached.key)
         for count, (key, item) in enumerate(current.items(), start=1):
-            known = self._items.get(key)
+            known = self.get(*key)
             if known is None or known.object.revision != item.revision:
                 self._put(item)
             if count % TAKEN_AT_ONCE == 0:
@@ -262,7 +266,7 @@ class Informer(Generic[View]):
 
     def _put(self, item: Object) -> None:
         key = (item.namespace, item.name)
-        old = self._items.get(key)
+        old = self.get(*key)
         try:
             view = item.view(self._kind)
         except msgspec.ValidationError as error:
@@ -274,32 +278,34 @@ class Informer(Generic[View]):
             item = msgspec.structs.replace(item, json=b"")
         new = Cached(item, view)
         if old is not None:
-            self._unindex(key, old)
-        self._items[key] = new
+            self._unindex(old)
+        else:
+            self._length += 1
         self._namespaces.setdefault(item.namespace, {})[item.name] = new
         for name, function in self._index_functions.items():
             for value in function(new):
-                self._indexes[name].setdefault(value, {})[key] = new
+                self._indexes[name].setdefault(value, {})[item.uid] = new
         self._notify(Change(old, new))
 
     def _remove(self, key: Key) -> None:
-        old = self._items.pop(key, None)
+        old = self.get(*key)
         if old is None:
             return
+        self._length -= 1
         namespace = self._namespaces[key[0]]
         del namespace[key[1]]
         if not namespace:
             del self._namespaces[key[0]]
-        self._unindex(key, old)
+        self._unindex(old)
         self._notify(Change(old, None))
 
-    def _unindex(self, key: Key, old: Cached[View]) -> None:
+    def _unindex(self, old: Cached[View]) -> None:
         for name, function in self._index_functions.items():
             values = self._indexes[name]
             for value in function(old):
                 entries = values.get(value)
                 if entries is not None:
-                    entries.pop(key, None)
+                    entries.pop(old.object.uid, None)
                     if not entries:
                         del values[value]
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,6 +38,7 @@ from controlplane.apiserver.sessions import ClusterFacts, NodeSessions
 from controlplane.apiserver.status import StatusSource
 from controlplane.apiserver.streams import NodeStreams
 from controlplane.backup import Facts
+from controlplane.collection import Collection
 from controlplane.config import ServerConfig, join_host_port
 from controlplane.confirm_loop import ConfirmLoop
 from controlplane.controllers.run import run_all
@@ -100,18 +100,19 @@ class Server:
         self._https = HttpsServer(self._desk, self._replica_join_desk(ca), lambda: self._replica.ready, version)
         self._replica_desk = ReplicaDesk(config.replica, self._replica, self._raft, self._peers)
         self._membership_loop = MembershipLoop(self._replica, self._raft, self._members)
+        self._collection = Collection(env, lambda: self._replica.state.transaction_count)
         self._stop = asyncio.Event()
         self._work = LeaderWork(self._lead)
 
     async def run(self) -> None:
         """Serve until `stop`."""
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-        gc.freeze()
         self._add_services(self._grpc.server)
         self._replica.on_leadership(self._work.leadership_changed)
         self._replica.on_status(self._members.status_changed)
         self._members.listen(lambda: self._peers.set_endpoints(self._members.peers))
         await self._replica.start()
+        self._collection.start()
         config, pki_dir = self._config, Path(self._config.pki_dir)
         try:
             await self._grpc.start(join_host_port(config.listen, config.grpc_port))
@@ -142,6 +143,7 @@ class Server:
             asyncio.ensure_future(self._peers.report_sessions(self._directory)),
             asyncio.ensure_future(self._membership_loop.run()),
             asyncio.ensure_future(ConfirmLoop(self._replica).run()),
+            asyncio.ensure_future(self._collection.run()),
             asyncio.ensure_future(LevelLoop(self._replica, self._status.cluster_status).run()),
             asyncio.ensure_future(self._grpc.follow_readiness(lambda: self._replica.ready)),
             self._raft.run,
@@ -174,6 +176,7 @@ class Server:
         await self._grpc.close()
         await self._replica.close()
         await self._peers.close()
+        self._collection.close()
 
     def _add_services(self, server: grpc.aio.Server) -> None:
         config = self._config
