@@ -29,9 +29,10 @@ log = structlog.get_logger()
 class Collection:
     """Runs the collector of this process from `start` to `close`; `changes` counts what the process has done so far."""
 
-    def __init__(self, env: Env, changes: Callable[[], int]) -> None:
+    def __init__(self, env: Env, changes: Callable[[], int], *, look_seconds: float = LOOK_SECONDS) -> None:
         self._env = env
         self._changes = changes
+        self._look_seconds = look_seconds
         self._thresholds = gc.get_threshold()
 
     def start(self) -> None:
@@ -50,7 +51,7 @@ class Collection:
         """Collect everything at quiet moments; ends by cancellation."""
         whole_time, seen = self._env.monotonic(), self._changes()
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(self._look_seconds)
             before, seen = seen, self._changes()
             since = self._env.monotonic() - whole_time
             quiet = seen - before <= QUIET_CHANGES

@@ -15,7 +15,7 @@ from controlplane.controllers.events import EventWriter
 from controlplane.controllers.loop import ControllerLoop, Source, own_key
 from controlplane.controllers.tasks import run_together
 from tests.builders import config_map, owned_by
-from tests.fakes import FakeApi
+from tests.fakes import FakeApi, FakeClock, fake_env
 from tests.waiting import eventually
 
 
@@ -268,3 +268,24 @@ async def test_jobs_end_together_and_none_outlives_the_call():
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended == ["a", "b", "c", "d"]
+
+
+async def test_others_run_between_passes_that_find_nothing_to_do():
+    clock = FakeClock()
+    api = FakeApi(env=fake_env(clock))
+    turns, busy = 0, 0
+
+    def slow(*_):
+        nonlocal busy
+        busy += 1
+        clock.advance(0.001)
+        return []
+
+    async with running(api, slow, workers=1) as (controller, loop):
+        await eventually(lambda: controller.cache.synced)
+        for number in range(100):
+            loop.add(("default", f"c{number}"))
+        while busy < 100:
+            turns += 1
+            await asyncio.sleep(0)
+    assert turns >= 20

@@ -332,3 +332,37 @@ async def test_machines_whose_agent_never_reported_do_not_stop_evictions(reason)
     controller = NodeLifecycleController(Cache(*trees), Cache(pod("a")), Ages(n2=0.0, n4=0.0), fake_env(clock))
     await controller.plan(("", "n1"), None)
     assert controller._evicting
+
+
+class CountedAges(Ages):
+    looks = 0
+
+    def ages(self):
+        self.looks += 1
+        return self.known
+
+
+async def test_passes_for_a_thousand_nodes_do_not_look_at_all_of_them_a_thousand_times():
+    trees = [node(f"n{number}") for number in range(1_000)]
+    ages = CountedAges()
+    clock = FakeClock()
+    controller = NodeLifecycleController(Cache(*trees), Cache(), ages, fake_env(clock))
+    for tree in trees:
+        await controller.plan(("", tree["metadata"]["name"]), None)
+    assert ages.looks == 1
+    clock.advance(1.0)
+    await controller.plan(("", "n1"), None)
+    assert ages.looks == 2
+
+
+async def test_a_node_that_a_pass_for_another_one_found_silent_is_looked_at_too():
+    clock = FakeClock()
+    env = fake_env(clock)
+    nodes = Cache(node("n1"), node("n2"), node("n3"))
+    controller = NodeLifecycleController(nodes, Cache(), Ages(n1=0.0, n2=0.0), env)
+    for _ in range(3):
+        assert controller._listen(env.monotonic()) == []
+        clock.advance(1.0)
+    clock.advance(1.0)
+    await controller.plan(("", "n1"), None)
+    assert controller._listen(env.monotonic()) == ["n3"]

@@ -228,3 +228,46 @@ async def test_it_ends_by_cancellation():
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
+
+
+async def test_everything_is_told_bit_by_bit_as_it_is_when_its_turn_comes():
+    api = FakeApi()
+    for number in range(3 * TAKEN_AT_ONCE):
+        api.put(config_map(f"c{number:04}"))
+    async with following(api) as informer:
+        await informer.wait_synced()
+        told = []
+        async for cached in informer.each():
+            if not told:
+                await api.delete("configmaps", "default", "c0299")
+                await eventually(lambda: informer.get("default", "c0299") is None)
+            told.append(cached.object.name)
+    assert told == [f"c{number:04}" for number in range(3 * TAKEN_AT_ONCE - 1)]
+
+
+async def test_an_object_that_was_made_again_under_its_name_is_indexed_once():
+    api = FakeApi()
+    owner = config_map("owner")
+    tree = config_map("a")
+    tree["metadata"]["ownerReferences"] = [owned_by(owner)]
+    first = api.put(tree)
+    async with following(api, indexes={"owners": owner_uids}) as informer:
+        await informer.wait_synced()
+        await api.delete("configmaps", "default", "a")
+        written = await api.create(tree)
+        await informer.wait_revision(written.revision)
+        assert [cached.object.uid for cached in informer.by_index("owners", "uid-of-owner")] == [written.uid]
+        assert written.uid != first.uid
+        assert len(informer) == 1
+
+
+async def test_a_cache_that_nobody_needs_any_more_lets_go_of_everything():
+    api = FakeApi()
+    for number in range(3):
+        api.put(config_map(f"c{number}"))
+    async with following(api, indexes={"owners": owner_uids}) as informer:
+        await informer.wait_synced()
+    await informer.forget()
+    assert not informer.synced
+    assert len(informer) == 0
+    assert names(informer) == []

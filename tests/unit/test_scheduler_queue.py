@@ -112,3 +112,18 @@ def test_unschedulable_pods_are_tried_again_after_a_long_time_as_a_repair():
     queue.failed("a", 0.0, unschedulable=True)
     assert queue.due_seconds(0.0) == STUCK_SECONDS
     assert take(queue, STUCK_SECONDS) == ["a"]
+
+
+def test_a_pod_whose_priority_changed_while_it_waits_is_handed_out_once_in_its_new_place():
+    queue = queue_of("a", "b")
+    queue.add(entry("b", priority=10))
+    assert take(queue, 0.0) == ["b", "a"]
+    assert take(queue, 0.0) == []
+
+
+def test_a_pod_that_went_and_came_again_waits_behind_those_that_stayed():
+    queue = queue_of("a", "b")
+    queue.remove("a")
+    queue.add(entry("a"))
+    assert take(queue, 0.0, limit=1) == ["b"]
+    assert take(queue, 0.0) == ["a"]
