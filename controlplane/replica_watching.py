@@ -31,7 +31,7 @@ class _Page:
         self.resource = resource
         self.start = page.start
         self.end = page.end
-        self._records = list(map(Record, page.changes))
+        self._records = list(map(Record.of, page.changes))
         self.size_bytes = sum(record.size_bytes for record in self._records)
 
     def pull(self, revision: int, match: Match | None, limit: int) -> tuple[list[HubEvent], int]:
