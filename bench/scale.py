@@ -2,7 +2,8 @@
 
 What a replica's processes hold, how long its event loop is held at most, what a list and watches cost, how long a
 snapshot takes and a replica that was killed needs to be back. Pods are bound when they are created, and no agent
-runs: the API, the log and the controllers' caches are measured, not the scheduler. The load goes to the leader.
+runs: the API, the log and the controllers' caches are measured, not the scheduler. The load goes to the leader. A
+three-member etcd that stores the same JSON before, in the same run, is the floor.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from api.errors import ApiError
+from bench import scale_etcd
 from bench.processes import Memory, cpu_seconds, memory
 from bench.replicas import Replicas, leader_of
 from bench.report import Report, percentile, run_part, until
+from bench.scale_etcd import Floor
 from component.client import Write
 from component.env import system_env
 from component.rpc_client import RpcClient
@@ -42,19 +45,22 @@ async def bench(report: Report, quick: bool) -> None:
         f"transactions of {AT_ONCE} by {WRITERS} writers"
     )
     try:
+        spaces = [_space(number) for number in range(NAMESPACES)]
+        floor = await scale_etcd.measure(folder / "etcd", _everything(nodes, pods), spaces)
+        report.say(f"  {floor.stored_megabytes:.0f} MB of JSON")
         replicas.start()
         async with replicas.client() as client:
             leader = await _leading(client)
         async with RpcClient([replicas.endpoints[leader]], replicas.tls, system_env()) as client:
-            cluster = Scale(report, replicas, leader, client)
-            cluster.memory("empty")
+            cluster = Scale(report, replicas, leader, client, floor)
+            cluster.memory("empty", floor.megabytes_empty)
             await cluster.fill(nodes, pods)
-            cluster.memory("filled")
+            cluster.memory("filled", floor.megabytes)
             await cluster.list_all(pods)
             await cluster.watch_all(pods)
             await cluster.watch_changes()
             await cluster.restart(next(name for name in replicas.addresses if name != leader))
-            cluster.memory("at the end")
+            cluster.memory("at the end", floor.megabytes)
             cluster.pauses()
     finally:
         replicas.stop()
@@ -64,11 +70,12 @@ async def bench(report: Report, quick: bool) -> None:
 class Scale:
     """One run: every step measures something of the same cluster."""
 
-    def __init__(self, report: Report, replicas: Replicas, leader: str, client: RpcClient) -> None:
+    def __init__(self, report: Report, replicas: Replicas, leader: str, client: RpcClient, floor: Floor) -> None:
         self._report = report
         self._replicas = replicas
         self._leader = leader
         self._client = client
+        self._floor = floor
         self._phases: list[tuple[str, float, float]] = []
 
     @contextlib.contextmanager
@@ -77,27 +84,30 @@ class Scale:
         yield
         self._phases.append((name, began, time.monotonic()))
 
-    def memory(self, when: str) -> None:
+    def _beside(self, name: str, value: float, unit: str, floor: float, floor_name: str = "etcd") -> None:
+        self._report.figure(name, value, unit, peer=floor, peer_name=floor_name)
+
+    def memory(self, when: str, floor: float) -> None:
         """Of the largest replica."""
         largest = Memory(0.0, 0.0, 0.0)
         for name in self._replicas.addresses:
             raft, api = (memory(pid) for pid in self._replicas.pids(name))
             self._report.say(f"    {name} {when}: Raft {raft.pss:.0f} MB, API {api.pss:.0f} MB PSS")
             largest = max(largest, raft + api, key=lambda each: each.pss)
-        self._report.figure(f"largest replica, both processes, {when}", largest.pss, "MB PSS")
+        self._beside(f"largest replica, both processes, {when}", largest.pss, "MB PSS", floor, "etcd member")
 
     async def fill(self, nodes: int, pods: int) -> None:
         """Create everything."""
-        trees = [*map(_namespace, range(NAMESPACES)), *map(_node, range(nodes))]
+        trees = [*_everything(nodes, pods)]
         with self._phase("filling"):
             await self._client.transaction([Write("create", tree) for tree in trees[:NAMESPACES]])
             began, used = time.perf_counter(), cpu_seconds(self._replicas.pids())
             await self._write(trees[NAMESPACES:])
-            await self._write([_pod(number, nodes) for number in range(pods)])
             seconds = time.perf_counter() - began
-            self._report.figure("objects created a second", (nodes + pods) / seconds, "/s")
+            self._beside("objects created a second", (nodes + pods) / seconds, "/s", self._floor.per_second)
             cpu = cpu_seconds(self._replicas.pids()) - used
-            self._report.figure("CPU of all processes, an object", cpu / (nodes + pods) * 1e6, "us")
+            floor = self._floor.cpu_microseconds
+            self._beside("CPU of all processes, an object", cpu / (nodes + pods) * 1e6, "us", floor)
 
     async def _write(self, trees: Sequence[dict]) -> None:
         batches = iter([trees[start : start + AT_ONCE] for start in range(0, len(trees), AT_ONCE)])
@@ -119,8 +129,8 @@ class Scale:
             used = cpu_seconds(self._replicas.pids(self._leader)) - used
         if len(found.items) != pods:
             raise SystemExit(f"bench: {len(found.items)} of {pods} pods are listed")
-        self._report.figure(f"list of {pods:,} pods", seconds * 1e3, "ms")
-        self._report.figure("CPU of the leader for it", used * 1e3, "ms")
+        self._beside(f"list of {pods:,} pods", seconds * 1e3, "ms", self._floor.list_milliseconds)
+        self._beside("CPU of the leader for it", used * 1e3, "ms", self._floor.list_cpu_milliseconds)
 
     async def watch_all(self, pods: int) -> None:
         """One watch that begins with every pod there is."""
@@ -133,7 +143,8 @@ class Scale:
                         break
         if seen < pods:
             raise SystemExit(f"bench: a watch begins with {seen} of {pods} pods")
-        self._report.figure(f"watch of {pods:,} pods until all were sent", (time.perf_counter() - began) * 1e3, "ms")
+        milliseconds, floor = (time.perf_counter() - began) * 1e3, self._floor.list_milliseconds
+        self._beside(f"watch of {pods:,} pods until all were sent", milliseconds, "ms", floor, "list of etcd")
 
     async def watch_changes(self) -> None:
         """Many watchers of one ConfigMap, beside all the pods: the delay of each event and the CPU it costs.
@@ -143,6 +154,7 @@ class Scale:
         tree = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": _space(0)}, "data": {}}
         revision = (await self._client.create(tree)).revision
         sent: list[float] = []
+        answered: list[float] = []
         delays: list[float] = []
 
         async def watch() -> None:
@@ -162,11 +174,12 @@ class Scale:
                 tree["data"] = {"change": str(number)}
                 sent.append(time.perf_counter())
                 await self._client.update(tree)
+                answered.append(time.perf_counter() - sent[-1])
             async with asyncio.timeout(START_SECONDS):
                 await asyncio.gather(*watching)
             used = cpu_seconds(self._replicas.pids(self._leader)) - used
-        self._report.figure(f"event at {WATCHERS} watchers, p50", percentile(delays, 0.5) * 1e3, "ms")
-        self._report.figure("the same, p99", percentile(delays, 0.99) * 1e3, "ms")
+        for name, share in ((f"event at {WATCHERS} watchers, p50", 0.5), ("the same, p99", 0.99)):
+            self._beside(name, percentile(delays, share) * 1e3, "ms", percentile(answered, share) * 1e3, "its write")
         self._report.figure("CPU of the leader, an event and watcher", used / CHANGES / WATCHERS * 1e6, "us")
 
     async def restart(self, follower: str) -> None:
@@ -178,7 +191,8 @@ class Scale:
             self._replicas.start(follower)
             async with self._replicas.client() as client:
                 await _leading(client)
-            self._report.figure("restart of a follower until it has caught up", time.perf_counter() - began, "s")
+            seconds = time.perf_counter() - began
+            self._beside("restart of a follower until it has caught up", seconds, "s", self._floor.restart_seconds)
 
     def pauses(self) -> None:
         """The longest time for which an API process's loop did not come round, by step; and the snapshots."""
@@ -198,7 +212,8 @@ class Scale:
         ]
         if written:
             largest = max(written, key=lambda line: line["size_bytes"])
-            self._report.figure("largest snapshot", largest["size_bytes"] / 1e6, "MB")
+            megabytes = largest["size_bytes"] / 2**20
+            self._beside("largest snapshot", megabytes, "MB", self._floor.stored_megabytes, "JSON of all objects")
             self._report.figure("writing it, beside everything else", largest["took_seconds"], "s")
 
     def _held_ms(self, name: str, began: float, end: float) -> tuple[float, float]:
@@ -206,6 +221,13 @@ class Scale:
         lines = (map(float, line.split()) for line in self._replicas.probe(name).read_text("ascii").splitlines())
         held = [(seconds * 1e3, collecting * 1e3) for at, seconds, collecting in lines if began <= at <= end]
         return max(held, default=(0.0, 0.0))
+
+
+def _everything(nodes: int, pods: int) -> Iterator[dict]:
+    """The objects in the order in which they are created; namespaces first."""
+    yield from map(_namespace, range(NAMESPACES))
+    yield from map(_node, range(nodes))
+    yield from (_pod(number, nodes) for number in range(pods))
 
 
 async def _leading(client: RpcClient) -> str:
