@@ -71,9 +71,11 @@ class ServerProcesses:
     def config(self, name: str) -> Path:
         return self.home(name) / "server.yaml"
 
-    def client(self) -> RpcClient:
+    def client(self, *only: str) -> RpcClient:
+        """A client of these replicas, or of all."""
         found = kubeconfig.resolve(kubeconfig.read(self.admin_conf), self.admin_conf)
-        return RpcClient(found.endpoints, Tls(found.ca_pem, found.cert_pem, found.key_pem), system_env())
+        endpoints = [self.addresses[name] for name in only] or found.endpoints
+        return RpcClient(endpoints, Tls(found.ca_pem, found.cert_pem, found.key_pem), system_env())
 
     def start(self, *names: str, build: Path = ROOT) -> None:
         for name in names or self.names:
@@ -87,6 +89,9 @@ class ServerProcesses:
                         stdout=log,
                         stderr=log,
                     )
+
+    def send_signal(self, name: str, process: str, number: signal.Signals) -> None:
+        self._running[name, process].send_signal(number)
 
     async def stop(self, name: str) -> None:
         """As on a machine that is upgraded: the API process first, then Raft, each with the time it needs."""
