@@ -72,7 +72,7 @@ class ReplicaDesk:
             raise errors.NotReady(f"replica {replica} is the only one that votes: the cluster would end")
         async with self._patience(f"replica {replica} is not out yet: look at `tim replica list`, then retry"):
             while not self._is_out(replica):
-                leader = self._view.status.leader
+                leader = self._leader()
                 if leader == replica:
                     await self._ask(leader, raft_pb2.LinkChange(hand_over=""))
                 elif leader:
@@ -90,7 +90,7 @@ class ReplicaDesk:
         async with self._patience("no other replica leads: are the others caught up? look at `tim replica list`"):
             before = ""  # who led when this began
             while True:
-                leader = self._view.status.leader
+                leader = self._leader()
                 before = before or leader
                 if leader and (leader == request.to or (not request.to and leader != before)):
                     break
@@ -98,6 +98,13 @@ class ReplicaDesk:
                     await self._ask(leader, raft_pb2.LinkChange(hand_over=request.to))
                 await asyncio.sleep(RETRY_SECONDS)
         return pb.TransferLeadershipResponse(leader=leader)
+
+    def _leader(self) -> str:
+        """Who leads, "" for the moment. Unavailable at a replica that others may know more than: also one that is out."""
+        status = self._view.status
+        if status.cut_off or not status.connected:
+            raise errors.Unavailable("this replica reaches no majority: ask another one")
+        return status.leader
 
     def _is_out(self, replica: str) -> bool:
         status = self._view.status

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 import grpc
 import structlog
@@ -153,7 +153,8 @@ class Peers:
     async def read_index(self, leader: str) -> int:
         """Ask the leader for the index a read starting now must have applied; NotLeader."""
         try:
-            reply = await self._stub(leader).ReadIndex(raft_pb2.ReadIndexRequest(), timeout=CALL_SECONDS)
+            with _left_as(NotLeader(leader)):
+                reply = await self._stub(leader).ReadIndex(raft_pb2.ReadIndexRequest(), timeout=CALL_SECONDS)
         except grpc.aio.AioRpcError as error:
             raise NotLeader(leader) from error
         return int(reply.index)
@@ -166,8 +167,9 @@ class Peers:
             raise errors.Unavailable(f"replica {replica} is gone: retry")
         call = self._stubs[replica].OpenNodeStream(frames)
         try:
-            async for frame in call:
-                yield frame
+            with _left_as(errors.Unavailable(f"replica {replica} is gone: retry")):
+                async for frame in call:
+                    yield frame
         except grpc.aio.AioRpcError as error:
             raise error_of(error) from error
         finally:
@@ -175,7 +177,7 @@ class Peers:
 
     async def status(self, replica: str) -> apiserver_pb2.ReplicaStatus | None:
         """A peer's status, None when it does not answer within a second."""
-        with contextlib.suppress(grpc.aio.AioRpcError, NotLeader):
+        with contextlib.suppress(grpc.aio.AioRpcError, NotLeader), _left_as(NotLeader(replica)):
             reply: apiserver_pb2.ReplicaStatus = await self._stub(replica).Status(
                 apiserver_pb2.ClusterStatusRequest(), timeout=1.0
             )
@@ -200,7 +202,8 @@ class Peers:
     async def change_membership(self, leader: str, change: raft_pb2.LinkChange) -> None:
         """Ask the leader to change the membership. ChangeRefused, ChangeNotNow."""
         try:
-            reply = await self._stub(leader).ChangeMembership(change, timeout=CALL_SECONDS)
+            with _left_as(NotLeader(leader)):
+                reply = await self._stub(leader).ChangeMembership(change, timeout=CALL_SECONDS)
         except (grpc.aio.AioRpcError, NotLeader) as error:
             raise ChangeNotNow("the leader does not answer") from error
         if reply.refused:
@@ -225,7 +228,7 @@ class Peers:
                 await asyncio.sleep(REPORT_PERIOD_SECONDS)
 
         while True:
-            with contextlib.suppress(grpc.aio.AioRpcError, NotLeader):
+            with contextlib.suppress(grpc.aio.AioRpcError, NotLeader), _left_as(NotLeader(replica)):
                 await self._stub(replica).ReportSessions(reports())
             await asyncio.sleep(RECONNECT_SECONDS)
 
@@ -251,8 +254,9 @@ class ProposalStream:
         reply = self._waiting[number] = asyncio.get_running_loop().create_future()
         batch = raft_pb2.ProposeBatch(id=number, term=term, transactions=transactions)
         try:
-            async with self._writing:
-                await self._call.write(batch)
+            with _left_as(errors.Unavailable("the leader is no replica any more")):
+                async with self._writing:
+                    await self._call.write(batch)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
             self._break()
             raise errors.Unavailable("the connection to the leader broke") from error
@@ -284,3 +288,18 @@ class ProposalStream:
                 waiting.set_exception(errors.Unavailable("the connection to the leader broke"))
                 waiting.exception()  # the sender may have gone; it is no loss then
         self._waiting.clear()
+
+
+@contextlib.contextmanager
+def _left_as(error: Exception) -> Iterator[None]:
+    """Raise `error` when a call ends because its peer left: closing a channel cancels what is under way on it.
+
+    Only who is cancelled itself must see a cancellation; any other one would end whatever task made the call.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise error from None

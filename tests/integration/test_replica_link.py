@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 import grpc.aio
 import pytest
 
+from api import errors
 from api.v1 import raft_pb2, raft_pb2_grpc
 from component.rpc import MESSAGE_OPTIONS
 from controlplane.apiserver.replica_link import Peers, ReplicaLinkService
 from controlplane.commands import Envelope, Key, Put, Transaction, encode_transaction
+from controlplane.raft.membership import ChangeNotNow
 from controlplane.raft.protocol import NotLeader
 from tests.api_server import running_core
 
@@ -28,6 +30,19 @@ class Leader(raft_pb2_grpc.ReplicaLinkServicer):
         async for batch in request_iterator:
             self.taken.append(batch.term)
             yield raft_pb2.ProposeReply(id=batch.id)
+
+
+class Silent(raft_pb2_grpc.ReplicaLinkServicer):
+    """Answers nothing; counts the calls that came."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def _never(self, *_arguments):
+        self.calls += 1
+        await asyncio.Event().wait()
+
+    Status = ReadIndex = ChangeMembership = Propose = _never
 
 
 @asynccontextmanager
@@ -67,3 +82,23 @@ async def test_junk_from_a_replica_is_refused_and_the_same_stream_goes_on(tmp_pa
             await peers.propose("r1", log.status.term, [good])
             await cluster.replica.commit((Put(Envelope(Key("pods", "d", "b"), "v"), b"{}"),))
         assert (state.count("pods"), len(log._entries)) == (2, before + 2)
+
+
+async def test_what_is_asked_of_a_replica_that_leaves_meanwhile_ends_without_an_answer_and_cancels_nobody():
+    """A replica asked one for its status when it learned that it is gone; its API process ended at every start."""
+    silent = Silent()
+    async with served(silent) as peers, asyncio.timeout(20):
+        asked = [
+            asyncio.ensure_future(call)
+            for call in (
+                peers.status("r1"),
+                peers.read_index("r1"),
+                peers.change_membership("r1", raft_pb2.LinkChange(remove="r9")),
+                peers.propose("r1", 1, [b"x"]),
+            )
+        ]
+        while silent.calls < len(asked):
+            await asyncio.sleep(0.005)
+        peers.set_endpoints({})
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [answers[0], *map(type, answers[1:])] == [None, NotLeader, ChangeNotNow, errors.Unavailable]
