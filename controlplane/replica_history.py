@@ -30,6 +30,9 @@ READERS: Final = 2  # at once, each in a thread
 KEPT_BYTES: Final = 256 * 1024 * 1024
 KEPT_SECONDS: Final = 24 * 3600.0
 
+DISK_REMEDY: Final = "make room on the disk, or lower history_mebibytes; writes go on"
+LOSS_REMEDY: Final = "nothing has to be done: older revisions are read from other replicas; look for a failing disk"
+
 T = TypeVar("T")
 logger = structlog.get_logger()
 
@@ -62,6 +65,7 @@ class History:
         self._start = Moment(0, 0, b"")  # of what is pending
         self._writing: asyncio.Task[None] | None = None
         self._readers = asyncio.Semaphore(READERS)
+        self._progress = asyncio.Event()  # set, and replaced, when a part was written or writing ended
         self._rubbish: list[Path] = []
         self._lives = 0  # how often history began anew
 
@@ -69,15 +73,17 @@ class History:
         """Take up the segments that lead to `state`, as loaded from a snapshot; remove all others."""
         self._start = moment_of(state)
         found, damaged = await self._in_thread(partial(history_segment.listed, self._folder))
-        for each in damaged:
-            logger.error("history_damaged", path=str(each.path), error=str(each))
         chain = history.chained(found, self._start) if self._kept else []
         self._segments = tuple(chain)
         # Segments after the snapshot go as well: the log makes their changes again.
         self._rubbish = [*(each.path for each in found if each not in chain), *(each.path for each in damaged)]
-        await self._remove()
-        if damaged:
-            logger.error("history_shortened", first_revision=self.beginning.revision)
+        self._trim()
+        for each in damaged:
+            self._say_shortened(each)
+        try:
+            await self._remove()
+        except OSError as error:
+            logger.warning("history_write_failed", folder=str(self._folder), error=str(error), remedy=DISK_REMEDY)
 
     @property
     def beginning(self) -> Moment:
@@ -115,13 +121,15 @@ class History:
         self._start = moment_of(state)
 
     async def persist(self) -> None:
-        """Return once all that was cut is on disk, or cannot be put there."""
-        if self._writing is not None:
-            await asyncio.shield(self._writing)
+        """Return once all that was cut so far is on disk, or cannot be put there."""
+        last = self._waiting[-1] if self._waiting else None
+        while self._writing is not None and any(part is last for part in self._waiting):
+            await self._progress.wait()
 
     async def close(self) -> None:
         """Wait for what is being written: a thread cannot be stopped. What was not cut comes from the log again."""
-        await self.persist()
+        if self._writing is not None:
+            await asyncio.shield(self._writing)
 
     # Reads
 
@@ -169,11 +177,12 @@ class History:
         async with self._readers:
             try:
                 return await self._in_thread(partial(function, parts))
-            except FileNotFoundError:  # it fell out of the window meanwhile
-                raise self._expired(what) from None
-            except (CorruptSegment, OSError) as error:
+            except CorruptSegment as error:  # unless it fell out of the window meanwhile
                 self._lose(error)
                 raise self._expired(what) from None
+            except OSError as error:
+                logger.warning("history_read_failed", error=str(error))
+                raise errors.Unavailable(f"replica {self._replica_id} cannot read its history: {error}") from None
 
     def _parts(self) -> Sequence[Part]:
         last = self._start
@@ -198,13 +207,20 @@ class History:
             self._forget_all()
         finally:
             self._writing = None
+            self._note_progress()
 
     def _write_failed(self, error: OSError) -> None:
         """The next cut tries again; memory is bounded."""
-        logger.warning("history_write_failed", error=str(error), waiting=len(self._waiting))
+        logger.warning(
+            "history_write_failed",
+            folder=str(self._folder),
+            error=str(error),
+            waiting=len(self._waiting),
+            remedy=DISK_REMEDY,
+        )
         if len(self._waiting) > WAITING_PARTS:
             self._forget_all()
-            logger.error("history_shortened", first_revision=self._start.revision)
+            self._say_shortened(error)
 
     async def _write_one(self, part: MemoryPart, life: int) -> None:
         segment = await self._in_thread(partial(part.write, self._folder))
@@ -214,6 +230,11 @@ class History:
         del self._waiting[0]
         self._segments = (*self._segments, segment)
         self._trim()
+        self._note_progress()
+
+    def _note_progress(self) -> None:
+        self._progress.set()
+        self._progress = asyncio.Event()
 
     def _trim(self) -> None:
         """Forget the oldest segments that are outside the window."""
@@ -228,13 +249,18 @@ class History:
         self._rubbish += [segment.path for segment in self._segments[:dropped]]
         self._segments = self._segments[dropped:]
 
-    def _lose(self, error: CorruptSegment | OSError) -> None:
-        """A file cannot be read: history begins after it."""
-        name = str(error.path if isinstance(error, CorruptSegment) else error.filename)
-        at = next((at for at, segment in enumerate(self._segments) if str(segment.path) == name), -1)
-        self._rubbish += [segment.path for segment in self._segments[: at + 1]]
-        self._segments = self._segments[at + 1 :]
-        logger.error("history_shortened", error=str(error), first_revision=self.beginning.revision)
+    def _lose(self, error: CorruptSegment) -> None:
+        """A file of the window is damaged or gone: history begins after it."""
+        for at, segment in enumerate(self._segments):
+            if segment.path == error.path:
+                self._rubbish += [each.path for each in self._segments[: at + 1]]
+                self._segments = self._segments[at + 1 :]
+                self._say_shortened(error)
+                return
+
+    def _say_shortened(self, error: CorruptSegment | OSError) -> None:
+        first = self.beginning.revision
+        logger.error("history_shortened", error=str(error), first_revision=first, remedy=LOSS_REMEDY)
 
     def _forget_all(self) -> None:
         self._lives += 1

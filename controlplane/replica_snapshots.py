@@ -32,13 +32,13 @@ class InThread(Protocol):
 
 
 class WrittenBeside(Protocol):
-    """What the log before a snapshot is needed for as well: it must be safe before the log is compacted."""
+    """What the log before a snapshot is needed for as well: it must be safe before the snapshot counts."""
 
     def cut(self, state: State) -> None:
         """Begin to write everything up to `state`."""
 
     async def persist(self) -> None:
-        """Return once all that was cut is durable, or given up."""
+        """Return once all that was cut so far is durable, or given up."""
 
 
 class SnapshotSchedule:
@@ -85,9 +85,10 @@ class SnapshotSchedule:
     async def _write(self, state: State) -> None:
         began = asyncio.get_running_loop().time()
         try:
+            # First: a process that dies between the two starts from the older snapshot, and the log makes both again.
+            await self._beside.persist()
             written = await self._in_thread(functools.partial(snapshots.write, state, self._folder))
             self._last_bytes = written.path.stat().st_size
-            await self._beside.persist()
         except (OSError, snapshots.CorruptSnapshot) as error:
             logger.warning("snapshot_failed", index=state.applied_index, error=str(error))
             return  # the log stays as it is; the next one comes after as much log again

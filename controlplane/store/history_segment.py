@@ -8,13 +8,15 @@ forwards by itself. Everything here blocks and belongs in a thread.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 
@@ -109,17 +111,12 @@ class Segment:
 
     def records(self, resource: str, only: Name | None = None) -> Iterator[Record]:
         """Yield the changes of a resource, or of one object, by name and then oldest first. CorruptSegment, OSError."""
-        with self.path.open("rb") as file:
-            head, offset = _read_head(file.read(len(_MAGIC) + _HEADER.size), file.read, self.path)
+        with _opened(self.path) as file:
+            head, offset = _read_head(file, self.path)
             for block in head.blocks:
                 if block.resource != resource or (only is not None and not block.first <= only <= block.last):
                     continue
-                file.seek(offset + block.offset)
-                data = _unpacked(file.read(block.length), block, self.path)
-                try:
-                    records = _decode_records(data)
-                except ValueError as error:
-                    raise CorruptSegment(self.path, str(error)) from error
+                records = _decode_records(_read_block(file, offset, block, self.path))
                 yield from (record for record in records if only is None or record.place == only)
 
     def changes(self, resource: str) -> Iterator[Change]:
@@ -145,14 +142,9 @@ class Segment:
 
     def marks(self) -> Sequence[Mark]:
         """The transactions, oldest first. CorruptSegment, OSError."""
-        with self.path.open("rb") as file:
-            head, offset = _read_head(file.read(len(_MAGIC) + _HEADER.size), file.read, self.path)
-            file.seek(offset + head.marks.offset)
-            data = _unpacked(file.read(head.marks.length), head.marks, self.path)
-        try:
-            return _decode_marks(data)
-        except ValueError as error:
-            raise CorruptSegment(self.path, str(error)) from error
+        with _opened(self.path) as file:
+            head, offset = _read_head(file, self.path)
+            return _decode_marks(_read_block(file, offset, head.marks, self.path))
 
 
 def write(folder: Path, start: Moment, end: Moment, marks: Sequence[Mark], records: dict[str, list[Record]]) -> Segment:
@@ -198,18 +190,26 @@ def listed(folder: Path) -> tuple[list[Segment], list[CorruptSegment]]:
     found: list[Segment] = []
     damaged: list[CorruptSegment] = []
     for left in folder.glob("*.tmp"):
-        left.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            left.unlink()
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
-            with path.open("rb") as file:
-                head, offset = _read_head(file.read(len(_MAGIC) + _HEADER.size), file.read, path)
-            size_bytes = path.stat().st_size
-            if size_bytes != offset + sum(block.length for block in (head.marks, *head.blocks)):
-                raise CorruptSegment(path, f"it has {size_bytes} bytes")  # noqa: TRY301 - one way to tell of damage
-            found.append(Segment(path, head.start, head.end, size_bytes))
+            found.append(_segment(path))
         except CorruptSegment as error:
             damaged.append(error)
+        except OSError as error:
+            damaged.append(CorruptSegment(path, str(error)))
     return found, damaged
+
+
+def _segment(path: Path) -> Segment:
+    with _opened(path) as file:
+        head, offset = _read_head(file, path)
+        size_bytes = os.fstat(file.fileno()).st_size
+        wanted_bytes = offset + sum(block.length for block in (head.marks, *head.blocks))
+        if size_bytes != wanted_bytes:
+            raise CorruptSegment(path, f"it has {size_bytes} bytes, not {wanted_bytes}")
+        return Segment(path, head.start, head.end, size_bytes)
 
 
 def _runs(records: Iterable[Record]) -> Iterator[list[Record]]:
@@ -226,21 +226,37 @@ def _runs(records: Iterable[Record]) -> Iterator[list[Record]]:
         yield run
 
 
-def _read_head(begin: bytes, read: Callable[[int], bytes], path: Path) -> tuple[_Head, int]:
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Whatever is wrong with the file itself is CorruptSegment; OSError is for what may pass (no more open files)."""
+    try:
+        with path.open("rb") as file:
+            yield file
+    except (ValueError, zlib.error) as error:
+        raise CorruptSegment(path, str(error)) from error
+    except FileNotFoundError as error:
+        raise CorruptSegment(path, "it is gone") from error
+    except OSError as error:
+        if error.errno in {errno.EIO, errno.EINVAL, errno.EISDIR}:
+            raise CorruptSegment(path, str(error)) from error
+        raise
+
+
+def _read_head(file: BinaryIO, path: Path) -> tuple[_Head, int]:
     """The head, and where the blocks begin."""
+    begin = file.read(len(_MAGIC) + _HEADER.size)
     if not begin.startswith(_MAGIC) or len(begin) < len(_MAGIC) + _HEADER.size:
-        raise CorruptSegment(path, "it does not begin like a segment")
+        raise CorruptSegment(path, "it does not begin like a segment of this version")
     length, checksum = _HEADER.unpack(begin[len(_MAGIC) :])
-    data = read(length) if length <= _LIMIT_BYTES else b""
+    data = file.read(length) if length <= _LIMIT_BYTES else b""
     if len(data) < length or zlib.crc32(data) != checksum:
         raise CorruptSegment(path, "its head has a wrong sum")
-    try:
-        return _decode_head(data), len(begin) + length
-    except ValueError as error:
-        raise CorruptSegment(path, str(error)) from error
+    return _decode_head(data), len(begin) + length
 
 
-def _unpacked(packed: bytes, block: _Block, path: Path) -> bytes:
+def _read_block(file: BinaryIO, offset: int, block: _Block, path: Path) -> bytes:
+    file.seek(offset + block.offset)
+    packed = file.read(block.length)
     if len(packed) < block.length or zlib.crc32(packed) != block.checksum:
-        raise CorruptSegment(path, f"the block at byte {block.offset} has a wrong sum")
+        raise CorruptSegment(path, f"the block at byte {offset + block.offset} has a wrong sum")
     return zlib.decompress(packed)
