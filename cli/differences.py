@@ -57,6 +57,9 @@ async def between(client: RpcClient, question: Question) -> list[Pair]:
     for target in _targets(question.words):
         before = await _listed(client, target, question, first.revision)
         after = await _listed(client, target, question, last.revision)
+        if target.name and not before and not after:
+            where = f"{points[0]} nor at {points[1]}"
+            raise NotFound(f'{target.kind.resource} "{target.name}" was there neither at {where}')
         pairs += [
             Pair(before.get(key), after.get(key), points)
             for key in sorted(before.keys() | after.keys())

@@ -131,14 +131,23 @@ def dry_run(function: Function) -> Function:
     )(function)
 
 
+def point(name: str, help_text: str) -> Callable[[Function], Function]:
+    """A revision or a time, "" without the option: an empty value (a variable that is not set) must not mean now."""
+
+    def given(_ctx: click.Context, parameter: click.Parameter, value: str | None) -> str:
+        if value is not None and not value.strip():
+            raise click.BadParameter("it is empty: write a revision or a time", param=parameter)
+        return value or ""
+
+    return click.option(name, default=None, callback=given, metavar="REVISION|TIME", help=help_text)
+
+
 def at(function: Function) -> Function:
     """`--at` and `--ago`."""
     function = click.option(
         "--ago", type=Duration(), default=None, metavar="DURATION", help="As it was so long ago: 30s, 10m, 2h."
     )(function)
-    return click.option(
-        "--at", default="", metavar="REVISION|TIME", help="As it was then: 1234, 2026-11-21T10:00:00Z, 10:00."
-    )(function)
+    return point("--at", "As it was then: 1234, 2026-11-21T10:00:00Z, 10:00.")(function)
 
 
 def stale(function: Function) -> Function:

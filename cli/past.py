@@ -14,6 +14,9 @@ if TYPE_CHECKING:  # gRPC is loaded when the call is made
     from component.rpc_client import RpcClient
 
 
+REVISION_DIGITS = 19  # the most that always fit into 64 bits
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """A revision at which everything is shown, and what time ages count to (seconds since the epoch)."""
@@ -27,11 +30,13 @@ async def moment(client: RpcClient, at: str, ago_seconds: float | None) -> Momen
     if at and ago_seconds is not None:
         raise Misused("give --at or --ago, not both")
     if at.isascii() and at.isdigit():
+        if len(at) > REVISION_DIGITS:
+            raise Misused(f"there is no revision {at[:REVISION_DIGITS]}...: it has more than {REVISION_DIGITS} digits")
         found = await client.moment(revision=int(at))
         return Moment(found.revision, parse_time(found.time) if found.time else system_time())
     if not at and ago_seconds is None:
         return None
-    wanted = system_time() - ago_seconds if ago_seconds is not None else seconds_of(at, system_time())
+    wanted = max(0.0, system_time() - ago_seconds) if ago_seconds is not None else seconds_of(at, system_time())
     found = await client.moment(time=_written(wanted))
     return Moment(found.revision, wanted)
 

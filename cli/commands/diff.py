@@ -8,6 +8,7 @@ import click
 
 from cli import options
 from cli.connect import call
+from cli.mistakes import Misused
 from cli.verb import Verb
 
 if TYPE_CHECKING:  # gRPC is loaded when the call is made
@@ -39,7 +40,7 @@ class Failed(click.ClickException):
 @options.selector()
 @click.option("--field-selector", default="", metavar="FIELDS", help="Only those: spec.nodeName=n1")
 @options.at
-@click.option("--to", default="", metavar="REVISION|TIME", help="The later point [default: now].")
+@options.point("--to", "The later point [default: now].")
 def diff(
     words: tuple[str, ...],
     files: tuple[str, ...],
@@ -60,6 +61,8 @@ def diff(
 
     async def work(client: RpcClient, default: str) -> list[Pair]:
         if files:
+            if words or at or ago is not None or to or selector or field_selector or all_namespaces:
+                raise Misused("-f compares manifests with what is stored now: leave out everything but -f and -n")
             return await differences.of_manifests(client, files, namespace, default, recursive=recursive)
         question = differences.Question(
             words, "" if all_namespaces else namespace or default, selector, field_selector, at, ago, to

@@ -124,7 +124,7 @@ class Past:
         if time_seconds > self._env.now():
             raise Invalid(f"{at.time} has not come yet: it is {self._env.timestamp()}")
         await self._replica.read_barrier()
-        return await self._replica.history.newest_at(int(time_seconds * 1000))
+        return await self._replica.history.newest_at(max(0, int(time_seconds * 1000)))
 
     async def _resolve_revision(self, revision: int) -> Mark:
         if revision > self._replica.state.revision:

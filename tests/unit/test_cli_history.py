@@ -55,6 +55,35 @@ def test_a_time_may_be_given_with_or_without_its_zone():
     assert seconds_of(local.strftime("%Y-%m-%dT%H:%M:%S"), now) == now - 7200
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["get", "pods", "--at", ""], "Invalid value for '--at': it is empty: write a revision or a time"),
+        (["diff", "pods", "--at", "1", "--to", " "], "Invalid value for '--to': it is empty"),
+        (["get", "pods", "--at", "9" * 5000], "it has more than 19 digits"),
+        (["diff", "--at", "99999999999999999999"], "it has more than 19 digits"),
+        (["diff", "-f", "x.yaml", "--at", "1"], "leave out everything but -f and -n"),
+        (["diff", "pods", "-f", "x.yaml"], "leave out everything but -f and -n"),
+    ],
+)
+def test_points_that_cannot_be_meant_are_refused_with_a_word(api, words, told):
+    result = tim(api, *words)
+    assert result.exit_code == 2
+    assert told in error_line(result)
+
+
+def test_longer_ago_than_there_is_time_is_the_beginning(api):
+    api.times = [0]
+    assert tim(api, "get", "pods", "--ago", "99999999999d").exit_code == 0
+    assert api.asked_times == ["1970-01-01T00:00:00.000Z"]
+
+
+def test_a_difference_of_what_never_was_is_not_found(api):
+    result = tim(api, "diff", "pod/never", "--at", str(api.before))
+    assert result.exit_code == 2
+    assert f'pods "never" was there neither at revision {api.before} nor at revision' in error_line(result)
+
+
 @pytest.mark.parametrize("words", [["--at", "yesterday"], ["--at", "5", "--ago", "1m"], ["--ago", "1m", "-w"]])
 def test_points_that_make_no_sense_are_wrong_command_lines(api, words):
     result = tim(api, "get", "pods", *words)
