@@ -155,7 +155,10 @@ def _with_ready(pod: Cached[Pod], status: str, reason: str, now: float) -> Actio
 
 
 def _tainted(node: Cached[Node], now: float) -> list[Action]:
-    """Our taints as the node's condition asks for, all others untouched."""
+    """Our taints as the node's condition asks for, and the time of those NoExecute taints that came without one.
+
+    Nobody who taints a node by hand says when, and what a pod endures is counted from there, whoever leads meanwhile.
+    """
     wanted: dict[tuple[str, str], Tree] = {}
     health = {"False": NOT_READY_TAINT, "Unknown": UNREACHABLE_TAINT}.get(ready_status(node.view))
     if health is not None:
@@ -170,7 +173,7 @@ def _tainted(node: Cached[Node], now: float) -> list[Action]:
     tree = node.object.tree()
     spec: Tree = tree.setdefault("spec", {})
     before: list[Tree] = spec.get("taints", [])
-    after = [t for t in before if t["key"] not in LIFECYCLE_TAINTS or (t["key"], t["effect"]) in wanted]
+    after = [_dated(t, now) for t in before if t["key"] not in LIFECYCLE_TAINTS or (t["key"], t["effect"]) in wanted]
     present = {(t["key"], t["effect"]) for t in after}
     after += [taint for key, taint in wanted.items() if key not in present]
     if after == before:
@@ -179,6 +182,12 @@ def _tainted(node: Cached[Node], now: float) -> list[Action]:
     if not after:
         del spec["taints"]
     return [Update(tree)]
+
+
+def _dated(taint: Tree, now: float) -> Tree:
+    if taint["effect"] != "NoExecute" or taint.get("timeAdded"):
+        return taint
+    return {**taint, "timeAdded": rfc3339(now)}
 
 
 def _evicted(node: Node, bound: Sequence[Cached[Pod]], surroundings: Surroundings) -> list[Action]:
@@ -205,12 +214,16 @@ def _evicted(node: Node, bound: Sequence[Cached[Pod]], surroundings: Surrounding
 def seconds_left(pod: Pod, taint: Taint, surroundings: Surroundings) -> float:
     """How long the pod still endures the taint; infinite when for ever.
 
-    Time runs from when the taint was added, for taints of lost nodes not from before evictions were allowed.
+    Time runs from when the taint was added, for pods that came to the node later from then, and for taints of lost
+    nodes not from before evictions were allowed.
     """
     endured = endured_seconds(pod, taint)
     if endured is None:
         return float("inf")
     since = parse_time(taint.time_added) if taint.time_added else surroundings.now
+    scheduled = pods.condition(pod, "PodScheduled")
+    if scheduled is not None and scheduled.status == "True" and scheduled.last_transition_time:
+        since = max(since, parse_time(scheduled.last_transition_time))
     if taint.key in HEALTH_TAINTS:
         since = max(since, surroundings.calm_since)
     return since + endured - surroundings.now

@@ -162,6 +162,29 @@ def test_the_shortest_toleration_counts():
     assert [a for a in decide(tree, [pod("a", tolerations=bounds)]) if isinstance(a, Wake)] == [Wake(10.0)]
 
 
+def test_a_taint_without_a_time_counts_from_now_on_and_says_so():
+    bounded = pod("a", tolerations=[{"key": "m", "operator": "Exists", "tolerationSeconds": 4}])
+    tree = node(taints=[{"key": "m", "effect": "NoExecute"}, {"key": "n", "effect": "NoSchedule"}])
+    first = decide(tree, [bounded])
+    assert evicted(first) == []
+    (update,) = [a for a in first if isinstance(a, Update)]
+    dated = {"key": "m", "effect": "NoExecute", "timeAdded": rfc3339(NOW)}
+    assert update.tree["spec"]["taints"] == [dated, {"key": "n", "effect": "NoSchedule"}]
+    later = reconcile(cached(update.tree), [cached(bounded)], Surroundings(NOW + 4))
+    assert evicted(later) == ["a"]
+    assert not [a for a in later if isinstance(a, Update)]
+
+
+def test_a_pod_that_came_after_the_taint_gets_its_whole_time():
+    tree = node(taints=[taint("m", "NoExecute", added=rfc3339(NOW - 1000))])
+    late = pod("a", tolerations=[{"key": "m", "operator": "Exists", "tolerationSeconds": 60}])
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": rfc3339(NOW - 20)}
+    late["status"].setdefault("conditions", []).append(scheduled)
+    actions = decide(tree, [late])
+    assert evicted(actions) == []
+    assert [a for a in actions if isinstance(a, Wake)] == [Wake(40.0)]
+
+
 def test_terminating_pods_are_not_evicted_again():
     assert evicted(decide(unreachable(NOW - 100), [pod("a", ready=False, deleting=True)])) == []
 
