@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +97,11 @@ class Cluster:
 
     def call(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         """Run a coroutine in the client's thread."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_SECONDS)
+        return self.begin(work).result(CALL_SECONDS)
+
+    def begin(self, work: Coroutine[Any, Any, Answer]) -> Future[Answer]:
+        """Let a coroutine run in the client's thread."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     # The command line
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Self
 
 import pytest
@@ -122,6 +122,48 @@ def test_the_past_is_the_same_on_every_replica_and_after_all_restarted(cluster, 
     killed = [(f"r{n}", process, cluster.kill(f"r{n}", process)) for n in (1, 2, 3) for process in ("api", "raft")]
     cluster.wait_restarted(killed)
     check()
+
+
+class Watching:
+    """A client's watch of a namespace's ConfigMaps after a revision, from the first event to a last one."""
+
+    def __init__(self, cluster: Cluster, client: RpcClient, namespace: str, revision: int) -> None:
+        self.events: list[tuple[str, int]] = []
+        self._work = cluster.begin(self._follow(client, namespace, revision))
+
+    async def _follow(self, client: RpcClient, namespace: str, revision: int) -> None:
+        async with aclosing(client.watch("configmaps", namespace, revision=revision)) as batches:
+            async for batch in batches:
+                self.events += [(each.type, each.revision) for each in batch if each.type != "BOOKMARK"]
+                if self.events and self.events[-1][0] == "DELETED":
+                    return
+
+    def up_to_the_deletion(self) -> list[tuple[str, int]]:
+        self._work.result(timeout=120.0)
+        return self.events
+
+
+def test_watches_go_on_without_a_list_when_every_replica_restarts(cluster, space: Space, replicas):
+    """24 MB are written meanwhile: what came before the snapshots of that is in the segments only."""
+    cluster.wait_healthy()
+    space.apply(MANIFEST % ("first", 0))
+    revision = cluster.call(cluster.client.list("configmaps", space.name)).revision
+    watching = [Watching(cluster, client, space.name, revision) for client in (cluster.client, cluster.client)]
+    expected = []
+    for number in range(36):
+        tree = config_map(f"c{number % 3}", space.name, f"{number:03}" * 225_000)
+        verb = "update" if number > 2 else "create"
+        (done,) = cluster.call(cluster.client.transaction([Write(verb, tree)])).results
+        expected.append(("MODIFIED" if number > 2 else "ADDED", done.object.revision))
+        if number % 12 == 11:
+            name = f"r{number // 12 + 1}"
+            cluster.wait_restarted([(name, process, cluster.kill(name, process)) for process in ("api", "raft")])
+    space.tim("delete", "configmap", "first")
+    for found in [each.up_to_the_deletion() for each in watching]:
+        assert found[:-1] == expected
+    for client in replicas:
+        again = Watching(cluster, client, space.name, revision).up_to_the_deletion()
+        assert again == watching[0].events
 
 
 def test_commands_look_back(cluster, space: Space, tmp_path):
