@@ -1,7 +1,7 @@
-"""What history costs the path of writes, and what reading the past costs at depth, beside the state alone.
+"""What history costs the path of writes, and what reading the past and watching from it cost at depth.
 
-CPU time of this process, threads included: compare ratios. The peer of a write is the same one without history, of
-a read the same one of now.
+CPU time of this process, threads included: compare ratios. The peer of a write is the same one without history. The
+floor of reads is to read and decompress, in the same run, the blocks of the segment files that they need.
 """
 
 from __future__ import annotations
@@ -11,19 +11,23 @@ import random
 import sys
 import tempfile
 import time
+import zlib
 from pathlib import Path
 
 from bench.report import Report, run_part
 from controlplane.commands import Check, Envelope, Key, Put, Transaction, encode_entry, encode_transaction
 from controlplane.raft.protocol import Entry
 from controlplane.replica_history import History
+from controlplane.replica_watching import Backlog, Place
 from controlplane.server import SWITCH_INTERVAL_SECONDS
+from controlplane.store import history_segment
 from controlplane.store.state import State
+from controlplane.watch.hub import Hub
 
 OBJECTS = 2_000
 CHANGES = 100_000
 BATCH = 8  # transactions in an entry under some load
-DEPTHS = (100, 1_000, 10_000, 100_000)
+DEPTHS = (100, 1_000, 5_000, 20_000, 100_000)
 
 
 def body_of(name, number):
@@ -93,11 +97,13 @@ async def bench(report: Report, quick: bool) -> None:
         )
         report.figure("write: longest hold of the loop by history", longest * 1e3, "ms CPU")
         report.figure("history on disk, a change", size_bytes / changes, "bytes", peer=1_200, peer_name="an object")
-        await bench_reads(report, state, history, [each for each in DEPTHS if each <= changes])
+        depths = [each for each in DEPTHS if each <= changes]
+        await bench_reads(report, state, history, depths)
+        await bench_watch(report, state, history, depths[-1])
 
 
 async def bench_reads(report, state, history, depths):
-    """Reads of a whole kind, of one object, and of an object's changes."""
+    """Reads of a whole kind, of one object, and of an object's changes; each time the CPU beside its floor's."""
     key = Key("pods", "default", "pod-00007")
     rows = []
     for depth in depths:
@@ -107,19 +113,77 @@ async def bench_reads(report, state, history, depths):
             began, cpu = time.perf_counter(), time.process_time()
             await history.rewound(state, "pods", revision, only)
             times += [(time.perf_counter() - began) * 1e3, (time.process_time() - cpu) * 1e3]
+            times.append(floor_seconds(history, revision, only) * 1e3)
         began = time.perf_counter()
         await history.versions(state, key, max(1, depth // OBJECTS))
         times.append((time.perf_counter() - began) * 1e3)
         pause = await pauses_during(history.rewound(state, "pods", revision))
         rows.append([depth, *times, pause * 1e3])
     report.table(
-        ["changes ago", "list ms", "list CPU ms", "get ms", "get CPU ms", "its changes ms", "longest pause, CPU ms"],
+        [
+            "changes ago",
+            *("list ms", "list CPU ms", "floor CPU ms"),
+            *("get ms", "get CPU ms", "floor CPU ms"),
+            "its changes ms",
+            "longest pause, CPU ms",
+        ],
         rows,
     )
     began = time.perf_counter()
     held = state.scan("pods")
     report.figure("floor: list of now", (time.perf_counter() - began) * 1e3, "ms")
     assert len(held) == OBJECTS
+
+
+def floor_seconds(history, revision, only):
+    """CPU to read and decompress the blocks that a read needs, and to do nothing with them."""
+    place = only and (only.namespace, only.name)
+    began = time.process_time()
+    for segment in history._segments:  # noqa: SLF001 - the bench reads the same files
+        if segment.end.revision <= revision:
+            continue
+        with segment.path.open("rb") as file:
+            head, offset = history_segment._read_head(file, segment.path)  # noqa: SLF001 - as above
+            for block in head.blocks:
+                if place is None or block.first <= place <= block.last:
+                    file.seek(offset + block.offset)
+                    zlib.decompress(file.read(block.length))
+    return time.process_time() - began
+
+
+async def bench_watch(report, state, history, depth):
+    """A watch that comes back from so many changes ago, and ten that come back together."""
+    hub = Hub()
+    hub.reset(state)  # as after a restart: the rings are empty
+    revision = state.revision - depth
+    floor = floor_seconds(history, revision, None)
+    for count in (1, 10):
+        backlog = Backlog(history)
+        places = [Place(hub, backlog, "pods", revision, "") for _ in range(count)]
+        began, cpu = time.perf_counter(), time.process_time()
+        seen = await asyncio.gather(*(follow(place, state.revision) for place in places))
+        cpu, took = time.process_time() - cpu, time.perf_counter() - began
+        assert seen == [state.revision - revision] * count
+        report.figure(
+            f"watch from {depth} changes ago, {count} at once: CPU a change and watcher",
+            cpu / count / depth * 1e6,
+            "us CPU",
+            peer=floor / depth * 1e6,
+            peer_name="read and decompress, once",
+        )
+        report.figure(f"watch from {depth} changes ago, {count} at once: caught up after", took * 1e3, "ms")
+    pause = await pauses_during(follow(Place(hub, Backlog(history), "pods", revision, ""), state.revision))
+    report.figure("watch: longest pause of the loop, CPU", pause * 1e3, "ms")
+
+
+async def follow(place, revision):
+    """How many events come up to a revision, frames included."""
+    count = 0
+    while place.revision < revision:
+        for event in await place.pull(None):
+            count += bool(event.frame)
+        await asyncio.sleep(0)
+    return count
 
 
 if __name__ == "__main__":

@@ -165,5 +165,5 @@ class ApiClient(Protocol):
     ) -> AsyncIterator[Sequence[WatchEvent]]:
         """Yield batches of changes after `revision`, oldest first; None: ADDED for all there is, BOOKMARK, then changes.
 
-        Raises Expired when the revision is compacted or the reader fell behind: list again.
+        Raises Expired when the cluster's history does not go back to the revision: list again.
         """

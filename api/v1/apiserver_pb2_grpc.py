@@ -203,8 +203,8 @@ class ApiServerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """Every change after resource_version, oldest first. OUT_OF_RANGE when that revision
-        is compacted or the reader fell behind: list again and watch from there.
+        """Every change after resource_version, oldest first. OUT_OF_RANGE when history does not go
+        back so far on this replica: ask another one, or list again and watch from there.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, TypeVar
 import grpc
 from google.protobuf import message_factory
 
-from api.errors import ApiError, Expired, Invalid, Unavailable
+from api.errors import ApiError, Invalid, Unavailable
 from api.v1 import apiserver_pb2 as pb
 from api.v1 import resource_pb2
 from component.client import ApplyOutcome, Binding, Operation, PatchType
@@ -272,7 +272,7 @@ class ApiService:
                 await context.write(message)
         except TimeoutError:
             seconds = f"{self._slow_reader_seconds:g} s"
-            raise Expired(f"nothing was read for {seconds}: list again and watch from there") from None
+            raise Unavailable(f"nothing was read for {seconds}: watch on from the last revision that came") from None
 
     async def logs(self, request: pb.LogsRequest, context: Context) -> AsyncIterator[pb.LogsResponse]:
         """Logs."""

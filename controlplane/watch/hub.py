@@ -15,7 +15,6 @@ from typing import Final, Protocol
 from api import errors
 from controlplane.commands import Change
 from controlplane.watch.events import HubEvent, Record
-from controlplane.watch.frames import bookmark_frame
 from controlplane.watch.selection import Match, selection
 
 HISTORY_BYTES: Final = 32 * 1024 * 1024
@@ -260,7 +259,7 @@ class Cursor:
 
 
 class Hub:
-    """All rings. `revision` is the newest one appended, of whatever resource; the caller tells it by `advance` too."""
+    """All rings. `revision` is the newest one appended, of whatever resource."""
 
     def __init__(self, revision: int = 0, history_bytes: int = HISTORY_BYTES) -> None:
         self.revision = revision
@@ -310,10 +309,6 @@ class Hub:
     def holds(self, resource: str, after_revision: int) -> bool:
         """Whether a cursor can start after a revision: no change after it is gone."""
         return after_revision >= self._ring(resource).floor
-
-    def bookmark(self, cursor: Cursor) -> bytes:
-        """A serialized `WatchResponse` with the revision up to which the cursor has seen everything."""
-        return bookmark_frame(cursor.revision)
 
     def reset(self, state: Revisioned) -> None:
         """Go on from a state that was installed whole: what lies between is not known, so older cursors expire."""
