@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import random
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -172,6 +173,9 @@ class ApiHalf:
 
     async def _in_thread(self, function: Callable[[], T], /) -> T:
         await asyncio.sleep(self._rng.uniform(0.0005, 0.02))
+        writes = getattr(function, "func", function).__name__ == "write"  # a snapshot, or a segment of history
+        if writes and self.host.disk.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
         return function()
 
     async def _report_sessions(self) -> None:
