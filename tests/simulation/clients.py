@@ -13,7 +13,7 @@ import msgspec
 
 from api import errors
 from api.object import Tree
-from component.client import ObjectList
+from component.client import ObjectList, Write
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.past import At
 from controlplane.apiserver.watches import Batch
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
 
 REPEATED_SHARE = 0.5  # of the requests are sent by the product's client
+TOGETHER_SHARE = 0.04  # of them are transactions
 DEADLINE_SECONDS = 8.0
 IDLE_SECONDS = (0.3, 2.5)
 RESOURCE = "configmaps"
@@ -94,7 +95,8 @@ class Writer(Client):
 
     async def run(self) -> None:
         while not self.stopping:
-            await self._one()
+            together = self._next is None and self.rng.random() < TOGETHER_SHARE
+            await (self._two() if together else self._one())
             await asyncio.sleep(self.rng.uniform(*self._pause_seconds))
             if self.rng.random() < 0.05:
                 self.move()
@@ -110,33 +112,64 @@ class Writer(Client):
 
     async def _one(self) -> None:
         verb, name = self._draw()
+        asked = self._new(verb, name)
+        sendings = self._repeating.sendings
+        result = await self._settle([asked], self._send(asked, name))
+        if asked.outcome == "ok":
+            self._note(asked, name, result)
+            if self._repeating.sendings > sendings + 1 and verb in WRITES - {"delete"}:
+                self._next = ("delete" if self.rng.random() < 0.7 else "update"), name
+        self._trace(asked)
+
+    async def _two(self) -> None:
+        """Apply two objects in one transaction: both at adjacent revisions, or neither."""
+        names = self.rng.sample(self._names, 2)
+        both = [self._new("apply", name) for name in names]
+        self._cluster.recorder.together.append((both[0].token, both[1].token))
+        writes = [Write("apply", config_map(name, each.token)) for name, each in zip(names, both, strict=True)]
+        if self.rng.random() < REPEATED_SHARE:
+            work = self._repeating.transaction(writes)
+        else:
+            work = self.ask(lambda api: api.core.transaction(ADMIN, writes))
+        result = await self._settle(both, work)
+        for each, revision in zip(both, (result.revision - 1, result.revision) if result else (), strict=False):
+            each.outcome, each.revision = ("ok", revision) if result.committed else ("refused", 0)
+        for name, each in zip(names, both, strict=True):
+            self._known.pop(name, None)
+            self._trace(each)
+
+    def _new(self, verb: Verb, name: str) -> Asked:
         self._count += 1
         token = f"{self.name}-{self._count}" if verb in WRITES - {"delete"} else ""
         asked = Asked(self.name, verb, f"default/{name}" if name else "", self.loop.time(), token)
         self._cluster.recorder.ask(asked)
-        sendings = self._repeating.sendings
+        return asked
+
+    async def _settle(self, asked: list[Asked], work: Any) -> Any:
+        """Wait for the answer to what stands or falls together and note what it means; None unless it is a result."""
+        result = None
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                result = await self._send(asked, name)
+                result = await work
+            outcome, reason = "ok", ""
         except errors.Unavailable:
-            asked.outcome = "unavailable"
+            outcome, reason = "unavailable", ""
         except (errors.Unknown, Lost, TimeoutError):
-            asked.outcome = "unknown"
-            self._known.pop(name, None)
+            outcome, reason = "unknown", ""
         except errors.ApiError as error:
-            asked.outcome, asked.reason = "refused", error.reason
-            self._known.pop(name, None)
-            if error.reason == "AlreadyExists":
+            outcome, reason = "refused", error.reason
+        for each in asked:
+            each.outcome, each.reason, each.return_time = outcome, reason, self.loop.time()
+            name = each.name.removeprefix("default/")
+            if outcome in {"unknown", "refused"}:
+                self._known.pop(name, None)
+            if reason == "AlreadyExists":
                 self._known[name] = ("", 0)
-        else:
-            asked.outcome = "ok"
-            self._note(asked, name, result)
-            if self._repeating.sendings > sendings + 1 and verb in WRITES - {"delete"}:
-                self._next = ("delete" if self.rng.random() < 0.7 else "update"), name
-        asked.return_time = self.loop.time()
-        self._cluster.simulator.trace(
-            self.name, verb, name, asked.outcome, asked.reason, asked.revision, asked.return_time
-        )
+        return result
+
+    def _trace(self, asked: Asked) -> None:
+        facts = asked.name, asked.outcome, asked.reason, asked.revision, asked.return_time
+        self._cluster.simulator.trace(self.name, asked.verb, *facts)
 
     async def _send(self, asked: Asked, name: str) -> Any:
         """Once, to the current replica, or with the product's client, which repeats it as it sees fit."""

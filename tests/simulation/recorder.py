@@ -54,6 +54,7 @@ class Recorder:
         self.capacity: dict[str, dict[str, int]] = {}
         self.asked: list[Asked] = []
         self.ever_asked: list[Asked] = []
+        self.together: list[tuple[str, str]] = []  # tokens of what was written in one transaction
         self.watched: list[Watched] = []
         self.chapters: list[Chapter] = []
         self.restored_revision = 0

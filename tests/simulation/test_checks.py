@@ -105,6 +105,16 @@ def test_a_read_of_the_past_equals_the_replay_at_its_revision_or_is_refused(at, 
     assert all("the past was otherwise" in each for each in problems)
 
 
+def test_half_a_transaction_and_one_that_others_came_between_are_found():
+    rows = [row(1, token="a"), row(2, token="b"), row(3, token="c"), row(4, token="x"), row(5, token="d")]
+    assert history.check_together([("a", "b"), ("e", "f")], rows) == []
+    assert [each.split(": ")[1] for each in history.check_together([("c", "d"), ("x", "y"), ("y", "x")], rows)] == [
+        "c at 3, d at 5",
+        "x at 4, y at None",
+        "y at None, x at 4",
+    ]
+
+
 def test_a_change_that_nobody_asked_for_is_found():
     assert any("nobody asked" in each for each in check(HISTORY, [*ROWS, row(5, MODIFIED, token="x")]))
     assert any("nobody asked for the deletion" in each for each in check(HISTORY[:3], ROWS[:3]))

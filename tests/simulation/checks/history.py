@@ -81,6 +81,16 @@ def check(
     return found
 
 
+def check_together(pairs: Sequence[tuple[str, str]], rows: Sequence[Row]) -> list[str]:
+    """Return which transactions, each given by the tokens of its two writes in order, were not done whole."""
+    made = {row.token: row.revision for row in rows if row.type != DELETED}
+    return [
+        f"a transaction was not done whole: {first} at {made.get(first)}, {second} at {made.get(second)}"
+        for first, second in pairs
+        if (first in made or second in made) and made.get(first, -1) + 1 != made.get(second)
+    ]
+
+
 def _check_order(rows: Sequence[Row], restored_revision: int) -> list[str]:
     for before, row in pairwise(rows):
         if row.revision != before.revision + 1 and not before.revision <= restored_revision < row.revision:
