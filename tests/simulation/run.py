@@ -207,12 +207,14 @@ class Run:
     def _check(self) -> list[str]:
         recorder = self.cluster.recorder
         rows = [row for row in recorder.rows if row.resource == RESOURCE]
-        found = history.check(recorder.asked_since_restore(), recorder.rows, RESOURCE, 0, recorder.restored_revision)
-        found += history.check_together(recorder.together, rows)
+        pairs = recorder.together
+        asked = recorder.asked_since_restore()
+        found = history.check(asked, recorder.rows, RESOURCE, 0, recorder.restored_revision, pairs)
+        found += history.check_together(pairs, rows)
         found += watching.check(recorder.watched, rows)
         for chapter in recorder.chapters:
-            found += history.check(chapter.asked, chapter.rows, RESOURCE, 0, chapter.after_restore_of)
-            found += history.check_together(recorder.together, chapter.rows)
+            found += history.check(chapter.asked, chapter.rows, RESOURCE, 0, chapter.after_restore_of, pairs)
+            found += history.check_together(pairs, chapter.rows)
             found += watching.check(chapter.watched, [row for row in chapter.rows if row.resource == RESOURCE])
         found += placement.check(recorder.pods, recorder.capacity)
         found += self._compare_states()

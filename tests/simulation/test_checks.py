@@ -105,6 +105,12 @@ def test_a_read_of_the_past_equals_the_replay_at_its_revision_or_is_refused(at, 
     assert all("the past was otherwise" in each for each in problems)
 
 
+def test_a_read_inside_a_transaction_is_one_of_its_end():
+    past = Asked("c", "past", "a", 9.1, precondition=1, return_time=9.2, revision=2, seen="t2", outcome="ok")
+    assert check([*HISTORY, past]) != []
+    assert history.check([*HISTORY, past], ROWS, "configmaps", pairs=[("t1", "t2")]) == []
+
+
 def test_half_a_transaction_and_one_that_others_came_between_are_found():
     rows = [row(1, token="a"), row(2, token="b"), row(3, token="c"), row(4, token="x"), row(5, token="d")]
     assert history.check_together([("a", "b"), ("e", "f")], rows) == []

@@ -50,11 +50,17 @@ class Replay:
 
 
 def check(
-    asked: Sequence[Asked], rows: Sequence[Row], resource: str, start_revision: int = 0, restored_revision: int = 0
+    asked: Sequence[Asked],
+    rows: Sequence[Row],
+    resource: str,
+    start_revision: int = 0,
+    restored_revision: int = 0,
+    pairs: Sequence[tuple[str, str]] = (),
 ) -> list[str]:
     """Return what contradicts the order of the rows; they hold every change after `start_revision`, of any resource.
 
-    After `restored_revision` the revisions jump: a restore begins a new incarnation there.
+    After `restored_revision` the revisions jump: a restore begins a new incarnation there. `pairs` are the tokens of
+    what was written in one transaction: a read at the first one's revision is one at the second's.
     """
     found = _check_order(rows, restored_revision)
     if found:
@@ -62,6 +68,8 @@ def check(
     asked_about = [row for row in rows if row.resource == resource]
     replay = Replay(asked_about)
     by_revision = {row.revision: row for row in asked_about}
+    second = dict(pairs)
+    inside = {row.revision for row in asked_about if row.type != DELETED and row.token in second}
     found += _check_writes_once(asked, asked_about)
     ceiling = _Ceiling(rows, start_revision)
     floor = start_revision
@@ -74,7 +82,11 @@ def check(
         last = ceiling.at(each.return_time)
         if restored_revision:
             last = max(last, restored_revision + INCARNATION_REVISIONS)  # also before the first change after it
-        problem, point = _check_answer(each, floor, last, by_revision, replay)
+        if each.verb == "past":
+            end = each.precondition + (each.precondition in inside)
+            problem, point = _check_past(each, replay.at(each.name, end)), 0
+        else:
+            problem, point = _check_answer(each, floor, last, by_revision, replay)
         if problem:
             found.append(f"{problem}: {each}, floor {floor}, ceiling {last}")
         heappush(told, (each.return_time, point))
@@ -149,8 +161,6 @@ def _check_answer(each: Asked, floor: int, last: int, by_revision: dict[int, Row
         return _check_write(each, floor, last, by_revision, replay), each.revision
     if each.verb == "list":
         return _check_list(each, floor, last, replay), each.revision
-    if each.verb == "past":
-        return _check_past(each, replay), 0
     for point, state in replay.between(each.name, floor, last):
         if _right(each, state):
             return "", point
@@ -194,9 +204,8 @@ def _check_write(each: Asked, floor: int, last: int, by_revision: dict[int, Row]
     return ""
 
 
-def _check_past(each: Asked, replay: Replay) -> str:
-    """How an object was; the history may also not go back so far."""
-    state = replay.at(each.name, each.precondition)
+def _check_past(each: Asked, state: Row | None) -> str:
+    """Whether that is how the object was; the history may also not go back so far."""
     if each.outcome == "ok":
         right = state is not None and (state.revision, state.token) == (each.revision, each.seen)
     else:
