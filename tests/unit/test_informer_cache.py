@@ -74,6 +74,21 @@ async def test_others_run_while_a_long_list_is_taken_in():
         assert sizes >= {number * TAKEN_AT_ONCE for number in range(6)}
 
 
+async def test_others_run_while_many_changes_that_came_together_are_taken_in():
+    api = FakeApi()
+    async with following(api) as informer:
+        await informer.wait_synced()
+        api.watching = False
+        for number in range(5 * TAKEN_AT_ONCE):
+            await api.create(config_map(f"c{number}"))
+        api.release_watches()
+        sizes = set()
+        while len(informer) < 5 * TAKEN_AT_ONCE:
+            sizes.add(len(informer))
+            await asyncio.sleep(0)
+        assert sizes >= {number * TAKEN_AT_ONCE for number in range(5)}
+
+
 async def test_waiting_for_a_write_makes_it_visible():
     api = FakeApi()
     async with following(api) as informer:
