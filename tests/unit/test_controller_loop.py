@@ -289,3 +289,19 @@ async def test_others_run_between_passes_that_find_nothing_to_do():
             turns += 1
             await asyncio.sleep(0)
     assert turns >= 20
+
+
+async def test_a_deletion_that_a_busy_api_refuses_is_tried_again():
+    api = FakeApi()
+    api.put(config_map("a"))
+    refusals = iter([errors.Conflict("given up after 10 retries, the state keeps changing")])
+    api.fault = lambda call: next(refusals, None) if call.verb == "delete" else None
+
+    def remove(cache, key, failure):
+        del failure
+        cached = cache.get(*key)
+        return [delete(cached.object)] if cached else []
+
+    async with running(api, remove) as (_, loop):
+        await eventually(lambda: not api.names("configmaps") and loop.idle)
+    assert sum(call.verb == "delete" for call in api.calls) == 2
