@@ -32,16 +32,19 @@ async def perform(client: ApiClient, action: Write) -> Object | None:
 
 
 async def _delete(client: ApiClient, action: Delete) -> Object | None:
-    # A Conflict may mean that the one that was meant is gone and a namesake there, or only that the state kept changing:
-    # the next pass, whose cache shows more, knows which.
-    return await client.delete(
-        action.resource,
-        action.namespace,
-        action.name,
-        uid=action.uid,
-        grace_seconds=action.grace_seconds,
-        propagation=action.propagation,
-    )
+    try:
+        return await client.delete(
+            action.resource,
+            action.namespace,
+            action.name,
+            uid=action.uid,
+            grace_seconds=action.grace_seconds,
+            propagation=action.propagation,
+        )
+    except errors.Conflict:
+        if (await client.get(action.resource, action.namespace, action.name)).uid == action.uid:
+            raise  # the state only kept changing: this has to be tried again
+        return None  # a namesake: the one that was meant is gone
 
 
 async def _edit(client: ApiClient, action: ReleaseFinalizer | DropOwners) -> Object | None:
