@@ -17,6 +17,7 @@ from agent.paths import Paths
 from agent.runtime.protocol import Container, ContainerRuntime, ExecStream, RuntimeFailure
 from agent.worker import PodWorker
 from api import errors
+from api.object import Tree
 from api.v1 import apiserver_pb2, node_pb2, node_pb2_grpc
 from component.env import Env
 
@@ -215,21 +216,23 @@ def _logged(worker: PodWorker, name: str, *, previous: bool) -> Container:
     tries = [each for each in attempts(worker.observed, name) if each.state != "created"]
     if previous:
         ended = [each for each in tries if dead(each)]
-        if ended and ended[-1] is tries[-1] and not _waits(worker, name):
-            ended = ended[:-1]
+        if ended and ended[-1] is tries[-1] and _waiting(worker, name) is None:
+            ended = ended[:-1]  # it is the current one, no other follows it yet
         if not ended:
             raise errors.NotFound(f"previous terminated container {name} not found")
         return ended[-1]
     if not tries:
-        raise errors.NotReady(f"container {name} is waiting to start")
+        reason = (_waiting(worker, name) or {}).get("reason", "")
+        where = f" of pod {pod.metadata.name}" if pod is not None else ""
+        raise errors.NotReady(f"container {name}{where} is waiting to start" + (f": {reason}" if reason else ""))
     return tries[-1]
 
 
-def _waits(worker: PodWorker, name: str) -> bool:
-    """Whether another attempt follows the one that ended: then that one is already the previous."""
-    tree = worker.reported()
-    states = {each["name"]: each["state"] for each in tree.get("containerStatuses", ())}
-    return "waiting" in states.get(name, {})
+def _waiting(worker: PodWorker, name: str) -> Tree | None:
+    """The reported state of a container that waits for an attempt to come, None when it does not wait."""
+    states = {each["name"]: each["state"] for each in worker.reported().get("containerStatuses", ())}
+    waiting: Tree | None = states.get(name, {}).get("waiting")
+    return waiting
 
 
 def _stream_error(error: errors.ApiError | RuntimeFailure) -> apiserver_pb2.StreamError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Iterator
 
 from api.honoured import HONOURED, NOT_YET, InHostNetwork, Keys, Only
@@ -30,9 +31,20 @@ def explain(word: str, *, recursive: bool) -> str:
     struct = _struct(shape)
     if struct is None:
         return "\n".join(lines)
-    lines += ["", "DESCRIPTION:", *(f"{INDENT}{line}".rstrip() for line in (inspect.getdoc(struct) or "").splitlines())]
+    lines += ["", "DESCRIPTION:", *(f"{INDENT}{line}".rstrip() for line in _described(struct))]
     lines += ["", "FIELDS:", *_listed(struct, recursive=recursive, above=())]
     return "\n".join(lines)
+
+
+def _described(struct: type[Resource]) -> list[str]:
+    """The type's docstring, fields named as in manifests."""
+    own = dict(zip(struct.__struct_fields__, struct.__struct_encode_fields__, strict=True))
+
+    def outside(match: re.Match[str]) -> str:
+        first, *others = match[1].split("_")
+        return f"`{own.get(match[1], first + ''.join(map(str.capitalize, others)))}`"
+
+    return re.sub(r"`([a-z0-9]+(?:_[a-z0-9]+)+)`", outside, inspect.getdoc(struct) or "").splitlines()
 
 
 def _field(shape: Shape, step: str, word: str) -> tuple[Shape, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,6 +22,8 @@ _PIECE_BYTES = 32 << 10
 _MAX_FRAME_BYTES = 16 << 20
 _EXIT_CODE_WAIT_SECONDS = 5.0
 _POLL_SECONDS = 0.01
+_OCI_ERROR = re.compile(rb"Error: (?:crun: |runc: )?(.+): OCI [^\r\n]*(\r?\n)")
+_CUT_OFF = re.compile(rb"Error: read unixpacket @->\S*/attach: read: connection reset by peer\r?\n")
 _STREAMS: dict[int, Literal["stdout", "stderr"]] = {0: "stdout", 1: "stdout", 2: "stderr"}
 
 
@@ -38,14 +41,16 @@ class PodmanExec:
 
     async def read(self) -> tuple[Literal["stdout", "stderr"], bytes] | None:
         """The next piece of output, None at its end. A connection cut inside a frame counts as the end."""
-        try:
-            piece = await (self._reader.read(_PIECE_BYTES) if self._tty else self._read_framed())
-        except (ConnectionError, asyncio.IncompleteReadError):
-            piece = b""
-        if not piece:
-            self._ended = True
-            return None
-        return self._frame_stream, piece
+        while True:
+            try:
+                piece = await (self._reader.read(_PIECE_BYTES) if self._tty else self._read_framed())
+            except (ConnectionError, asyncio.IncompleteReadError):
+                piece = b""
+            if not piece:
+                self._ended = True
+                return None
+            if told := without_podmans_words(piece):
+                return self._frame_stream, told
 
     async def write(self, data: bytes) -> None:
         """Send to standard input; data for a command that ended is dropped."""
@@ -110,6 +115,17 @@ class PodmanExec:
     async def _inspect(self) -> dict[str, Any]:
         tree: dict[str, Any] = await self._http.call("GET", f"/exec/{self._session_id}/json")
         return tree
+
+
+def without_podmans_words(piece: bytes) -> bytes:
+    """A piece of output; of Podman's two lines about a command that cannot start, only what the OCI runtime said.
+
+    Podman classifies that error and then complains that the command it did not start is not connected: b"" for this.
+    """
+    if _CUT_OFF.fullmatch(piece):
+        return b""
+    said = _OCI_ERROR.fullmatch(piece)
+    return b"Error: " + said[1] + said[2] if said else piece
 
 
 async def open_exec(

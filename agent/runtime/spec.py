@@ -70,6 +70,7 @@ def create_request(spec: ContainerSpec, *, hostname: str, hostname_path: str) ->
         "entrypoint": list(spec.command or ()),
         "command": list(spec.args or ()),
         "work_dir": spec.working_dir,
+        "create_working_dir": True,  # as the runtimes below Kubernetes do; Podman would refuse to start
         "user": spec.user,
         "groups": list(spec.groups),
         "cap_add": list(spec.cap_add),

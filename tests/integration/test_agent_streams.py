@@ -85,11 +85,12 @@ async def test_there_is_no_attempt_before_the_first(rig):
 
 async def test_logs_of_a_container_that_waits_are_not_ready(rig):
     rig.plane.put(pod_tree("later", container_tree(image="example.com/none:1")))
-    await rig.until(lambda: rig.status("later"))
+    await rig.until(lambda: (rig.status("later") or {}).get("containerStatuses"))
     request = apiserver_pb2.LogsRequest(namespace="default", pod="later", container="main")
     rig.plane.open("s1", logs=request)
     (frame,) = await rig.plane.frames("s1")
     assert frame.error.reason == "NotReady"
+    assert "container main of pod later is waiting to start: " in frame.error.message
 
 
 async def test_a_bad_time_is_invalid(rig):

@@ -148,6 +148,8 @@ async def test_closing_a_stream_kills_the_command(host):
 async def test_a_users_command_that_is_not_there_ends_with_127_and_a_message(host):
     container = await host.run()
     stream = await host.runtime.exec_stream(container.id, ["no-such-command"], stdin=False, tty=False)
-    assert b"no-such-command" in (await read_all(stream))["stderr"]
+    said = (await read_all(stream))["stderr"]
+    assert b"no-such-command" in said
+    assert (said.count(b"\n"), said.count(b"Error")) == (1, 1), said
     assert await stream.exit_code() == 127
     await stream.close()

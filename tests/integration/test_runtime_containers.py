@@ -61,6 +61,10 @@ async def test_command_arguments_environment_user_and_folder_are_the_specs(host)
     assert text.splitlines() == ["/srv", "1000", "2000", "a=b c", "zero one two"]
 
 
+async def test_a_folder_to_work_in_that_the_image_lacks_is_made(host):
+    assert (await host.output("sh", "-c", "pwd", working_dir="/made/for/me")).splitlines() == ["/made/for/me"]
+
+
 async def test_nothing_of_the_machines_environment_reaches_a_container(host):
     names = {line.split("=")[0] for line in (await host.output("env")).splitlines()}
     assert names == {"PATH", "TERM", "HOME", "HOSTNAME", "container", "SHLVL"} & names | {"PATH", "HOSTNAME"}

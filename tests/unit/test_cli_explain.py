@@ -33,6 +33,13 @@ def test_a_field_is_told_with_its_own_type_and_what_is_in_it():
     assert len(said("pod.spec.nodeName")) == 3
 
 
+def test_descriptions_name_fields_as_manifests_do():
+    text = "\n".join(said("pod.spec.tolerations"))
+    assert "`tolerationSeconds` bounds" in text
+    assert "toleration_seconds" not in text
+    assert "_ip`" not in "\n".join(said("pod.status"))
+
+
 def test_what_the_api_server_would_refuse_is_marked():
     assert line(said("pod.spec"), "initContainers").endswith("not supported yet")
     assert line(said("svc.spec"), "type").endswith('only "ClusterIP"')

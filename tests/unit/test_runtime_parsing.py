@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from agent.runtime import cgroups
 from agent.runtime.containers import from_inspect, from_list, instant
 from agent.runtime.containers_conf import PodmanSettings, containers_conf, permitted_limit
+from agent.runtime.exec import without_podmans_words
 from agent.runtime.images import candidates
 from agent.runtime.oci import runtime_of
 from agent.runtime.protocol import RuntimeFailure
@@ -224,3 +225,24 @@ def test_the_configuration_is_valid_toml_with_the_hosts_values():
     assert tree["engine"]["runtime"] == "crun"
     assert tree["engine"]["exit_command_delay"] == 3
     assert tree["network"]["network_config_dir"] == '/a "b"'
+
+
+@pytest.mark.parametrize(
+    ("piece", "told"),
+    [
+        (
+            b"Error: crun: executable file `x` not found in $PATH: OCI runtime attempted to invoke what is not there\n",
+            b"Error: executable file `x` not found in $PATH\n",
+        ),
+        (
+            b"Error: crun: open executable: Permission denied: OCI permission denied\r\n",
+            b"Error: open executable: Permission denied\r\n",
+        ),
+        (b"Error: read unixpacket @->/proc/self/fd/13/attach: read: connection reset by peer\n", b""),
+        (b"Error: read tcp 10.0.0.1:80: read: connection reset by peer\n", None),
+        (b"Error: the command's own\n", None),
+        (b"first\nError: crun: x: OCI y\n", None),
+    ],
+)
+def test_of_podmans_lines_about_a_command_that_cannot_start_one_is_shown(piece, told):
+    assert without_podmans_words(piece) == (piece if told is None else told)
