@@ -222,6 +222,7 @@ class Cluster:
     def committed(self, replica: str, term: int, index: int, entry_term: int) -> None:
         """A leader says that an entry is committed: who holds it?"""
         holders = [name for name, host in self.hosts.items() if host.holds(index, entry_term)]
+        self.recorder.agreement.committed(index, term)
         self.recorder.rules.committed(replica, term, index, entry_term, holders, len(self.hosts))
 
     def violation(self, text: str) -> None:

@@ -220,7 +220,19 @@ def test_replicas_that_disagree_are_found():
     agreement.state("r2", 1, b"other", 1)
     agreement.changed("r2", 1, "other change")
     agreement.elected("r2", 1, {}, 1)
+    agreement.committed(1, 1)
+    agreement.elected("r2", 2, {}, 1)
     assert [problem.split(" ")[0] for problem in agreement.problems] == ["r2", "r2", "r2", "r2", "r2"]
+
+
+def test_who_learns_late_that_it_won_need_not_have_what_was_committed_in_a_higher_term():
+    agreement = Agreement()
+    agreement.elected("r1", 6, {}, 1)
+    agreement.committed(2, 6)
+    agreement.elected("r2", 5, {}, 1)
+    assert agreement.problems == []
+    agreement.elected("r3", 7, {1: (6, b"x")}, 1)
+    assert agreement.problems == ["r3 leads in term 7 without entry 2, committed in 6"]
 
 
 def test_a_revision_that_comes_again_after_a_restore_is_found():

@@ -14,6 +14,7 @@ class Agreement:
     states: dict[int, tuple[bytes, int]] = field(default_factory=dict)
     changes: dict[int, object] = field(default_factory=dict)
     leaders: dict[int, str] = field(default_factory=dict)
+    commit_terms: dict[int, int] = field(default_factory=dict)  # by index: the term in which it was committed
     lost: dict[int, object] = field(default_factory=dict)  # changes that a restore took back
 
     def delivered(self, replica: str, index: int, term: int, data: bytes) -> None:
@@ -45,16 +46,28 @@ class Agreement:
         self.changes = {number: change for number, change in self.changes.items() if number <= revision}
         self.entries = {number: entry for number, entry in self.entries.items() if number <= index}
         self.states = {number: state for number, state in self.states.items() if number <= index}
+        self.commit_terms = {number: term for number, term in self.commit_terms.items() if number <= index}
         self.leaders.clear()
 
+    def committed(self, index: int, term: int) -> None:
+        """The leader of a term moved its commit index."""
+        while index > 0 and index not in self.commit_terms:
+            self.commit_terms[index] = term
+            index -= 1
+
     def elected(self, replica: str, term: int, log: dict[int, tuple[int, bytes]], first_index: int) -> None:
-        """Election safety, and leader completeness for what was delivered anywhere."""
+        """Election safety, and leader completeness (figure 3): what was committed in a lower term is there.
+
+        A replica may learn late that it won: others may lead, and commit, in a higher term by then.
+        """
         known = self.leaders.setdefault(term, replica)
         if known != replica:
             self.problems.append(f"{replica} and {known} both lead in term {term}")
-        for index in self.entries:
-            if index >= first_index and index not in log:
-                self.problems.append(f"{replica} leads in term {term} without entry {index}, which was delivered")
+        for index, commit_term in self.commit_terms.items():
+            if commit_term < term and index >= first_index and index not in log:
+                self.problems.append(
+                    f"{replica} leads in term {term} without entry {index}, committed in {commit_term}"
+                )
                 return
 
 
