@@ -24,11 +24,11 @@ from component.rpc import channel, status_of
 from lab.images import BUSYBOX
 from tests.fake_network import FakeNetwork
 from tests.fake_runtime import FakeRuntime
+from tests.waiting import DEADLINE_SECONDS
 
 NODE = "n1"
 NODE_IP = "10.0.0.11"
 CLUSTER = "cluster-1"
-DEADLINE_SECONDS = 15.0
 RESOURCES = {
     "Pod": "pods",
     "Node": "nodes",

@@ -26,6 +26,7 @@ from controlplane.apiserver.server import ApiServer
 from controlplane.raft.protocol import NotLeader
 from controlplane.replica import Replica
 from tests.single_log import SingleLog
+from tests.waiting import DEADLINE_SECONDS
 
 ADMIN = Identity("kubernetes-admin", (MASTERS_GROUP,))
 
@@ -109,7 +110,7 @@ class Cluster:
         self.addresses.append(f"127.0.0.1:{bound}")
         return self.addresses[-1]
 
-    def client(self, tls: Tls | None = None, *, addresses=None, timeout_seconds: float = 10.0) -> RpcClient:
+    def client(self, tls: Tls | None = None, *, addresses=None, timeout_seconds: float = DEADLINE_SECONDS) -> RpcClient:
         client = RpcClient(
             addresses or self.addresses, tls or self.keys.admin, self.env, timeout_seconds=timeout_seconds
         )

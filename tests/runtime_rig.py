@@ -13,8 +13,7 @@ from agent.runtime.podman import PodmanRuntime
 from agent.runtime.protocol import ContainerSpec
 from component.env import system_env
 from lab.images import BUSYBOX
-
-DEADLINE_SECONDS = 20
+from tests.waiting import DEADLINE_SECONDS
 
 
 def container_spec(uid, sandbox, log_path, cgroup_parent, command):

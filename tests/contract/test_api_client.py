@@ -11,6 +11,7 @@ from api import errors
 from component.client import Binding
 from tests.api_server import node, pod, running_cluster
 from tests.fakes import FakeApi
+from tests.waiting import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +58,7 @@ async def add_node(api, **allocatable):
 
 async def take(stream, count):
     found = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while len(found) < count:
             found += [event for event in await anext(stream) if event.type != "BOOKMARK"]
     return found

@@ -19,11 +19,11 @@ from agent.runtime.protocol import Container, ContainerRuntime, ContainerSpec, R
 from component.env import system_env
 from lab.images import BUSYBOX
 from tests.runtime_rig import container_spec
+from tests.waiting import DEADLINE_SECONDS
 
 pytest_plugins = ["tests.podman_fixture"]
 
 SLEEP = ("sleep", "1000")
-DEADLINE_SECONDS = 20
 FAKE_THERE = importlib.util.find_spec("tests.fake_runtime") is not None
 
 

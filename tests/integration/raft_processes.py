@@ -17,6 +17,7 @@ from pathlib import Path
 from component import pki
 from controlplane.raft.link import SocketLog
 from controlplane.raft.protocol import Entry, RaftStatus, ReplicatedLog, Snapshot
+from tests.waiting import DEADLINE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -61,7 +62,7 @@ class Reader:
     def applied(self) -> tuple[int, int]:
         return (self.entries[-1].index, self.entries[-1].term) if self.entries else (0, 0)
 
-    async def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
+    async def until(self, condition: Callable[[], object], seconds: float = DEADLINE_SECONDS) -> None:
         await until(condition, seconds)
 
     async def lead(self) -> int:
@@ -69,7 +70,7 @@ class Reader:
         return self.log.status.term
 
 
-async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = DEADLINE_SECONDS) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.002)
@@ -151,7 +152,7 @@ class RaftProcesses:
     def stop(self, name: str) -> int:
         process = self.running.pop(name)
         process.send_signal(signal.SIGTERM)
-        return process.wait(timeout=20)
+        return process.wait(timeout=DEADLINE_SECONDS)
 
     def api(self, name: str) -> Reader:
         return Reader(SocketLog(self.socket_path(name), name))
@@ -168,7 +169,7 @@ class RaftProcesses:
             self._run_folder.rmdir()
 
 
-async def put(apis: Sequence[Reader], data: bytes, seconds: float = 20.0) -> Reader:
+async def put(apis: Sequence[Reader], data: bytes, seconds: float = DEADLINE_SECONDS) -> Reader:
     """Write at whoever leads until it is delivered there; `data` must be unique and may end up in the log twice."""
     async with asyncio.timeout(seconds):
         while True:
@@ -185,7 +186,7 @@ async def put(apis: Sequence[Reader], data: bytes, seconds: float = 20.0) -> Rea
                 return api
 
 
-async def leading(apis: Sequence[Reader], seconds: float = 20.0) -> Reader:
+async def leading(apis: Sequence[Reader], seconds: float = DEADLINE_SECONDS) -> Reader:
     """Wait for the one reader whose replica leads."""
     await until(lambda: any(api.log.status.leading for api in apis), seconds)
     return max((api for api in apis if api.log.status.leading), key=lambda api: api.log.status.term)

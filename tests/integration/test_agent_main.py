@@ -21,6 +21,7 @@ from agent.config import AgentConfig
 from agent.health import HealthServer
 from agent.main import main, network_config
 from component import pki
+from tests.waiting import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -98,14 +99,14 @@ def test_without_podman_and_control_plane_it_runs_says_why_and_stops_cleanly(tmp
             agent.send_signal(signal.SIGTERM)
             rest = [json.loads(line)["event"] for line in agent.stderr]
             assert rest[-1] == "agent_stopped"
-            assert agent.wait(10) == 0
+            assert agent.wait(DEADLINE_SECONDS) == 0
         finally:
             agent.kill()
 
 
 def fetch(port, path):
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=DEADLINE_SECONDS) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         with error:

@@ -18,6 +18,7 @@ from component.env import system_env
 from tests.agent_pods import container as observed
 from tests.agent_pods import pod
 from tests.fake_runtime import FakeRuntime
+from tests.waiting import DEADLINE_SECONDS
 
 
 def probe(**fields):
@@ -97,7 +98,7 @@ async def test_a_warning_of_a_probe_is_told():
     prober = Prober(ask, listener, system_env())
     of = pod(containers=[{"name": "main", "image": "x", "readinessProbe": {"tcpSocket": {"port": 1}}}])
     prober.sync(of, {"main-0": observed()})
-    await asyncio.wait_for(listener.changed.wait(), 5)
+    await asyncio.wait_for(listener.changed.wait(), DEADLINE_SECONDS)
     await prober.close()
     assert listener.warnings == [("readiness", "Probe terminated redirects, Response body: hi")]
     assert not listener.failures
@@ -281,7 +282,7 @@ async def test_a_container_is_ready_soon_after_its_server_is_up():
         prober.sync(of, {"main-0": observed()})
         await asyncio.sleep(0)
         up.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             await listener.changed.wait()
         assert prober.health(of)["main"].ready
         assert listener.failures == []
@@ -309,6 +310,6 @@ async def test_a_probe_that_breaks_is_asked_again(monkeypatch):
 
 
 async def _until(condition):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while not condition():
             await asyncio.sleep(0.005)

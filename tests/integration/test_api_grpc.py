@@ -20,6 +20,7 @@ from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.pages import KEPT_STATES
 from controlplane.apiserver.server import ApiServer
 from tests.api_server import config_map, make_pki, pod, running_cluster
+from tests.waiting import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +53,7 @@ async def test_what_is_created_can_be_read_listed_changed_and_deleted(client):
 
 
 async def next_event(stream, wanted=lambda event: True):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         async for batch in stream:
             for event in batch:
                 if wanted(event):
@@ -62,7 +63,7 @@ async def next_event(stream, wanted=lambda event: True):
 
 async def collect(stream, count):
     events = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         async for batch in stream:
             events += [event for event in batch if event.type != "BOOKMARK"]
             if len(events) >= count:
@@ -266,7 +267,7 @@ async def test_health_follows_readiness_and_reflection_names_the_service(cluster
     try:
         async with rpc.channel(cluster.addresses[0], cluster.keys.admin) as channel:
             watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="api.v1.ApiServer"))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(DEADLINE_SECONDS):
                 assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
                 ready = True
                 assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
@@ -298,7 +299,7 @@ async def test_two_thousand_calls_at_once_are_all_answered(client):
 
 
 async def until(condition):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -383,7 +384,7 @@ async def test_without_tls_nobody_is_anybody(cluster):
     server = ApiServer(cluster.core, None, None, None, Authenticator(), None)
     port = await server.start("127.0.0.1:0")
     try:
-        async with RpcClient([f"127.0.0.1:{port}"], None, cluster.env, timeout_seconds=2) as client:
+        async with RpcClient([f"127.0.0.1:{port}"], None, cluster.env) as client:
             with pytest.raises(errors.Unauthenticated, match="client certificate is needed"):
                 await client.get("namespaces", "", "default")
     finally:

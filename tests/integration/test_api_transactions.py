@@ -13,6 +13,7 @@ from api.v1 import apiserver_pb2_grpc
 from component import rpc
 from component.client import Removal, Write
 from tests.api_server import config_map, pod, running_cluster, running_core
+from tests.waiting import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +66,10 @@ async def test_a_watcher_resumed_from_before_a_transaction_sees_all_of_it_in_ord
     start = (await client.list("configmaps", "default")).revision
     done = await client.transaction([Write("create", config_map(f"c{n:02d}")) for n in range(50)])
     seen = []
-    async with asyncio.timeout(5), aclosing(client.watch("configmaps", "default", revision=start)) as stream:
+    async with (
+        asyncio.timeout(DEADLINE_SECONDS),
+        aclosing(client.watch("configmaps", "default", revision=start)) as stream,
+    ):
         async for batch in stream:
             seen += [event.revision for event in batch if event.object]
             if len(seen) >= 50:

@@ -28,7 +28,7 @@ async def cluster(tmp_path):
         yield cluster
 
 
-async def refusal(cluster, tls, addresses=None, timeout_seconds=10.0):
+async def refusal(cluster, tls, addresses=None, timeout_seconds=30.0):
     """The error of a call with these keys, and how long it took."""
     explain = Handshake(tls, "FILE", cluster.env).obstacle
     began = time.monotonic()
@@ -81,7 +81,7 @@ async def test_keys_that_cannot_work_are_named_at_once_with_the_remedy(cluster, 
     error, seconds = await refusal(cluster, tls)
     assert isinstance(error, errors.Unauthenticated)
     assert said in str(error)
-    assert seconds < 5
+    assert seconds < 15  # half of the time-out
 
 
 async def test_a_client_whose_clock_is_behind_is_told_to_set_it(cluster):

@@ -9,7 +9,7 @@ import pytest
 
 from lab import machine
 from lab.layout import Host, LabProblem
-from tests.waiting import eventually
+from tests.waiting import DEADLINE_SECONDS, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +35,7 @@ def holder(tmp_path, monkeypatch):
         yield host, process
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(DEADLINE_SECONDS)
 
 
 def pid(host):
@@ -84,7 +84,7 @@ async def test_shutting_down_ends_the_programs_first(holder):
     await eventually(lambda: pid(host))
     running = pid(host)
     machine.ask(host, {"do": "shutdown"})
-    assert process.wait(20) == 0
+    assert process.wait(DEADLINE_SECONDS) == 0
     assert not Path(f"/proc/{running}").exists()
     assert "got TERM" in (host.state_dir / "log" / "p.log").read_text()
 

@@ -15,6 +15,7 @@ import pytest
 from netplugin import dns
 from netplugin.protocol import DnsRecord, NetworkFailure, NetworkInputs, NodeRoute, ServicePort
 from tests.netns_fixture import Asking, Net, Space, ask, fabric, service
+from tests.waiting import DEADLINE_SECONDS
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 DNS = "169.254.20.10"
@@ -47,7 +48,7 @@ async def lone(space_fabric, tmp_path):
         await made.close()
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+async def until(condition: Callable[[], bool], seconds: float = DEADLINE_SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while not await asyncio.to_thread(condition):
         assert time.monotonic() < deadline, "did not happen in time"
@@ -60,7 +61,7 @@ def packed(name: str, kind: int, *, edns: bool = False) -> bytes:
     return header + dns.to_wire(name) + struct.pack("!HH", kind, 1) + additional
 
 
-def query(name: str, kind: int = dns.A, *, tcp: bool = False, timeout_seconds: float = 5) -> bytes:
+def query(name: str, kind: int = dns.A, *, tcp: bool = False, timeout_seconds: float = DEADLINE_SECONDS) -> bytes:
     """Ask from the calling thread's namespace and return the response."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM) as client:
         client.settimeout(timeout_seconds)

@@ -21,7 +21,7 @@ from controlplane.apiserver.sessions import ClusterFacts, NodeSessions
 from controlplane.apiserver.streams import NodeStreams
 from controlplane.commands import Key
 from tests.api_server import Status, Tokens, make_pki, running_core
-from tests.waiting import eventually
+from tests.waiting import DEADLINE_SECONDS, eventually
 
 STATUS = {
     "conditions": [{"type": "Ready", "status": "True"}],
@@ -82,7 +82,7 @@ class Agent:
     async def read(self, kind=""):
         while True:
             try:
-                message = await asyncio.wait_for(self.call.read(), 10)
+                message = await asyncio.wait_for(self.call.read(), DEADLINE_SECONDS)
             except grpc.aio.AioRpcError as error:
                 raise error_of(error) from None
             if message is grpc.aio.EOF:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.raft_processes import ROOT, RaftProcesses, put, until
+from tests.waiting import DEADLINE_SECONDS
 
 pytestmark = [pytest.mark.slow, pytest.mark.root]
 
@@ -88,7 +89,7 @@ async def write_until_it_ends(cluster, api):
         await until(lambda data=data: data in api.seen or process.poll() is not None)
         if data in api.seen:
             acknowledged.append(data)
-    assert process.wait(timeout=20) == 70
+    assert process.wait(timeout=DEADLINE_SECONDS) == 70
     del cluster.running["r1"]
     return acknowledged
 
@@ -108,7 +109,7 @@ async def test_a_full_disk_ends_the_process_with_one_line_and_loses_nothing(clus
 
     disk.fill()
     cluster.start()
-    assert cluster.running.pop("r1").wait(timeout=20) == 70
+    assert cluster.running.pop("r1").wait(timeout=DEADLINE_SECONDS) == 70
     reason = last_reason(cluster, "raft_not_started")
     assert reason.startswith("cannot open the log in ")
     assert reason.endswith(f"No space left on device; {REMEDY}")
@@ -131,7 +132,7 @@ async def test_the_others_go_on_while_one_disk_is_full_and_it_catches_up_with_sp
         await api.connect()
     for number in range(60):
         await put(apis, b"%06d" % number + bytes(ENTRY_BYTES))
-    assert cluster.running.pop("r1").wait(timeout=20) == 70
+    assert cluster.running.pop("r1").wait(timeout=DEADLINE_SECONDS) == 70
     assert REMEDY in last_reason(cluster, "raft_failed")
     disk.free()
     cluster.start("r1")

@@ -9,6 +9,7 @@ import pytest
 from controlplane.raft.link import SILENCE_SECONDS, LinkRefused, SocketLog
 from controlplane.raft.protocol import NotLeader
 from tests.integration.raft_processes import RaftProcesses, Reader, leading, put, until
+from tests.waiting import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -116,7 +117,7 @@ async def test_an_api_process_of_another_history_is_told_so(one):
         stranger = one.connectable()
         await stranger.connect(cursor)
         with pytest.raises(LinkRefused, match=said):
-            await asyncio.wait_for(asyncio.shield(stranger.log.run), 10)
+            await asyncio.wait_for(asyncio.shield(stranger.log.run), DEADLINE_SECONDS)
 
 
 async def test_an_api_process_of_another_replica_is_told_so(one):
@@ -124,7 +125,7 @@ async def test_an_api_process_of_another_replica_is_told_so(one):
     one.apis.append(stranger)
     await stranger.connect()
     with pytest.raises(LinkRefused, match="r1, not of r9"):
-        await asyncio.wait_for(asyncio.shield(stranger.log.run), 10)
+        await asyncio.wait_for(asyncio.shield(stranger.log.run), DEADLINE_SECONDS)
 
 
 async def test_a_reader_that_applies_slowly_is_not_flooded(one):
@@ -146,7 +147,7 @@ async def test_garbage_on_the_socket_ends_only_that_connection(one):
     with socket.socket(socket.AF_UNIX) as stranger:
         stranger.connect(str(one.socket_path("r1")))
         stranger.sendall(b"GET / HTTP/1.1\r\n\r\n" * 10)
-        stranger.settimeout(5)
+        stranger.settimeout(DEADLINE_SECONDS)
         assert stranger.recv(10) == b""
     await api.connect()
     await put([api], b"still alive")

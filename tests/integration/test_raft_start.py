@@ -12,6 +12,7 @@ import pytest
 from component import pki
 from controlplane.raft.protocol import Snapshot
 from tests.integration.raft_processes import ROOT, RaftProcesses, leading, put, until
+from tests.waiting import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +31,7 @@ def run(path):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=DEADLINE_SECONDS,
         check=False,
     )
     return ended.returncode, ended.stderr.strip().splitlines()[-1]

@@ -14,6 +14,7 @@ from controlplane.raft.membership import Member, Membership
 from controlplane.raft.poller import Poller
 from controlplane.raft.tls import TlsContexts, TlsFiles
 from controlplane.raft.transport import MAX_BACKLOG_BYTES, TlsTransport
+from tests.waiting import DEADLINE_SECONDS
 
 NAMES = ("r1", "r2")
 
@@ -21,7 +22,7 @@ NAMES = ("r1", "r2")
 class Peers:
     """Two transports that share a poller; `heard` collects (receiver, sender, message)."""
 
-    def __init__(self, folder, *, tls):
+    def __init__(self, folder, *, tls, timeout_seconds=DEADLINE_SECONDS):
         self.poller = Poller()
         self.env = Env(time.monotonic, time.time, random.Random(1), lambda: "uid")
         self.heard = []
@@ -35,7 +36,15 @@ class Peers:
             first = Membership(tuple(Member(peer, address=f"{at[0]}:{at[1]}") for peer, at in self.addresses.items()))
             contexts = self.contexts(name) if tls else None
             transport = TlsTransport(
-                name, "test", first, listener, contexts, self.poller, self.env, retry_seconds=0.01, timeout_seconds=1.0
+                name,
+                "test",
+                first,
+                listener,
+                contexts,
+                self.poller,
+                self.env,
+                retry_seconds=0.01,
+                timeout_seconds=timeout_seconds,
             )
             transport.on_message = lambda peer, message, name=name: self.heard.append((name, peer, message))
             transport.on_connected = lambda peer, name=name: self.events.append((name, "connected", peer))
@@ -56,7 +65,7 @@ class Peers:
         files.ca.write_bytes(self.ca.cert_pem)
         return TlsContexts(files)
 
-    def until(self, condition, seconds=10.0):
+    def until(self, condition, seconds=DEADLINE_SECONDS):
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, "the condition did not come true in time"
@@ -82,8 +91,9 @@ def peers(request, tmp_path):
 
 
 @pytest.fixture
-def plain(tmp_path):
-    peers = Peers(tmp_path, tls=False)
+def plain(request, tmp_path):
+    """Without TLS; a parameter is the time-out in seconds."""
+    peers = Peers(tmp_path, tls=False, timeout_seconds=getattr(request, "param", DEADLINE_SECONDS))
     yield peers
     peers.close()
 
@@ -114,9 +124,10 @@ def test_appends_may_leave_before_the_rest_but_nothing_overtakes(peers):
     for message in (append(1), vote, append(3)):
         sender.send("r2", message)
     sender.flush(appends_only=True)
-    end = time.monotonic() + 0.2
+    end = time.monotonic() + DEADLINE_SECONDS
     while time.monotonic() < end and not peers.heard:
         peers.poller.poll(0.01)
+    peers.poller.poll(0.01)
     assert [message.term for _, _, message in peers.heard] == [1]
     peers.until(lambda: len(peers.heard) == 3)
     assert [message.term for _, _, message in peers.heard] == [1, 2, 3]
@@ -167,6 +178,7 @@ def test_strangers_are_turned_away_and_members_do_not_notice(plain, content):
     assert not plain.events
 
 
+@pytest.mark.parametrize("plain", [1.0], indirect=True)
 def test_silent_connections_are_dropped_and_keep_nobody_out(plain):
     strangers = [socket.create_connection(plain.addresses["r1"]) for _ in range(40)]
     try:

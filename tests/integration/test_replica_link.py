@@ -16,6 +16,7 @@ from controlplane.commands import Envelope, Key, Put, Transaction, encode_transa
 from controlplane.raft.membership import ChangeNotNow
 from controlplane.raft.protocol import NotLeader
 from tests.api_server import running_core
+from tests.waiting import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +63,7 @@ async def served(servicer):
 
 async def test_large_batches_may_be_on_their_way_at_once():
     leader = Leader()
-    async with served(leader) as peers, asyncio.timeout(10):
+    async with served(leader) as peers, asyncio.timeout(DEADLINE_SECONDS):
         await asyncio.gather(*(peers.propose("r1", term, [bytes(1 << 20)]) for term in range(1, 6)))
     assert leader.taken == [1, 2, 3, 4, 5]
 
@@ -73,7 +74,7 @@ async def test_junk_from_a_replica_is_refused_and_the_same_stream_goes_on(tmp_pa
     async with running_core(tmp_path) as cluster:
         log, state = cluster.log, cluster.replica.state
         service = ReplicaLinkService(cluster.replica, None, None, None, None)
-        async with served(service) as peers, asyncio.timeout(20):
+        async with served(service) as peers, asyncio.timeout(DEADLINE_SECONDS):
             before = len(log._entries)
             for junk in (b"junk", b"", b"\xff" + good[1:], good[:-1]):
                 with pytest.raises(NotLeader):
@@ -87,7 +88,7 @@ async def test_junk_from_a_replica_is_refused_and_the_same_stream_goes_on(tmp_pa
 async def test_what_is_asked_of_a_replica_that_leaves_meanwhile_ends_without_an_answer_and_cancels_nobody():
     """A replica asked one for its status when it learned that it is gone; its API process ended at every start."""
     silent = Silent()
-    async with served(silent) as peers, asyncio.timeout(20):
+    async with served(silent) as peers, asyncio.timeout(DEADLINE_SECONDS):
         asked = [
             asyncio.ensure_future(call)
             for call in (

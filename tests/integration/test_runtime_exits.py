@@ -14,6 +14,7 @@ from agent.runtime import exits
 from agent.runtime.podman import PodmanRuntime
 from agent.runtime.protocol import Container, RuntimeFailure
 from component.env import system_env
+from tests.waiting import DEADLINE_SECONDS
 
 
 def running(pid, container_id="c1"):
@@ -53,7 +54,7 @@ class Watched:
 
     async def watch(self, container, exit_dir=""):
         self.watcher.watch(container, exit_dir=str(exit_dir), cgroup_parent="/none")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             ended = await self.reported.get()
             await self.watcher.wait(container.id)
         assert not self.watcher.watching(container.id)

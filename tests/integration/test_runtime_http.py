@@ -12,6 +12,7 @@ import pytest
 from agent.runtime.http import PodmanError, PodmanHttp
 from agent.runtime.images import ImageStore
 from agent.runtime.protocol import RegistryAuth, RuntimeFailure
+from tests.waiting import DEADLINE_SECONDS
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -147,14 +148,14 @@ async def test_a_server_that_does_not_answer_is_given_up_and_its_connection_clos
         with pytest.raises(PodmanError, match=r"within 0\.05 s") as failure:
             await http.request("GET", "/x", timeout_seconds=0.05)
         assert failure.value.reason == "RuntimeTimeout"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             await server.closed.wait()
 
 
 async def test_a_cancelled_request_never_hands_its_answer_to_the_next_one(tmp_path):
     async with talking(tmp_path, b"", answer(200, b"second")) as (server, http):
         task = asyncio.create_task(http.request("GET", "/first"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while not server.requests:
                 await asyncio.sleep(0)
         task.cancel()

@@ -9,6 +9,7 @@ import pytest
 from agent.log_format import Record, parse_record, since_bound
 from agent.logs import LogOptions, last_lines, read_log, rotated
 from api.errors import Invalid
+from tests.waiting import DEADLINE_SECONDS
 
 
 def stamp(number):
@@ -100,7 +101,7 @@ async def test_following_sees_what_is_written_across_two_rotations(tmp_path):
             found.extend(piece)
 
     async def seen(text):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while text not in found:
                 await asyncio.sleep(0.005)
 
@@ -113,7 +114,7 @@ async def test_following_sees_what_is_written_across_two_rotations(tmp_path):
         path.write_bytes(line(number + 1, f"{text}+"))
         await seen(f"{text}+".encode())
     over.append(True)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         await task
     assert bytes(found) == b"a\nb\nb+\nd\nd+\n"
 
@@ -125,7 +126,7 @@ async def test_following_waits_for_a_log_that_is_not_there_yet(tmp_path):
     await asyncio.sleep(0)
     path.write_bytes(line(1, "late"))
     over.append(True)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         assert await task == b"late\n"
 
 

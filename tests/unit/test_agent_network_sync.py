@@ -8,6 +8,7 @@ from agent.network_sync import NetworkSync
 from component.env import Env
 from netplugin.protocol import NetworkInputs
 from tests.fake_network import FakeNetwork
+from tests.waiting import DEADLINE_SECONDS
 
 ENV = Env(lambda: 0.0, lambda: 0.0, random.Random(1), lambda: "uid")
 
@@ -31,7 +32,7 @@ async def test_whatever_a_sync_raises_is_told_and_tried_again(error):
     network._failures["sync"] = [error]
     async with syncing(network) as (sync, seen):
         sync.submit(NetworkInputs(7, (), (), ()))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while not sync.problem:
                 await asyncio.sleep(0)
             assert str(error) in sync.problem

@@ -12,6 +12,7 @@ from agent.probes import Answer, Prober
 from agent.runtime.protocol import Container
 from api.core import Pod
 from component.env import system_env
+from tests.waiting import DEADLINE_SECONDS
 
 ID = "5f" * 32
 
@@ -85,7 +86,7 @@ async def test_a_container_that_was_ready_is_not_once_it_fails_its_probe():
     prober = Prober(ask, listener, system_env())
     try:
         prober.sync(reported, {ID: container()})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while prober.health(reported)["main"].ready:
                 await asyncio.sleep(0.001)
         assert listener.changes

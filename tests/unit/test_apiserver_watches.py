@@ -12,6 +12,7 @@ from component.client import Binding
 from controlplane.apiserver import selecting
 from controlplane.apiserver.watches import watch
 from tests.api_server import config_map, node, pod, running_core
+from tests.waiting import DEADLINE_SECONDS
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def api(cluster):
 async def take(stream, count):
     """The next `count` events that are no bookmarks."""
     found = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while len(found) < count:
             found += [event for event in await anext(stream) if event.type != "BOOKMARK"]
     return found
@@ -190,7 +191,7 @@ async def test_a_watch_that_selects_nothing_gets_bookmarks_while_others_are_busy
 
     busy = asyncio.create_task(be_busy())
     try:
-        batch = await asyncio.wait_for(anext(stream), 5)
+        batch = await asyncio.wait_for(anext(stream), DEADLINE_SECONDS)
     finally:
         busy.cancel()
         await asyncio.gather(busy, return_exceptions=True)

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from component.workqueue import WorkQueue
-from tests.waiting import eventually
+from tests.waiting import DEADLINE_SECONDS, eventually
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ async def test_delayed_keys_come_later_and_the_earliest_delay_counts(queue):
     queue.add_after("a", 60.0)
     assert len(queue) == 0
     assert not queue.idle
-    assert await asyncio.wait_for(queue.get(), 5) == "a"
+    assert await asyncio.wait_for(queue.get(), DEADLINE_SECONDS) == "a"
 
 
 async def test_adding_now_ends_a_delay(queue):

@@ -10,6 +10,7 @@ from component.env import system_env
 from netplugin.plugin import Plugin
 from netplugin.protocol import NetworkConfig, NetworkFailure, NetworkInputs, NodeRoute
 from tests.fake_kernel import FakeKernel
+from tests.waiting import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.root  # binds port 53
 
@@ -88,7 +89,7 @@ async def test_new_pods_do_not_wait_for_pods_that_leave(plugin, kernel):
     kernel.gate.clear()
     leaving = loop.create_task(plugin.detach("a"))
     await asyncio.sleep(0)
-    await asyncio.wait_for(plugin.attach("b", "default", "b", "/run/netns/b"), 5)
+    await asyncio.wait_for(plugin.attach("b", "default", "b", "/run/netns/b"), DEADLINE_SECONDS)
     assert not leaving.done()
     kernel.gate.set()
     await leaving
@@ -107,7 +108,7 @@ async def test_an_attach_waits_for_the_detach_of_the_same_pod_even_if_its_caller
     await asyncio.sleep(0)
     assert not coming.done()
     kernel.gate.set()
-    second = await asyncio.wait_for(coming, 5)
+    second = await asyncio.wait_for(coming, DEADLINE_SECONDS)
     assert second.ip != first.ip
     assert dict(await plugin.attached()) == {"a": second}
 

@@ -22,13 +22,15 @@ from controlplane.commands import (
     encode_transaction,
 )
 from controlplane.raft.protocol import Entry, NotLeader, RaftStatus, Snapshot
-from controlplane.replica import CUT_OFF_SECONDS, SLICE_SECONDS, Replica
+from controlplane.replica import DEADLINE_SECONDS as REPLICA_SECONDS
+from controlplane.replica import SLICE_SECONDS, Replica
 from controlplane.replica_reads import ROUND_SECONDS
 from controlplane.store import snapshot
 from controlplane.store.divergence import PERIOD_ENTRIES, Diverged
 from controlplane.store.snapshot import CorruptSnapshot
 from controlplane.store.state import State
 from tests.single_log import SingleLog
+from tests.waiting import DEADLINE_SECONDS
 
 
 class Peers:
@@ -87,7 +89,7 @@ def entry(index, *ops, term=1):
     return Entry(index, term, encode_entry([data], index))
 
 
-async def reached(condition, seconds=5.0):
+async def reached(condition, seconds=DEADLINE_SECONDS):
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.001)
@@ -178,7 +180,7 @@ async def test_an_installed_snapshot_replaces_the_state_and_expires_watches(repl
     written = snapshot.write(newer, tmp_path / "raft")
     waiting = asyncio.ensure_future(replica.at_least(9))
     await log.install(Snapshot(written.index, written.term, written.path))
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, DEADLINE_SECONDS)
     assert (replica.state.digest, replica.state.applied_index, replica.hub.revision) == (newer.digest, 9, 9)
     with pytest.raises(errors.Expired):
         cursor.pull()
@@ -269,10 +271,10 @@ async def test_one_round_serves_all_readers_that_wait_and_later_ones_get_the_nex
     await reached(lambda: len(peers.asked) == 2)
     assert not any(each.done() for each in early), "entry 1 is not applied here yet"
     log.deliver([entry(1, put(1))])
-    await asyncio.wait_for(asyncio.gather(*early), 1)
+    await asyncio.wait_for(asyncio.gather(*early), DEADLINE_SECONDS)
     assert not late.done(), "its round began after the first one's index was asked for"
     peers.answer.set_result(1)
-    await asyncio.wait_for(late, 1)
+    await asyncio.wait_for(late, DEADLINE_SECONDS)
     assert peers.asked == ["r2", "r2"]
 
 
@@ -282,7 +284,7 @@ async def test_a_read_barrier_finds_the_leader_that_comes(replica, log, peers):
     peers.answer = asyncio.get_running_loop().create_future()
     peers.answer.set_result(0)
     log.say(log.status)
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, DEADLINE_SECONDS)
 
 
 async def test_a_read_round_at_a_former_leader_starts_over_when_another_one_is_known(replica, log, peers):
@@ -310,7 +312,7 @@ async def test_a_replica_that_lost_the_majority_sends_readers_and_writers_on(rep
     await reached(lambda: peers.asked)
     log.status = RaftStatus("follower", 1, "", 0, 0, cut_off=True)
     log.say(log.status)
-    async with asyncio.timeout(10 * CUT_OFF_SECONDS):
+    async with asyncio.timeout(REPLICA_SECONDS / 2):
         with pytest.raises(errors.Unknown, match="lost the majority"):
             await writing
         with pytest.raises(errors.Unavailable, match="lost the majority"):

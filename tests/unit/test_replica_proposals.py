@@ -18,6 +18,7 @@ from controlplane.replica_proposals import (
     QUEUE_TRANSACTIONS,
     Proposals,
 )
+from tests.waiting import DEADLINE_SECONDS
 
 LEADING = RaftStatus("leader", 1, "r1", 0, 0, leading=True)
 FOLLOWING = RaftStatus("follower", 1, "r2", 0, 0)
@@ -143,7 +144,7 @@ async def test_after_a_batch_with_company_the_next_gathers_for_as_long_as_that_o
     late = [leader.data() for _ in range(2)]
     tasks += [await leader.commit(data) for data in late]
     assert len(leader.log.proposed) == 1
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while len(leader.log.proposed) < 2:
             await asyncio.sleep(0)
     assert leader.log.proposed[-1][0] == tuple(late)
@@ -164,10 +165,10 @@ async def test_who_writes_alone_never_waits_for_others(leader):
 @pytest.mark.slow
 async def test_a_full_queue_refuses_at_once_but_not_for_writes_nobody_waits_for(leader):
     leader.become(NOBODY)
-    tasks = [asyncio.ensure_future(leader.proposals.commit(leader.data(), 5.0)) for _ in range(QUEUE_TRANSACTIONS)]
+    tasks = [asyncio.ensure_future(leader.proposals.commit(leader.data(), 3600.0)) for _ in range(QUEUE_TRANSACTIONS)]
     await turns()
     with pytest.raises(errors.Unavailable, match="wait already"):
-        await leader.proposals.commit(leader.data(), 5.0)
+        await leader.proposals.commit(leader.data(), 3600.0)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -237,7 +238,7 @@ async def test_a_refusal_does_not_hide_that_an_earlier_copy_may_have_arrived(fol
 
     follower.link.answer = lose_the_reply_then_refuse
     with pytest.raises(errors.Unknown):
-        await follower.proposals.commit(follower.data(), 0.15)
+        await follower.proposals.commit(follower.data(), 0.5)
     assert len(follower.link.sent) > 1
 
 
@@ -249,7 +250,7 @@ async def test_a_link_that_breaks_in_an_unforeseen_way_does_not_stop_writes(foll
     follower.link.answer = break_twice
     data = follower.data()
     task = await follower.commit(data)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while len(follower.link.sent) < 3:
             await asyncio.sleep(0.001)
     follower.applied(1, data)

@@ -14,6 +14,7 @@ from controlplane.commands import Check, Claim, CommitRefused, Committed, Envelo
 from controlplane.raft.protocol import NotLeader
 from controlplane.replica import Replica
 from tests.single_log import SingleLog
+from tests.waiting import DEADLINE_SECONDS
 
 POD = Key("pods", "default", "a")
 
@@ -130,7 +131,7 @@ async def test_nobody_waits_for_a_leader_that_has_been_gone_for_long(replica, lo
         await replica.read_barrier(deadline_seconds=0.03)
     with monkeypatch.context() as patched:
         patched.setattr("controlplane.replica.LEADERLESS_SECONDS", 0.0)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             with pytest.raises(errors.Unavailable, match="no replica leads"):
                 await replica.read_barrier(deadline_seconds=3600)
             with pytest.raises(errors.Unavailable, match="no replica leads"):
@@ -193,7 +194,7 @@ async def test_a_replica_whose_raft_process_went_away_sends_its_callers_on(tmp_p
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         log.sever()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             with pytest.raises(errors.Unknown, match="Raft process went away before the write's outcome was known"):
                 await write
             with pytest.raises(errors.Unavailable, match="nothing was changed"):

@@ -12,6 +12,7 @@ from controlplane.watch import hub as hub_module
 from controlplane.watch.events import EVENT_OVERHEAD_BYTES
 from controlplane.watch.hub import Hub
 from controlplane.watch.selection import selection
+from tests.waiting import DEADLINE_SECONDS
 
 
 def envelope(name="a", namespace="d", resource="pods", node="", **labels):
@@ -187,7 +188,7 @@ async def test_a_node_that_missed_one_of_its_own_pods_is_expired():
     for revision in range(2, 100):
         hub.append([added(revision, envelope(node="n2"))])
     assert cursor.revision == 0
-    await asyncio.wait_for(cursor.wait(), 1)
+    await asyncio.wait_for(cursor.wait(), DEADLINE_SECONDS)
     with pytest.raises(errors.Expired):
         cursor.pull()
 
@@ -205,11 +206,11 @@ async def test_waiting_ends_with_a_change_of_the_kind_and_costs_others_nothing()
     pods = await blocked(hub.cursor("pods", 0).wait())
     node = await blocked(hub.node_cursor("n1", 0).wait())
     hub.append([added(1, envelope(resource="services")), added(2, envelope(node="n2"))])
-    await asyncio.wait_for(pods, 1)
+    await asyncio.wait_for(pods, DEADLINE_SECONDS)
     assert not node.done()
     hub.append([added(3, envelope(node="n1"))])
-    await asyncio.wait_for(node, 1)
-    await asyncio.wait_for(hub.cursor("pods", 2).wait(), 1)
+    await asyncio.wait_for(node, DEADLINE_SECONDS)
+    await asyncio.wait_for(hub.cursor("pods", 2).wait(), DEADLINE_SECONDS)
 
 
 async def test_cancelling_one_waiter_does_not_wake_the_others():
@@ -220,7 +221,7 @@ async def test_cancelling_one_waiter_does_not_wake_the_others():
     await asyncio.gather(one, return_exceptions=True)
     assert not two.done()
     hub.append([added(1, envelope(node="n1"))])
-    await asyncio.wait_for(two, 1)
+    await asyncio.wait_for(two, DEADLINE_SECONDS)
 
 
 async def test_a_reset_wakes_waiters_so_that_they_learn_of_it():
@@ -228,7 +229,7 @@ async def test_a_reset_wakes_waiters_so_that_they_learn_of_it():
     cursor, of_node = hub.cursor("pods", 0), hub.node_cursor("n1", 0)
     waiting = [await blocked(cursor.wait()), await blocked(of_node.wait())]
     hub.reset(Hub(revision=5))
-    await asyncio.wait_for(asyncio.gather(*waiting), 1)
+    await asyncio.wait_for(asyncio.gather(*waiting), DEADLINE_SECONDS)
     for each in (cursor, of_node):
         with pytest.raises(errors.Expired):
             each.pull()
@@ -240,7 +241,7 @@ async def test_a_selector_that_matches_nothing_is_pulled_in_bounded_steps():
     cursor, match = hub.cursor("pods", 0), selection("other")
     assert cursor.pull(match) == []
     assert cursor.revision == hub_module.SCAN_EVENTS
-    await asyncio.wait_for(cursor.wait(), 1)
+    await asyncio.wait_for(cursor.wait(), DEADLINE_SECONDS)
     assert cursor.pull(match) == []
     assert cursor.revision == hub_module.SCAN_EVENTS + 10
 
