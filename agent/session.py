@@ -229,7 +229,8 @@ class Session:
     async def _heartbeat(self, call: Call) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._side.status_changed.wait(), HEARTBEAT_SECONDS)
+                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                    await self._side.status_changed.wait()
             self._side.status_changed.clear()
             if self._env.monotonic() - self._last_message_time > SILENT_SECONDS:
                 raise TimeoutError

@@ -101,14 +101,16 @@ class Streams:
         call = stub.Dial()
         inbox = Inbox(call)
         try:
-            await asyncio.wait_for(call.write(Frame(accept=request.stream_id)), DIAL_SECONDS)
+            async with asyncio.timeout(DIAL_SECONDS):
+                await call.write(Frame(accept=request.stream_id))
             try:
                 await self._serve(call, inbox, request)
             except (errors.ApiError, RuntimeFailure) as error:
                 await call.write(Frame(error=_stream_error(error)))
             await call.done_writing()
             # Cancelling too early would drop what is still on its way.
-            await asyncio.wait_for(call.code(), DIAL_SECONDS)
+            async with asyncio.timeout(DIAL_SECONDS):
+                await call.code()
         except (grpc.aio.AioRpcError, grpc.aio.InternalError, TimeoutError, asyncio.InvalidStateError) as error:
             log.info("stream_lost", error=type(error).__name__)
         except Exception:  # the outermost frame of a task: nobody else would see it
@@ -124,7 +126,8 @@ class Streams:
         async for piece in self._logs(request.logs, inbox):
             if inbox.ended:  # the client sends nothing: the end of its frames is its own
                 return
-            await asyncio.wait_for(call.write(Frame(stdout=piece)), WRITE_SECONDS)
+            async with asyncio.timeout(WRITE_SECONDS):
+                await call.write(Frame(stdout=piece))
         await call.write(Frame(ended=True))
 
     async def _logs(self, request: apiserver_pb2.LogsRequest, inbox: Inbox) -> AsyncIterator[bytes]:
@@ -204,7 +207,8 @@ async def _outward(call: Any, stream: ExecStream) -> None:
     while (piece := await stream.read()) is not None:
         name, data = piece
         frame = Frame(stdout=data) if name == "stdout" else Frame(stderr=data)
-        await asyncio.wait_for(call.write(frame), WRITE_SECONDS)
+        async with asyncio.timeout(WRITE_SECONDS):
+            await call.write(frame)
     await call.write(Frame(exit_code=await stream.exit_code()))
 
 

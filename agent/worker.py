@@ -193,7 +193,8 @@ class PodWorker:
     async def _sleep(self, until_time: float | None) -> None:
         timeout = None if until_time is None else max(0.0, until_time - self._env.now())
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._wake.wait()
 
     def _look(self) -> None:
         """Bring what is derived from elsewhere up to date."""

@@ -83,7 +83,8 @@ class Holder:
             ran = asyncio.get_running_loop().time() - started
             delay = RESTART_SECONDS if ran > SETTLED_SECONDS else min(delay * 2, RESTART_MAX_SECONDS)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.changed.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await process.changed.wait()
 
     async def _run_once(self, process: Process) -> None:
         with (self._log_dir / f"{process.name}.log").open("ab") as log:
@@ -148,7 +149,8 @@ async def _stop(running: asyncio.subprocess.Process, ended: asyncio.Future[int])
     with contextlib.suppress(ProcessLookupError):
         running.terminate()
     try:
-        await asyncio.wait_for(asyncio.shield(ended), STOP_SECONDS)
+        async with asyncio.timeout(STOP_SECONDS):
+            await asyncio.shield(ended)
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             running.kill()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,9 @@ from typing import Any
 from lab.layout import Host, Lab, LabProblem, prefix
 
 FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+RECORD = "ip_forward"  # in a lab's state folder: what the machine had before
 NETNS_DIR = Path("/run/netns")
+OWN_NAMES = re.compile(r"switch|[rn]\d+")  # of a lab's namespaces, behind its prefix: "a-b" is another lab than "a"
 
 
 def run(command: Sequence[str], *, stdin: str = "", check: bool = True) -> str:
@@ -95,7 +98,7 @@ def cut_link(lab: Lab, host: Host, *, up: bool) -> None:
 
 def allow_egress(lab: Lab) -> None:
     """Let hosts and pods out through this machine's own address."""
-    (lab.state_dir / "ip_forward").write_text(FORWARD.read_text(encoding="ascii"), encoding="ascii")
+    (lab.state_dir / RECORD).write_text(FORWARD.read_text(encoding="ascii"), encoding="ascii")
     FORWARD.write_text("1", encoding="ascii")
     table = lab.table
     run(
@@ -117,12 +120,22 @@ def remove(lab_name: str, table: str, uplink: str, state_dir: Path) -> None:
     """Remove every namespace, link and rule of a lab, found by name alone."""
     run(["ip", "link", "del", uplink], check=False)
     for path in sorted(NETNS_DIR.glob(f"{prefix(lab_name)}-*")):
-        run(["ip", "netns", "del", path.name], check=False)
+        if OWN_NAMES.fullmatch(path.name.removeprefix(f"{prefix(lab_name)}-")):
+            run(["ip", "netns", "del", path.name], check=False)
     run(["nft", "delete", "table", "ip", table], check=False)
-    recorded = state_dir / "ip_forward"
     with contextlib.suppress(FileNotFoundError):
-        FORWARD.write_text(recorded.read_text(encoding="ascii"), encoding="ascii")
-        recorded.unlink()
+        _restore_forwarding(state_dir / RECORD)
+
+
+def _restore_forwarding(record: Path) -> None:
+    """What the first lab found holds again once the last one is gone; the others still need to forward."""
+    found = record.read_text(encoding="ascii")
+    record.unlink()
+    others = sorted(record.parents[1].glob(f"*/{RECORD}"))
+    for other in others:
+        other.write_text(min(found, other.read_text(encoding="ascii")), encoding="ascii")
+    if not others:
+        FORWARD.write_text(found, encoding="ascii")
 
 
 def _batch(namespace: str | None, *lines: str) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # gRPC is loaded when the call is made
     from component.rpc_client import RpcClient
 
 READ_BYTES = 32 << 10
+KILLED = 128 + signal.SIGKILL
 
 
 class _Exec(Verb):
@@ -72,6 +73,8 @@ def exec_command(
             return await _run(client, start)
 
     code = call(work)
+    if code == KILLED:
+        _note(f"exit code {code}: the command was killed; so is every command of a container that ends")
     if code:
         raise click.exceptions.Exit(code)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import click
 
 from cli.labs import lab_errors, name_option
@@ -14,29 +16,28 @@ def _hosts(lab: Lab, words: str) -> list[Host]:
     return [lab.host(name) for name in words.split(",")]
 
 
-process_option = click.option("--process", default="", help="Only this one (raft, api, podman, agent).")
+def _on_host(verb: str, done: str, act: Callable[[Host, str], None], text: str) -> click.Command:
+    """A command that does `act` to a host or to one process of it, and says `done`."""
+
+    @click.command(verb, cls=Verb, help=text)
+    @name_option
+    @click.argument("host")
+    @click.option("--process", default="", help="Only this one (raft, api, podman, agent).")
+    def command(name: str, host: str, process: str) -> None:
+        with lab_errors():
+            act(cluster.load(name).host(host), process)
+        click.echo(f"{done} {host} {process}".rstrip())
+
+    return command
 
 
-@click.command(cls=Verb)
-@name_option
-@click.argument("host")
-@process_option
-def freeze(name: str, host: str, process: str) -> None:
-    """Stop HOST as a paused machine: nothing of it runs, its connections stay open."""
-    with lab_errors():
-        freezing.freeze(cluster.load(name).host(host), process)
-    click.echo(f"froze {host} {process}".rstrip())
-
-
-@click.command(cls=Verb)
-@name_option
-@click.argument("host")
-@process_option
-def thaw(name: str, host: str, process: str) -> None:
-    """Let a frozen HOST go on."""
-    with lab_errors():
-        freezing.thaw(cluster.load(name).host(host), process)
-    click.echo(f"thawed {host} {process}".rstrip())
+freeze = _on_host(
+    "freeze",
+    "froze",
+    freezing.freeze,
+    "Stop HOST as a paused machine: nothing of it runs, its connections stay open.",
+)
+thaw = _on_host("thaw", "thawed", freezing.thaw, "Let a frozen HOST go on.")
 
 
 @click.command(cls=Verb)

@@ -158,7 +158,8 @@ class NodeStreams:
         try:
             link.send(node_pb2.ServerMessage(open_stream=message))
             try:
-                await asyncio.wait_for(bridge.accepted.wait(), DIAL_SECONDS)
+                async with asyncio.timeout(DIAL_SECONDS):
+                    await bridge.accepted.wait()
             except TimeoutError:
                 raise errors.Unavailable(f"node {node!r} did not dial back within {DIAL_SECONDS:.0f} s") from None
             while (frame := await bridge.to_client.get()) is not None:

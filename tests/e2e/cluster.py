@@ -10,7 +10,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
@@ -28,12 +27,11 @@ from lab import cluster as labs
 from lab import machine
 from lab.layout import Lab
 from tests.e2e.load import Load
+from tests.waiting import DEADLINE_SECONDS, wait_until
 
 TIM = str(Path(sys.executable).parent / "tim")
 EXAMPLES = Path(__file__).parents[2] / "examples"
-DEADLINE_SECONDS = 30.0
-POLL_SECONDS = 0.03
-CALL_SECONDS = 60.0
+CALL_SECONDS = 120.0
 
 Answer = TypeVar("Answer")
 
@@ -61,18 +59,20 @@ def eventually(
     explain: Callable[[], object] | None = None,
 ) -> Answer:
     """Return what `probe` returns once it is true; API errors count as not yet. Fails the test after the deadline."""
-    end_time = time.monotonic() + seconds
-    while True:
+    problem = ""
+
+    def attempt() -> Answer | None:
+        nonlocal problem
         problem = ""
         try:
-            if found := probe():
-                return found
+            return probe()
         except ApiError as error:
             problem = f": {error.reason}: {error}"
-        if time.monotonic() > end_time:
-            shown = f"\n{explain()}" if explain else ""
-            raise AssertionError(f"after {seconds:g} s still not so: {what}{problem}{shown}")
-        time.sleep(POLL_SECONDS)
+            return None
+
+    found = wait_until(attempt, seconds, lambda: what + problem + (f"\n{explain()}" if explain else ""))
+    assert found is not None
+    return found
 
 
 class Cluster:
@@ -259,6 +259,25 @@ class Space:
         """Run a program in a container."""
         options = [*(["-c", container] if container else []), *(["-i"] if stdin else [])]
         return self.tim("exec", *options, pod, "--", *words, stdin=stdin, check=check)
+
+    def end_main(self, pod: str) -> None:
+        """Ask the first process of a container to end, once it catches TERM: before, the kernel would drop it."""
+        catches = "^SigCgt:.*[4-7c-f]...$"
+        script = f"until grep -q '{catches}' /proc/1/status; do sleep 0.1; done; kill -TERM 1"
+        self.exec(pod, "sh", "-c", script, check=False)  # the command may end with the container
+
+    def events(self, pod: str) -> dict[str, str]:
+        """The last message of a pod's events by their reasons."""
+        found = self.cluster.list("events", self.name, fields=f"involvedObject.name={pod}")
+        return {each["reason"]: each["message"] for each in found}
+
+    def wait_event(self, pod: str, reason: str, text: str = "") -> None:
+        """Return once a pod has such an event: events are written apart from the status they explain."""
+        eventually(
+            f"event {reason} of pod {pod} says {text!r}",
+            lambda: reason in (found := self.events(pod)) and text in found[reason],
+            explain=lambda: self.describe(pod),
+        )
 
     def logs(self, pod: str, *options: str) -> str:
         """A container's log."""

@@ -1,7 +1,4 @@
-"""Constant HTTP load with a new connection per request, from any network namespace, and what became of each request.
-
-As a program it is started inside a namespace and writes one line per request; `Load` starts it and reads the lines.
-"""
+"""Constant HTTP load with a new connection per request, from any network namespace, and what became of each request."""
 
 from __future__ import annotations
 
@@ -9,20 +6,19 @@ import collections
 import contextlib
 import json
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from tests.waiting import DEADLINE_SECONDS, wait_until
+
 TIMEOUT_SECONDS = 3.0
 STALLED_SECONDS = 0.9  # the first repetition of a lost SYN comes after 1 s
-START_SECONDS = 10.0
+PROGRAM = Path(__file__).with_name("load_program.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +53,17 @@ class Load:
         self._program: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        command = [*self._enter, sys.executable, "-I", __file__, *self._arguments]
+        command = [*self._enter, sys.executable, "-I", str(PROGRAM), *self._arguments]
         self._program = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._file)
-        end_time = time.monotonic() + START_SECONDS
-        while not self.requests():
-            assert self._program.poll() is None, f"the load did not start: {' '.join(command)}"
-            assert time.monotonic() < end_time, "the load sent nothing"
-            time.sleep(0.01)
+        wait_until(lambda: self.requests() or self._program.poll() is not None, explain=lambda: "the load sent nothing")
+        assert self._program.poll() is None, f"the load did not start: {' '.join(command)}"
         return self
 
     def __exit__(self, *_raised: object) -> None:
         assert self._program is not None
         with contextlib.suppress(ProcessLookupError):
             self._program.send_signal(signal.SIGTERM)
-        self._program.wait(TIMEOUT_SECONDS + START_SECONDS)
+        self._program.wait(DEADLINE_SECONDS)
         self._done = self.requests()
         self._file.close()
 
@@ -108,44 +101,3 @@ class Load:
             f"{title}: {len(requests)} requests, {len(self.failures)} lost {problems or ''}, "
             f"{len(self.stalled)} stalled, longest {longest * 1000:.0f} ms"
         )
-
-
-def ask(address: str, port: int, timeout_seconds: float) -> tuple[str, str]:
-    """One request on a new connection: the answer's body, or the problem."""
-    try:
-        with socket.create_connection((address, port), timeout=timeout_seconds) as connection:
-            connection.sendall(f"GET / HTTP/1.0\r\nHost: {address}\r\n\r\n".encode())
-            answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    except OSError as error:
-        return "", type(error).__name__
-    head, _, body = answer.partition(b"\r\n\r\n")
-    if b" 200 " not in head.split(b"\r\n")[0] + b" ":
-        return "", (head.split(b"\r\n")[0].decode(errors="replace") or "empty answer")
-    return body.decode(errors="replace").strip(), ""
-
-
-def main() -> None:
-    """Runs in the namespace; ends at SIGTERM, after the requests under way."""
-    address, port, interval_seconds, timeout_seconds, workers = sys.argv[1], *map(float, sys.argv[2:])
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    lock = threading.Lock()
-
-    def work() -> None:
-        while not stop.wait(interval_seconds):
-            began = time.monotonic()
-            answer, problem = ask(address, int(port), timeout_seconds)
-            line = json.dumps([began, time.monotonic() - began, answer, problem])
-            with lock:
-                sys.stdout.write(line + "\n")
-                sys.stdout.flush()
-
-    threads = [threading.Thread(target=work) for _ in range(int(workers))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
-if __name__ == "__main__":
-    main()

@@ -112,7 +112,7 @@ def test_ten_megabytes_are_refused_without_harm(cluster):
     began = time.monotonic()
     line = refused(cluster, "apply", "-f", "-", stdin=big)
     assert "big" in line or "MiB" in line or "bytes" in line, line
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     cluster.tim("get", "nodes")
 
 
@@ -217,7 +217,7 @@ def test_a_token_expires(cluster, tmp_path):
         # A token for another name is refused before and after, without being used up.
         refused = join(cluster, tmp_path, made.token, made.ca_hash, name="other")
         assert refused.code == 1
-        return "expired" in refused.err or "is not" in refused.err
+        return "expired" in refused.err
 
     eventually("the token expires", expired)
     assert join(cluster, tmp_path, made.token, made.ca_hash, name="late").code == 1

@@ -67,7 +67,7 @@ def test_writes_survive_the_death_of_all_replicas_at_once(healthy, space):
         writer.wait_for_another()
         resumed = killed + writer.outage_seconds(killed)
         tell(f"all replicas killed: majority ready after {ready - killed:.1f} s, writes after {resumed - killed:.1f} s")
-    assert resumed - ready < 1.0
+    assert resumed - ready < 3.0  # at once on a quiet machine: the majority is noticed later than used
     assert not writer.missing()
 
 

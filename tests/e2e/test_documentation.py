@@ -28,8 +28,13 @@ def test_replica_set_runs_three_pods_spread_over_the_nodes(docs):
 
 def test_service_reaches_a_pod_by_the_name_of_its_port(docs):
     docs.wait_ready("nginx")
+    docs.wait_ready("dapi-envars-fieldref")
     docs.wait_endpoints("nginx-service", 1)
-    assert "Welcome to nginx!" in docs.exec("dapi-envars-fieldref", "wget", "-qO-", "http://nginx-service").out
+
+    def answer() -> str:
+        return docs.exec("dapi-envars-fieldref", "wget", "-qO-", "http://nginx-service", check=False).out
+
+    eventually("it answers on the pod's node", lambda: "Welcome to nginx!" in answer())
 
 
 def test_config_map_comes_as_variables_and_as_files(docs):
@@ -46,8 +51,7 @@ def test_config_map_comes_as_variables_and_as_files(docs):
 
 def test_config_map_gives_all_its_keys_to_the_environment(docs):
     docs.wait_phase("dapi-test-pod", "Succeeded")
-    printed = docs.logs("dapi-test-pod").splitlines()
-    assert {"SPECIAL_LEVEL=very", "SPECIAL_TYPE=charm"} <= set(printed)
+    assert {"SPECIAL_LEVEL=very", "SPECIAL_TYPE=charm"} <= set(docs.logs("dapi-test-pod").splitlines())
 
 
 def test_secret_comes_as_files_in_memory_and_as_variables(docs):
@@ -67,9 +71,15 @@ def test_two_containers_share_a_volume_and_localhost(docs):
         "wrote",
     )
     assert container_status(pod, "debian-container")["state"]["terminated"]["reason"] == "Completed"
-    assert "running" in container_status(pod, "nginx-container")["state"]
-    answer = docs.exec("two-containers", "wget", "-qO-", "http://localhost", container="nginx-container").out
-    assert answer == "Hello from the debian container\n"
+    docs.wait_pod(
+        "two-containers", lambda pod: "running" in container_status(pod, "nginx-container")["state"], "serves"
+    )
+
+    def answer() -> str:
+        words = ("wget", "-qO-", "http://localhost")
+        return docs.exec("two-containers", *words, container="nginx-container", check=False).out
+
+    eventually("the other container's text is served", lambda: answer() == "Hello from the debian container\n")
 
 
 def test_pod_learns_its_own_fields(docs):

@@ -15,7 +15,7 @@ UP_SECONDS = 120.0
 
 def traces(name: str) -> dict[str, list[str]]:
     """Everything on this machine that belongs to a lab of this name, by kind."""
-    marks = (f"timlab-{name}", f"timonier-lab/{name}/", f"/{name}/")
+    marks = (f"timlab-{name}-", f"timonier-lab/{name}/", f"/{name}/")
     made = labs.Lab(name, 0, 1, 1)
 
     def lines(*command: str) -> list[str]:
@@ -32,7 +32,12 @@ def traces(name: str) -> dict[str, list[str]]:
             except OSError:
                 continue
             processes.append(f"{entry.name} {words}")
-    folders = [str(path) for root in (labs.STATE_ROOT, labs.RUN_ROOT) for path in root.glob(f"{name}*")]
+    folders = [
+        str(path)
+        for root in (labs.STATE_ROOT, labs.RUN_ROOT)
+        for path in (root / name, *root.glob(f"{name}.*"))
+        if path.exists()
+    ]
     return {
         "namespaces": ours(lines("ip", "netns", "list")),
         "links": [line for line in lines("ip", "-o", "link") if f"{made.uplink}@" in line or f"{made.uplink}:" in line],

@@ -203,7 +203,7 @@ def test_the_api_is_a_service(cluster: Cluster):
         "curl",
         "-sk",
         "-m",
-        "5",
+        "30",
         f"https://{cluster.get('services', 'default', 'kubernetes')['spec']['clusterIP']}/livez",
     )
     assert shown.out

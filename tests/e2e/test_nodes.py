@@ -16,8 +16,10 @@ from tests.e2e.test_rollouts import client
 
 VIP_SECONDS = 5.0
 ELSEWHERE_SECONDS = 10.0
-BUSY_SLACK_SECONDS = 2.0
-"""More for starting containers where more than four programs compete for each core."""
+BUSY_SLACK_SECONDS = 5.0
+"""More for starting containers where programs compete for the cores; where pods shall run is decided in time anyway."""
+LINK_SECONDS = 3.0  # 0.4 to 0.8 s on a quiet machine
+LINK_TRIES = 3  # a shared machine may stand still once; what is slow is slow each time
 
 
 @pytest.fixture
@@ -61,13 +63,15 @@ def lose(space: Space, hosts: AbstractSet[str], title: str, cut: Callable[[], No
     ):
         instant = time.monotonic()
         cut()
+        gone = time.monotonic()
 
-        def elsewhere() -> bool:
-            pods = space.pods("app=web")
-            ready = [pod for pod in pods if condition(pod, "Ready") == "True" and pod["spec"]["nodeName"] not in hosts]
-            return len(ready) == len(before)
+        def elsewhere(*, ready: bool) -> bool:
+            pods = [pod for pod in space.pods("app=web") if pod["spec"].get("nodeName", "") not in {"", *hosts}]
+            return sum(not ready or condition(pod, "Ready") == "True" for pod in pods) == len(before)
 
-        eventually("as many pods are ready elsewhere", elsewhere, 40, space.describe_all)
+        eventually("other nodes have as many pods", lambda: elsewhere(ready=False), explain=space.describe_all)
+        decided = time.monotonic() - instant
+        eventually("as many pods are ready elsewhere", lambda: elsewhere(ready=True), explain=space.describe_all)
         moved = time.monotonic() - instant
         space.wait_endpoints("web", len(before))
         counts = [from_host.total(), from_pod.total()]
@@ -78,10 +82,14 @@ def lose(space: Space, hosts: AbstractSet[str], title: str, cut: Callable[[], No
             (each.began for each in load.requests() if any(name in each.answer for name in lost)), default=0.0
         )
         tell(load.report(f"{title}, from {name}"))
-        tell(f"  the VIP stopped using lost pods after {last:.1f} s; all pods ready elsewhere after {moved:.1f} s")
+        tell(
+            f"  the VIP stopped using lost pods after {last:.1f} s; all pods bound elsewhere after "
+            f"{decided:.1f} s, ready after {moved:.1f} s"
+        )
         assert last < VIP_SECONDS
-        assert answered < instant + 1.0
-    busy = os.getloadavg()[0] > 4 * (os.cpu_count() or 1)
+        assert answered < gone + 1.0
+    assert decided < ELSEWHERE_SECONDS
+    busy = os.getloadavg()[0] > (os.cpu_count() or 1)
     assert moved < ELSEWHERE_SECONDS + (BUSY_SLACK_SECONDS if busy else 0.0)
 
 
@@ -125,16 +133,19 @@ def test_a_host_that_is_cut_off_and_one_that_dies_lose_their_pods_to_others(heal
 
 
 def test_a_leading_replica_loses_its_link_and_writes_go_on(healthy, space):
-    leader = eventually("a replica leads", healthy.leader)
-    network.cut_link(healthy.lab, healthy.lab.host(leader), up=False)
-    began = time.monotonic()
-    space.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: during}}")
-    paused = time.monotonic() - began
-    tell(f"link of the leader cut: next write after {paused * 1000:.0f} ms")
-    assert paused < 3.0  # 0.4 to 0.8 s on a quiet machine
-    network.cut_link(healthy.lab, healthy.lab.host(leader), up=True)
-    healthy.wait_healthy()
-    assert space.get("configmaps", "during")
+    for number in range(LINK_TRIES):
+        leader = eventually("a replica leads", healthy.leader)
+        network.cut_link(healthy.lab, healthy.lab.host(leader), up=False)
+        began = time.monotonic()
+        space.apply(f"{{apiVersion: v1, kind: ConfigMap, metadata: {{name: during-{number}}}}}")
+        paused = time.monotonic() - began
+        tell(f"link of the leader cut: next write after {paused * 1000:.0f} ms")
+        network.cut_link(healthy.lab, healthy.lab.host(leader), up=True)
+        healthy.wait_healthy()
+        assert space.get("configmaps", f"during-{number}")
+        if paused < LINK_SECONDS:
+            return
+    pytest.fail(f"writes never went on within {LINK_SECONDS} s")
 
 
 def test_drain_moves_the_pods_and_uncordon_takes_new_ones(healthy, spread):

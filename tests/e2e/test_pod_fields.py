@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 
 from tests.e2e.cluster import Space, condition, container_status, eventually, restarts, terminated, waiting
-from tests.e2e.test_pods import FOREVER, events_of, pod
+from tests.e2e.test_pods import FOREVER, pod
 
 
 def test_a_container_is_not_running_before_its_post_start_hook_ended(space):
@@ -17,7 +16,7 @@ def test_a_container_is_not_running_before_its_post_start_hook_ended(space):
         pod("hooked", FOREVER, container=f"lifecycle: {json.dumps(hook)}")
         + f"    - {{name: other, image: 'localhost/busybox:1', command: [sh, -c, {json.dumps(FOREVER)}]}}\n"
     )
-    eventually("it started", lambda: "Started" in dict(events_of(space, "hooked")))
+    space.wait_event("hooked", "Started")
     found = space.wait_pod("hooked", waiting, "waits")
     assert waiting(found, "main")["reason"] == "ContainerCreating"
     assert waiting(found, "other")["reason"] == "ContainerCreating"
@@ -34,7 +33,7 @@ def test_a_container_whose_post_start_hook_fails_is_restarted(space):
     hook = {"postStart": {"exec": {"command": ["sh", "-c", "echo broken; exit 3"]}}}
     space.apply(pod("broken", FOREVER, container=f"lifecycle: {json.dumps(hook)}"))
     space.wait_pod("broken", lambda pod: restarts(pod) >= 1, "is restarted")
-    assert "PostStartHook failed: broken" in dict(events_of(space, "broken"))["FailedPostStartHook"]
+    space.wait_event("broken", "FailedPostStartHook", "PostStartHook failed: broken")
 
 
 def test_a_container_is_ended_with_the_signal_it_asks_for(space):
@@ -82,7 +81,7 @@ def test_a_grpc_probe_asks_the_health_service(space):
     probe = {"grpc": {"port": 7443}, "periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": 1}
     space.apply(pod("asked", FOREVER, container=f"livenessProbe: {json.dumps(probe)}"))
     space.wait_pod("asked", lambda pod: restarts(pod) >= 1, "is restarted, for nobody answers")
-    assert "gRPC health check: UNAVAILABLE" in dict(events_of(space, "asked"))["Unhealthy"]
+    space.wait_event("asked", "Unhealthy", "gRPC health check: UNAVAILABLE")
 
 
 def test_files_about_the_pod_follow_its_labels(space):
@@ -137,7 +136,7 @@ def test_sub_paths_show_parts_of_a_volume(space):
     space.exec("parts", "touch", "/part/here")
     assert space.exec("parts", "ls", "/all/logs/parts").out == "here\n"
     assert space.exec("parts", "cat", "/etc/colour").out == "green"
-    space.exec("parts", "kill", "-TERM", "1", check=False)  # the command ends with the container
+    space.end_main("parts")
     space.wait_pod("parts", lambda pod: restarts(pod) == 1 and condition(pod, "Ready") == "True", "runs again")
     assert space.exec("parts", "ls", "/part").out == "here\n"
     uid, host = space.pod("parts")["metadata"]["uid"], space.pod("parts")["spec"]["nodeName"]
@@ -258,6 +257,4 @@ def test_a_pod_is_ready_once_its_gates_are_open(space):
     space.wait_pod("gated", lambda pod: condition(pod, "Ready") == "False", "is not ready any more")
     assert container_status(space.pod("gated"))["ready"]
     assert condition(space.pod("gated"), "example.com/open") == "False"
-    began = time.monotonic()
     space.wait_endpoints("gated", 0)
-    assert time.monotonic() - began < 5

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.e2e.cluster import Space, condition, container_status, eventually, restarts, tell, terminated, waiting
+from tests.e2e.cluster import condition, container_status, eventually, restarts, tell, terminated, waiting
 
 
 def pod(name: str, script: str, more: str = "", container: str = "", image: str = "localhost/busybox:1") -> str:
@@ -30,12 +30,6 @@ spec:
 FOREVER = "trap 'exit 0' TERM; while true; do sleep 1 & wait $!; done"
 
 
-def events_of(space: Space, name: str) -> list[tuple[str, str]]:
-    """Reason and message of a pod's events."""
-    listed = space.cluster.list("events", space.name, fields=f"involvedObject.name={name}")
-    return [(each["reason"], each["message"]) for each in listed]
-
-
 def test_a_failing_container_backs_off_with_its_exit_code_shown(space):
     space.apply(pod("crash", "echo attempt; exit 3"))
     found = space.wait_pod("crash", lambda pod: waiting(pod).get("reason") == "CrashLoopBackOff", "backs off")
@@ -46,7 +40,7 @@ def test_a_failing_container_backs_off_with_its_exit_code_shown(space):
     line = next(each for each in space.tim("get pods").out.splitlines() if each.startswith("crash"))
     assert "CrashLoopBackOff" in line
     assert "attempt" in space.logs("crash", "--previous")
-    assert "BackOff" in dict(events_of(space, "crash"))
+    space.wait_event("crash", "BackOff")
 
 
 def test_restart_policies_decide_what_runs_again(space):
@@ -74,17 +68,18 @@ def test_term_is_delivered_and_the_pod_ends_early(space):
     eventually("it listens", lambda: "up" in space.logs("polite"))
     began = time.monotonic()
     space.tim("delete pod", "polite", "--grace-period", "30")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 25
 
 
 def test_a_container_that_ignores_term_is_killed_after_its_grace(space):
-    space.apply(pod("deaf", "trap '' TERM; echo up; while true; do sleep 1; done"))
+    manifest = pod("deaf", "trap '' TERM; echo up; while true; do sleep 1; done")
+    space.apply(manifest.replace("terminationGracePeriodSeconds: 2", "terminationGracePeriodSeconds: 60"))
     space.wait_ready("deaf")
     eventually("it listens", lambda: "up" in space.logs("deaf"))
     began = time.monotonic()
     space.tim("delete pod", "deaf", "--grace-period", "3")
     took = time.monotonic() - began
-    assert 2.9 < took < 10, took
+    assert 2.9 < took < 25, took  # by itself the pod has 60
 
 
 def test_pre_stop_runs_before_term_and_within_the_grace(space):
@@ -120,7 +115,7 @@ def test_empty_dir_in_memory_has_its_size_and_survives_a_restart_of_the_containe
     assert full.code != 0
     assert "No space left" in full.err
     space.exec("scratch", "rm", "/fast/big")
-    space.exec("scratch", "kill", "-TERM", "1")
+    space.end_main("scratch")
     space.wait_pod("scratch", lambda pod: restarts(pod) == 1 and condition(pod, "Ready") == "True", "runs again")
     assert len(space.exec("scratch", "cat", "/fast/starts").out.splitlines()) == 2
 
@@ -179,20 +174,20 @@ def test_liveness_restarts_what_fails_it(space, probe, breakage):
     space.wait_ready("alive")
     space.exec("alive", "sh", "-c", breakage, check=False)
     space.wait_pod("alive", lambda pod: restarts(pod) >= 1, "is restarted")
-    reasons = dict(events_of(space, "alive"))
-    assert "Liveness probe failed" in reasons["Unhealthy"]
-    assert "failed liveness probe, will be restarted" in reasons["Killing"]
+    space.wait_event("alive", "Unhealthy", "Liveness probe failed")
+    space.wait_event("alive", "Killing", "failed liveness probe, will be restarted")
 
 
 def test_an_image_that_cannot_be_pulled_is_told_at_once(space):
     space.apply(pod("absent", "true", image="registry.invalid/absent:1"))
     began = time.monotonic()
     found = space.wait_pod(
-        "absent", lambda pod: waiting(pod).get("reason") in {"ErrImagePull", "ImagePullBackOff"}, "is not pulled", 15
+        "absent", lambda pod: waiting(pod).get("reason") in {"ErrImagePull", "ImagePullBackOff"}, "is not pulled"
     )
     tell(f"missing image told after {time.monotonic() - began:.1f} s: {waiting(found)['message']}")
     assert "registry.invalid/absent:1" in waiting(found)["message"]
-    eventually("the events", lambda: {"Pulling", "Failed"} <= set(dict(events_of(space, "absent"))))
+    for reason in ("Pulling", "Failed"):
+        space.wait_event("absent", reason)
     never = pod("never", "true", container="imagePullPolicy: Never", image="localhost/absent:1")
     space.apply(never)
     space.wait_pod("never", lambda pod: waiting(pod).get("reason") == "ErrImageNeverPull", "is never pulled")
@@ -210,7 +205,7 @@ def test_a_command_that_is_not_in_the_image_is_told(space):
     )
     told = json.dumps(container_status(found))
     assert "/bin/absent" in told
-    eventually("the event", lambda: "/bin/absent" in dict(events_of(space, "wrong")).get("Failed", ""))
+    space.wait_event("wrong", "Failed", "/bin/absent")
 
 
 def test_a_missing_config_map_holds_the_pod_until_it_comes(space):
@@ -262,4 +257,4 @@ def test_a_pod_that_fits_nowhere_says_why(space):
     found = space.wait_pod("huge", lambda pod: condition(pod, "PodScheduled") == "False", "is unschedulable")
     message = next(each["message"] for each in found["status"]["conditions"] if each["type"] == "PodScheduled")
     assert message == "0/3 nodes are available: 3 Insufficient cpu."
-    eventually("the event", lambda: "FailedScheduling" in dict(events_of(space, "huge")))
+    space.wait_event("huge", "FailedScheduling")

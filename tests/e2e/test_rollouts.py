@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -108,10 +109,10 @@ def test_a_broken_image_stops_the_rollout_and_undo_heals_it(web):
         stuck = web.tim("rollout status", "deployment/web", "--timeout", "3s", check=False)
         assert stuck.code == 1
         assert "timed out" in stuck.err
+        eventually("the reason is shown", lambda: re.search("ErrImagePull|ImagePullBackOff", web.tim("get pods").out))
         states = {pod["metadata"]["uid"]: condition(pod, "Ready") for pod in web.pods("app=web")}
         assert {uid for uid, ready in states.items() if ready == "True"} == before
         assert len(states) == 4
-        assert "ErrImagePull" in web.tim("get pods").out or "ImagePullBackOff" in web.tim("get pods").out
         web.tim("rollout undo", "deployment/web")
         web.tim("rollout status", "deployment/web", "--timeout", "60s")
     assert {pod["metadata"]["uid"] for pod in web.wait_pods("app=web", 3)} == before

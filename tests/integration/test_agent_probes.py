@@ -18,7 +18,7 @@ from component.env import system_env
 from tests.agent_pods import container as observed
 from tests.agent_pods import pod
 from tests.fake_runtime import FakeRuntime
-from tests.waiting import DEADLINE_SECONDS
+from tests.waiting import DEADLINE_SECONDS, eventually
 
 
 def probe(**fields):
@@ -252,12 +252,12 @@ async def test_the_startup_probe_gates_the_others():
     prober = Prober(ask, listener, system_env())
     try:
         prober.sync(of, {"main-0": observed()})
-        await _until(lambda: asked.count("startup") >= 2)
+        await eventually(lambda: asked.count("startup") >= 2)
         assert set(asked) == {"startup"}
         assert not prober.health(of)["main"].started
         answers["startup"] = True
-        await _until(lambda: {"readiness", "liveness"} <= set(asked))
-        await _until(lambda: prober.health(of)["main"].ready)
+        await eventually(lambda: {"readiness", "liveness"} <= set(asked))
+        await eventually(lambda: prober.health(of)["main"].ready)
         assert prober.health(of)["main"].started
         prober.sync(of, {})
         assert prober.health(of) == {}
@@ -304,12 +304,6 @@ async def test_a_probe_that_breaks_is_asked_again(monkeypatch):
     prober = Prober(ask, Listener(), system_env())
     try:
         prober.sync(of, {"main-0": observed()})
-        await _until(lambda: prober.health(of)["main"].ready)
+        await eventually(lambda: prober.health(of)["main"].ready)
     finally:
         await prober.close()
-
-
-async def _until(condition):
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not condition():
-            await asyncio.sleep(0.005)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 
 import pytest
 
 from tests.agent_rig import ControlPlane, agent_rig, container_tree, deleting, node_tree, pod_tree
+from tests.waiting import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -261,3 +263,16 @@ async def test_a_clean_stop_leaves_containers_and_network_alone(rig):
     assert changes(rig) == []
     assert rig.network.closed
     assert rig.network.attachments
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_an_agent_that_is_asked_to_end_while_something_happens_to_a_pod_ends(rig, turns):
+    """At each turn of the loop: a wait that ends just then must not swallow that its task is cancelled."""
+    rig.plane.put(pod_tree("web", container_tree(image="example.com/none:1", imagePullPolicy="Never")))
+    await rig.until(lambda: rig.container().get("state", {}).get("waiting"))  # until it is looked at again
+    (worker,) = rig.agent._workers()
+    stopping = asyncio.create_task(rig.stop())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    worker.wake()
+    await asyncio.wait_for(stopping, DEADLINE_SECONDS)

@@ -20,7 +20,7 @@ from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.pages import KEPT_STATES
 from controlplane.apiserver.server import ApiServer
 from tests.api_server import config_map, make_pki, pod, running_cluster
-from tests.waiting import DEADLINE_SECONDS
+from tests.waiting import DEADLINE_SECONDS, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -298,12 +298,6 @@ async def test_two_thousand_calls_at_once_are_all_answered(client):
     assert len(found) == 2_000
 
 
-async def until(condition):
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 async def drain(call):
     while await call.read() is not grpc.aio.EOF:
         pass
@@ -328,7 +322,7 @@ async def test_a_reader_that_stops_reading_is_let_go(cluster, client):
         await stuck.read()
         for index in range(8):
             await client.create(config_map(f"m{index}", {"k": "x" * 1_000_000}))
-        await until(lambda: ended)
+        await eventually(lambda: ended)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await drain(stuck)
     assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
@@ -341,9 +335,9 @@ async def test_a_client_that_vanishes_leaves_nothing_behind(cluster, client, cap
     for _ in range(3):
         stream = client.watch("configmaps")
         await anext(stream)
-        await until(lambda: len(waiters) == 1)
+        await eventually(lambda: len(waiters) == 1)
         await stream.aclose()
-        await until(lambda: len(waiters) == 0)
+        await eventually(lambda: len(waiters) == 0)
     assert "rpc_failed" not in capsys.readouterr().out
 
 

@@ -38,6 +38,31 @@ def test_a_host_can_be_plugged_in_again_while_its_old_namespace_is_still_held(la
     assert f"inet {host.address}/" in network.run(["ip", "-n", host.namespace, "-oneline", "addr"])
 
 
+def test_removing_a_lab_leaves_one_alone_whose_name_only_begins_alike(lab: Lab, tmp_path):
+    other = Lab(f"{lab.name}-b", 7, 0, 1)
+    network.run(["ip", "netns", "add", other.switch])
+    try:
+        network.remove(lab.name, lab.table, "tlnone", tmp_path)
+        left = network.run(["ip", "netns", "list"])
+        assert other.switch in left
+        assert lab.switch not in left
+    finally:
+        network.run(["ip", "netns", "del", other.switch], check=False)
+
+
+def test_forwarding_is_as_before_once_the_last_lab_is_gone_in_whatever_order(tmp_path, monkeypatch):
+    forward = tmp_path / "forward"
+    monkeypatch.setattr(network, "FORWARD", forward)
+    for order in (("a", "b"), ("b", "a")):
+        for name, found in (("a", "0\n"), ("b", "1\n")):  # b came second
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / network.RECORD).write_text(found)
+        forward.write_text("1\n")
+        for name, expected in zip(order, ("1\n", "0\n"), strict=True):
+            network.remove(f"none-{name}", "timonier_lab_none", "tlnone", tmp_path / name)
+            assert forward.read_text() == expected
+
+
 def test_a_failed_command_is_told_with_its_reason(lab: Lab):
     with pytest.raises(LabProblem, match="File exists"):
         network.run(["ip", "-n", lab.switch, "-batch", "-"], stdin="link add name br0 type bridge\n")

@@ -34,7 +34,7 @@ def test_new_seeds_find_nothing(capsys):
     repeat = f"python -m tests.simulation --seed {report.seed}"
     assert not report.violations, f"{repeat}\n{report.line()}\n" + "\n".join(report.violations[:5])
     # One in which little happened by chance proves nothing; many mean that the simulation has gone blind.
-    assert len(thin) <= max(1, len(reports) // 5), "\n".join(f"{each.line()}: {each.thin}" for each in thin)
+    assert len(thin) <= max(2, len(reports) // 5), "\n".join(f"{each.line()}: {each.thin}" for each in thin)
 
 
 @pytest.mark.slow

@@ -256,6 +256,16 @@ def test_exec_passes_streams_and_the_exit_code_on(api):
     assert (sent.stdin, sent.tty, api.sent) == (True, False, b"typed")
 
 
+def test_exec_says_that_a_command_was_killed_and_nothing_of_other_exit_codes(api):
+    api.put(pod("web"))
+    for code, said in ((137, "exit code 137: the command was killed"), (143, ""), (1, "")):
+        api.exec_answers = [pb.StreamFrame(exit_code=code)]
+        result = tim(api, "exec", "web", "--", "kill", "-TERM", "1")
+        assert result.exit_code == code
+        assert said in result.stderr
+        assert bool(result.stderr) is bool(said)
+
+
 def test_exec_without_dashes_takes_all_behind_the_pod_as_the_command(api):
     api.put(pod("web"))
     assert tim(api, "exec", "web", "ls", "-la", "-n", "x").exit_code == 0
