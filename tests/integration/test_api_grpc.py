@@ -293,9 +293,9 @@ async def test_an_unexpected_error_is_logged_once_and_tells_nothing(cluster, cli
     assert capsys.readouterr().out.count("rpc_failed") == 1
 
 
-async def test_two_thousand_calls_at_once_are_all_answered(client):
-    found = await asyncio.gather(*(client.get("namespaces", "", "default") for _ in range(2_000)))
-    assert len(found) == 2_000
+async def test_a_thousand_calls_at_once_are_all_answered(client):
+    found = await asyncio.gather(*(client.get("namespaces", "", "default") for _ in range(1_000)))
+    assert len(found) == 1_000
 
 
 async def drain(call):
