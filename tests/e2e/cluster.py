@@ -266,18 +266,14 @@ class Space:
         script = f"until grep -q '{catches}' /proc/1/status; do sleep 0.1; done; kill -TERM 1"
         self.exec(pod, "sh", "-c", script, check=False)  # the command may end with the container
 
-    def events(self, pod: str) -> dict[str, str]:
-        """The last message of a pod's events by their reasons."""
-        found = self.cluster.list("events", self.name, fields=f"involvedObject.name={pod}")
-        return {each["reason"]: each["message"] for each in found}
-
     def wait_event(self, pod: str, reason: str, text: str = "") -> None:
         """Return once a pod has such an event: events are written apart from the status they explain."""
-        eventually(
-            f"event {reason} of pod {pod} says {text!r}",
-            lambda: reason in (found := self.events(pod)) and text in found[reason],
-            explain=lambda: self.describe(pod),
-        )
+
+        def told() -> bool:
+            found = self.cluster.list("events", self.name, fields=f"involvedObject.name={pod}")
+            return any(each["reason"] == reason and text in each["message"] for each in found)
+
+        eventually(f"event {reason} of pod {pod} says {text!r}", told, explain=lambda: self.describe(pod))
 
     def logs(self, pod: str, *options: str) -> str:
         """A container's log."""

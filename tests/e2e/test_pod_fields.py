@@ -44,15 +44,13 @@ def test_a_container_is_ended_with_the_signal_it_asks_for(space):
     eventually("it listens", lambda: space.exec("signalled", "cat", "/tmp/up", check=False).code == 0)
     uid = space.pod("signalled")["metadata"]["uid"]
     space.tim("delete pod", "signalled", "--no-wait", "--grace-period", "20")
-    seen = []
-
-    def ended() -> bool:
-        found = [each for each in space.cluster.list("pods", space.name) if each["metadata"]["uid"] == uid]
-        seen.extend(terminated(each) for each in found if terminated(each))
-        return not found
-
-    eventually("it is gone", ended)
-    assert (seen[0]["exitCode"], seen[0]["message"]) == (4, "got USR1\n")
+    eventually(
+        "it is gone", lambda: uid not in {each["metadata"]["uid"] for each in space.cluster.list("pods", space.name)}
+    )
+    client, call = space.cluster.client, space.cluster.call
+    deleted = call(client.history("pods", space.name, "signalled")).changes[-1].revision
+    last = terminated(call(client.get("pods", space.name, "signalled", at_revision=deleted - 1)).tree())
+    assert (last["exitCode"], last["message"]) == (4, "got USR1\n")
 
 
 def test_the_end_of_the_log_is_the_message_of_a_container_that_failed_without_one(space):
