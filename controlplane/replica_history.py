@@ -68,10 +68,13 @@ class History:
         self._progress = asyncio.Event()  # set, and replaced, when a part was written or writing ended
         self._rubbish: list[Path] = []
         self._lives = 0  # how often history began anew
+        self._incarnation = 0
+        self._incarnation_revision = 0  # nothing before it is history of this cluster
 
     async def open(self, state: State) -> None:
         """Take up the segments that lead to `state`, as loaded from a snapshot; remove all others."""
         self._start = moment_of(state)
+        self._note_incarnation(state)
         found, damaged = await self._in_thread(partial(history_segment.listed, self._folder))
         chain = history.chained(found, self._start) if self._kept else []
         self._segments = tuple(chain)
@@ -119,6 +122,7 @@ class History:
         """Begin anew: `state` came from another replica, or from before a loss of quorum."""
         self._forget_all()
         self._start = moment_of(state)
+        self._note_incarnation(state)
 
     async def persist(self) -> None:
         """Return once all that was cut so far is on disk, or cannot be put there."""
@@ -278,9 +282,16 @@ class History:
         if rubbish:
             await self._in_thread(remove)
 
+    def _note_incarnation(self, state: State) -> None:
+        self._incarnation = state.incarnation
+        self._incarnation_revision = state.oldest_revision
+
     def _expired(self, what: str) -> errors.Expired:
         begin = self.beginning
         since = f" ({rfc3339(begin.time_ms / 1000)})" if begin.time_ms else ""
+        why = ""
+        if self._incarnation and begin.revision == self._incarnation_revision:
+            why = f", where the cluster was restored or recovered (incarnation {self._incarnation})"
         return errors.Expired(
-            f"{what} is not kept: history on replica {self._replica_id} begins at revision {begin.revision}{since}"
+            f"{what} is not kept: history on replica {self._replica_id} begins at revision {begin.revision}{since}{why}"
         )

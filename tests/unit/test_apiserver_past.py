@@ -9,6 +9,7 @@ from component.client import Removal, Write
 from component.env import rfc3339
 from controlplane.admission.request import Identity, node_identity
 from controlplane.apiserver.past import At
+from controlplane.commands import StartIncarnation
 from tests.api_server import ADMIN, config_map, pod, running_core
 
 
@@ -161,3 +162,43 @@ async def test_history_and_reads_go_on_after_a_restart(tmp_path):
 async def test_before_the_first_change_there_was_nothing(cluster):
     assert (await cluster.core.past.moment(At(time="1970-01-01T00:00:01Z"))).revision == 0
     assert (await cluster.core.list(ADMIN, "namespaces", at=At(0))).items == ()
+
+
+async def test_what_was_before_a_restore_or_a_recovery_is_gone_and_the_answer_says_why(cluster):
+    lost = await cluster.local.create(config_map("a", {"k": "1"}))
+    page = await cluster.core.list(ADMIN, "configmaps", limit=1)
+    await cluster.replica.commit((StartIncarnation(),))
+    state = cluster.replica.state
+    first = state.revision
+    assert first == page.revision + 10**9
+    why = rf"begins at revision {first} \(20.*Z\), where the cluster was restored or recovered \(incarnation 1\)"
+    for at in (
+        At(lost.revision),
+        At(first - 1),  # a revision that never was
+        At(time="2020-01-01T00:00:00Z"),
+    ):
+        with pytest.raises(errors.Expired, match=why):
+            await cluster.core.list(ADMIN, "configmaps", at=at)
+        with pytest.raises(errors.Expired, match=why):
+            await cluster.core.get(ADMIN, "configmaps", "default", "a", at=at)
+    assert await cluster.core.get(ADMIN, "configmaps", "default", "a", at=At(first)), "it is still there"
+    moment = await cluster.core.past.moment(At())
+    assert (moment.revision, moment.oldest_revision) == (first, first)
+
+
+async def test_history_begins_anew_with_an_incarnation_also_after_a_restart(tmp_path):
+    async with running_core(tmp_path) as cluster:
+        lost = await cluster.local.create(config_map("a", {"k": "1"}))
+        cluster.replica._snapshots.begin(cluster.replica.state)
+        await cluster.replica._snapshots._writing
+        await cluster.replica.commit((StartIncarnation(),))
+        first = cluster.replica.state.revision
+        changed = await cluster.local.update({**lost.tree(), "data": {"k": "2"}})
+        log = cluster.log
+    async with running_core(tmp_path, seed=8, log=log) as cluster:
+        await cluster.replica.read_barrier()
+        with pytest.raises(errors.Expired, match=rf"begins at revision {first} .* restored or recovered"):
+            await cluster.core.get(ADMIN, "configmaps", "default", "a", at=At(lost.revision))
+        told = await cluster.core.history(ADMIN, "configmaps", "default", "a")
+        assert [(each.revision, tuple(each.paths)) for each in told.changes] == [(changed.revision, ("data.k",))]
+        assert told.oldest_revision == first
