@@ -25,7 +25,7 @@ COMPACT_MIN_BYTES = 1 << 20
 
 
 class Cluster(msgspec.Struct, frozen=True):
-    """What a registration taught us; `endpoints` are host:port of all replicas."""
+    """What a registration taught us; `endpoints` are host:port of all replicas, `state_uid` tells its state from others."""
 
     cluster_uid: str = ""
     session_epoch: int = 0
@@ -33,6 +33,7 @@ class Cluster(msgspec.Struct, frozen=True):
     pod_range: str = ""
     service_range: str = ""
     cluster_domain: str = ""
+    state_uid: str = ""
 
 
 class _Header(msgspec.Struct, frozen=True):

@@ -25,6 +25,7 @@ from agent.runtime.podman import PodmanRuntime
 from component import config as configuration
 from component import pki
 from component.env import Env, system_env
+from component.handshake import Handshake
 from component.log import configure
 from component.rpc import Tls, channel
 from component.version import version
@@ -137,6 +138,7 @@ async def build(config: AgentConfig, paths: Paths, tls: Tls, env: Env) -> NodeAg
         make_network=make_network,
         connect=connect,
         env=env,
+        explain=Handshake(tls, config.ca_path, env, "reset this node and join again").obstacle,
     )
 
 

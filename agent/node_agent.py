@@ -29,7 +29,7 @@ from agent.pods import Pods
 from agent.probe_actions import ProbeActions
 from agent.reports import ReportBook
 from agent.runtime.protocol import Container, ContainerRuntime, RuntimeFailure
-from agent.session import Refused, Session
+from agent.session import Explain, Refused, Session
 from agent.streams import Streams
 from agent.volumes import VolumeFailure
 from agent.worker import PodWorker
@@ -72,6 +72,7 @@ class NodeAgent:
         make_network: Callable[[Cluster], PodNetwork],
         connect: Callable[[str], grpc.aio.Channel],
         env: Env,
+        explain: Explain | None = None,
     ) -> None:
         self.status_changed = asyncio.Event()
         self.connected = False
@@ -83,6 +84,7 @@ class NodeAgent:
         self._env = env
         self._inputs = Inputs("cluster.local")
         self._cluster = Cluster()
+        self._refusal = ""  # why there is no session, when waiting alone will not bring one
         self._cluster_known = asyncio.Event()
         self._checkpoint = Checkpoint(paths, boot_id)
         self._checkpoint_problem = ""
@@ -97,7 +99,7 @@ class NodeAgent:
         self._reports = ReportBook(self._events)
         self._probes = ProbeActions(runtime, identity.version)
         self._streams = Streams(lambda: self._pods, runtime, paths, env)
-        self._session = Session(self, self._reports, connect, env)
+        self._session = Session(self, self._reports, connect, env, explain)
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -123,6 +125,8 @@ class NodeAgent:
         found = [self._node.runtime_problem, self._checkpoint_problem, *self._network_health().problems]
         if self._pods is None or not self._pods.ready:
             found.append("the pods of this node have not been taken over yet")
+        if self._refusal:
+            found.append(f"no session with the control plane: {self._refusal}")
         return [problem for problem in found if problem]
 
     def metrics(self) -> Mapping[str, float]:
@@ -148,6 +152,7 @@ class NodeAgent:
         return node_pb2.Register(
             node=self._identity.name,
             cluster_uid=self._cluster.cluster_uid,
+            state_uid=self._cluster.state_uid,
             boot_id=self._boot_id,
             last_revision=self._inputs.revision,
             session_epoch=self._cluster.session_epoch,
@@ -163,6 +168,11 @@ class NodeAgent:
                 f"this node belongs to cluster {known.cluster_uid}, the replica to {message.cluster_uid}: "
                 "pods keep running; reset the node to let it join the other one"
             )
+        if known.state_uid and message.state_uid and message.state_uid != known.state_uid:
+            raise Refused(
+                f"the control plane of cluster {known.cluster_uid} lost its data and began anew: "
+                "pods keep running; restore a backup of it, or reset the node"
+            )
         if message.session_epoch < known.session_epoch:
             raise Refused(f"session epoch {message.session_epoch} is older than {known.session_epoch}")
         self._cluster = Cluster(
@@ -172,10 +182,12 @@ class NodeAgent:
             pod_range=message.network.pod_range,
             service_range=message.network.service_range,
             cluster_domain=message.network.cluster_domain,
+            state_uid=message.state_uid or known.state_uid,
         )
         if message.network.cluster_domain:
             self._inputs.set_cluster_domain(message.network.cluster_domain)
         self._cluster_known.set()
+        self._refusal = ""
         self.connected = True
 
     async def endpoints_changed(self, message: node_pb2.Endpoints) -> None:
@@ -207,10 +219,11 @@ class NodeAgent:
         """Serve a stream."""
         self._streams.open(channel, message)
 
-    def disconnected(self, reason: str) -> None:
+    def disconnected(self, reason: str, *, refused: bool) -> None:
         """Nothing changes on the node."""
-        del reason  # logged by the session
         self.connected = False
+        if refused:
+            self._refusal = reason
 
     # The parts.
 

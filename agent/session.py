@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import grpc
@@ -19,6 +19,7 @@ from agent.inputs import BrokenChain
 from agent.reports import ReportBook
 from api.v1 import node_pb2, node_pb2_grpc
 from component.env import Env
+from component.handshake import Obstacle
 from component.rpc import error_of
 
 log = structlog.get_logger()
@@ -43,6 +44,9 @@ TOLD_AGAIN_SECONDS = 60.0
 """How often the same trouble with the same replica is logged while no session comes about."""
 
 MAX_TOLD = 100
+
+Explain = Callable[[str], Awaitable[Obstacle | None]]
+"""Endpoint -> what keeps us from connecting to it; gRPC does not tell a wrong certificate from a closed port."""
 
 Call = grpc.aio.StreamStreamCall[node_pb2.AgentMessage, node_pb2.ServerMessage]
 
@@ -80,17 +84,23 @@ class SessionSide(Protocol):
     def open_stream(self, channel: grpc.aio.Channel, message: node_pb2.OpenStream) -> None:
         """A client wants logs or a command; dial back on the channel."""
 
-    def disconnected(self, reason: str) -> None:
-        """The session ended; another one is being tried."""
+    def disconnected(self, reason: str, *, refused: bool) -> None:
+        """The session ended, or none came about; another one is being tried. `refused`: by one side's decision."""
 
 
 class Session:
     """Holds one session after the other until cancelled."""
 
     def __init__(
-        self, side: SessionSide, reports: ReportBook, connect: Callable[[str], grpc.aio.Channel], env: Env
+        self,
+        side: SessionSide,
+        reports: ReportBook,
+        connect: Callable[[str], grpc.aio.Channel],
+        env: Env,
+        explain: Explain | None = None,
     ) -> None:
         self._side = side
+        self._explain = explain
         self._reports = reports
         self._connect = connect
         self._env = env
@@ -145,6 +155,10 @@ class Session:
         except grpc.aio.AioRpcError as error:
             refused = error.code() is grpc.StatusCode.FAILED_PRECONDITION
             reason = str(error_of(error))
+            if error.code() is grpc.StatusCode.UNAVAILABLE and self._explain is not None:
+                obstacle = await self._explain(endpoint)
+                if obstacle is not None and obstacle.lasting:
+                    refused, reason = True, obstacle.text
         except (Refused, BrokenChain) as error:
             refused, reason = isinstance(error, Refused), str(error)
         except TimeoutError:
@@ -154,7 +168,7 @@ class Session:
         finally:
             self._reports.lost()
             self._in_flight = 0
-        self._side.disconnected(reason)
+        self._side.disconnected(reason, refused=refused)
         self._tell("session_refused" if refused else "session_lost", endpoint, reason)
         return refused
 

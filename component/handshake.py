@@ -31,12 +31,13 @@ class Obstacle:
 
 
 class Handshake:
-    """Tells what is wrong between `tls`, read from the file `source`, and the replicas."""
+    """Tells what is wrong between `tls`, read from the file `source`, and the replicas; `remedy` replaces that file."""
 
-    def __init__(self, tls: Tls, source: str, env: Env) -> None:
+    def __init__(self, tls: Tls, source: str, env: Env, remedy: str = AGAIN) -> None:
         self._tls = tls
         self._source = source
         self._env = env
+        self._remedy = remedy
 
     async def obstacle(self, address: str) -> Obstacle | None:
         """What keeps us from the replica at `address` ("host:port"); None when a connection comes about now."""
@@ -101,7 +102,7 @@ class Handshake:
         return None
 
     def _lasting(self, what: str) -> Obstacle:
-        return Obstacle(f"{self._source}: {what}: {AGAIN}", lasting=True)
+        return Obstacle(f"{self._source}: {what}: {self._remedy}", lasting=True)
 
     def _untrusted(self, error: ssl.SSLCertVerificationError, address: str) -> str:
         whose = f"the certificate of the API server at {address}"
@@ -112,7 +113,7 @@ class Handshake:
             return f"the server at {address} is no API server: its certificate is not for {API_SERVER_NAME}"
         return (
             f"{whose} is not signed by the CA in {self._source} (certificate-authority):"
-            f" it is another cluster's, or {AGAIN}"
+            f" it is another cluster's, or {self._remedy}"
         )
 
     def _context(self) -> ssl.SSLContext:

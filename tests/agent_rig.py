@@ -90,6 +90,7 @@ class ControlPlane(node_pb2_grpc.NodeServiceServicer):
     def __init__(self, name: str = "r1", cluster_uid: str = CLUSTER) -> None:
         self.name = name
         self.cluster_uid = cluster_uid
+        self.state_uid = "state-1"
         self.epoch = 100
         self.revision = 10
         self.address = ""
@@ -167,7 +168,9 @@ class ControlPlane(node_pb2_grpc.NodeServiceServicer):
             await context.abort(status.code, status.details, status.trailing_metadata)
         self.epoch += 1
         outbox: asyncio.Queue[node_pb2.ServerMessage | None] = asyncio.Queue()
-        registered = node_pb2.Registered(cluster_uid=self.cluster_uid, session_epoch=self.epoch, replica=self.name)
+        registered = node_pb2.Registered(
+            cluster_uid=self.cluster_uid, session_epoch=self.epoch, replica=self.name, state_uid=self.state_uid
+        )
         for address in self.endpoints or [self.address]:
             registered.endpoints.add(replica=self.name, address=address)
         registered.network.pod_range = "10.244.0.0/16"

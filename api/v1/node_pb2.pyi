@@ -19,7 +19,7 @@ class AgentMessage(_message.Message):
     def __init__(self, register: _Optional[_Union[Register, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., report: _Optional[_Union[StatusReport, _Mapping]] = ...) -> None: ...
 
 class Register(_message.Message):
-    __slots__ = ("node", "cluster_uid", "boot_id", "last_revision", "session_epoch", "node_status", "node_labels")
+    __slots__ = ("node", "cluster_uid", "boot_id", "last_revision", "session_epoch", "node_status", "node_labels", "state_uid")
     NODE_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_UID_FIELD_NUMBER: _ClassVar[int]
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -27,6 +27,7 @@ class Register(_message.Message):
     SESSION_EPOCH_FIELD_NUMBER: _ClassVar[int]
     NODE_STATUS_FIELD_NUMBER: _ClassVar[int]
     NODE_LABELS_FIELD_NUMBER: _ClassVar[int]
+    STATE_UID_FIELD_NUMBER: _ClassVar[int]
     node: str
     cluster_uid: str
     boot_id: str
@@ -34,7 +35,8 @@ class Register(_message.Message):
     session_epoch: int
     node_status: str
     node_labels: str
-    def __init__(self, node: _Optional[str] = ..., cluster_uid: _Optional[str] = ..., boot_id: _Optional[str] = ..., last_revision: _Optional[int] = ..., session_epoch: _Optional[int] = ..., node_status: _Optional[str] = ..., node_labels: _Optional[str] = ...) -> None: ...
+    state_uid: str
+    def __init__(self, node: _Optional[str] = ..., cluster_uid: _Optional[str] = ..., boot_id: _Optional[str] = ..., last_revision: _Optional[int] = ..., session_epoch: _Optional[int] = ..., node_status: _Optional[str] = ..., node_labels: _Optional[str] = ..., state_uid: _Optional[str] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
     __slots__ = ("node_status",)
@@ -83,18 +85,20 @@ class ServerMessage(_message.Message):
     def __init__(self, registered: _Optional[_Union[Registered, _Mapping]] = ..., inputs: _Optional[_Union[Inputs, _Mapping]] = ..., report_result: _Optional[_Union[ReportResult, _Mapping]] = ..., open_stream: _Optional[_Union[OpenStream, _Mapping]] = ..., heartbeated: _Optional[_Union[Heartbeated, _Mapping]] = ..., endpoints: _Optional[_Union[Endpoints, _Mapping]] = ...) -> None: ...
 
 class Registered(_message.Message):
-    __slots__ = ("cluster_uid", "session_epoch", "replica", "endpoints", "network")
+    __slots__ = ("cluster_uid", "session_epoch", "replica", "endpoints", "network", "state_uid")
     CLUSTER_UID_FIELD_NUMBER: _ClassVar[int]
     SESSION_EPOCH_FIELD_NUMBER: _ClassVar[int]
     REPLICA_FIELD_NUMBER: _ClassVar[int]
     ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
     NETWORK_FIELD_NUMBER: _ClassVar[int]
+    STATE_UID_FIELD_NUMBER: _ClassVar[int]
     cluster_uid: str
     session_epoch: int
     replica: str
     endpoints: _containers.RepeatedCompositeFieldContainer[_apiserver_pb2.Endpoint]
     network: ClusterNetwork
-    def __init__(self, cluster_uid: _Optional[str] = ..., session_epoch: _Optional[int] = ..., replica: _Optional[str] = ..., endpoints: _Optional[_Iterable[_Union[_apiserver_pb2.Endpoint, _Mapping]]] = ..., network: _Optional[_Union[ClusterNetwork, _Mapping]] = ...) -> None: ...
+    state_uid: str
+    def __init__(self, cluster_uid: _Optional[str] = ..., session_epoch: _Optional[int] = ..., replica: _Optional[str] = ..., endpoints: _Optional[_Iterable[_Union[_apiserver_pb2.Endpoint, _Mapping]]] = ..., network: _Optional[_Union[ClusterNetwork, _Mapping]] = ..., state_uid: _Optional[str] = ...) -> None: ...
 
 class ClusterNetwork(_message.Message):
     __slots__ = ("pod_range", "service_range", "cluster_domain")

@@ -22,11 +22,15 @@ from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.directory import SessionDirectory
 from controlplane.apiserver.node_session import Session
 from controlplane.apiserver.streams import NodeStreams, StreamFrame
+from controlplane.commands import Key
 from controlplane.replica import Replica
 
 log = structlog.get_logger()
 
 REGISTER_SECONDS = 10.0
+
+STATE_NAMESPACE = Key("namespaces", "", "kube-system")
+"""Made once, with the state, and never deleted: its uid tells one state from another, as Kubernetes' users do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class NodeSessions(node_pb2_grpc.NodeServiceServicer):
         self._authenticator = authenticator
         self._env = env
         self._open: set[Session] = set()
+        self._strangers: set[str] = set()  # told of already; as many as have certificates of our CA
 
     def endpoints_changed(self) -> None:
         """Tell every agent where the replicas are now: one that only knew the old ones would lose its way."""
@@ -82,11 +87,7 @@ class NodeSessions(node_pb2_grpc.NodeServiceServicer):
         if first is None or first.WhichOneof("message") != "register" or first.register.node != node:
             raise errors.Invalid(f"the first message must register node {node!r}")
         register = first.register
-        if register.cluster_uid and register.cluster_uid != self._facts.cluster_uid:
-            raise errors.NotReady(
-                f"node {node!r} belongs to cluster {register.cluster_uid}, this is {self._facts.cluster_uid}: "
-                "reset the node and join again if that is intended"
-            )
+        await self._check_ours(node, register)
         session = Session(node, self._client_for(node), self._replica, self._directory, self._env)
         epoch = await session.register(register)
         self._directory.opened(node, epoch)
@@ -114,9 +115,38 @@ class NodeSessions(node_pb2_grpc.NodeServiceServicer):
             raise errors.Forbidden("only nodes hold sessions")
         return node
 
+    async def _check_ours(self, node: str, register: node_pb2.Register) -> None:
+        """Raise NotReady for a node that another cluster gave its pods: with ours it would lose them."""
+        problem = ""
+        if register.cluster_uid and register.cluster_uid != self._facts.cluster_uid:
+            problem = (
+                f"node {node!r} belongs to cluster {register.cluster_uid}, this is {self._facts.cluster_uid}: "
+                "its pods keep running; reset the node and join again if that is intended"
+            )
+        elif register.state_uid and register.state_uid != self._state_uid:
+            await self._replica.read_barrier()
+            if register.state_uid != self._state_uid:
+                problem = (
+                    f"node {node!r} knows another state of cluster {self._facts.cluster_uid}, which lost its data and "
+                    "began anew: its pods keep running; restore a backup, or reset the node and join again"
+                )
+        if problem:
+            if node not in self._strangers:
+                self._strangers.add(node)
+                log.warning("node_of_another_cluster", node=node, reason=problem)
+            raise errors.NotReady(problem)
+        self._strangers.discard(node)
+
+    @property
+    def _state_uid(self) -> str:
+        stored = self._replica.state.get(STATE_NAMESPACE)
+        return stored.envelope.uid if stored is not None else ""
+
     def _registered(self, epoch: int) -> node_pb2.Registered:
         facts = self._facts
-        message = node_pb2.Registered(cluster_uid=facts.cluster_uid, session_epoch=epoch, replica=facts.replica)
+        message = node_pb2.Registered(
+            cluster_uid=facts.cluster_uid, session_epoch=epoch, replica=facts.replica, state_uid=self._state_uid
+        )
         message.endpoints.extend(self._endpoints())
         message.network.pod_range = facts.pod_range
         message.network.service_range = facts.service_range

@@ -35,6 +35,7 @@ ORDER = (
     "test_two_hosts_lost",
     "test_lab",
     "test_replicas",
+    "test_foreign_clusters",
     "test_chaos",
 )
 _numbers = itertools.count(1)

@@ -122,6 +122,8 @@ def test_replicas_come_and_go_are_lost_recovered_and_restored(own: Cluster, tmp_
     cluster.apply(config_map("after-the-recovery"))
     assert cluster.exists("configmaps", "default", "after-the-backup")
     assert cluster.call(cluster.client.cluster_status()).revision >= saved + INCARNATION_REVISIONS
+    before = cluster.tim("get", "configmaps", "--at", str(saved), check=False)
+    assert "where the cluster was restored or recovered (incarnation 1)" in before.error_line
     lab(cluster, "start", "r1")
     log = cluster.lab.host("r1").state_dir / "log" / "raft.log"
     eventually("r1 ends itself", lambda: "recovered without this replica" in log.read_text())

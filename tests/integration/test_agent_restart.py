@@ -187,8 +187,37 @@ async def test_another_cluster_is_not_obeyed_and_pods_go_on(rig):
         assert other.registers[0].cluster_uid == "cluster-1"
         assert len(rig.runtime.running("main")) == 1
         assert not rig.agent.connected
+        refusal = "no session with the control plane: this is cluster cluster-2"
+        await rig.until(lambda: refusal in rig.agent.problems())
     finally:
         await other.stop()
+
+
+async def test_a_control_plane_that_lost_its_data_is_not_obeyed_however_new_it_says_it_is(rig):
+    """It has the configuration and certificates of before, and knows no pods."""
+    rig.plane.put(pod_tree())
+    await rig.until_ready()
+    before = facts(rig)
+    port = int(rig.plane.address.rpartition(":")[2])
+    await rig.plane.stop()
+    anew = ControlPlane("r1")
+    anew.state_uid, anew.epoch = "state-2", 1_000_000
+    await anew.start(port)
+    refusal = (
+        "no session with the control plane: the control plane of cluster cluster-1 lost its data and began anew: "
+        "pods keep running; restore a backup of it, or reset the node"
+    )
+    try:
+        await rig.until(lambda: refusal in rig.agent.problems())
+        assert anew.registers[0].state_uid == "state-1"
+        assert facts(rig) == before
+        assert len(rig.runtime.running("main")) == 1
+    finally:
+        await anew.stop()
+    await rig.plane.start(port)
+    await rig.until(lambda: rig.agent.connected)
+    assert refusal not in rig.agent.problems()
+    assert facts(rig) == before
 
 
 async def test_unassigned_containers_are_removed_only_after_a_full_set(tmp_path):

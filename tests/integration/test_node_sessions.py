@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import grpc
 import grpc.aio
 import pytest
+from structlog.testing import capture_logs
 
 from api.errors import Conflict, Forbidden, Invalid, NotFound, NotReady, Unavailable
 from api.v1 import apiserver_pb2 as pb
@@ -48,9 +49,9 @@ class Rig:
         return node_pb2_grpc.NodeServiceStub(self.channels[-1])
 
     @asynccontextmanager
-    async def agent(self, node="n1", cluster_uid=""):
+    async def agent(self, node="n1", cluster_uid="", state_uid=""):
         agent = Agent(self.stub(node), node)
-        await agent.register(cluster_uid)
+        await agent.register(cluster_uid, state_uid)
         try:
             yield agent
         finally:
@@ -69,10 +70,11 @@ class Agent:
         self.stub, self.node = stub, node
         self.call = stub.Session()
 
-    async def register(self, cluster_uid=""):
+    async def register(self, cluster_uid="", state_uid=""):
         register = node_pb2.Register(
             node=self.node,
             cluster_uid=cluster_uid,
+            state_uid=state_uid,
             node_status=json.dumps(STATUS),
             node_labels=json.dumps({"kubernetes.io/hostname": self.node}),
         )
@@ -142,6 +144,27 @@ async def test_a_node_of_another_cluster_is_turned_away(rig):
     with pytest.raises(NotReady, match="belongs to cluster c2, this is c1"):
         async with rig.agent(cluster_uid="c2"):
             pass
+
+
+async def test_a_node_that_knows_another_state_of_the_cluster_is_turned_away_and_leaves_no_trace(rig):
+    """The control plane lost its data: to the node all its pods would seem to be gone."""
+    with capture_logs() as logs:
+        for _ in range(2):
+            with pytest.raises(NotReady, match="knows another state of cluster c1, which lost its data and began anew"):
+                async with rig.agent(cluster_uid="c1", state_uid="before"):
+                    pass
+    told = [each for each in logs if each["event"] == "node_of_another_cluster"]
+    assert [each["node"] for each in told] == ["n1"], "once"
+    with pytest.raises(NotFound):
+        await rig.cluster.local.get("nodes", "", "n1")
+
+
+async def test_a_node_that_knows_this_state_comes_back(rig):
+    async with rig.agent() as first:
+        known = first.registered.state_uid
+    assert known == (await rig.cluster.local.get("namespaces", "", "kube-system")).uid
+    async with rig.agent(cluster_uid="c1", state_uid=known) as agent:
+        assert agent.registered.session_epoch > first.registered.session_epoch
 
 
 async def test_a_node_cannot_register_as_another(rig):

@@ -27,7 +27,7 @@ class Side:
     def endpoints(self):
         return ["10.0.0.1:7443", "10.0.0.2:7443", "10.0.0.3:7443"]
 
-    def disconnected(self, reason):
+    def disconnected(self, reason, *, refused):
         self.attempts += 1
 
 
