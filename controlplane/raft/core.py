@@ -213,6 +213,10 @@ class RaftCore(SyncObj):  # type: ignore[misc] # it has no types
         self._SyncObj__setState(_FOLLOWER)
         self._SyncObj__raftLeader = None
 
+    def forget_leader(self) -> None:
+        """Nobody has led for an election time, as far as this replica sees."""
+        self._SyncObj__raftLeader = None
+
     def allow_campaign(self) -> None:
         """Let the library campaign in this turn."""
         self._votes = set()

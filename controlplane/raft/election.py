@@ -66,6 +66,8 @@ class Election:
             self._ask(now)
 
     def _ask(self, now: float) -> None:
+        """Ask for pre-votes. Who is cut off, or out without knowing, asks for ever: it must not name a leader meanwhile."""
+        self._core.forget_leader()
         first = 0.3 if self._contact_time < 0 else 1.0  # nobody leads for certain: ask again sooner
         self._core.election_deadline = now + first * self._core.random_election_seconds()
         request = raft_pb2.VoteRequest(

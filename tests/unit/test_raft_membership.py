@@ -171,6 +171,8 @@ def test_a_removed_replica_that_does_not_know_it_deposes_nobody(cluster):
     cluster.run(5.0)
     assert cluster.leaders() == [leader]
     assert leader.node.status().term == term
+    said = gone.node.status()
+    assert (said.leader, said.cut_off) == ("", True), "it sends its callers on"
 
 
 def test_a_deposed_leader_that_had_removed_the_new_one_takes_part_again(cluster):
