@@ -144,7 +144,7 @@ class Server:
             asyncio.ensure_future(self._membership_loop.run()),
             asyncio.ensure_future(ConfirmLoop(self._replica).run()),
             asyncio.ensure_future(self._collection.run()),
-            asyncio.ensure_future(LevelLoop(self._replica, self._status.cluster_status).run()),
+            asyncio.ensure_future(LevelLoop(self._replica, self._status.gathered).run()),
             asyncio.ensure_future(self._grpc.follow_readiness(lambda: self._replica.ready)),
             self._raft.run,
         }

@@ -304,7 +304,8 @@ class ApiServerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ClusterStatus(self, request, context):
-        """Who answers, and how the replicas are. Never waits for a quorum.
+        """Who answers, and how the replicas are. Never waits for a quorum. UNAVAILABLE at a replica
+        that is cut off while another one knows a leader: that one knows more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

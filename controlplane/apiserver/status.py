@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from api import errors
 from api.v1 import apiserver_pb2
 from controlplane.config import join_host_port
 from controlplane.members import Members
@@ -74,6 +75,17 @@ class StatusSource:
         return status.leading or (status.role == "follower" and bool(status.leader))
 
     async def cluster_status(self) -> apiserver_pb2.ClusterStatusResponse:
+        """For clients: `gathered`, or Unavailable when this replica is cut off while another one knows a leader.
+
+        It may be out of the cluster without knowing that: only the others know who its replicas are.
+        """
+        answer = await self.gathered()
+        elsewhere = any(each.leader for each in answer.replicas if each.id != self._members.own)
+        if self._replica.status.cut_off and elsewhere:
+            raise errors.Unavailable("this replica reaches no majority, others do: ask them")
+        return answer
+
+    async def gathered(self) -> apiserver_pb2.ClusterStatusResponse:
         """Every member's status; those that do not answer within a second are "unreachable"."""
         own, members = self._members.own, self._members
         others = [replica for replica in members.hosts if replica != own]
