@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -71,10 +72,13 @@ def up(
         raise LabProblem(f"{replicas} replicas: use 1, 3 or 5, so that a majority is clear")
     if (STATE_ROOT / name).exists():
         raise LabProblem(f"lab {name!r} exists: `tim lab down --name {name}` removes it, --name makes another one")
-    slot = free_slot((each.slot for each in labs()), network.machine_routes())
-    lab = Lab(name, slot, replicas, nodes, egress, disk_mebibytes)
-    lab.state_dir.mkdir(parents=True)
-    (lab.state_dir / "lab.json").write_bytes(msgspec.json.encode(lab))
+    STATE_ROOT.mkdir(parents=True, exist_ok=True)
+    with (STATE_ROOT / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two labs that are made at once must not choose the same addresses
+        slot = free_slot((each.slot for each in labs()), network.machine_routes())
+        lab = Lab(name, slot, replicas, nodes, egress, disk_mebibytes)
+        lab.state_dir.mkdir()
+        (lab.state_dir / "lab.json").write_bytes(msgspec.json.encode(lab))
     try:
         _make(lab, env, tell)
     except BaseException:
