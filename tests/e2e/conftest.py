@@ -36,6 +36,7 @@ ORDER = (
     "test_lab",
     "test_replicas",
     "test_foreign_clusters",
+    "test_replica_crashes",
     "test_chaos",
 )
 _numbers = itertools.count(1)
