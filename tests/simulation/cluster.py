@@ -74,7 +74,7 @@ class Host:
         try:
             self.raft = RaftHalf(self._cluster, self, loop, self.env, self.disk, self.folder)
         except LogFailure as error:
-            if self.disk.full:
+            if self.disk.full or self.disk.failing:  # who mends the disk starts it again
                 return
             self._cluster.violation(f"{self.name}: Raft does not start: {error}")
             return
