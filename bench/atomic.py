@@ -20,7 +20,7 @@ from component.client import Write
 
 OBJECTS = 100
 ROUNDS = 7
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 
 
 def objects_of(round_name):

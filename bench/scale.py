@@ -16,13 +16,13 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from api.errors import ApiError
+from api.errors import ApiError, Unavailable, Unknown
 from bench import scale_etcd
 from bench.processes import Memory, cpu_seconds, memory
 from bench.replicas import Replicas, leader_of
 from bench.report import Report, percentile, run_part, until
 from bench.scale_etcd import Floor
-from component.client import Write
+from component.client import TransactionResult, Write
 from component.env import system_env
 from component.rpc_client import RpcClient
 
@@ -114,11 +114,26 @@ class Scale:
 
         async def writer() -> None:
             for batch in batches:
-                done = await self._client.transaction([Write("create", tree) for tree in batch])
+                done = await self._stored(batch)
                 if not done.committed:
                     raise SystemExit(f"bench: refused: {next(each.error for each in done.results if each.error)}")
 
         await asyncio.gather(*(writer() for _ in range(WRITERS)))
+
+    async def _stored(self, batch: Sequence[dict]) -> TransactionResult:
+        """Create; on a machine so busy that leadership moves meanwhile, again, in a way that may be repeated."""
+        try:
+            return await self._client.transaction([Write("create", tree) for tree in batch])
+        except (Unavailable, Unknown) as error:
+            self._report.say(f"    interrupted: {error}")
+
+        async def again() -> TransactionResult | None:
+            with contextlib.suppress(Unavailable, Unknown):
+                return await self._client.transaction([Write("apply", tree) for tree in batch])
+            return None
+
+        done: TransactionResult = await until(again, START_SECONDS, "a write after an interruption")
+        return done
 
     async def list_all(self, pods: int) -> None:
         """Every pod at one revision, in pages as large as they come."""
