@@ -19,11 +19,18 @@ log = structlog.get_logger()
 
 MAX_PEER_BACKLOG_BYTES = 4 << 20  # then only heartbeats until the socket drains
 SNAPSHOT_BACKLOG_BYTES = 1 << 20
+COMMIT_PATIENCE_SECONDS = 0.005  # followers learn a commit index with the next append, or after so long
+ROUND_PATIENCE_SECONDS = 0.005  # for the answers of those that were asked alone
 FIRST_INDEX = 1  # every log begins with the library's own entry
+_NEVER = float("inf")
 
 
 class Leading:
-    """Everything here is of one leadership; `begin` and `end` bound it. `due` asks for appends in this turn."""
+    """Everything here is of one leadership; `begin` and `end` bound it. `due` asks for appends in this turn.
+
+    Every message wakes a process on another machine, which answers and so wakes this one: what can wait for the next
+    message, or needs the answer of a majority only, makes none of its own.
+    """
 
     def __init__(
         self,
@@ -42,7 +49,16 @@ class Leading:
         self._rounds = ReadRounds()
         self._sender = PeerSender(durable_log, snapshots)
         self._electable: set[str] = set()
+        self._commit_due_time = _NEVER  # when followers must be told the commit index
+        self._round_due_time = _NEVER  # when everybody is asked to confirm the oldest round of reads
         self.due = False
+
+    @property
+    def due_time(self) -> float:
+        """When `turn` has something to send; in the past if at once."""
+        if self.due:
+            return float("-inf")
+        return min(self._commit_due_time, self._round_due_time, self._core.append_time)
 
     def begin(self) -> None:
         """This replica was elected."""
@@ -53,18 +69,24 @@ class Leading:
     def end(self) -> None:
         """It leads no more: reads fail, transmissions stop."""
         self.due = False
+        self._commit_due_time = self._round_due_time = _NEVER
         self._rounds.fail()
         self._sender.close()
         log.info("stepped_down", term=self._core.term)
 
     def turn(self) -> None:
         """Start and finish rounds of reads, and send when something is due."""
-        commit_index = self._core.commit_index
+        commit_index, now = self._core.commit_index, self._env.monotonic()
         if commit_index >= self._core.no_op_index and self._rounds.start(commit_index):
-            self.due = True
-        self._rounds.finish(self._core.voters)
-        if self.due:
+            self._ask(now)
+        if self._rounds.finish(self._core.voters):
+            self._round_due_time = now + ROUND_PATIENCE_SECONDS if self._rounds.under_way else _NEVER
+        if self.due or min(self._commit_due_time, self._round_due_time) <= now:
             self._core.send_appends_now()
+
+    def commit_advanced(self) -> None:
+        """Let followers know the new commit index soon. A read of theirs that needs it makes a round, which tells all."""
+        self._commit_due_time = min(self._commit_due_time, self._env.monotonic() + COMMIT_PATIENCE_SECONDS)
 
     def read_index(self, done: ReadDone) -> None:
         """Call `done` once a majority has confirmed that this replica still leads."""
@@ -84,9 +106,24 @@ class Leading:
 
     # Sending ------------------------------------------------------------------------------------------------------
 
+    def _ask(self, now: float) -> None:
+        """Have the latest round confirmed: by a bare majority, unless all are to get something anyway."""
+        voters = self._core.voters
+        needed = (len(voters) + 1) // 2
+        asked = self._rounds.by_latest_echo(peer for peer in voters if self._network.connected(peer))[:needed]
+        if self._commit_due_time < _NEVER or len(asked) < needed:
+            self.due = True
+        if self.due:
+            return
+        self._sender.begin_turn()
+        for peer in asked:
+            self._append_to(peer)
+        self._round_due_time = min(self._round_due_time, now + ROUND_PATIENCE_SECONDS)
+
     def send_appends(self) -> None:
         """Send every connected peer what it misses, or a sign of life."""
         self.due = False
+        self._commit_due_time = self._round_due_time = _NEVER
         self._sender.begin_turn()
         for peer in self._core.peers:
             if self._network.connected(peer):
@@ -157,6 +194,10 @@ class Leading:
         reset = reply.reset and self._sender.follow_reset(
             peer, reply.next_index, self._env.monotonic(), self._append_period_seconds
         )
+        sent_index = self._core.next_index(peer)
         self._core.receive_append_reply(peer, reply, reset=reset)
+        if reply.success and not reset and self._core.next_index(peer) < sent_index:
+            # The library goes back to what the answer speaks of, and would send again what is under way behind it.
+            self._core.set_next_index(peer, sent_index)
         if reset or self._core.next_index(peer) <= self._log.last_index:
             self.due = True

@@ -27,6 +27,7 @@ TICK_SECONDS = 0.25
 SILENCE_SECONDS = 2.0  # the Raft process answers every tick
 UNANSWERED_TICKS = 3  # then others can serve sooner than this replica; ticks, since a stall of this process counts once
 CREDIT_BYTES = 8 << 20
+CREDIT_SECONDS = 0.005  # what was taken in is told with the next message, or after so long
 MAX_UNSENT_BYTES = 32 << 20
 _RETRY_SECONDS = 0.05
 _READ_BYTES = 256 << 10
@@ -57,6 +58,8 @@ class SocketLog:
         self._on_install: Callable[[Snapshot], Awaitable[None]]
         self._writer: asyncio.StreamWriter | None = None
         self._unsent: list[bytes] = []
+        self._owed_bytes = 0  # of credits
+        self._crediting: asyncio.Handle | None = None
         self._last_id = 0
         self._own: dict[int, tuple[bytes, Callable[[], None]]] = {}
         self._reads: dict[int, asyncio.Future[int]] = {}
@@ -196,6 +199,7 @@ class SocketLog:
             self._ticking = None
         self._unanswered = 0
         self._unsent.clear()
+        self._forget_credits()
         self._own.clear()
         self._fail_reads()
         for change in self._changes.values():
@@ -276,8 +280,7 @@ class SocketLog:
         if entries:
             self._applied = (entries[-1].index, entries[-1].term)
             self._on_entries(entries)
-        credit = raft_pb2.LinkCredit(bytes=cost_bytes, applied_index=self._applied[0])
-        self._send(raft_pb2.LinkMessage(credit=credit))
+        self._owe(cost_bytes)
 
     async def _install(self, said: raft_pb2.LinkSnapshot) -> None:
         if said.index <= self._applied[0]:
@@ -307,6 +310,12 @@ class SocketLog:
         self._send(raft_pb2.LinkMessage(tick=raft_pb2.LinkTick(applied_index=self._applied[0])))
         self._ticking = loop.call_later(TICK_SECONDS, self._tick)
 
+    def _owe(self, cost_bytes: int) -> None:
+        """Give credits with whatever is sent next, or soon: a message of their own wakes the Raft process for them."""
+        self._owed_bytes += cost_bytes
+        if self._crediting is None:
+            self._crediting = asyncio.get_running_loop().call_later(CREDIT_SECONDS, self._flush)
+
     def _send(self, message: raft_pb2.LinkMessage) -> None:
         """Queue a frame; everything queued in one turn of the loop leaves in one write."""
         if self._writer is None:
@@ -316,6 +325,16 @@ class SocketLog:
         self._unsent.append(frames.encode(message))
 
     def _flush(self) -> None:
+        if self._crediting is not None:
+            credit = raft_pb2.LinkCredit(bytes=self._owed_bytes, applied_index=self._applied[0])
+            self._unsent.append(frames.encode(raft_pb2.LinkMessage(credit=credit)))
+            self._forget_credits()
         unsent, self._unsent = self._unsent, []
         if self._writer is not None and unsent and not self._writer.is_closing():  # else the reader tells of the loss
             self._writer.write(b"".join(unsent))
+
+    def _forget_credits(self) -> None:
+        if self._crediting is not None:
+            self._crediting.cancel()
+            self._crediting = None
+        self._owed_bytes = 0

@@ -161,11 +161,9 @@ class RaftNode:
         return self._api.electable(self._core.commit_index)
 
     def _sleep_seconds(self, limit_seconds: float) -> float:
-        if self._leading.due:
-            return 0.0
         if self._hand_over.under_way:
             limit_seconds = min(limit_seconds, ASK_SECONDS)
-        due = self._core.append_time if self._core.leads else self._election.due_time
+        due = self._leading.due_time if self._core.leads else self._election.due_time
         return min(limit_seconds, max(0.0, due - self._env.monotonic() + 0.0005))
 
     # What the core asks back --------------------------------------------------------------------------------------
@@ -184,8 +182,9 @@ class RaftNode:
         self._following.acknowledge(peer, next_index, success=success, reset=reset)
 
     def commit_advanced(self) -> None:
-        """Tell followers the new commit index at once."""
-        self._leading.due = self._core.leads
+        """On a leader, followers are to learn the new commit index."""
+        if self._core.leads:
+            self._leading.commit_advanced()
 
     def leadership_changed(self, *, leading: bool) -> None:
         """Begin or end everything that is of one leadership."""

@@ -6,7 +6,7 @@ Pure bookkeeping: it must not know messages or clocks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 ReadDone = Callable[[int | None], None]  # the index to wait for, or None: not the leader
@@ -38,16 +38,28 @@ class ReadRounds:
         """A peer answered, in this term, a message stamped with `number`."""
         self._echoed[peer] = max(self._echoed.get(peer, 0), number)
 
-    def finish(self, voters: Collection[str]) -> None:
-        """Answer the reads whose round a majority of `voters` and this replica has seen."""
+    @property
+    def under_way(self) -> bool:
+        """Whether reads wait for a round that began."""
+        return bool(self._waiting)
+
+    def by_latest_echo(self, peers: Iterable[str]) -> list[str]:
+        """The peers in the order in which their answers are to be expected: who answered last first."""
+        return sorted(peers, key=lambda peer: (-self._echoed.get(peer, 0), peer))
+
+    def finish(self, voters: Collection[str]) -> bool:
+        """Answer the reads whose round a majority of `voters` and this replica has seen; whether there were any."""
+        finished = False
         while self._waiting:
             number, index, reads = self._waiting[0]
             seen = sum(self._echoed.get(peer, 0) >= number for peer in voters)
             if 2 * (1 + seen) <= len(voters) + 1:
-                return
+                break
+            finished = True
             self._waiting.pop(0)
             for done in reads:
                 done(index)
+        return finished
 
     def fail(self) -> None:
         """Leadership is over: nobody here may answer these reads."""

@@ -128,8 +128,9 @@ class LinkSession:
         self._own_bytes = 0
         self._status_due = False
         self._reported: tuple[object, ...] = ()
+        self._events = 0
         connection.setblocking(False)
-        poller.watch(connection.fileno(), READ, self._turn)
+        self._want(READ)
 
     def close(self, reason: str) -> None:
         """End the session."""
@@ -363,7 +364,12 @@ class LinkSession:
         except OSError as error:
             self.close(error.strerror or str(error))
             return
-        self._poller.watch(self._connection.fileno(), READ | WRITE if self._out else READ, self._turn)
+        self._want(READ | WRITE if self._out else READ)
+
+    def _want(self, events: int) -> None:
+        if events != self._events:
+            self._events = events
+            self._poller.watch(self._connection.fileno(), events, self._turn)
 
 
 def _listen(path: Path) -> socket.socket:
