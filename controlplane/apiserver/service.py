@@ -100,7 +100,7 @@ class ApiService:
         self._status = status
         self._identify = authenticator.identify
         self._slow_reader_seconds = slow_reader_seconds
-        self._watches: set[asyncio.Task[Any]] = set()
+        self._waiting: set[asyncio.Task[Any]] = set()  # watches with nothing to send
         self._closing = False
 
     async def create(self, request: pb.CreateRequest, context: Context) -> resource_pb2.Resource:
@@ -240,22 +240,27 @@ class ApiService:
         )
         task = asyncio.current_task()
         assert task is not None, "grpc runs every handler in a task"
-        self._watches.add(task)
         try:
             async with aclosing(batches):
                 while not self._closing:
-                    await self._send(context, await anext(batches))
+                    self._waiting.add(task)
+                    batch = await anext(batches)
+                    self._waiting.discard(task)
+                    await self._send(context, batch)
         except asyncio.CancelledError:
             if not self._closing:
                 raise
         finally:
-            self._watches.discard(task)
+            self._waiting.discard(task)
         raise Unavailable("this replica is shutting down: go on at another one")
 
     def end_watches(self) -> None:
-        """Send all watchers to another replica; without this they would keep a closing server waiting."""
+        """Send all watchers to another replica; without this they would keep a closing server waiting.
+
+        A write is never cancelled: while one is under way grpc sends no status, and the watcher would learn nothing.
+        """
         self._closing = True
-        for task in self._watches:
+        for task in self._waiting:
             task.cancel()
 
     async def _send(self, context: Context, batch: Batch) -> None:

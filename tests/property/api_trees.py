@@ -71,7 +71,8 @@ def containers(draw):
 def pod_specs(draw):
     """The spec of a pod that can be run, without what is defaulted."""
     spec = {"containers": draw(containers()), "volumes": [{"name": "scratch"}]}
-    if draw(st.booleans()):
+    ports = [port["containerPort"] for container in spec["containers"] for port in container.get("ports", ())]
+    if len(set(ports)) == len(ports) and draw(st.booleans()):  # on the host's network each port can be taken once
         spec["hostNetwork"] = draw(st.booleans())
     if draw(st.booleans()):
         spec["nodeSelector"] = draw(st.dictionaries(NAMES, NAMES, max_size=2))
