@@ -19,6 +19,7 @@ def lab() -> Iterator[Lab]:
     made = Lab(f"t{uuid.uuid4().hex[:8]}", 7, 1, 1)
     network.run(["ip", "netns", "add", made.switch])
     network.run(["ip", "-n", made.switch, "link", "add", "name", "br0", "type", "bridge"])
+    network.run(["ip", "-n", made.switch, "link", "set", "br0", "up"])
     try:
         yield made
     finally:
@@ -36,6 +37,20 @@ def test_a_host_can_be_plugged_in_again_while_its_old_namespace_is_still_held(la
     finally:
         os.close(held)
     assert f"inet {host.address}/" in network.run(["ip", "-n", host.namespace, "-oneline", "addr"])
+
+
+def test_a_host_that_is_plugged_in_again_answers_neighbours_that_remember_its_old_card(lab: Lab):
+    first, second = Lab(lab.name, 7, 0, 2).hosts
+    for host in (first, second):
+        network.plug_host(lab, host)
+    try:
+        ping = ["ip", "netns", "exec", first.namespace, "busybox", "ping", "-c1", "-W5", second.address]
+        network.run(ping)
+        network.unplug_host(second)
+        network.plug_host(lab, second)
+        network.run(ping)
+    finally:
+        network.unplug_host(second)
 
 
 def test_removing_a_lab_leaves_one_alone_whose_name_only_begins_alike(lab: Lab, tmp_path):
