@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from lab import cluster as labs
-from tests.e2e.cluster import EXAMPLES, FIGURES, TIM, Cluster, Space, eventually, run
+from tests.e2e.cluster import EXAMPLES, FIGURES, Cluster, Space, eventually
+from tests.e2e.labs import running_lab
 
 HERE = Path(__file__).parent
-UP_SECONDS = 120.0
 ORDER = (
     "test_documentation",
     "test_pods",
@@ -63,20 +63,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A lab of three replicas and three nodes, removed afterwards whatever happens."""
-    given = os.environ.get("TIMONIER_E2E_LAB", "")
-    name = given or f"e2e-{os.getpid()}"
-    try:
-        if not given:
-            made = run([TIM, "lab", "up", "--name", name, "--no-egress"], seconds=UP_SECONDS)
-            assert made.code == 0, made.out + made.err
-        connected = Cluster(labs.load(name))
+    if given := os.environ.get("TIMONIER_E2E_LAB", ""):
+        connected = Cluster(labs.load(given))
         try:
             yield connected
         finally:
             connected.close()
-    finally:
-        if not given:
-            run([TIM, "lab", "down", "--name", name], seconds=UP_SECONDS)
+        return
+    with running_lab(f"e2e-{os.getpid()}") as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

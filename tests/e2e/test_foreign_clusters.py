@@ -7,7 +7,6 @@ the same CA, and the same configuration with all data lost.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,28 +23,17 @@ from component.rpc import Tls
 from component.rpc_client import RpcClient
 from controlplane.bootstrap import plan_cluster
 from controlplane.config import ServerConfig
-from lab import cluster as labs
 from lab.layout import Host
-from tests.e2e.cluster import TIM, Cluster, condition, eventually, run
-from tests.e2e.test_replicas import POD, UP_SECONDS, pid_of_pod
+from tests.e2e.cluster import Cluster, condition, eventually
+from tests.e2e.labs import small_lab
+from tests.e2e.test_replicas import POD, pid_of_pod
 
 
 @pytest.fixture(scope="module")
 def own() -> Iterator[Cluster]:
     """A lab of one replica and one node, removed afterwards whatever happens."""
-    name = f"e2e-f-{os.getpid()}"
-    try:
-        made = run(
-            [TIM, "lab", "up", "--name", name, "--replicas", "1", "--nodes", "1", "--no-egress"], seconds=UP_SECONDS
-        )
-        assert made.code == 0, made.out + made.err
-        connected = Cluster(labs.load(name))
-        try:
-            yield connected
-        finally:
-            connected.close()
-    finally:
-        run([TIM, "lab", "down", "--name", name], seconds=UP_SECONDS)
+    with small_lab("f") as cluster:
+        yield cluster
 
 
 PATIENCE_SECONDS = 120.0  # the agent asks every five seconds, and test machines are slow

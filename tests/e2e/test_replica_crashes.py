@@ -19,10 +19,10 @@ from component.rpc_client import RpcClient
 from lab import cluster as labs
 from lab import replicas
 from lab.layout import LabProblem
-from tests.e2e.cluster import TIM, Cluster, eventually, run
+from tests.e2e.cluster import Cluster, eventually
+from tests.e2e.labs import UP_SECONDS, running_lab
 from tests.e2e.writer import Writer
 
-UP_SECONDS = 120.0
 SETTLED_SECONDS = 90.0  # programs start slowly on a machine that is busy with other clusters
 REMOVAL_SECONDS = 0.6  # `tim` needs a third of it until it asks
 VICTIMS = {"raft of the leader": ("raft",), "api of the leader": ("api",), "both of the leader": ("raft", "api")}
@@ -31,17 +31,8 @@ VICTIMS = {"raft of the leader": ("raft",), "api of the leader": ("api",), "both
 @pytest.fixture(scope="module")
 def own() -> Iterator[Cluster]:
     """A lab of three replicas and no node, removed afterwards whatever happens."""
-    name = f"e2e-rc-{os.getpid()}"
-    try:
-        made = run([TIM, "lab", "up", "--name", name, "--nodes", "0", "--no-egress"], seconds=UP_SECONDS)
-        assert made.code == 0, made.out + made.err
-        connected = Cluster(labs.load(name))
-        try:
-            yield connected
-        finally:
-            connected.close()
-    finally:
-        run([TIM, "lab", "down", "--name", name], seconds=UP_SECONDS)
+    with running_lab(f"e2e-rc-{os.getpid()}", "--nodes", "0") as cluster:
+        yield cluster
 
 
 class Doing:

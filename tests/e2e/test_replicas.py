@@ -5,7 +5,6 @@ One lab and one pod through all of it: what the pod's container is at the end sh
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,10 +14,10 @@ import yaml
 from lab import cluster as labs
 from lab import replicas
 from lab.layout import Host
-from tests.e2e.cluster import TIM, Cluster, condition, eventually, run
+from tests.e2e.cluster import Cluster, condition, eventually
+from tests.e2e.labs import UP_SECONDS, small_lab
 from tests.e2e.writer import Writer
 
-UP_SECONDS = 120.0
 INCARNATION_REVISIONS = 10**9
 POD = """
 apiVersion: v1
@@ -33,19 +32,8 @@ spec:
 @pytest.fixture(scope="module")
 def own() -> Iterator[Cluster]:
     """A lab of one replica and one node, removed afterwards whatever happens."""
-    name = f"e2e-r-{os.getpid()}"
-    try:
-        made = run(
-            [TIM, "lab", "up", "--name", name, "--replicas", "1", "--nodes", "1", "--no-egress"], seconds=UP_SECONDS
-        )
-        assert made.code == 0, made.out + made.err
-        connected = Cluster(labs.load(name))
-        try:
-            yield connected
-        finally:
-            connected.close()
-    finally:
-        run([TIM, "lab", "down", "--name", name], seconds=UP_SECONDS)
+    with small_lab("r") as cluster:
+        yield cluster
 
 
 def lab(cluster: Cluster, *words: str) -> None:

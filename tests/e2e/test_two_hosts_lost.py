@@ -9,8 +9,8 @@ import pytest
 
 from lab import cluster as labs
 from lab import network
-from tests.e2e.cluster import EXAMPLES, TIM, Cluster, Space, eventually, run
-from tests.e2e.conftest import UP_SECONDS
+from tests.e2e.cluster import EXAMPLES, Space, eventually
+from tests.e2e.labs import running_lab
 from tests.e2e.test_nodes import lose
 from tests.e2e.test_rollouts import client
 
@@ -20,28 +20,16 @@ NODES = 5
 @pytest.fixture
 def five() -> Iterator[Space]:
     """A lab of its own with a web pod on each of five nodes, and a client on the first."""
-    name = f"five-{os.getpid()}"
-    try:
-        made = run(
-            [TIM, "lab", "up", "--name", name, "--replicas", "1", "--nodes", str(NODES), "--no-egress"],
-            seconds=UP_SECONDS,
-        )
-        assert made.code == 0, made.out + made.err
-        cluster = Cluster(labs.load(name))
-        try:
-            space = Space(cluster, "default")
-            space.apply((EXAMPLES / "web.yaml").read_text().replace("replicas: 3", f"replicas: {NODES}"))
-            space.apply(client("n1"))
-            space.wait_ready("client")
-            pods = space.wait_pods("app=web", NODES)
-            assert len({pod["spec"]["nodeName"] for pod in pods}) == NODES
-            for source in ("n1", space.pod("client")):
-                space.wait_answers(source, "web", answers=NODES)
-            yield space
-        finally:
-            cluster.close()
-    finally:
-        run([TIM, "lab", "down", "--name", name], seconds=UP_SECONDS)
+    with running_lab(f"five-{os.getpid()}", "--replicas", "1", "--nodes", str(NODES)) as cluster:
+        space = Space(cluster, "default")
+        space.apply((EXAMPLES / "web.yaml").read_text().replace("replicas: 3", f"replicas: {NODES}"))
+        space.apply(client("n1"))
+        space.wait_ready("client")
+        pods = space.wait_pods("app=web", NODES)
+        assert len({pod["spec"]["nodeName"] for pod in pods}) == NODES
+        for source in ("n1", space.pod("client")):
+            space.wait_answers(source, "web", answers=NODES)
+        yield space
 
 
 def test_a_host_is_cut_off_and_another_dies_and_the_pods_of_both_run_elsewhere(five):

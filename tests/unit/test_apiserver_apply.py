@@ -9,18 +9,7 @@ import pytest
 
 from api import errors
 from api.wellknown import LAST_APPLIED_ANNOTATION
-from tests.api_server import config_map, pod, running_core
-
-
-@pytest.fixture
-async def cluster(tmp_path):
-    async with running_core(tmp_path) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def api(cluster):
-    return cluster.local
+from tests.api_server import config_map, pod
 
 
 def deployment(replicas=None, image="app:1", **metadata):

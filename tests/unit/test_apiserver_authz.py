@@ -22,7 +22,7 @@ from controlplane.apiserver.authn import identity_of
 from controlplane.apiserver.authz import ROLES, check_call, roles_of
 from controlplane.apiserver.local_client import LocalClient
 from controlplane.apiserver.references import named_by
-from tests.api_server import ADMIN, config_map, node, pod, running_core
+from tests.api_server import ADMIN, config_map, node, pod
 
 SERVICES = {
     "ApiServer": apiserver_pb2.DESCRIPTOR.services_by_name["ApiServer"],
@@ -33,17 +33,6 @@ RPCS = {f"/{service.full_name}/{method.name}" for service in SERVICES.values() f
 NODE = node_identity("n1")
 REPLICA = Identity("system:replica:r1", ("system:replicas",))
 READER = Identity("jane", ("developers",))
-
-
-@pytest.fixture
-async def cluster(tmp_path):
-    async with running_core(tmp_path) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def api(cluster):
-    return cluster.local
 
 
 @pytest.fixture

@@ -10,18 +10,7 @@ from api import errors
 from api.errors import Conflict, NotFound, TooLarge
 from component.client import Binding
 from controlplane.apiserver.core import ApiCore
-from tests.api_server import Identity, node, pod, running_core
-
-
-@pytest.fixture
-async def cluster(tmp_path):
-    async with running_core(tmp_path) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def api(cluster):
-    return cluster.local
+from tests.api_server import Identity, node, pod
 
 
 def asking(name, cpu="500m", memory="1Gi", **extra):

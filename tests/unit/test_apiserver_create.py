@@ -6,18 +6,7 @@ import pytest
 
 from api import errors
 from component.client import Binding
-from tests.api_server import config_map, pod, running_core
-
-
-@pytest.fixture
-async def cluster(tmp_path):
-    async with running_core(tmp_path) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def api(cluster):
-    return cluster.local
+from tests.api_server import config_map, pod
 
 
 async def test_a_new_object_gets_uid_creation_time_and_revision(api):

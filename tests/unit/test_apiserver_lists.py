@@ -13,17 +13,6 @@ from controlplane.apiserver.pages import KEPT_SECONDS, KEPT_STATES
 from tests.api_server import config_map, node, pod, running_core
 
 
-@pytest.fixture
-async def cluster(tmp_path):
-    async with running_core(tmp_path) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def api(cluster):
-    return cluster.local
-
-
 def names(listed):
     return [item.name for item in listed.items]
 

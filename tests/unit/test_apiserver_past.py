@@ -13,12 +13,6 @@ from controlplane.commands import StartIncarnation
 from tests.api_server import ADMIN, config_map, pod, running_core
 
 
-@pytest.fixture
-async def cluster(tmp_path):
-    async with running_core(tmp_path) as cluster:
-        yield cluster
-
-
 async def names_at(cluster, revision, **options):
     listed = await cluster.core.list(ADMIN, "configmaps", at=At(revision), **options)
     return [each.name for each in listed.items]

@@ -7,18 +7,7 @@ import pytest
 from api import errors
 from component.client import Binding
 from controlplane.apiserver.core import RETRIES
-from tests.api_server import config_map, node, pod, running_core
-
-
-@pytest.fixture
-async def cluster(tmp_path):
-    async with running_core(tmp_path) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def api(cluster):
-    return cluster.local
+from tests.api_server import config_map, node, pod
 
 
 def before_commit(cluster, *interfering):

@@ -9,21 +9,10 @@ from component.client import Write
 from component.rpc_failover import UNSERVED_SECONDS
 from controlplane.apiserver.sending import Sending
 from controlplane.store import state as store
-from tests.api_server import ADMIN, config_map, running_core
+from tests.api_server import ADMIN, config_map
 
 ID = b"i" * 16
 FIRST, AGAIN = Sending(ID), Sending(ID, repeated=True)
-
-
-@pytest.fixture
-async def cluster(tmp_path):
-    async with running_core(tmp_path) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def api(cluster):
-    return cluster.local
 
 
 @pytest.fixture

@@ -12,18 +12,6 @@ from api import errors
 from controlplane.apiserver.kinds.nodes import NodeRules
 from controlplane.apiserver.kinds.services import ServiceRules
 from controlplane.commands import Claim, Release
-from tests.api_server import running_core
-
-
-@pytest.fixture
-async def cluster(tmp_path):
-    async with running_core(tmp_path) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def api(cluster):
-    return cluster.local
 
 
 def service(name, **spec):

@@ -9,13 +9,7 @@ from component.client import Removal, Write
 from controlplane.admission.request import Identity
 from controlplane.apiserver.decision import RETRIES
 from controlplane.apiserver.sending import Sending
-from tests.api_server import ADMIN, config_map, pod, running_core
-
-
-@pytest.fixture
-async def cluster(tmp_path):
-    async with running_core(tmp_path) as cluster:
-        yield cluster
+from tests.api_server import ADMIN, config_map, pod
 
 
 def namespace(name):

@@ -7,18 +7,7 @@ import pytest
 from api import errors
 from api.scheme import by_resource
 from controlplane.apiserver.objects import put_of, tree_of
-from tests.api_server import config_map, pod, running_core
-
-
-@pytest.fixture
-async def cluster(tmp_path):
-    async with running_core(tmp_path) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def api(cluster):
-    return cluster.local
+from tests.api_server import config_map, pod
 
 
 def deployment(name="a", replicas=1):

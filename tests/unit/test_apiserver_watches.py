@@ -15,17 +15,6 @@ from tests.api_server import config_map, node, pod, running_core
 from tests.waiting import DEADLINE_SECONDS
 
 
-@pytest.fixture
-async def cluster(tmp_path):
-    async with running_core(tmp_path) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def api(cluster):
-    return cluster.local
-
-
 async def take(stream, count):
     """The next `count` events that are no bookmarks."""
     found = []
