@@ -180,11 +180,11 @@ class Prober:
         quick = QUICK_FIRST_SECONDS if kind != "liveness" else period
         while True:
             answer = await self._ask(container, probe)
-            before = self._tallies.get(container.id, {}).get(kind, Tally())
+            if container.id not in self._tallies:
+                return  # let go meanwhile: cancelling the group of tasks reaches this one only after its answer
+            before = self._tallies[container.id].get(kind, Tally())
             early = not answer.ok and before.verdict is None and quick < period
-            if not early:
-                self._count(container, kind, probe, before, answer)
-            after = self._tallies.get(container.id, {}).get(kind, Tally())
+            after = before if early else self._count(container, kind, probe, before, answer)
             if kind == "startup" and after.verdict is not None:
                 if after.verdict:
                     return
@@ -192,9 +192,9 @@ class Prober:
             await asyncio.sleep(quick if early else period)
             quick = min(2 * quick, period)
 
-    def _count(self, container: Container, kind: ProbeKind, probe: Probe, before: Tally, answer: Answer) -> None:
+    def _count(self, container: Container, kind: ProbeKind, probe: Probe, before: Tally, answer: Answer) -> Tally:
         after = counted(before, probe, ok=answer.ok)
-        self._tallies.setdefault(container.id, {})[kind] = after
+        self._tallies[container.id][kind] = after
         if not answer.ok:
             self._listener.probe_failed(container, kind, answer.message)
         elif answer.warning:
@@ -203,3 +203,4 @@ class Prober:
             self._listener.health_changed()
         if kind != "readiness" and after.verdict is False and not answer.ok:
             self._listener.container_unhealthy(container, kind, probe)
+        return after

@@ -52,6 +52,9 @@ def container() -> Container:
     return Container(ID, "u", "main", 0, "hash", "running")
 
 
+READY = pod(container_id=ID, ready=True)
+
+
 @pytest.mark.parametrize(
     ("reported", "expected"),
     [
@@ -90,5 +93,27 @@ async def test_a_container_that_was_ready_is_not_once_it_fails_its_probe():
             while prober.health(reported)["main"].ready:
                 await asyncio.sleep(0.001)
         assert listener.changes
+    finally:
+        await prober.close()
+
+
+async def test_an_answer_that_arrives_as_its_container_is_let_go_counts_for_nothing():
+    asked, answer = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+    async def ask(_container, _probe):
+        asked.set()
+        return await answer
+
+    listener = Listener()
+    prober = Prober(ask, listener, system_env())
+    try:
+        prober.sync(READY, {ID: container()})
+        await asyncio.wait_for(asked.wait(), DEADLINE_SECONDS)
+        answer.set_result(Answer(ok=True))
+        prober.sync(READY, {})
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert prober.health(READY) == {}
+        assert listener.changes == 0
     finally:
         await prober.close()
