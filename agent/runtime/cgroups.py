@@ -46,9 +46,8 @@ def oom_counter(parent: str, container_id: str, trees: Sequence[Hierarchy]) -> s
     """The file that counts OOM kills in a container's cgroup, "" when memory is not accounted.
 
     Version 1 keeps it in memory.oom_control, version 2 in memory.events (Documentation/admin-guide/cgroup-v2.rst).
-    The name libpod-ID is Podman's with the cgroupfs manager.
     """
-    path = f"{parent}/libpod-{container_id}"
+    path = f"{parent}/{_folder(container_id)}"
     for tree in trees:
         if "memory" in tree.controllers:
             return f"{tree.path}{path}/memory.oom_control"
@@ -64,6 +63,16 @@ def oom_kills(counter: str) -> int:
         return 0
     pairs = (line.split() for line in text.splitlines())
     return next((int(pair[1]) for pair in pairs if pair[0] == "oom_kill"), 0)
+
+
+def belongs(listing: str, container_id: str) -> bool:
+    """Whether the process whose /proc/PID/cgroup reads `listing` is of this container.
+
+    Whole path components are compared: the cgroups that this machine itself was given may have an id's letters in their
+    names, and crun adds a level of its own below.
+    """
+    folder = _folder(container_id)
+    return any(folder in line.split("/") for line in listing.splitlines())
 
 
 def exists(parent: str, trees: Sequence[Hierarchy]) -> bool:
@@ -88,6 +97,11 @@ def kill(parent: str, trees: Sequence[Hierarchy]) -> None:
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
                     continue
+
+
+def _folder(container_id: str) -> str:
+    """What Podman calls a container's cgroup with the cgroupfs manager."""
+    return f"libpod-{container_id}"
 
 
 def _remove_tree(top: str) -> bool:

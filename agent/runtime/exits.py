@@ -164,7 +164,7 @@ def _open_process(container: Container) -> int:
     except ProcessLookupError:
         return -1
     try:
-        if container.id in Path(f"/proc/{container.pid}/cgroup").read_text():
+        if cgroups.belongs(Path(f"/proc/{container.pid}/cgroup").read_text(), container.id):
             return pidfd
     except OSError:
         pass  # it ended between the two calls

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import signal
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +35,14 @@ def dead_pid():
     process = subprocess.Popen(["true"])
     process.wait()
     return process.pid
+
+
+@pytest.fixture
+def bystander():
+    """A process that no container ever had; it ends when its input does."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        yield process
+        process.stdin.close()
 
 
 class Watched:
@@ -97,17 +105,19 @@ async def test_an_end_whose_exit_code_nobody_knows_is_still_reported(tmp_path, d
     assert "lost" in ended.message
 
 
-async def test_a_pid_that_belongs_to_something_else_now_counts_as_ended(tmp_path):
+async def test_a_pid_that_belongs_to_something_else_now_counts_as_ended(tmp_path, bystander):
     (tmp_path / "c1").write_text("0")
-    ended = await Watched(None).watch(running(os.getpid()), tmp_path)
+    ended = await Watched(None).watch(running(bystander.pid), tmp_path)
     assert (ended.state, ended.exit_code) == ("exited", 0)
 
 
-async def test_nothing_is_sent_to_a_pid_that_belongs_to_something_else(tmp_path):
+async def test_nothing_is_sent_to_a_pid_that_belongs_to_something_else(tmp_path, bystander):
     watched = Watched(None)
-    watched.watcher.watch(running(os.getpid()), exit_dir=str(tmp_path), cgroup_parent="/none")
-    assert watched.watcher.send("c1", 9)  # or this test would end here
+    watched.watcher.watch(running(bystander.pid), exit_dir=str(tmp_path), cgroup_parent="/none")
+    assert watched.watcher.send("c1", signal.SIGKILL)
     await watched.watcher.close()
+    bystander.stdin.close()  # it ends by itself now, and with 0, unless a signal came first
+    assert bystander.wait(timeout=DEADLINE_SECONDS) == 0
 
 
 async def test_a_container_that_podman_has_forgotten_is_not_reported(tmp_path, dead_pid):

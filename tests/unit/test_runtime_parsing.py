@@ -186,6 +186,20 @@ def test_a_counter_that_is_gone_counts_nothing(tmp_path):
     assert cgroups.oom_kills(str(tmp_path / "gone")) == 0
 
 
+@pytest.mark.parametrize(
+    ("listing", "is_of_it"),
+    [
+        ("4:memory:/pods/uid/libpod-c1\n0::/init\n", True),
+        ("0::/pods/uid/libpod-c1/container\n", True),
+        ("0::/pods/uid/libpod-c10\n", False),
+        ("4:memory:/machine/1dc8a130d3c1aa93\n0::/c1\n", False),
+        ("", False),
+    ],
+)
+def test_a_process_is_of_a_container_by_a_whole_component_of_its_cgroups_path(listing, is_of_it):
+    assert cgroups.belongs(listing, "c1") is is_of_it
+
+
 def test_the_root_cgroup_is_never_removed():
     with pytest.raises(ValueError, match="root cgroup"):
         cgroups.remove("/", [])
