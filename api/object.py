@@ -25,6 +25,16 @@ def canonical(tree: Mapping[str, Any]) -> bytes:
     return _encoder.encode(tree)
 
 
+def at(tree: Tree, path: str, default: Any = "") -> Any:
+    """The value at a dotted path, `default` when a step is missing."""
+    value: Any = tree
+    for step in path.split("."):
+        if not isinstance(value, dict) or step not in value:
+            return default
+        value = value[step]
+    return value
+
+
 class Object(msgspec.Struct, frozen=True, gc=False):
     """An object at one revision.
 

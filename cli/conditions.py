@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from api.object import Tree
-from cli.columns import at
+from api.object import Tree, at
 from cli.mistakes import Misused
 
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from api.object import Tree
+from api.cells import pod_status
+from api.object import Tree, at
 from api.wellknown import LAST_APPLIED_ANNOTATION
-from cli.columns import at, pod_status
 from cli.output import align
 
 HIDDEN_METADATA = {

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 
-from api.object import Object, Tree
+from api.cells import NONE, Cell
+from api.columns import columns_of
+from api.object import Object, Tree, at
 from api.scheme import by_resource
-from cli.columns import Cell, Column, at, columns_of
 
 Paint = Callable[[str, str], str]
 """(heading, padded cell) -> the cell in colour."""
@@ -69,22 +70,16 @@ def rows(
 
     `custom` is the specification of columns to print instead of the kind's.
     """
-    columns: list[Column] = _custom(custom) if custom else list(columns_of(resource, wide=wide))
+    columns = _custom(custom) if custom else [(each.heading, each.cell) for each in columns_of(resource, wide=wide)]
     if with_namespace and not custom:
-        columns.insert(0, Column("NAMESPACE", lambda tree, _now: str(at(tree, "metadata.namespace"))))
-    columns.extend(Column(label.rpartition("/")[2].upper(), _label(label)) for label in label_columns)
+        columns.insert(0, ("NAMESPACE", lambda tree, _now: str(at(tree, "metadata.namespace"))))
+    columns.extend((label.rpartition("/")[2].upper(), _label(label)) for label in label_columns)
     if with_labels:
-        columns.append(Column("LABELS", lambda tree, _now: _all_labels(tree)))
-    table = [[column.heading for column in columns]]
-    for tree in trees:
-        cells = [column.cell(tree, now) for column in columns]
-        table.append(
-            [
-                prefix + cell if column.heading == "NAME" and not custom else cell
-                for column, cell in zip(columns, cells, strict=True)
-            ]
-        )
-    return table
+        columns.append(("LABELS", lambda tree, _now: _all_labels(tree)))
+    prefixes = [prefix if heading == "NAME" and not custom else "" for heading, _cell in columns]
+    cells = [(before, cell) for before, (_heading, cell) in zip(prefixes, columns, strict=True)]
+    heading_row = [heading for heading, _cell in columns]
+    return [heading_row, *([before + cell(tree, now) for before, cell in cells] for tree in trees)]
 
 
 def align(table: Sequence[Sequence[str]], widths: Sequence[int] = (), paint: Paint | None = None) -> str:
@@ -108,7 +103,7 @@ def column_widths(table: Sequence[Sequence[str]], least: Sequence[int] = ()) -> 
     return [max(size, floor) for size, floor in zip(sizes, [*least, *[0] * len(sizes)], strict=False)]
 
 
-def _custom(specification: str) -> list[Column]:
+def _custom(specification: str) -> list[tuple[str, Cell]]:
     from cli.shaping import columns  # noqa: PLC0415 - most starts print the kind's own
 
     return columns(specification)
@@ -119,4 +114,4 @@ def _label(name: str) -> Cell:
 
 
 def _all_labels(tree: Tree) -> str:
-    return ",".join(f"{key}={value}" for key, value in sorted(at(tree, "metadata.labels", {}).items())) or "<none>"
+    return ",".join(f"{key}={value}" for key, value in sorted(at(tree, "metadata.labels", {}).items())) or NONE

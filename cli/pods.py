@@ -8,9 +8,8 @@ from api import scheme
 from api.apps import ReplicaSet
 from api.core import Pod
 from api.errors import NotFound
-from api.object import Object, Tree
+from api.object import Object, Tree, at
 from api.selectors import label_selector_of
-from cli.columns import at
 from cli.mistakes import Misused
 from cli.targets import Target, parse
 from component.client import ApiClient

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from api.errors import ApiError, Invalid, NotFound
 from api.names import TEMPLATE_HASH_LABEL
-from api.object import Tree
+from api.object import Tree, at
 from api.wellknown import PROGRESS_DEADLINE_EXCEEDED, REVISION_ANNOTATION
-from cli.columns import at
 
 CHANGE_CAUSE = "kubernetes.io/change-cause"
 RESTARTED = "kubectl.kubernetes.io/restartedAt"

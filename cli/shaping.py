@@ -6,14 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from api.cells import NONE, Cell
 from api.errors import Invalid
 from api.object import Tree
 from api.quantity import parse
 from cli import jsonpath
-from cli.columns import Cell, Column
 from cli.path_steps import Path
-
-NOTHING = "<none>"
 
 _DIGITS = re.compile(r"(\d+)")
 
@@ -35,14 +33,14 @@ _EXAMPLES = {
 }
 
 
-def columns(specification: str) -> list[Column]:
-    """`HEADING:PATH,…` as columns; several values of one path stand with commas. ValueError."""
+def columns(specification: str) -> list[tuple[str, Cell]]:
+    """`HEADING:PATH,…` as headings and cells; several values of one path stand with commas. ValueError."""
     found = []
     for part in re.split(r",(?=[^,:\[\]()]*:)", specification):
         heading, colon, text = part.partition(":")
         if not (heading and colon and text):
             raise ValueError(f"{part!r}: write every column as HEADING:PATH, as in {_EXAMPLES['custom-columns']}")
-        found.append(Column(heading, _cell(jsonpath.path(text))))
+        found.append((heading, _cell(jsonpath.path(text))))
     return found
 
 
@@ -56,8 +54,8 @@ def in_order(trees: Sequence[Tree], path: Path) -> list[int]:
 
 def _cell(path: Path) -> Cell:
     def cell(tree: Tree, _now: float) -> str:
-        values = [NOTHING if each is None else jsonpath.shown(each) for each in path.values(tree, tree)]
-        return ",".join(values) or NOTHING
+        values = [NONE if each is None else jsonpath.shown(each) for each in path.values(tree, tree)]
+        return ",".join(values) or NONE
 
     return cell
 

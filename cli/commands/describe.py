@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from api.cells import age, last_seen
 from api.errors import ApiError, NotFound
-from api.object import Object, Tree
+from api.object import Object, Tree, at
 from cli import options
-from cli.columns import age, at, last_seen
 from cli.connect import call, fail_after, system_time
 from cli.describe import description
 from cli.output import align

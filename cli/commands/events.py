@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from api.cells import last_seen
 from api.errors import Expired
 from api.object import Tree
 from cli import options
-from cli.columns import last_seen
 from cli.connect import call, system_time
 from cli.mistakes import Misused
 from cli.output import align, column_widths, rows

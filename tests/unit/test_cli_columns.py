@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.cells import age, pod_status
+from api.columns import COLUMNS, columns_of
+from api.object import at
 from api.scheme import KINDS
 from cli import colour
-from cli.columns import COLUMNS, age, at, columns_of, pod_status
 from cli.output import align, rows
 from component.env import rfc3339
 from tests.cli_rig import deployment, pod
@@ -94,6 +96,11 @@ def test_wide_columns_show_only_when_asked_for():
     wide = [column.heading for column in columns_of("pods", wide=True)]
     assert "NODE" not in narrow
     assert wide == [*narrow, "IP", "NODE"]
+
+
+def test_columns_for_the_clients_of_kubernetes_alone_are_not_printed():
+    assert "NOMINATED NODE" not in rows("pods", [pod("web")], NOW, wide=True)[0]
+    assert rows("serviceaccounts", [{"metadata": {"name": "x"}}], NOW)[0] == ["NAME", "AGE"]
 
 
 def test_rows_carry_namespace_labels_and_chosen_labels():

@@ -45,8 +45,8 @@ def test_custom_columns_stand_under_their_headings(api):
 def test_several_values_in_a_column_stand_with_commas():
     both = columns("C:.spec.containers[*].name,FIRST:.spec.containers[0,1].name,A:.a")
     tree = {"spec": {"containers": [{"name": "x"}, {"name": "y"}]}, "a": None}
-    assert [column.heading for column in both] == ["C", "FIRST", "A"]
-    assert [column.cell(tree, 0.0) for column in both] == ["x,y", "x,y", "<none>"]
+    assert [heading for heading, _cell in both] == ["C", "FIRST", "A"]
+    assert [cell(tree, 0.0) for _heading, cell in both] == ["x,y", "x,y", "<none>"]
 
 
 @pytest.mark.parametrize("specification", ["", "A", "A:", ":.a", "A:.a,B", "A:.a[", "A:.a,,B:.b"])

@@ -1,0 +1,200 @@
+"""The words in the cells of tables, as kubectl shows them: ages, states, ports, selectors. Pure: trees and the time in, text out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from api.object import Tree, at
+
+Cell = Callable[[Tree, float], str]
+"""(object, now in seconds since the epoch) -> what stands in the cell."""
+
+NONE = "<none>"
+
+# Below so many seconds: the unit and its letter, and the smaller unit shown beside it (0: none).
+_AGES = (
+    (120, 1, "s", 0, ""),
+    (600, 60, "m", 1, "s"),
+    (3 * 3600, 60, "m", 0, ""),
+    (8 * 3600, 3600, "h", 60, "m"),
+    (48 * 3600, 3600, "h", 0, ""),
+    (8 * 86400, 86400, "d", 3600, "h"),
+    (730 * 86400, 86400, "d", 0, ""),
+)
+
+
+def age(timestamp: str, now: float) -> str:
+    """How long ago an RFC 3339 time was, in kubectl's words: 45s, 3m20s, 5h2m, 8d."""
+    if not timestamp:
+        return "<unknown>"
+    seconds = max(0, int(now - datetime.fromisoformat(timestamp).timestamp()))
+    for limit, unit, letter, smaller, small in _AGES:
+        if seconds < limit:
+            rest = seconds % unit // smaller if smaller else 0
+            return f"{seconds // unit}{letter}" + (f"{rest}{small}" if rest else "")
+    return f"{seconds // (365 * 86400)}y{seconds // 86400 % 365}d"
+
+
+def path(dotted: str, default: str = NONE) -> Cell:
+    """A cell with the value at a path."""
+    return lambda tree, _now: str(at(tree, dotted, default))
+
+
+def count(*fields: str) -> Cell:
+    """A cell with the number of entries in these fields together."""
+    return lambda tree, _now: str(sum(len(tree.get(field, {})) for field in fields))
+
+
+def last_seen(event: Tree) -> str:
+    """When an event happened last; RFC 3339 sorts as text."""
+    return str(event.get("lastTimestamp") or event.get("eventTime") or at(event, "metadata.creationTimestamp"))
+
+
+def pod_status(pod: Tree) -> str:
+    """What a person wants to know of a pod in one word: the worst of phase, containers and deletion."""
+    if at(pod, "metadata.deletionTimestamp"):
+        return "Unknown" if at(pod, "status.reason") == "NodeLost" else "Terminating"
+    reason = str(at(pod, "status.reason") or at(pod, "status.phase") or "Pending")
+    running = False
+    for container in reversed(at(pod, "status.containerStatuses", [])):
+        state = container.get("state", {})
+        if at(state, "waiting.reason"):
+            reason = str(at(state, "waiting.reason"))
+        elif "terminated" in state:
+            reason = _end(state["terminated"])
+        elif "running" in state and container.get("ready"):
+            running = True
+    return "Running" if reason == "Completed" and running else reason
+
+
+def _end(terminated: Tree) -> str:
+    signal = terminated.get("signal")
+    code = f"Signal:{signal}" if signal else f"ExitCode:{terminated.get('exitCode', 0)}"
+    return str(terminated.get("reason") or code)
+
+
+def pod_ready(pod: Tree, _now: float) -> str:
+    """Ready containers of all."""
+    statuses = at(pod, "status.containerStatuses", [])
+    return f"{sum(bool(each.get('ready')) for each in statuses)}/{len(at(pod, 'spec.containers', []))}"
+
+
+def pod_restarts(pod: Tree, now: float) -> str:
+    """Restarts of all containers, and how long ago the last one was."""
+    statuses = at(pod, "status.containerStatuses", [])
+    total = sum(each.get("restartCount", 0) for each in statuses)
+    ended = [at(each, "lastState.terminated.finishedAt") for each in statuses]
+    last = max((each for each in ended if each), default="")
+    return f"{total} ({age(last, now)} ago)" if total and last else str(total)
+
+
+def pod_gates(pod: Tree, _now: float) -> str:
+    """Readiness gates that are open, of all."""
+    gates = [each["conditionType"] for each in at(pod, "spec.readinessGates", [])]
+    true = {each["type"] for each in at(pod, "status.conditions", []) if each["status"] == "True"}
+    return f"{sum(gate in true for gate in gates)}/{len(gates)}" if gates else NONE
+
+
+def node_status(node: Tree, _now: float) -> str:
+    """Whether the node is heard and well, and whether it takes pods."""
+    ready = next((each["status"] for each in at(node, "status.conditions", []) if each["type"] == "Ready"), "Unknown")
+    words = ["Ready" if ready == "True" else "NotReady"]
+    if at(node, "spec.unschedulable", default=False):
+        words.append("SchedulingDisabled")
+    return ",".join(words)
+
+
+def node_roles(node: Tree, _now: float) -> str:
+    """What the node's labels say that it is for."""
+    mark = "node-role.kubernetes.io/"
+    return ",".join(sorted(label.removeprefix(mark) for label in _labels(node) if label.startswith(mark))) or NONE
+
+
+def node_address(kind: str) -> Cell:
+    """A cell with the node's first address of a kind, such as InternalIP."""
+
+    def cell(node: Tree, _now: float) -> str:
+        return next((each["address"] for each in at(node, "status.addresses", []) if each["type"] == kind), NONE)
+
+    return cell
+
+
+def service_ports(service: Tree, _now: float) -> str:
+    """Ports with their protocols."""
+    return _joined([f"{each['port']}/{each.get('protocol', 'TCP')}" for each in at(service, "spec.ports", [])])
+
+
+def slice_ports(slice_: Tree, _now: float) -> str:
+    """The numbers of a slice's ports."""
+    return ",".join(str(each.get("port", "")) for each in slice_.get("ports", [])) or "<unset>"
+
+
+def slice_endpoints(slice_: Tree, _now: float) -> str:
+    """The first addresses of a slice, and how many there are beside."""
+    addresses = [address for each in slice_.get("endpoints", []) for address in each.get("addresses", [])]
+    shown = ",".join(addresses[:3])
+    return (f"{shown} + {len(addresses) - 3} more..." if len(addresses) > 3 else shown) or "<unset>"
+
+
+def template(field: str) -> Cell:
+    """A cell with one field of every container in the pod template."""
+    return lambda tree, _now: ",".join(
+        str(each.get(field, "")) for each in at(tree, "spec.template.spec.containers", [])
+    )
+
+
+def selector(tree: Tree, _now: float) -> str:
+    """The selector of a workload or Service, as -l takes it."""
+    return _selector(at(tree, "spec.selector", {}))
+
+
+def _selector(chosen: Mapping[str, Any]) -> str:
+    expressions = chosen.get("matchExpressions", [])
+    labels = chosen.get("matchLabels", {} if expressions else chosen)
+    parts = [(key, f"{key}={value}") for key, value in labels.items()]
+    parts += [(each["key"], _expression(each)) for each in expressions]
+    return _joined([text for _key, text in sorted(parts)])
+
+
+def _expression(requirement: Tree) -> str:
+    key, values = requirement["key"], ",".join(sorted(requirement.get("values", [])))
+    match requirement["operator"]:
+        case "Exists":
+            return str(key)
+        case "DoesNotExist":
+            return f"!{key}"
+        case operator:
+            return f"{key} {operator.lower()} ({values})"
+
+
+def event_object(event: Tree, _now: float) -> str:
+    """`pod/web`, what the event is about."""
+    return f"{at(event, 'involvedObject.kind').lower()}/{at(event, 'involvedObject.name')}"
+
+
+def event_source(event: Tree, _now: float) -> str:
+    """Who reported the event, and from where."""
+    component = at(event, "source.component") or at(event, "reportingComponent")
+    host = at(event, "source.host") or at(event, "reportingInstance")
+    return ", ".join(each for each in (component, host) if each)
+
+
+def event_count(event: Tree, _now: float) -> str:
+    """How often the event happened."""
+    return str(at(event, "series.count") or event.get("count") or 1)
+
+
+def joined(dotted: str) -> Cell:
+    """A cell with the values of a list of text."""
+    return lambda tree, _now: _joined(at(tree, dotted, []))
+
+
+def _joined(words: Sequence[str]) -> str:
+    return ",".join(words) or NONE
+
+
+def _labels(tree: Tree) -> Mapping[str, str]:
+    labels: Mapping[str, str] = at(tree, "metadata.labels", {})
+    return labels
