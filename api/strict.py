@@ -60,6 +60,38 @@ def _check_object(struct: type[Resource], tree: Tree, path: str, errors: list[Fi
             _check_value(shape, value, _join(path, name), errors)
 
 
+def without_unknown(kind: Kind, tree: Tree) -> tuple[Tree, list[FieldError]]:
+    """Return the tree without fields that the kind does not know, and which those were.
+
+    Names that begin with "$" stay: in a patch they say how to merge. Wrong types stay for `check` to name.
+    """
+    dropped: list[FieldError] = []
+    kept: Tree = _known_object(kind.type, tree, "", dropped)
+    return kept, dropped
+
+
+def _known_object(struct: type[Resource], tree: Tree, path: str, dropped: list[FieldError]) -> Tree:
+    shapes = fields(struct)
+    kept: Tree = {}
+    for name, value in tree.items():
+        shape = shapes.get(name)
+        if shape is not None:
+            kept[name] = _known_value(shape, value, _join(path, name), dropped)
+        elif name.startswith("$"):
+            kept[name] = value
+        else:
+            dropped.append(FieldError(_join(path, name), _unknown(name, shapes)))
+    return kept
+
+
+def _known_value(shape: Shape, value: Any, path: str, dropped: list[FieldError]) -> Any:
+    if shape.form == "object" and type(value) is dict and shape.struct:
+        return _known_object(shape.struct, value, path, dropped)
+    if shape.form == "list" and type(value) is list and shape.item:
+        return [_known_value(shape.item, item, f"{path}[{index}]", dropped) for index, item in enumerate(value)]
+    return value
+
+
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 

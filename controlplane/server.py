@@ -32,6 +32,8 @@ from controlplane.apiserver.local_client import LocalClient
 from controlplane.apiserver.replica_desk import ReplicaDesk
 from controlplane.apiserver.replica_join import ReplicaJoinDesk, raft_ca_of
 from controlplane.apiserver.replica_link import Peers, ReplicaLinkService
+from controlplane.apiserver.rest.access import Callers
+from controlplane.apiserver.rest.api import RestApi
 from controlplane.apiserver.server import ApiServer
 from controlplane.apiserver.service import SERVICE_NAME
 from controlplane.apiserver.sessions import ClusterFacts, NodeSessions
@@ -97,7 +99,8 @@ class Server:
         self._desk = JoinDesk(self._core, self._system, ca, lambda: self._members.endpoints, config.cluster_uid, env)
         self._authenticator = Authenticator()
         self._grpc = ApiServer(self._core, self._streams, self._desk, self._status, self._authenticator, tls)
-        self._https = HttpsServer(self._desk, self._replica_join_desk(ca), lambda: self._replica.ready, version)
+        api = RestApi(self._core, self._streams, Callers(self._authenticator), env)
+        self._https = HttpsServer(self._desk, self._replica_join_desk(ca), api, lambda: self._replica.ready, version)
         self._replica_desk = ReplicaDesk(config.replica, self._replica, self._raft, self._peers)
         self._membership_loop = MembershipLoop(self._replica, self._raft, self._members)
         self._collection = Collection(env, lambda: self._replica.state.transaction_count)

@@ -29,7 +29,10 @@ class Authenticator:
         return identity
 
     def _identify(self, context: Context) -> Identity:
-        pem = next(iter(context.auth_context().get("x509_pem_cert", ())), b"")
+        return self.of_certificate(next(iter(context.auth_context().get("x509_pem_cert", ())), b""))
+
+    def of_certificate(self, pem: bytes) -> Identity:
+        """Return the identity in a verified certificate. Unauthenticated when there is none, or it names nobody."""
         identity = self._known.get(pem)
         if identity is None:
             identity = self._known[pem] = identity_of(pem)

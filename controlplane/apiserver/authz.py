@@ -22,7 +22,8 @@ from controlplane.store.state import State
 
 Role = Literal["admin", "node", "replica", "reader"]
 
-_API, _NODE, _LINK = "/api.v1.ApiServer/", "/api.v1.NodeService/", "/api.v1.ReplicaLink/"
+API_METHODS = "/api.v1.ApiServer/"
+_API, _NODE, _LINK = API_METHODS, "/api.v1.NodeService/", "/api.v1.ReplicaLink/"
 _ADMIN: frozenset[Role] = frozenset({"admin"})
 _READERS: frozenset[Role] = frozenset({"admin", "reader"})
 _ALL: frozenset[Role] = frozenset({"admin", "node", "replica", "reader"})

@@ -1,7 +1,7 @@
-"""The HTTPS port: what a machine needs before it has a certificate, and health for probes and load balancers.
+"""The HTTPS port: the Kubernetes-compatible API, what a machine needs before it has a certificate, and health.
 
-Joining is the only thing an anonymous caller can do here, and only with a token. The Kubernetes-compatible API will
-stand on the same port.
+A certificate is asked for and must be of the cluster's CA when one is shown. Without, a caller can join, with a token,
+and learn version and health.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from component.join import CA_PATH, JOIN_PATH, JOIN_REPLICA_PATH
 from controlplane.admission.request import MASTERS_GROUP, Identity
 from controlplane.apiserver.join import JoinDesk
 from controlplane.apiserver.replica_join import ReplicaJoinDesk
+from controlplane.apiserver.rest.api import RestApi
+from controlplane.apiserver.rest.discovery import version_info
 from controlplane.level import FIRST_LEVEL
 
 log = structlog.get_logger()
 
-LARGEST_BODY_BYTES = 64 << 10
+LARGEST_BODY_BYTES = 64 << 10  # of a join; the API has a limit of its own
+LARGEST_LINE_BYTES = 64 << 10  # long selectors and commands stand in the path, tokens in a header
 SHUTDOWN_SECONDS = 2.0
 DESK_IDENTITY = Identity("system:join-desk", (MASTERS_GROUP,))
 
@@ -46,9 +49,15 @@ class HttpsServer:
     """Serves one port until closed."""
 
     def __init__(
-        self, desk: JoinDesk, replica_desk: ReplicaJoinDesk | None, ready: Callable[[], bool], version: str
+        self,
+        desk: JoinDesk,
+        replica_desk: ReplicaJoinDesk | None,
+        api: RestApi,
+        ready: Callable[[], bool],
+        version: str,
     ) -> None:
         self._desk = desk
+        self._api = api
         self._replica_desk = replica_desk
         self._ready = ready
         self._version = version
@@ -59,6 +68,8 @@ class HttpsServer:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(cert_path, key_path)
+        context.load_verify_locations(cadata=self._desk.ca_pem.decode())
+        context.verify_mode = ssl.CERT_OPTIONAL
         app = web.Application(client_max_size=LARGEST_BODY_BYTES, middlewares=[_answering_errors])
         app.router.add_get(CA_PATH, self._ca)
         app.router.add_post(JOIN_PATH, self._join)
@@ -67,13 +78,22 @@ class HttpsServer:
         app.router.add_get("/healthz", self._is_ready)
         app.router.add_get("/readyz", self._is_ready)
         app.router.add_get("/version", self._versions)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        self._api.add_to(app)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            shutdown_timeout=SHUTDOWN_SECONDS,
+            handler_cancellation=True,  # a watch must end when its client goes, even if it has nothing to send
+            max_line_size=LARGEST_LINE_BYTES,
+            max_field_size=LARGEST_LINE_BYTES,
+        )
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port, ssl_context=context, reuse_address=True).start()
         return int(self._runner.addresses[0][1])
 
     async def close(self) -> None:
         """Stop listening and end open connections."""
+        self._api.end_watches()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -108,7 +128,7 @@ class HttpsServer:
         return web.Response(status=503, text="no leader is known or the state is behind")
 
     async def _versions(self, _request: web.Request) -> web.Response:
-        return web.json_response({"gitVersion": f"v{self._version}", "platform": "linux"})
+        return web.json_response(version_info(self._version))
 
 
 @web.middleware
@@ -127,4 +147,5 @@ async def _answering_errors(
 
 
 def _error(status: int, reason: str, message: str) -> web.Response:
-    return web.json_response({"reason": reason, "message": message}, status=status)
+    tree = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+    return web.json_response({**tree, "reason": reason, "message": message, "code": status}, status=status)

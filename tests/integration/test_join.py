@@ -9,9 +9,12 @@ from api.errors import AlreadyExists, Invalid, Unauthenticated, Unavailable
 from api.v1 import apiserver_pb2 as pb
 from component import join as joining
 from component import pki
+from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.https import HttpsServer
 from controlplane.apiserver.join import JoinDesk
-from tests.api_server import make_pki, running_core
+from controlplane.apiserver.rest.access import Callers
+from controlplane.apiserver.rest.api import RestApi
+from tests.api_server import NoStreams, make_pki, running_core
 
 
 class Desk:
@@ -34,7 +37,8 @@ async def serving(tmp_path, ready=lambda: True):
     (tmp_path / "key").write_bytes(keys.server.key_pem)
     async with running_core(tmp_path / "snapshots") as cluster:
         desk = JoinDesk(cluster.core, cluster.local, keys.ca, lambda: {"r1": "127.0.0.1:7443"}, "c1", cluster.env)
-        server = HttpsServer(desk, None, ready, "1.2.3")
+        api = RestApi(cluster.core, NoStreams(), Callers(Authenticator()), cluster.env)
+        server = HttpsServer(desk, None, api, ready, "1.2.3")
         port = await server.start("127.0.0.1", 0, tmp_path / "crt", tmp_path / "key")
         try:
             made = Desk(cluster, keys, server, port)
@@ -146,7 +150,7 @@ async def test_health_follows_readiness_and_nonsense_gets_an_error_as_json(tmp_p
             assert (await ask("/readyz"))[0] == 503
             ready[0] = True
             assert await ask("/readyz") == (200, "ok")
-            assert "v1.2.3" in (await ask("/version"))[1]
+            assert "timonier.1.2.3" in (await ask("/version"))[1]
             status, text = await ask(joining.JOIN_PATH, "POST", data=b"nonsense")
             assert status == 422
             assert "the body must be JSON" in text

@@ -1,0 +1,199 @@
+"""The outermost shell: from an HTTP request to whoever serves it, and from every error to a Status."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from api.errors import ApiError, NotFound
+from api.object import Tree
+from component.env import Env
+from controlplane.apiserver.core import ApiCore
+from controlplane.apiserver.rest import access, answers, bodies, negotiation, paths, queries
+from controlplane.apiserver.rest.access import Attributes, Callers
+from controlplane.apiserver.rest.call import SUBJECT, Call
+from controlplane.apiserver.rest.discovery import AGGREGATED, AGGREGATED_GROUP, AGGREGATED_VERSIONS, Discovery
+from controlplane.apiserver.rest.logs import Logs
+from controlplane.apiserver.rest.paths import MISSING, SCALE, STATUS, GroupVersion, Target
+from controlplane.apiserver.rest.procedures import CREATED, Asked, Procedure, checked, of_pods
+from controlplane.apiserver.rest.reading import Reading
+from controlplane.apiserver.rest.refusals import Refusal, internal_error, not_allowed, status_of
+from controlplane.apiserver.rest.scale import Scaling
+from controlplane.apiserver.rest.watching import Watching
+from controlplane.apiserver.rest.writing import Writing
+from controlplane.apiserver.service import NodeStreams
+
+log = structlog.get_logger()
+
+Verb = Callable[[Call], Awaitable[web.StreamResponse]]
+Document = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_AGGREGATED: Final = tuple((AGGREGATED, version) for version in AGGREGATED_VERSIONS)
+_VERBS: Final[Mapping[tuple[str, bool], str]] = {
+    ("GET", False): "list",
+    ("GET", True): "get",
+    ("POST", False): "create",
+    ("POST", True): "create",
+    ("PUT", True): "update",
+    ("PATCH", True): "patch",
+    ("DELETE", False): "deletecollection",
+    ("DELETE", True): "delete",
+}
+"""What a method means, in the words of authorization, for a collection and for what has a name."""
+
+
+class RestApi:
+    """Serves everything below /api and /apis, and further documents.
+
+    `procedures` are posts that other parts of the API answer; binding and eviction are here. `documents` are further
+    paths that everybody who is known may get.
+    """
+
+    def __init__(
+        self,
+        core: ApiCore,
+        streams: NodeStreams,
+        callers: Callers,
+        env: Env,
+        procedures: Sequence[Procedure] = (),
+        documents: Mapping[str, Document] | None = None,
+    ) -> None:
+        self._callers = callers
+        self._documents = documents or {}
+        procedures = (*of_pods(core), *procedures)
+        self._others = {
+            (each.api_version, each.resource): each.namespaced for each in procedures if not each.subresource
+        }
+        self._procedures = {(each.api_version, each.resource, each.subresource): each for each in procedures}
+        self._discovery = Discovery(procedures)
+        self._watching = Watching(core, env)
+        reading, writing, scaling, logs = Reading(core), Writing(core), Scaling(core), Logs(streams)
+        self._verbs: Mapping[tuple[str, str], Verb] = {
+            ("get", ""): reading.get,
+            ("list", ""): reading.list,
+            ("watch", ""): self._watching.watch,
+            ("create", ""): writing.create,
+            ("update", ""): writing.update,
+            ("patch", ""): writing.patch,
+            ("delete", ""): writing.delete,
+            ("get", STATUS): reading.get,
+            ("update", STATUS): writing.update_status,
+            ("patch", STATUS): writing.patch,
+            ("get", SCALE): scaling.get,
+            ("update", SCALE): scaling.update,
+            ("patch", SCALE): scaling.patch,
+            ("update", "finalize"): writing.update,
+            ("get", "log"): logs.read,
+        }
+
+    def add_to(self, app: web.Application) -> None:
+        """Add all routes."""
+        app.router.add_get("/api", self._guarded(self._core_versions))
+        app.router.add_get("/apis", self._guarded(self._groups))
+        for path, document in self._documents.items():
+            app.router.add_get(path, self._guarded(document))
+        app.router.add_route("*", "/api/{rest:.+}", self._answered(self._resource))
+        app.router.add_route("*", "/apis/{rest:.+}", self._answered(self._resource))
+
+    def end_watches(self) -> None:
+        """Send all watchers away: the server is closing."""
+        self._watching.end()
+
+    def _guarded(self, document: Document) -> Document:
+        async def serve(request: web.Request) -> web.StreamResponse:
+            access.authorize(self._callers.identify(request), Attributes("get", path=request.path))
+            return await document(request)
+
+        return self._answered(serve)
+
+    @staticmethod
+    def _answered(handler: Document) -> Document:
+        """The handler, with its errors as answers."""
+
+        async def serve(request: web.Request) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            except (ApiError, Refusal) as error:
+                status = status_of(error, request.get(SUBJECT))
+            except ConnectionError:
+                return web.Response()  # the client has gone: nobody is left to be told
+            except Exception:  # the outermost frame of a request
+                log.exception("request_failed", method=request.method, path=request.path)
+                status = internal_error()
+            return await answers.tree(request, status, status["code"])
+
+        return serve
+
+    async def _resource(self, request: web.Request) -> web.StreamResponse:
+        identity = self._callers.identify(request)
+        meant = paths.parse(request.rel_url.raw_path, self._others)
+        if isinstance(meant, GroupVersion):
+            access.authorize(identity, Attributes("get", path=request.path))
+            return await self._described(request, meant)
+        request[SUBJECT] = meant
+        queries.check_known(request.query)
+        verb = _verb(request, meant)
+        asked = Attributes(verb, meant.group, meant.plural, meant.subresource, meant.namespace, meant.name)
+        access.authorize(identity, asked)
+        call = Call(request, identity, meant)
+        procedure = self._procedures.get((meant.api_version, meant.plural, meant.subresource))
+        if procedure is not None and verb == "create":
+            return await _run(call, procedure)
+        serve = self._verbs.get((verb, meant.subresource))
+        if serve is None or not _has(meant):
+            raise self._refusal(verb, meant)
+        return await serve(call)
+
+    def _refusal(self, verb: str, meant: Target) -> NotFound | Refusal:
+        known = meant.subresource in {each for _, each in self._verbs} and _has(meant)
+        if known or (meant.api_version, meant.plural, meant.subresource) in self._procedures:
+            return not_allowed(verb)
+        return NotFound(MISSING)
+
+    async def _described(self, request: web.Request, meant: GroupVersion) -> web.StreamResponse:
+        document = (
+            self._discovery.resources(meant.group, meant.version)
+            if meant.version
+            else self._discovery.group(meant.group)
+        )
+        if request.method not in {"GET", "HEAD"}:
+            raise not_allowed(request.method)
+        if document is None:
+            raise NotFound(MISSING)
+        return await answers.tree(request, document)
+
+    async def _core_versions(self, request: web.Request) -> web.StreamResponse:
+        return await self._aggregated(request, self._discovery.core_versions(request.host), core=True)
+
+    async def _groups(self, request: web.Request) -> web.StreamResponse:
+        return await self._aggregated(request, self._discovery.groups(), core=False)
+
+    async def _aggregated(self, request: web.Request, classic: Tree, *, core: bool) -> web.StreamResponse:
+        form = negotiation.accepted(request.headers.get("Accept", ""), _AGGREGATED)
+        if not form.shape:
+            return await answers.tree(request, classic, form=form)
+        response = await answers.tree(request, self._discovery.aggregated(form.version, core=core))
+        response.headers["Content-Type"] = f"{negotiation.JSON};g={AGGREGATED_GROUP};v={form.version};as={AGGREGATED}"
+        return response
+
+
+async def _run(call: Call, procedure: Procedure) -> web.StreamResponse:
+    tree = checked(procedure, await bodies.value(call.request))
+    answer = await procedure.answer(Asked(call.identity, call.target, tree, call.query))
+    return await answers.tree(call.request, answer, CREATED, call.warnings)
+
+
+def _verb(request: web.Request, target: Target) -> str:
+    """What is asked, in the words of authorization. Refusal."""
+    verb = _VERBS.get((request.method, bool(target.name)))
+    if verb is None or (verb == "create" and target.name and not target.subresource):
+        raise not_allowed(f"{request.method} of {request.path}")
+    wants_watch = target.watching or queries.boolean(request.query, "watch", default=False)
+    return "watch" if verb in {"get", "list"} and wants_watch and not target.subresource else verb
+
+
+def _has(target: Target) -> bool:
+    return target.kind is not None and paths.offers(target.kind, target.subresource)

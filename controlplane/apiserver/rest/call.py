@@ -1,0 +1,39 @@
+"""One request on its way through: who asks for what, and what the answer has to warn of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiohttp import web
+
+from api.errors import NotFound
+from api.scheme import Kind
+from controlplane.admission.request import Identity
+from controlplane.apiserver.rest.paths import MISSING, Target
+from controlplane.apiserver.rest.queries import Query
+
+SUBJECT: Final = web.RequestKey("subject", Target)
+"""What the request is about, as far as it is known yet: what an error tells of."""
+
+
+@dataclass
+class Call:
+    """A request for a resource, authenticated and authorized."""
+
+    request: web.Request
+    identity: Identity
+    target: Target
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def query(self) -> Query:
+        """The parameters behind the path; of a repeated one the first."""
+        return self.request.query
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of the objects that are meant. NotFound for what is not stored."""
+        if self.target.kind is None:
+            raise NotFound(MISSING)
+        return self.target.kind

@@ -1,0 +1,101 @@
+"""The Kubernetes-compatible API for tests: a core without peers behind one real HTTPS port, and callers of it."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from component import kubeconfig
+from component.rpc import API_SERVER_NAME, Tls
+from controlplane.apiserver.authn import Authenticator
+from controlplane.apiserver.https import HttpsServer
+from controlplane.apiserver.join import JoinDesk
+from controlplane.apiserver.rest.access import Callers
+from controlplane.apiserver.rest.api import RestApi
+from tests.api_server import Cluster, NoStreams, Pki, make_pki, running_core
+
+
+@dataclass
+class Answer:
+    """What came back, read whole."""
+
+    status: int
+    headers: dict
+    text: str
+
+    @property
+    def tree(self) -> dict:
+        return json.loads(self.text)
+
+
+class Rest:
+    """One HTTPS server, and requests to it as the administrator unless another certificate is given."""
+
+    def __init__(self, cluster: Cluster, keys: Pki, port: int, folder: Path) -> None:
+        self.cluster, self.keys, self.port, self.folder = cluster, keys, port, folder
+        self.url = f"https://127.0.0.1:{port}"
+        self._sessions: list[aiohttp.ClientSession] = []
+        self.admin = self.session(keys.admin)
+
+    def session(self, tls: Tls | None) -> aiohttp.ClientSession:
+        """A client with a certificate; without `tls` an anonymous one."""
+        context = ssl.create_default_context(cadata=self.keys.ca.cert_pem.decode())
+        context.check_hostname = False
+        if tls is not None:
+            number = len(self._sessions)
+            cert, key = self.folder / f"client{number}.crt", self.folder / f"client{number}.key"
+            cert.write_bytes(tls.cert_pem)
+            key.write_bytes(tls.key_pem)
+            context.load_cert_chain(cert, key)
+        session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context))
+        self._sessions.append(session)
+        return session
+
+    async def ask(self, method: str, path: str, body=None, *, session=None, **options) -> Answer:
+        """One request; a body that is no text or bytes goes as JSON."""
+        if body is not None and not isinstance(body, str | bytes):
+            body = json.dumps(body)
+            options["headers"] = {"Content-Type": "application/json"} | options.get("headers", {})
+        ask = (session or self.admin).request
+        async with ask(method, self.url + path, data=body, **options) as response:
+            return Answer(response.status, response.headers, await response.text())
+
+    def kubeconfig(self) -> Path:
+        """A file with which kubectl and the Python client reach this server."""
+        admin = self.keys.admin
+        tree = kubeconfig.build(
+            "test", self.url, ["127.0.0.1:1"], self.keys.ca.cert_pem, "admin", admin.cert_pem, admin.key_pem
+        )
+        assert tree["clusters"][0]["cluster"]["tls-server-name"] == API_SERVER_NAME
+        path = self.folder / "kubeconfig"
+        kubeconfig.write(tree, path)
+        return path
+
+    async def close(self) -> None:
+        for session in self._sessions:
+            await session.close()
+
+
+@asynccontextmanager
+async def serving_rest(folder: Path, streams=None) -> AsyncIterator[Rest]:
+    """A running server over its own core."""
+    keys = make_pki()
+    (folder / "crt").write_bytes(keys.server.cert_pem)
+    (folder / "key").write_bytes(keys.server.key_pem)
+    async with running_core(folder / "snapshots") as cluster:
+        desk = JoinDesk(cluster.core, cluster.local, keys.ca, dict, "c1", cluster.env)
+        api = RestApi(cluster.core, streams or NoStreams(), Callers(Authenticator()), cluster.env)
+        server = HttpsServer(desk, None, api, lambda: True, "1.2.3")
+        port = await server.start("127.0.0.1", 0, folder / "crt", folder / "key")
+        rest = Rest(cluster, keys, port, folder)
+        try:
+            yield rest
+        finally:
+            await rest.close()
+            await server.close()
