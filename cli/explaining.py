@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-import re
 from collections.abc import Iterator
 
+from api.field_docs import field_text, own_text, type_text
 from api.honoured import HONOURED, NOT_YET, InHostNetwork, Keys, Only
 from api.meta import Resource
+from api.required import required_fields
 from api.shape import Shape, fields
 from cli import targets
 from cli.mistakes import Misused
@@ -23,44 +23,45 @@ def explain(word: str, *, recursive: bool) -> str:
     kind = targets.lookup(name)
     shape = Shape("object", struct=kind.type)
     lines = [f"KIND:     {kind.kind}", f"VERSION:  {kind.api_version}"]
+    texts, note = [], ""
+    for step in path.split(".") if path else ():
+        owner, field = _field(shape, step, word)
+        texts = [text] if (text := own_text(owner, step)) else []
+        shape, note = field, _note(owner, step)
     if path:
-        note = ""
-        for step in path.split("."):
-            shape, note = _field(shape, step, word)
         lines.append(f"FIELD:    {path} <{_type(shape)}>{note}")
     struct = _struct(shape)
-    if struct is None:
-        return "\n".join(lines)
-    lines += ["", "DESCRIPTION:", *(f"{INDENT}{line}".rstrip() for line in _described(struct))]
-    lines += ["", "FIELDS:", *_listed(struct, recursive=recursive, above=())]
+    if struct is not None:
+        texts.append(type_text(struct))
+    if texts:
+        described = "\n\n".join(texts).splitlines()
+        lines += ["", "DESCRIPTION:", *(f"{INDENT}{line}".rstrip() for line in described)]
+    if struct is not None:
+        lines += ["", "FIELDS:", *_listed(struct, recursive=recursive, above=())]
     return "\n".join(lines)
 
 
-def _described(struct: type[Resource]) -> list[str]:
-    """The type's docstring, fields named as in manifests."""
-    own = dict(zip(struct.__struct_fields__, struct.__struct_encode_fields__, strict=True))
-
-    def outside(match: re.Match[str]) -> str:
-        first, *others = match[1].split("_")
-        return f"`{own.get(match[1], first + ''.join(map(str.capitalize, others)))}`"
-
-    return re.sub(r"`([a-z0-9]+(?:_[a-z0-9]+)+)`", outside, inspect.getdoc(struct) or "").splitlines()
-
-
-def _field(shape: Shape, step: str, word: str) -> tuple[Shape, str]:
+def _field(shape: Shape, step: str, word: str) -> tuple[type[Resource], Shape]:
+    """The type that has the field, and the field. Misused when there is none of that name."""
     struct = _struct(shape)
     known = fields(struct) if struct else {}
     if struct is None or step not in known:
         raise Misused(f"{word}: there is no field {step!r}{nearest(step, list(known))}")
-    return known[step], _note(struct, step)
+    return struct, known[step]
 
 
 def _listed(struct: type[Resource], *, recursive: bool, above: tuple[type[Resource], ...]) -> Iterator[str]:
+    """A line a field, followed by its meaning, or by the fields in it if these are wanted."""
     shapes = fields(struct)
+    needed = required_fields(struct)
     width = max(map(len, shapes), default=0)
+    indent = INDENT * (len(above) + 1)
     for name, shape in shapes.items():
         note = _note(struct, name)
-        yield f"{INDENT * (len(above) + 1)}{name:<{width}}  <{_type(shape)}>{note}"
+        required = " -required-" if name in needed else ""
+        yield f"{indent}{name:<{width}}  <{_type(shape)}>{required}{note}"
+        if not recursive and (text := field_text(struct, name)):
+            yield f"{indent}{INDENT}{text}"
         inside = _struct(shape)
         if recursive and inside is not None and inside not in above and not note:
             yield from _listed(inside, recursive=True, above=(*above, struct))

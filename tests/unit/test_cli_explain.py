@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from api.field_docs import texts, type_text
+from api.field_texts import TEXTS
+from api.meta import Resource
 from api.scheme import KINDS
+from api.shape import fields
+from api.volume_sources import NFSVolumeSource
 from tests.cli_rig import error_line, tim
 
 
@@ -30,7 +35,28 @@ def test_a_field_is_told_with_its_own_type_and_what_is_in_it():
     assert lines[2] == "FIELD:    spec.containers <[]Container>"
     assert "<[]string>" in line(lines, "command")
     assert said("configmap.data")[2] == "FIELD:    data <map[string]string>"
-    assert len(said("pod.spec.nodeName")) == 3
+    assert len(said("pod.spec.os.name")) == 3
+
+
+def test_fields_are_told_with_their_meaning():
+    lines = said("pod.spec")
+    after = lines[lines.index(line(lines, "restartPolicy")) + 1]
+    assert after.strip() == "What happens to containers that end: Always, OnFailure or Never."
+    assert said("pod.spec.restartPolicy")[3:] == ["", "DESCRIPTION:", f"  {after.strip()}"]
+    assert "-required-" in line(said("pod.spec.containers.ports"), "containerPort")
+    assert "-required-" in line(lines, "containers")
+    assert "-required-" not in line(said("pod"), "apiVersion")
+
+
+def test_a_field_without_a_line_of_its_own_is_told_by_its_type():
+    lines = said("pod.spec.volumes")
+    assert lines[lines.index(line(lines, "nfs")) + 1].strip() == type_text(NFSVolumeSource).splitlines()[0]
+
+
+def test_every_meaning_belongs_to_a_field():
+    structs = {each.__name__: each for each in Resource.__subclasses__()}
+    assert {(name, field) for name in TEXTS for field in texts(name) if field not in fields(structs[name])} == set()
+    assert {line for text in TEXTS.values() for line in text.splitlines() if line and len(line.split()) < 2} == set()
 
 
 def test_descriptions_name_fields_as_manifests_do():
