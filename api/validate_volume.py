@@ -9,11 +9,13 @@ from api.errors import FieldError
 from api.faults import check_choice, check_quantity, check_text, check_unique, forbidden, invalid, required
 from api.names import config_key_fault, dns_label_fault, dns_subdomain_fault
 from api.validate_resource_field import resource_field_faults
-from api.volume import DownwardAPIVolumeFile, KeyToPath, Volume, VolumeProjection
+from api.volume import DownwardAPIVolumeFile, KeyToPath, ServiceAccountTokenProjection, Volume, VolumeProjection
 
 HOST_PATH_TYPES = (
     *("", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"),
 )
+SHORTEST_TOKEN_SECONDS = 600
+LONGEST_TOKEN_SECONDS = 1 << 32
 _MODE_LIMIT = 0o777
 _FIELD_PATH = re.compile(r"metadata\.(name|namespace|uid|labels(\['[^']+'\])?|annotations(\['[^']+'\])?)")
 _SOURCES = tuple(
@@ -121,6 +123,15 @@ def _downward_faults(items: tuple[DownwardAPIVolumeFile, ...], path: str) -> Ite
             yield required(where, "one of fieldRef and resourceFieldRef is required")
 
 
+def _token_faults(token: ServiceAccountTokenProjection, path: str) -> Iterator[FieldError]:
+    yield from _path_faults(token.path, f"{path}.path")
+    seconds = token.expiration_seconds
+    if seconds is not None and seconds < SHORTEST_TOKEN_SECONDS:
+        yield invalid(f"{path}.expirationSeconds", seconds, "may not specify a duration less than 10 minutes")
+    elif seconds is not None and seconds > LONGEST_TOKEN_SECONDS:
+        yield invalid(f"{path}.expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds")
+
+
 def _projected_faults(sources: tuple[VolumeProjection, ...], path: str) -> Iterator[FieldError]:
     taken: set[str] = set()
     for index, source in enumerate(sources):
@@ -136,6 +147,9 @@ def _projected_faults(sources: tuple[VolumeProjection, ...], path: str) -> Itera
                 yield from check_text(f"{where}.{name}.name", objects.name, dns_subdomain_fault)
                 yield from _item_faults(objects.items, f"{where}.{name}.items")
                 files += [item.path for item in objects.items]
+        if source.service_account_token:
+            yield from _token_faults(source.service_account_token, f"{where}.serviceAccountToken")
+            files.append(source.service_account_token.path)
         if source.downward_api:
             yield from _downward_faults(source.downward_api.items, f"{where}.downwardAPI.items")
             files += [item.path for item in source.downward_api.items]

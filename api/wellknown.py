@@ -13,6 +13,9 @@ SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 """Of a Node: the place whose failure takes down every node in it."""
 
+ROOT_CERTIFICATE = "kube-root-ca.crt"
+"""The ConfigMap of every namespace that holds the certificate authority of the API."""
+
 LAST_APPLIED_ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
 """The manifest of the last apply."""
 

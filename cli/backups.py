@@ -56,7 +56,8 @@ def restored(
         cluster_domain=manifest.cluster_domain,
         incarnation=manifest.raft_incarnation + 1,
     )
-    files = plan_cluster(config, env, ca=pki.KeyPair(manifest.ca_cert.encode(), manifest.ca_key.encode()))
+    ca = pki.KeyPair(manifest.ca_cert.encode(), manifest.ca_key.encode())
+    files = plan_cluster(config, env, ca=ca, account_keys=manifest.account_keys.encode())
     try:
         install(state, data_dir, env)
         for relative, content in files.replicas[replica].items():

@@ -1,7 +1,7 @@
 """Keys, certificate authorities and certificates: who is who in a cluster.
 
 Identities stand in the subject (as Kubernetes reads them: common name = user, organisations = groups) and in DNS
-names below `timonier.internal`, never in addresses, so that a machine may change its address. Knows nothing of
+names below `timonier.internal`, never in addresses of machines, so that a machine may change its address. Knows nothing of
 files, transports or what an identity may do.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -54,11 +55,18 @@ def make_ca(common_name: str, now: float) -> KeyPair:
 
 
 def issue(
-    ca: KeyPair, common_name: str, now: float, *, groups: Sequence[str] = (), dns_names: Sequence[str] = ()
+    ca: KeyPair,
+    common_name: str,
+    now: float,
+    *,
+    groups: Sequence[str] = (),
+    dns_names: Sequence[str] = (),
+    addresses: Sequence[str] = (),
 ) -> KeyPair:
-    """Make a key and a certificate for it that serves as client and, for `dns_names`, as server."""
+    """Make a key and a certificate for it that serves as client and, for `dns_names` and `addresses`, as server."""
     key = ec.generate_private_key(ec.SECP256R1())
-    return KeyPair(_sign(ca, key.public_key(), common_name, now, groups, dns_names), _private(key))
+    names = _server_names(dns_names, addresses)
+    return KeyPair(_sign(ca, key.public_key(), common_name, now, groups, names), _private(key))
 
 
 def make_request(common_name: str) -> tuple[bytes, bytes]:
@@ -76,6 +84,7 @@ def sign_request(
     *,
     groups: Sequence[str] = (),
     dns_names: Sequence[str] = (),
+    addresses: Sequence[str] = (),
 ) -> bytes:
     """Sign the key of a request; the identity is the signer's word, whatever the request says.
 
@@ -90,7 +99,7 @@ def sign_request(
     public_key = request.public_key()
     if not isinstance(public_key, ec.EllipticCurvePublicKey):
         raise CertificateProblem("the certificate signing request must hold an elliptic curve key")
-    return _sign(ca, public_key, common_name, now, groups, dns_names)
+    return _sign(ca, public_key, common_name, now, groups, _server_names(dns_names, addresses))
 
 
 def ca_hash(ca_cert_pem: bytes) -> str:
@@ -160,13 +169,13 @@ def _sign(
     common_name: str,
     now: float,
     groups: Sequence[str],
-    dns_names: Sequence[str],
+    server_names: Sequence[x509.GeneralName],
 ) -> bytes:
     issuer = x509.load_pem_x509_certificate(ca.cert_pem)
     signer = serialization.load_pem_private_key(ca.key_pem, None)
     if not isinstance(signer, ec.EllipticCurvePrivateKey):
         raise CertificateProblem("the CA's key must be an elliptic curve key")
-    usages = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if dns_names else [])]
+    usages = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if server_names else [])]
     builder = (
         _builder(_name(common_name, groups), issuer.subject, public_key, now, LEAF_DAYS)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -177,10 +186,16 @@ def _sign(
             critical=False,
         )
     )
-    if dns_names:
-        names = x509.SubjectAlternativeName([x509.DNSName(name) for name in dns_names])
-        builder = builder.add_extension(names, critical=False)
+    if server_names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(server_names), critical=False)
     return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def _server_names(dns_names: Sequence[str], addresses: Sequence[str]) -> list[x509.GeneralName]:
+    return [
+        *(x509.DNSName(name) for name in dns_names),
+        *(x509.IPAddress(ipaddress.ip_address(address)) for address in addresses),
+    ]
 
 
 def _builder(

@@ -349,6 +349,28 @@ class RpcClient:
         response: pb.CreateJoinTokenResponse = await self._call("CreateJoinToken", request, "safe")
         return response
 
+    async def create_token(
+        self,
+        namespace: str,
+        service_account: str,
+        *,
+        audiences: Sequence[str] = (),
+        expiration_seconds: int = 0,
+        pod: str = "",
+        uid: str = "",
+    ) -> pb.CreateTokenResponse:
+        """Make a token for a service account; with `pod` it is good only while that pod exists. NotFound, Conflict."""
+        bound = pb.BoundObject(kind="Pod", api_version="v1", name=pod, uid=uid) if pod else None
+        request = pb.CreateTokenRequest(
+            namespace=namespace,
+            service_account=service_account,
+            audiences=audiences,
+            expiration_seconds=expiration_seconds,
+            bound=bound,
+        )
+        response: pb.CreateTokenResponse = await self._call("CreateToken", request, "safe")
+        return response
+
     async def backup(self) -> AsyncGenerator[bytes]:
         """Yield the pieces of a backup file. Unavailable without a quorum or when the connection breaks: start anew."""
         async with aclosing(self._stream("Backup", pb.BackupRequest())) as chunks:

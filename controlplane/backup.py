@@ -1,8 +1,8 @@
 """Backup files: the whole state at one revision with what a new cluster needs to be the same one.
 
 A file is a magic number, a JSON manifest after its length and SHA-256, and a snapshot. The manifest names the snapshot's size and
-SHA-256, and carries the cluster CA with its key, so that nodes trust the restored cluster: the file is as secret as
-the cluster itself. Everything here blocks and belongs in a thread.
+SHA-256, and carries the cluster CA with its key, so that nodes trust the restored cluster, and the keys of service
+accounts' tokens: the file is as secret as the cluster itself. Everything here blocks and belongs in a thread.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     ca_cert: str
     ca_key: str
+    account_keys: str = ""  # backups of before there were tokens have none
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +72,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     cluster_domain: str
     ca_cert: str
     ca_key: str
+    account_keys: str
 
 
 def pieces(state: State, facts: Facts, folder: Path, env: Env) -> Generator[bytes]:

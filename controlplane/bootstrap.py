@@ -6,6 +6,7 @@ the key generator; writing and copying is the command's business.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ import yaml
 from component import kubeconfig, pki
 from component.env import Env
 from component.rpc import API_SERVER_NAME
+from component.signing import make_key
 from controlplane.config import ServerConfig
 
 ADMIN_USER = "kubernetes-admin"
@@ -38,17 +40,34 @@ def raft_dns_name(replica: str) -> str:
     return f"{replica}.raft.timonier.internal"
 
 
+def api_names(replica: str, cluster_domain: str) -> list[str]:
+    """All names in a replica's API certificate: ours, and those of the Service by which pods know the API."""
+    service = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", f"kubernetes.default.svc.{cluster_domain}")
+    return [API_SERVER_NAME, replica_dns_name(replica), *service]
+
+
+def api_service_address(service_range: str) -> str:
+    """The virtual address of the Service default/kubernetes: the first of the range. Clients in pods call it so."""
+    return str(ipaddress.ip_network(service_range)[1])
+
+
 def plan_cluster(
-    template: ServerConfig, env: Env, cluster_name: str = "timonier", ca: pki.KeyPair | None = None
+    template: ServerConfig,
+    env: Env,
+    cluster_name: str = "timonier",
+    ca: pki.KeyPair | None = None,
+    account_keys: bytes = b"",
 ) -> ClusterFiles:
     """Make the CAs, one set of keys per replica in `template.replicas` and the administrator's credentials.
 
     `template.replica` is replaced in each replica's configuration. The keys of both CAs go to every replica, so that
-    any of them can sign the certificates of a joining node or replica; they lie outside the data folder. A restored
-    cluster keeps its `ca`, so that its nodes go on trusting it; without one it is new.
+    any of them can sign the certificates of a joining node or replica; they lie outside the data folder. So does the key
+    of service accounts' tokens. A restored cluster keeps its `ca`, so that its nodes go on trusting it, and its
+    `account_keys` for the sake of tokens that are about; what is not given is made new.
     """
     now = env.now()
     ca, raft_ca = ca or pki.make_ca("timonier-ca", now), pki.make_ca("timonier-raft-ca", now)
+    account_keys = account_keys or make_key()
     files = {}
     for replica in template.replicas:
         api = pki.issue(
@@ -56,7 +75,8 @@ def plan_cluster(
             f"system:replica:{replica}",
             now,
             groups=["system:replicas"],
-            dns_names=[API_SERVER_NAME, replica_dns_name(replica)],
+            dns_names=api_names(replica, template.cluster_domain),
+            addresses=[api_service_address(template.service_range)],
         )
         raft = pki.issue(raft_ca, f"raft:{replica}", now, dns_names=[raft_dns_name(replica)])
         config = msgspec.structs.replace(template, replica=replica)
@@ -66,6 +86,7 @@ def plan_cluster(
             "pki/ca.key": ca.key_pem,
             "pki/api.crt": api.cert_pem,
             "pki/api.key": api.key_pem,
+            "pki/sa.key": account_keys,
             "pki/raft-ca.crt": raft_ca.cert_pem,
             "pki/raft-ca.key": raft_ca.key_pem,
             "pki/raft.crt": raft.cert_pem,

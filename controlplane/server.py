@@ -19,8 +19,11 @@ from api.v1 import node_pb2_grpc, raft_pb2_grpc
 from component import pki
 from component.env import Env
 from component.rpc import Tls
+from component.signing import KeyProblem, SigningKeys, read_keys
 from controlplane.admission.chain import default_chain
 from controlplane.admission.request import MASTERS_GROUP, Identity, node_identity
+from controlplane.apiserver.accounts.claims import issuer_of
+from controlplane.apiserver.accounts.issuing import TokenDesk
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.backup_desk import BackupDesk
 from controlplane.apiserver.bootstrap import bootstrap
@@ -59,7 +62,7 @@ log = structlog.get_logger()
 HAND_OVER_SECONDS = 1.0
 HAND_OVER_POLLS = 100
 SWITCH_INTERVAL_SECONDS = 0.0005  # a busy helper thread must not hold the loop for the default 5 ms
-PKI_FILES = ("ca.crt", "ca.key", "api.crt", "api.key")
+PKI_FILES = ("ca.crt", "ca.key", "api.crt", "api.key", "sa.key")
 
 
 class Server:
@@ -98,6 +101,8 @@ class Server:
         ca = pki.KeyPair(self._files["ca.crt"], self._files["ca.key"])
         self._desk = JoinDesk(self._core, self._system, ca, lambda: self._members.endpoints, config.cluster_uid, env)
         self._authenticator = Authenticator()
+        self._signing = _signing_keys(Path(config.pki_dir) / "sa.key", self._files["sa.key"])
+        self._issuer = issuer_of(config.cluster_domain)
         self._grpc = ApiServer(self._core, self._streams, self._desk, self._status, self._authenticator, tls)
         api = RestApi(self._core, self._streams, Callers(self._authenticator), env)
         self._https = HttpsServer(self._desk, self._replica_join_desk(ca), api, lambda: self._replica.ready, version)
@@ -203,7 +208,8 @@ class Server:
         self._members.listen(sessions.endpoints_changed)
         link = ReplicaLinkService(self._replica, self._directory, self._streams, self._status, self._raft)
         backups = BackupDesk(self._replica, self._backup_facts, Path(config.data_dir) / "backups", self._env)
-        handlers = {**self._replica_desk.handlers(), "Backup": backups.handler()}
+        tokens = TokenDesk(self._replica, self._signing, self._issuer, self._authenticator, self._env)
+        handlers = {**self._replica_desk.handlers(), "Backup": backups.handler(), "CreateToken": tokens.handler()}
         desk = grpc.method_handlers_generic_handler(SERVICE_NAME, handlers)
         server.add_generic_rpc_handlers((desk,))
         node_pb2_grpc.add_NodeServiceServicer_to_server(sessions, server)  # type: ignore[no-untyped-call] # generated
@@ -213,7 +219,8 @@ class Server:
         client = self._client(epoch)
         await settle_quota(self._replica, self._config.state_quota_mebibytes, epoch)
         await bootstrap(client, self._config.service_range, self._config.https_port)
-        await run_all(client, self._env, self._directory, lambda: self._members.https_addresses)
+        ca_pem = self._files["ca.crt"].decode()
+        await run_all(client, self._env, self._directory, lambda: self._members.https_addresses, ca_pem)
 
     def _backup_facts(self) -> Facts:
         config, membership = self._config, self._replica.status.membership
@@ -226,16 +233,26 @@ class Server:
             cluster_domain=config.cluster_domain,
             ca_cert=self._files["ca.crt"].decode(),
             ca_key=self._files["ca.key"].decode(),
+            account_keys=self._files["sa.key"].decode(),
         )
 
     def _replica_join_desk(self, ca: pki.KeyPair) -> ReplicaJoinDesk | None:
         raft_ca = raft_ca_of(Path(self._config.pki_dir))
         if raft_ca is None:
             return None
-        return ReplicaJoinDesk(self._replica, self._config, lambda: self._members.hosts, ca, raft_ca, self._env)
+        return ReplicaJoinDesk(
+            self._replica, self._config, lambda: self._members.hosts, ca, raft_ca, self._files["sa.key"], self._env
+        )
 
     def _client(self, epoch: int) -> LocalClient:
         return LocalClient(self._core, Identity("system:control-plane", (MASTERS_GROUP,)), epoch)
+
+
+def _signing_keys(path: Path, pem: bytes) -> SigningKeys:
+    try:
+        return read_keys(pem)
+    except KeyProblem as problem:
+        raise OSError(f"{path}: {problem}") from problem
 
 
 def _pki_files(folder: Path) -> Mapping[str, bytes]:

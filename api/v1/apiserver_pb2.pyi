@@ -468,6 +468,40 @@ class CreateJoinTokenResponse(_message.Message):
     expires_time: str
     def __init__(self, token: _Optional[str] = ..., ca_hash: _Optional[str] = ..., expires_time: _Optional[str] = ...) -> None: ...
 
+class CreateTokenRequest(_message.Message):
+    __slots__ = ("namespace", "service_account", "audiences", "expiration_seconds", "bound")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    AUDIENCES_FIELD_NUMBER: _ClassVar[int]
+    EXPIRATION_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    BOUND_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    service_account: str
+    audiences: _containers.RepeatedScalarFieldContainer[str]
+    expiration_seconds: int
+    bound: BoundObject
+    def __init__(self, namespace: _Optional[str] = ..., service_account: _Optional[str] = ..., audiences: _Optional[_Iterable[str]] = ..., expiration_seconds: _Optional[int] = ..., bound: _Optional[_Union[BoundObject, _Mapping]] = ...) -> None: ...
+
+class BoundObject(_message.Message):
+    __slots__ = ("kind", "name", "uid", "api_version")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    UID_FIELD_NUMBER: _ClassVar[int]
+    API_VERSION_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    name: str
+    uid: str
+    api_version: str
+    def __init__(self, kind: _Optional[str] = ..., name: _Optional[str] = ..., uid: _Optional[str] = ..., api_version: _Optional[str] = ...) -> None: ...
+
+class CreateTokenResponse(_message.Message):
+    __slots__ = ("token", "expiration_time")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    EXPIRATION_TIME_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    expiration_time: str
+    def __init__(self, token: _Optional[str] = ..., expiration_time: _Optional[str] = ...) -> None: ...
+
 class BackupRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -123,6 +123,11 @@ class ApiServerStub:
                 request_serializer=api_dot_v1_dot_apiserver__pb2.CreateJoinTokenRequest.SerializeToString,
                 response_deserializer=api_dot_v1_dot_apiserver__pb2.CreateJoinTokenResponse.FromString,
                 _registered_method=True)
+        self.CreateToken = channel.unary_unary(
+                '/api.v1.ApiServer/CreateToken',
+                request_serializer=api_dot_v1_dot_apiserver__pb2.CreateTokenRequest.SerializeToString,
+                response_deserializer=api_dot_v1_dot_apiserver__pb2.CreateTokenResponse.FromString,
+                _registered_method=True)
         self.Backup = channel.unary_stream(
                 '/api.v1.ApiServer/Backup',
                 request_serializer=api_dot_v1_dot_apiserver__pb2.BackupRequest.SerializeToString,
@@ -280,6 +285,14 @@ class ApiServerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateToken(self, request, context):
+        """Makes a token for a service account (Kubernetes: TokenRequest), which is shown as a bearer token over HTTPS.
+        NOT_FOUND: no such account or pod; ABORTED: the pod has another uid; a node gets tokens of its own pods only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Backup(self, request, context):
         """The whole state at one linearizable revision, as a backup file in pieces.
         """
@@ -393,6 +406,11 @@ def add_ApiServerServicer_to_server(servicer, server):
                     servicer.CreateJoinToken,
                     request_deserializer=api_dot_v1_dot_apiserver__pb2.CreateJoinTokenRequest.FromString,
                     response_serializer=api_dot_v1_dot_apiserver__pb2.CreateJoinTokenResponse.SerializeToString,
+            ),
+            'CreateToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateToken,
+                    request_deserializer=api_dot_v1_dot_apiserver__pb2.CreateTokenRequest.FromString,
+                    response_serializer=api_dot_v1_dot_apiserver__pb2.CreateTokenResponse.SerializeToString,
             ),
             'Backup': grpc.unary_stream_rpc_method_handler(
                     servicer.Backup,
@@ -855,6 +873,33 @@ class ApiServer:
             '/api.v1.ApiServer/CreateJoinToken',
             api_dot_v1_dot_apiserver__pb2.CreateJoinTokenRequest.SerializeToString,
             api_dot_v1_dot_apiserver__pb2.CreateJoinTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/api.v1.ApiServer/CreateToken',
+            api_dot_v1_dot_apiserver__pb2.CreateTokenRequest.SerializeToString,
+            api_dot_v1_dot_apiserver__pb2.CreateTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -144,6 +145,43 @@ def create_deployment(
     with one_line_errors():
         tree = generators.deployment(name, images, replicas, port, command)
     _send([tree], namespace, dry_run, output)
+
+
+@create.command("token", examples=("tim create token robot --duration 10m", "tim create token robot --audience vault"))
+@click.argument("name")
+@options.namespace()
+@click.option(
+    "--duration", type=options.Duration(), default=None, help="How long it is good: 10m at least [default: 1h]."
+)
+@click.option("--audience", "audiences", multiple=True, help="Whom it is shown to [default: the API]. May be repeated.")
+@click.option("--bound-object-kind", type=click.Choice(["Pod"]), default=None, help="With --bound-object-name.")
+@click.option("--bound-object-name", default="", metavar="POD", help="Good only while this pod of the account exists.")
+@click.option("--bound-object-uid", default="", metavar="UID", help="Only if the pod has this uid.")
+def create_token(
+    name: str,
+    namespace: str,
+    duration: float | None,
+    audiences: tuple[str, ...],
+    bound_object_kind: str | None,
+    bound_object_name: str,
+    bound_object_uid: str,
+) -> None:
+    """Print a token with which to be the ServiceAccount NAME to the API, over HTTPS."""
+    if bool(bound_object_kind) != bool(bound_object_name) or (bound_object_uid and not bound_object_name):
+        raise click.UsageError("--bound-object-kind and --bound-object-name belong together")
+
+    async def work(client: RpcClient, default: str) -> str:
+        made = await client.create_token(
+            namespace or default,
+            name,
+            audiences=audiences,
+            expiration_seconds=math.ceil(duration or 0),
+            pod=bound_object_name,
+            uid=bound_object_uid,
+        )
+        return made.token
+
+    click.echo(call(work))
 
 
 def _send(trees: list[Tree], namespace: str, dry_run: str, output: str) -> None:

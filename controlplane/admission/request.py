@@ -13,12 +13,14 @@ Verb = Literal["create", "update", "update_status", "bind", "delete"]
 NODES_GROUP = "system:nodes"
 REPLICAS_GROUP = "system:replicas"
 MASTERS_GROUP = "system:masters"
+ACCOUNTS_GROUP = "system:serviceaccounts"
+AUTHENTICATED_GROUP = "system:authenticated"
 NODE_USER_PREFIX = "system:node:"
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks: the common name and the organisations of a client certificate, as in Kubernetes."""
+    """Who asks: the common name and the organisations of a client certificate, as in Kubernetes, or what a token says."""
 
     user: str
     groups: tuple[str, ...] = ()

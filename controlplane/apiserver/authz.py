@@ -1,7 +1,8 @@
 """Who may call what. One table from RPCs to roles, and what a node may read; finer rules for writes are admission's.
 
 Until there is RBAC the roles come from certificate groups: administrators and the control plane's own parts
-(system:masters), nodes, replicas, and everybody else with a certificate of the cluster, who may read.
+(system:masters), nodes, replicas, and everybody else with a certificate of the cluster, who may read. A service account
+may do nothing yet: its token only tells who it is.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import msgspec
 from api.core import Event, Pod
 from api.errors import Forbidden
 from component.rpc_server import Check, Context
-from controlplane.admission.request import MASTERS_GROUP, REPLICAS_GROUP, Identity
+from controlplane.admission.request import ACCOUNTS_GROUP, MASTERS_GROUP, REPLICAS_GROUP, Identity
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.references import named_by
 from controlplane.commands import Key
 from controlplane.store.state import State
 
-Role = Literal["admin", "node", "replica", "reader"]
+Role = Literal["admin", "node", "replica", "reader", "account"]
 
 API_METHODS = "/api.v1.ApiServer/"
 _API, _NODE, _LINK = API_METHODS, "/api.v1.NodeService/", "/api.v1.ReplicaLink/"
@@ -45,6 +46,7 @@ ROLES: Mapping[str, frozenset[Role]] = {
     _API + "Logs": _READERS,
     _API + "Exec": _ADMIN,
     _API + "CreateJoinToken": _ADMIN,
+    _API + "CreateToken": _ADMIN | {"node"},
     _API + "Backup": _ADMIN,
     _API + "RemoveReplica": _ADMIN,
     _API + "TransferLeadership": _ADMIN,
@@ -78,6 +80,8 @@ def roles_of(identity: Identity) -> frozenset[Role]:
         roles.add("node")
     if REPLICAS_GROUP in identity.groups:
         roles.add("replica")
+    if ACCOUNTS_GROUP in identity.groups:
+        roles.add("account")
     return frozenset(roles) or frozenset({"reader"})
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 
 from api.errors import AlreadyExists
 from api.object import Tree
 from component.client import ApiClient
 from controlplane.admission.namespace_lifecycle import PROTECTED
+from controlplane.bootstrap import api_service_address
 
 
 async def bootstrap(client: ApiClient, service_range: str, https_port: int) -> None:
@@ -37,7 +37,7 @@ def _kubernetes_service(service_range: str, https_port: int) -> Tree:
         },
         "spec": {
             "type": "ClusterIP",
-            "clusterIP": str(ipaddress.ip_network(service_range)[1]),
+            "clusterIP": api_service_address(service_range),
             "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": https_port}],
         },
     }

@@ -1,7 +1,7 @@
 """Letting replicas in: certificates and the cluster's keys for who brings a replica token.
 
 Spending the token and recording the newcomer is one transaction; the leader's membership loop does the rest. What a
-joining replica gets makes it equal to the others, the keys of both CAs included: its token is as good as an
+joining replica gets makes it equal to the others, the keys of both CAs and of tokens included: its token is as good as an
 administrator's password for as long as it lives.
 """
 
@@ -17,10 +17,9 @@ import structlog
 from api import errors
 from component import pki
 from component.env import Env
-from component.rpc import API_SERVER_NAME
 from controlplane.apiserver.join import LARGEST_REQUEST_CHARACTERS
 from controlplane.apiserver.tokens import key_of_token, use_token
-from controlplane.bootstrap import raft_dns_name, replica_dns_name
+from controlplane.bootstrap import api_names, api_service_address, raft_dns_name
 from controlplane.commands import CommitRefused
 from controlplane.config import ServerConfig
 from controlplane.membership_loop import Newcomer, record, waiting
@@ -42,6 +41,7 @@ class ReplicaJoinDesk:
         hosts: Callable[[], Mapping[str, str]],
         ca: pki.KeyPair,
         raft_ca: pki.KeyPair,
+        account_keys: bytes,
         env: Env,
     ) -> None:
         self._replica = replica
@@ -49,6 +49,7 @@ class ReplicaJoinDesk:
         self._hosts = hosts
         self._ca = ca
         self._raft_ca = raft_ca
+        self._account_keys = account_keys
         self._env = env
 
     async def join(
@@ -92,10 +93,15 @@ class ReplicaJoinDesk:
 
     def _sign(self, name: str, request: str, raft_request: str) -> dict[str, str]:
         now = self._env.now()
-        names = [API_SERVER_NAME, replica_dns_name(name)]
+        names, addresses = (
+            api_names(name, self._config.cluster_domain),
+            [api_service_address(self._config.service_range)],
+        )
         user, groups = f"system:replica:{name}", ["system:replicas"]
         try:
-            api = pki.sign_request(self._ca, request.encode(), user, now, groups=groups, dns_names=names)
+            api = pki.sign_request(
+                self._ca, request.encode(), user, now, groups=groups, dns_names=names, addresses=addresses
+            )
             raft = pki.sign_request(
                 self._raft_ca, raft_request.encode(), f"raft:{name}", now, dns_names=[raft_dns_name(name)]
             )
@@ -107,6 +113,7 @@ class ReplicaJoinDesk:
             "ca_key": self._ca.key_pem.decode(),
             "raft_ca": self._raft_ca.cert_pem.decode(),
             "raft_ca_key": self._raft_ca.key_pem.decode(),
+            "account_keys": self._account_keys.decode(),
         }
 
     def _settings(self, name: str, newcomer: Newcomer, membership: Membership) -> dict[str, Any]:

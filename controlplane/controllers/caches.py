@@ -7,8 +7,9 @@ from typing import Any
 
 from api import scheme
 from api.apps import Deployment, ReplicaSet
-from api.core import Namespace, Node, Pod, Service, ServiceAccount
+from api.core import ConfigMap, Namespace, Node, Pod, Service, ServiceAccount
 from api.network import EndpointSlice
+from api.wellknown import ROOT_CERTIFICATE
 from component.client import ApiClient
 from component.env import Env
 from component.informer import Informer, PartialObjectMetadata, owner_uids
@@ -19,7 +20,10 @@ NOT_CACHED = frozenset({"events"})  # own nothing, are owned by nothing, and the
 
 
 class Caches:
-    """One informer for every kind but Events; kinds that only garbage collection looks at keep no bodies."""
+    """One informer for every kind but Events; kinds that only garbage collection looks at keep no bodies.
+
+    Beside them one for the ConfigMaps that hold the API's certificate authority, whose bodies count.
+    """
 
     def __init__(self, client: ApiClient, env: Env) -> None:
         owners = {"owners": owner_uids}
@@ -33,6 +37,9 @@ class Caches:
         self.deployments = Informer(client, "deployments.apps", Deployment, env, indexes=owners)
         self.slices = Informer(
             client, "endpointslices.discovery.k8s.io", EndpointSlice, env, indexes=owners | {"service": service_index}
+        )
+        self.root_certificates = Informer(
+            client, "configmaps", ConfigMap, env, field_selector=f"metadata.name={ROOT_CERTIFICATE}"
         )
         decoded: Sequence[Informer[Any]] = (
             *(self.namespaces, self.nodes, self.pods, self.services, self.service_accounts),

@@ -17,6 +17,7 @@ from controlplane.controllers.loop import RESYNC_SECONDS, Controller, Controller
 from controlplane.controllers.namespace import NamespaceController
 from controlplane.controllers.pod_gc import PodCollector
 from controlplane.controllers.replicaset import ReplicaSetController
+from controlplane.controllers.root_certificate import RootCertificateController
 from controlplane.controllers.service_account import ServiceAccountController
 from controlplane.controllers.tasks import run_together
 from controlplane.scheduler.loop import Scheduler
@@ -25,11 +26,13 @@ REPLICAS_SECONDS = 10.0  # no event says that the replicas are other ones
 GARBAGE_WORKERS = 32  # its keys are single dependents
 
 
-async def run_all(client: ApiClient, env: Env, ages: NodeAges, replica_addresses: Callable[[], Sequence[str]]) -> None:
+async def run_all(
+    client: ApiClient, env: Env, ages: NodeAges, replica_addresses: Callable[[], Sequence[str]], ca_pem: str
+) -> None:
     """Run until cancelled, which is what loss of leadership means; nothing outlives the call.
 
     `client` acts with the leader's epoch, `ages` tells when nodes were last heard, `replica_addresses` the
-    host:port of every replica's HTTPS. Raises only what is our own bug.
+    host:port of every replica's HTTPS, and `ca_pem` is by whom pods know the API. Raises only what is our own bug.
     """
     caches = Caches(client, env)
     events = EventWriter(client, env)
@@ -52,12 +55,13 @@ async def run_all(client: ApiClient, env: Env, ages: NodeAges, replica_addresses
         loop_of(GarbageCollector(client, caches.by_resource), GARBAGE_WORKERS),
         loop_of(PodCollector(client, caches.pods, caches.nodes)),
         loop_of(ServiceAccountController(caches.namespaces, caches.service_accounts)),
+        loop_of(RootCertificateController(caches.namespaces, caches.root_certificates, ca_pem)),
         node_loop,
     ]
     scheduler = Scheduler(client, env, caches.pods, caches.nodes, events.recorder("default-scheduler"))
     try:
         await run_together(
-            *(informer.run() for informer in everything),
+            *(informer.run() for informer in (*everything, caches.root_certificates)),
             *(loop.run() for loop in loops),
             node_lifecycle.follow_heartbeats(node_loop.add),
             scheduler.run(),
@@ -65,5 +69,5 @@ async def run_all(client: ApiClient, env: Env, ages: NodeAges, replica_addresses
             expire_events(client, env),
         )
     finally:
-        for informer in everything:
+        for informer in (*everything, caches.root_certificates):
             await informer.forget()

@@ -61,7 +61,7 @@ async def leading(folder):
             tree["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
             await client.create(tree)
         jobs = [
-            run_all(client, cluster.env, Heard(names), lambda: ("10.1.0.1:6443", "10.1.0.2:6443")),
+            run_all(client, cluster.env, Heard(names), lambda: ("10.1.0.1:6443", "10.1.0.2:6443"), "CA"),
             play_agents(client),
         ]
         tasks = [asyncio.ensure_future(job) for job in jobs]

@@ -47,7 +47,7 @@ def test_a_replica_without_its_keys_says_where_they_come_from(tmp_path):
     assert ended.returncode == 1
     told = json.loads(ended.stderr)
     assert told["event"] == "api_not_started"
-    assert "has no ca.key, api.crt, api.key: copy this replica's bundle" in told["reason"]
+    assert "has no ca.key, api.crt, api.key, sa.key: copy this replica's bundle" in told["reason"]
 
 
 @pytest.mark.parametrize("process", ["api", "raft"])

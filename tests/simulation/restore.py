@@ -23,6 +23,7 @@ FACTS = backup.Facts(
     cluster_domain="cluster.local",
     ca_cert="",
     ca_key="",
+    account_keys="",
 )
 
 

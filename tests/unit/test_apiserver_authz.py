@@ -52,7 +52,7 @@ def test_administrators_may_call_everything(method):
 @pytest.mark.parametrize(
     ("identity", "allowed"),
     [
-        (NODE, {"Get", "ClusterStatus", "Session", "Dial"}),
+        (NODE, {"Get", "ClusterStatus", "Session", "Dial", "CreateToken"}),
         (
             REPLICA,
             {"Propose", "ReadIndex", "ReportSessions", "OpenNodeStream", "Status", "ClusterStatus", "ChangeMembership"},

@@ -23,6 +23,7 @@ FACTS = backup.Facts(
     cluster_domain="cluster.local",
     ca_cert="cert",
     ca_key="key",
+    account_keys="keys",
 )
 
 
