@@ -308,9 +308,14 @@ class RpcClient:
                     raise errors.ERRORS.get(frame.error.reason, errors.ApiError)(frame.error.message)
                 yield frame
 
-    async def moment(self, *, revision: int | None = None, time: str = "", stale_ok: bool = False) -> pb.MomentResponse:
-        """What a revision, a time (RFC 3339) or now stands for. Expired, Invalid for what has not come yet."""
-        request = pb.MomentRequest(revision=revision, time=time, stale_ok=stale_ok)
+    async def moment(
+        self, *, revision: int | None = None, time: str = "", not_older_than: int | None = None
+    ) -> pb.MomentResponse:
+        """What a revision, a time (RFC 3339) or now stands for. Expired, Invalid for what has not come yet.
+
+        Now is told by any replica that has reached `not_older_than`, without its asking a leader.
+        """
+        request = pb.MomentRequest(revision=revision, time=time, not_older_than=not_older_than)
         response: pb.MomentResponse = await self._read("Moment", request)
         return response
 
@@ -395,7 +400,10 @@ class RpcClient:
         if request.dry_run:
             return await self._call(method, request, "safe")
         if self._env.monotonic() - self._revision_time > SINCE_SECONDS or not self._revision:
-            self._revision, self._revision_time = (await self.moment(stale_ok=True)).revision, self._env.monotonic()
+            seen = await self.moment(not_older_than=0)
+            if not seen.revision:  # an empty cluster, or a replica that knows nothing yet
+                seen = await self.moment()
+            self._revision, self._revision_time = seen.revision, self._env.monotonic()
         request.sending.id = self._env.rng.randbytes(16)
         request.sending.since = self._revision
         response = await self._call(method, request, "write")
@@ -408,7 +416,7 @@ class RpcClient:
         """A read; one of a revision goes to every replica until the history of one goes back, or reaches, far enough."""
         repeat: Repeat = "read"
         if isinstance(request, pb.MomentRequest):
-            everywhere = not request.stale_ok
+            everywhere = True
         else:
             everywhere = request.HasField("at_revision") or request.HasField("not_older_than")
             repeat = "once" if request.HasField("stale_seconds") else "read"

@@ -269,14 +269,14 @@ class PatchRequest(_message.Message):
     def __init__(self, resource: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., type: _Optional[_Union[PatchRequest.Type, str]] = ..., patch: _Optional[str] = ..., subresource: _Optional[str] = ..., dry_run: _Optional[bool] = ..., sending: _Optional[_Union[Sending, _Mapping]] = ...) -> None: ...
 
 class MomentRequest(_message.Message):
-    __slots__ = ("revision", "time", "stale_ok")
+    __slots__ = ("revision", "time", "not_older_than")
     REVISION_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
-    STALE_OK_FIELD_NUMBER: _ClassVar[int]
+    NOT_OLDER_THAN_FIELD_NUMBER: _ClassVar[int]
     revision: int
     time: str
-    stale_ok: bool
-    def __init__(self, revision: _Optional[int] = ..., time: _Optional[str] = ..., stale_ok: _Optional[bool] = ...) -> None: ...
+    not_older_than: int
+    def __init__(self, revision: _Optional[int] = ..., time: _Optional[str] = ..., not_older_than: _Optional[int] = ...) -> None: ...
 
 class MomentResponse(_message.Message):
     __slots__ = ("revision", "time", "oldest_revision", "oldest_time")

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 from msgspec import structs
 
@@ -40,12 +40,23 @@ CONVERTED_AT_ONCE: Final = 1_000
 """Objects of a list made before others may run: 1 to 2 ms; a controller lists 100,000 pods in one call."""
 
 
+class How(TypedDict, total=False):
+    """What every write may be told besides what it writes.
+
+    An `epoch` other than 0 marks a write of the leader's scheduler and controllers: it is refused with Conflict once
+    another leader has begun. A request that a client may send again says which one it is by its `sending`, and is done
+    once.
+    """
+
+    dry_run: bool
+    epoch: int
+    sending: Sending
+
+
 class ApiCore:
     """All verbs. Every replica has one; writes find the leader by themselves.
 
-    Verbs raise `api.errors` as `component.client.ApiClient` says. `epoch` other than 0 marks a write of the leader's
-    scheduler and controllers: it is refused with Conflict once another leader has begun. A request that a client may
-    send again says which one it is by its `sending`, and is done once.
+    Verbs raise `api.errors` as `component.client.ApiClient` says.
     """
 
     def __init__(
@@ -66,9 +77,7 @@ class ApiCore:
 
     # Writes
 
-    async def create(
-        self, identity: Identity, tree: Tree, *, dry_run: bool = False, epoch: int = 0, sending: Sending = ONCE
-    ) -> Object:
+    async def create(self, identity: Identity, tree: Tree, **how: Unpack[How]) -> Object:
         """Store a new object. metadata.uid may be chosen by the caller: repeating the create then gives the same object."""
         check_write(identity)
         given = incoming.read(tree)
@@ -77,9 +86,7 @@ class ApiCore:
             identity,
             given.kind.resource,
             lambda state: self.writing.create(identity, given, uid, state),
-            dry_run=dry_run,
-            epoch=epoch,
-            sending=sending,
+            **how,
         )
 
     async def create_spending(
@@ -97,9 +104,7 @@ class ApiCore:
 
         return await self._commit(identity, given.kind.resource, decide)
 
-    async def update(
-        self, identity: Identity, tree: Tree, *, dry_run: bool = False, epoch: int = 0, sending: Sending = ONCE
-    ) -> Object:
+    async def update(self, identity: Identity, tree: Tree, **how: Unpack[How]) -> Object:
         """Replace all but the status. metadata.uid and resourceVersion are preconditions when given."""
         check_write(identity)
         given = incoming.read(tree)
@@ -107,14 +112,10 @@ class ApiCore:
             identity,
             given.kind.resource,
             lambda state: self.writing.update(identity, given, state),
-            dry_run=dry_run,
-            epoch=epoch,
-            sending=sending,
+            **how,
         )
 
-    async def update_status(
-        self, identity: Identity, tree: Tree, *, dry_run: bool = False, epoch: int = 0, sending: Sending = ONCE
-    ) -> Object:
+    async def update_status(self, identity: Identity, tree: Tree, **how: Unpack[How]) -> Object:
         """Replace the status only. Preconditions as `update`."""
         check_write(identity)
         given = incoming.read(tree, with_defaults=False)
@@ -122,9 +123,7 @@ class ApiCore:
             identity,
             given.kind.resource,
             lambda state: self.writing.update_status(identity, given, state),
-            dry_run=dry_run,
-            epoch=epoch,
-            sending=sending,
+            **how,
         )
 
     async def delete(
@@ -138,9 +137,7 @@ class ApiCore:
         revision: int = 0,
         grace_seconds: int | None = None,
         propagation: Propagation = "",
-        dry_run: bool = False,
-        epoch: int = 0,
-        sending: Sending = ONCE,
+        **how: Unpack[How],
     ) -> Object:
         """Mark for deletion or delete; returns the object as it is now, or was last."""
         check_write(identity)
@@ -152,14 +149,10 @@ class ApiCore:
             identity,
             resource,
             lambda state: deletes.decide(self.writing, identity, deletion, state),
-            dry_run=dry_run,
-            epoch=epoch,
-            sending=sending,
+            **how,
         )
 
-    async def apply(
-        self, identity: Identity, tree: Tree, *, dry_run: bool = False, epoch: int = 0, sending: Sending = ONCE
-    ) -> tuple[Object, ApplyOutcome]:
+    async def apply(self, identity: Identity, tree: Tree, **how: Unpack[How]) -> tuple[Object, ApplyOutcome]:
         """Create, or merge three ways with what was last applied."""
         check_write(identity)
         given = incoming.read(tree, with_defaults=False)
@@ -172,10 +165,7 @@ class ApiCore:
             outcome = applied.outcome
             return applied.decision
 
-        stored = await self._commit(
-            identity, given.kind.resource, decide, dry_run=dry_run, epoch=epoch, sending=sending
-        )
-        return stored, outcome
+        return await self._commit(identity, given.kind.resource, decide, **how), outcome
 
     async def transaction(
         self,
@@ -198,9 +188,7 @@ class ApiCore:
         body: bytes,
         *,
         subresource: str = "",
-        dry_run: bool = False,
-        epoch: int = 0,
-        sending: Sending = ONCE,
+        **how: Unpack[How],
     ) -> Object:
         """Change the stored object as the patch says; on newer state again, unless the patch names a resourceVersion."""
         check_write(identity)
@@ -210,9 +198,7 @@ class ApiCore:
             identity,
             resource,
             lambda state: patches.decide(self.writing, identity, patch, state),
-            dry_run=dry_run,
-            epoch=epoch,
-            sending=sending,
+            **how,
         )
 
     async def bind(

@@ -14,6 +14,7 @@ from api.diff import changed_paths
 from api.errors import FieldError, Forbidden, Invalid, NotFound
 from component.env import Env, parse_time, rfc3339
 from controlplane.admission.request import Identity
+from controlplane.apiserver.freshness import LINEARIZABLE, Freshness, wait_fresh
 from controlplane.apiserver.objects import tree_of
 from controlplane.commands import MODIFIED, Key
 from controlplane.replica import Replica
@@ -84,13 +85,12 @@ class Past:
         end = await self._resolve(at)
         return await self._replica.history.rewound(self._replica.state, resource, end.revision, key)
 
-    async def moment(self, at: At, *, stale_ok: bool = False) -> Moment:
-        """What a point stands for; now, as this replica knows it, if `stale_ok`. Expired, Invalid."""
+    async def moment(self, at: At, fresh: Freshness = LINEARIZABLE) -> Moment:
+        """What a point stands for; now, on a state as new as `fresh` says. Expired, Invalid."""
         if at:
             end = await self._resolve(at)
         else:
-            if not stale_ok or not self._replica.state.revision:
-                await self._replica.read_barrier()
+            await wait_fresh(self._replica, fresh)
             end = Mark(self._replica.state.revision, self._replica.state.time_ms)
         oldest = self._replica.history.beginning
         return Moment(end.revision, _time(end.time_ms), oldest.revision, _time(oldest.time_ms))

@@ -16,7 +16,7 @@ from api.v1 import resource_pb2
 from component.client import ApplyOutcome, Binding, Operation, PatchType
 from component.rpc_server import Context
 from controlplane.apiserver.authn import Authenticator
-from controlplane.apiserver.core import ApiCore
+from controlplane.apiserver.core import ApiCore, How
 from controlplane.apiserver.freshness import Freshness
 from controlplane.apiserver.messages import (
     PROPAGATIONS,
@@ -106,9 +106,7 @@ class ApiService:
     async def create(self, request: pb.CreateRequest, context: Context) -> resource_pb2.Resource:
         """Create."""
         tree = tree_of_message(request.object)
-        return message_of(
-            await self._core.create(self._identify(context), tree, dry_run=request.dry_run, sending=sending_of(request))
-        )
+        return message_of(await self._core.create(self._identify(context), tree, **_how(request)))
 
     async def get(self, request: pb.GetRequest, context: Context) -> resource_pb2.Resource:
         """Get."""
@@ -143,18 +141,12 @@ class ApiService:
     async def update(self, request: pb.UpdateRequest, context: Context) -> resource_pb2.Resource:
         """Update."""
         tree = tree_of_message(request.object)
-        return message_of(
-            await self._core.update(self._identify(context), tree, dry_run=request.dry_run, sending=sending_of(request))
-        )
+        return message_of(await self._core.update(self._identify(context), tree, **_how(request)))
 
     async def update_status(self, request: pb.UpdateRequest, context: Context) -> resource_pb2.Resource:
         """UpdateStatus."""
         tree = tree_of_message(request.object)
-        return message_of(
-            await self._core.update_status(
-                self._identify(context), tree, dry_run=request.dry_run, sending=sending_of(request)
-            )
-        )
+        return message_of(await self._core.update_status(self._identify(context), tree, **_how(request)))
 
     async def delete(self, request: pb.DeleteRequest, context: Context) -> resource_pb2.Resource:
         """Delete."""
@@ -168,17 +160,14 @@ class ApiService:
                 revision=request.resource_version,
                 grace_seconds=request.grace_seconds if request.HasField("grace_seconds") else None,
                 propagation=PROPAGATIONS.get(request.propagation, ""),
-                dry_run=request.dry_run,
-                sending=sending_of(request),
+                **_how(request),
             )
         )
 
     async def apply(self, request: pb.ApplyRequest, context: Context) -> pb.ApplyResponse:
         """Apply."""
         tree = tree_of_message(request.object)
-        stored, outcome = await self._core.apply(
-            self._identify(context), tree, dry_run=request.dry_run, sending=sending_of(request)
-        )
+        stored, outcome = await self._core.apply(self._identify(context), tree, **_how(request))
         return pb.ApplyResponse(object=message_of(stored), outcome=_OUTCOMES[outcome])
 
     async def transaction(self, request: pb.TransactionRequest, context: Context) -> pb.TransactionResponse:
@@ -206,15 +195,15 @@ class ApiService:
                 patch_type,
                 request.patch.encode(),
                 subresource=request.subresource,
-                dry_run=request.dry_run,
-                sending=sending_of(request),
+                **_how(request),
             )
         )
 
     async def moment(self, request: pb.MomentRequest, context: Context) -> pb.MomentResponse:
         """Moment."""
         revision = request.revision if request.HasField("revision") else None
-        return moment_message(await self._core.past.moment(At(revision, request.time), stale_ok=request.stale_ok))
+        fresh = Freshness(not_older_than=_not_older_than(request))
+        return moment_message(await self._core.past.moment(At(revision, request.time), fresh))
 
     async def history(self, request: pb.HistoryRequest, context: Context) -> pb.HistoryResponse:
         """History."""
@@ -363,15 +352,21 @@ def _handler(method: Any, behaviour: Callable[..., Any]) -> Any:
     return make(behaviour, request_type.FromString, _serialized)
 
 
+def _how(request: Any) -> How:
+    return {"dry_run": request.dry_run, "sending": sending_of(request)}
+
+
 def _at(request: pb.GetRequest | pb.ListRequest) -> At:
     return At(request.at_revision if request.HasField("at_revision") else None, request.at_time)
 
 
 def _fresh(request: pb.GetRequest | pb.ListRequest) -> Freshness:
-    return Freshness(
-        request.stale_seconds if request.HasField("stale_seconds") else None,
-        request.not_older_than if request.HasField("not_older_than") else None,
-    )
+    stale_seconds = request.stale_seconds if request.HasField("stale_seconds") else None
+    return Freshness(stale_seconds, _not_older_than(request))
+
+
+def _not_older_than(request: pb.GetRequest | pb.ListRequest | pb.MomentRequest) -> int | None:
+    return request.not_older_than if request.HasField("not_older_than") else None
 
 
 def _serialized(message: Any) -> bytes:
