@@ -92,7 +92,7 @@ def test_definitions_have_kubernetes_names():
     assert names >= {
         *(POD, "io.k8s.api.core.v1.PodSpec", "io.k8s.api.core.v1.ObjectReference", "io.k8s.api.apps.v1.Deployment"),
         *("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta", "io.k8s.api.discovery.v1.EndpointPort"),
-        *("io.k8s.api.core.v1.EndpointPort", "io.k8s.api.coordination.v1.LeaseSpec")[1:],
+        "io.k8s.api.coordination.v1.LeaseSpec",
         *("io.k8s.apimachinery.pkg.apis.meta.v1.Status", "io.k8s.api.autoscaling.v1.Scale"),
     }
 
@@ -102,7 +102,7 @@ def test_types_outside_the_modules_of_kinds_belong_to_the_core():
     core = definitions(tuple(kind for kind in KINDS if not kind.group))
     of_kinds = {name_of(kind.type).rpartition(".")[0] for kind in KINDS if kind.group}
     others = {name for name in V2["definitions"] if name.startswith("io.k8s.api.core.")} - core.keys()
-    assert others <= {"io.k8s.api.core.v1.Binding"}
+    assert others <= {"io.k8s.api.core.v1.Binding", "io.k8s.api.core.v1.PodTemplateSpec"}
     assert not any(name.rpartition(".")[0] in of_kinds for name in core)
 
 
@@ -147,14 +147,7 @@ def test_nothing_stands_beside_a_reference_in_version_3():
 def test_the_index_of_version_3_leads_to_every_document_by_its_hash():
     encoded = {path: documents.encoded(document) for path, document in V3.items()}
     shown = documents.index_3(encoded)["paths"]
-    assert (
-        shown.keys()
-        == {
-            "api/v1",
-            *(f"apis/{group}" for group in ("apps/v1", "discovery.k8s.io/v1", "coordination.k8s.io/v1")),
-        }
-        | shown.keys()
-    )
+    assert shown.keys() >= {"api/v1", "apis/apps/v1", "apis/discovery.k8s.io/v1", "apis/coordination.k8s.io/v1"}
     assert shown["api/v1"]["serverRelativeURL"] == f"/openapi/v3/api/v1?hash={documents.digest(encoded['api/v1'])}"
     assert len({each["serverRelativeURL"] for each in shown.values()}) == len(shown)
 
