@@ -167,7 +167,7 @@ class ApiHalf:
         client = LateBinds(self.core, epoch, self.loop, self._rng)
         await bootstrap(client, SERVICE_RANGE, 6443)
         if self._cluster.plan.controllers:
-            await run_all(client, self.env, self.directory, lambda: ("192.0.2.1:6443",))
+            await run_all(client, self.env, self.directory, lambda: ("192.0.2.1:6443",), "CA")
         else:
             await asyncio.get_running_loop().create_future()
 

@@ -56,7 +56,7 @@ async def play_agents(api, ages):
 @contextlib.asynccontextmanager
 async def leading(api, ages=None, *, agents=True):
     ages = ages or Ages(api)
-    jobs = [run_all(api, api.env, ages, lambda: ("10.1.0.1:6443",))]
+    jobs = [run_all(api, api.env, ages, lambda: ("10.1.0.1:6443",), "CA")]
     if agents:
         jobs.append(play_agents(api, ages))
     tasks = [asyncio.ensure_future(job) for job in jobs]
