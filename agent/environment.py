@@ -35,6 +35,7 @@ class Sources:
     host_ip: str = ""
     pod_ip: str = ""
     allocatable: Mapping[str, int] = field(default_factory=dict)  # cpu in millicores, others in whole units
+    tokens: Mapping[tuple[str, str], str] = field(default_factory=dict, repr=False)  # by volume and path
 
 
 @dataclass(frozen=True, slots=True)

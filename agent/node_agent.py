@@ -31,6 +31,8 @@ from agent.reports import ReportBook
 from agent.runtime.protocol import Container, ContainerRuntime, RuntimeFailure
 from agent.session import Explain, Refused, Session
 from agent.streams import Streams
+from agent.token_calls import TokenCalls
+from agent.tokens import Tokens
 from agent.volumes import VolumeFailure
 from agent.worker import PodWorker
 from api.core import NodeStatus
@@ -100,6 +102,7 @@ class NodeAgent:
         self._probes = ProbeActions(runtime, identity.version)
         self._streams = Streams(lambda: self._pods, runtime, paths, env)
         self._session = Session(self, self._reports, connect, env, explain)
+        self._tokens = Tokens(TokenCalls(lambda: self._session.channel), paths, env)
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -113,6 +116,7 @@ class NodeAgent:
                 group.create_task(self._run_pods())
                 group.create_task(rotation.run())
                 group.create_task(limits.run())
+                group.create_task(self._tokens.run(self._workers))
         finally:
             await self._streams.close()
             await self._probes.close()
@@ -321,6 +325,7 @@ class NodeAgent:
             images=Images(self._runtime, self._env),
             probes=self._probes,
             inputs=self._inputs,
+            tokens=self._tokens,
             node=node,
             cluster_domain=self._cluster.cluster_domain,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.container_plan import container_spec, shm_bytes
@@ -17,6 +17,7 @@ from agent.pod_files import hostname, resolv_conf
 from agent.probe_actions import ProbeActions
 from agent.probes import Answer
 from agent.runtime.protocol import Container, ContainerRuntime, Image, Sandbox
+from agent.tokens import Tokens
 from agent.volumes import (
     container_mounts,
     make_etc,
@@ -57,6 +58,7 @@ class PodSteps:
         images: Images,
         probes: ProbeActions,
         inputs: Inputs,
+        tokens: Tokens,
         node: NodeFacts,
         cluster_domain: str,
     ) -> None:
@@ -66,6 +68,7 @@ class PodSteps:
         self._images = images
         self._probes = probes
         self._inputs = inputs
+        self._tokens = tokens
         self._node = node
         self._cluster_domain = cluster_domain
         self._slots = asyncio.Semaphore(STARTS_AT_ONCE)
@@ -94,7 +97,7 @@ class PodSteps:
 
     async def make_volumes(self, pod: Pod, ip: str) -> None:
         """Make volumes and files."""
-        sources = self._sources(pod, ip)
+        sources = replace(self._sources(pod, ip), tokens=await self._tokens.of_pod(pod))
         await asyncio.to_thread(make_volumes, self._paths, pod, sources)
         node_text = await asyncio.to_thread(_text_of, self._node.resolv_conf_path)
         dns = resolv_conf(pod, self._network.dns_config(pod.metadata.namespace), node_text)
@@ -102,7 +105,8 @@ class PodSteps:
 
     async def refresh_volumes(self, pod: Pod, ip: str) -> None:
         """Bring mounted configuration up to date."""
-        await asyncio.to_thread(refresh_volumes, self._paths, pod, self._sources(pod, ip))
+        sources = replace(self._sources(pod, ip), tokens=await self._tokens.of_pod(pod))
+        await asyncio.to_thread(refresh_volumes, self._paths, pod, sources)
 
     async def ensure_image(self, spec: ContainerSpec, pulling: Callable[[], None]) -> Ensured:
         """Make sure that a container's image is here; `pulling` is called when it must be fetched."""
@@ -156,6 +160,7 @@ class PodSteps:
 
     async def remove_volumes(self, uid: str) -> None:
         """Remove volumes and files."""
+        self._tokens.forget(uid)
         await asyncio.to_thread(remove_volumes, self._paths, uid)
 
     async def remove_files(self, uid: str) -> None:

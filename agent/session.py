@@ -111,6 +111,7 @@ class Session:
         self._sent_status = ""
         self._last_message_time = 0.0
         self._told_times: dict[tuple[str, str], float] = {}
+        self.channel: grpc.aio.Channel | None = None  # to the replica that has registered us
 
     async def run(self) -> None:
         """Keep a session."""
@@ -149,8 +150,10 @@ class Session:
                         await self._register(call)
                     log.info("session_registered", endpoint=endpoint)
                     self._told_times.clear()
+                    self.channel = channel
                     await self._talk(channel, call)
                 finally:
+                    self.channel = None
                     call.cancel()
         except grpc.aio.AioRpcError as error:
             refused = error.code() is grpc.StatusCode.FAILED_PRECONDITION

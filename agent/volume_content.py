@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from agent.environment import ConfigError, Sources, field_value, resource_value
 from api.core import ConfigMap, DownwardAPIVolumeFile, KeyToPath, Pod, Secret, Volume, VolumeProjection
+from api.volume import ServiceAccountTokenProjection
 
 DEFAULT_MODE = 0o644
+GROUPED_TOKEN_MODE = 0o600  # what the group may is added
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ def payload(pod: Pod, volume: Volume, sources: Sources) -> Payload | None:
     if volume.projected is not None:
         files: dict[str, File] = {}
         for part in volume.projected.sources:
-            files |= _projection(pod, part, volume.projected.default_mode, sources)
+            files |= _projection(pod, volume, part, sources)
         return files
     return None
 
@@ -52,7 +54,7 @@ def payload(pod: Pod, volume: Volume, sources: Sources) -> Payload | None:
 def confidential(volume: Volume) -> bool:
     """Whether the volume's files must never reach a disk."""
     if volume.projected is not None:
-        return any(part.secret is not None for part in volume.projected.sources)
+        return any(part.secret or part.service_account_token for part in volume.projected.sources)
     return volume.secret is not None
 
 
@@ -136,7 +138,8 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def _projection(pod: Pod, part: VolumeProjection, default_mode: int | None, sources: Sources) -> dict[str, File]:
+def _projection(pod: Pod, volume: Volume, part: VolumeProjection, sources: Sources) -> dict[str, File]:
+    default_mode = volume.projected.default_mode if volume.projected is not None else None
     if part.config_map is not None:
         ref, optional = part.config_map, bool(part.config_map.optional)
         data = _config_map(sources.config_maps.get(ref.name or ""), ref.name, optional=optional)
@@ -147,7 +150,22 @@ def _projection(pod: Pod, part: VolumeProjection, default_mode: int | None, sour
         return _files(data, secret.items, default_mode, f"secret {secret.name}", optional=optional)
     if part.downward_api is not None:
         return _downward(pod, part.downward_api.items, default_mode, sources)
+    if part.service_account_token is not None:
+        return _token(pod, volume, part.service_account_token, default_mode, sources)
     raise ConfigError("this source of a projected volume is not supported")
+
+
+def _token(
+    pod: Pod, volume: Volume, part: ServiceAccountTokenProjection, default_mode: int | None, sources: Sources
+) -> dict[str, File]:
+    """One file, for its group alone if the pod has one (Kubernetes: the same)."""
+    token = sources.tokens.get((volume.name, part.path))
+    if token is None:
+        raise ConfigError(f"there is no token for {part.path}")
+    context = pod.spec.security_context
+    mode = DEFAULT_MODE if default_mode is None else default_mode
+    grouped = context is not None and context.fs_group is not None
+    return {checked_path(part.path): File(token.encode(), GROUPED_TOKEN_MODE if grouped else mode)}
 
 
 def checked_path(path: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from api.object import Tree
 
 _FILE_MODE = 0o644
+_TOKEN_SECONDS = 3600
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
 
@@ -98,6 +99,9 @@ def _default_volume(volume: Tree) -> None:
     for item in _downward_items(volume):
         if "fieldRef" in item:
             fill(item["fieldRef"], "apiVersion", "v1")
+    for source in volume.get("projected", {}).get("sources", []):
+        if "serviceAccountToken" in source:
+            source["serviceAccountToken"].setdefault("expirationSeconds", _TOKEN_SECONDS)
     if "hostPath" in volume:
         volume["hostPath"].setdefault("type", "")
 

@@ -36,6 +36,7 @@ from api.volume import (
     KeyToPath,
     ProjectedVolumeSource,
     SecretVolumeSource,
+    ServiceAccountTokenProjection,
     Volume,
     VolumeProjection,
 )
@@ -81,8 +82,7 @@ HONOURED: dict[type[Resource], dict[str, Rule]] = {
         **_all("nodeName nodeSelector tolerations"),
         **_all("hostNetwork hostPID hostIPC hostname subdomain hostAliases enableServiceLinks securityContext"),
         **_all("dnsPolicy dnsConfig readinessGates"),
-        **_all("serviceAccountName serviceAccount"),
-        "automountServiceAccountToken": _only(False),  # no token is ever mounted
+        **_all("serviceAccountName serviceAccount automountServiceAccountToken"),
         "os": None,
         "schedulerName": _only("default-scheduler"),
         "preemptionPolicy": _only("PreemptLowerPriority"),
@@ -135,7 +135,8 @@ HONOURED: dict[type[Resource], dict[str, Rule]] = {
     DownwardAPIVolumeSource: _all("items defaultMode"),
     DownwardAPIVolumeFile: _all("path fieldRef resourceFieldRef mode"),
     ProjectedVolumeSource: _all("sources defaultMode"),
-    VolumeProjection: _all("configMap secret downwardAPI"),
+    VolumeProjection: _all("configMap secret downwardAPI serviceAccountToken"),
+    ServiceAccountTokenProjection: _all("audience expirationSeconds path"),
     ReplicaSetSpec: _all("replicas selector template minReadySeconds"),
     DeploymentSpec: {
         **_all("replicas selector template strategy minReadySeconds paused"),
@@ -156,7 +157,7 @@ HONOURED: dict[type[Resource], dict[str, Rule]] = {
     Endpoint: _all("addresses conditions hostname nodeName targetRef zone"),
     EndpointPort: {**_all("name port appProtocol"), "protocol": _only("TCP", "UDP")},
     NodeSpec: _all("podCIDR podCIDRs providerID taints unschedulable externalID"),
-    ServiceAccount: {**_all("apiVersion kind metadata secrets"), "automountServiceAccountToken": _only(False)},
+    ServiceAccount: _all("apiVersion kind metadata secrets automountServiceAccountToken"),
     LeaseSpec: _all("holderIdentity leaseDurationSeconds acquireTime renewTime leaseTransitions"),
 }
 """By type, the fields that are acted on. A type that is not here is honoured as a whole."""

@@ -22,7 +22,8 @@ from tests.api_server import ADMIN, node, pod
 ISSUER = issuer_of("cluster.local")
 KEYS = read_keys(make_key())
 NODE = node_identity("n1")
-VAULT = {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "t", "audience": "vault"}}]}}
+TOKENS = [{"path": "vault", "audience": "vault"}, {"path": "api"}]
+VOLUME = {"name": "t", "projected": {"sources": [{"serviceAccountToken": each} for each in TOKENS]}}
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def bearer(cluster):
 async def web(api, desk):
     """A pod of the account on node n1."""
     await api.create(node("n1"))
-    await api.create(pod("web", serviceAccountName="robot", nodeName="n1", volumes=[VAULT]))
+    await api.create(pod("web", serviceAccountName="robot", nodeName="n1", volumes=[VOLUME]))
     return await api.get("pods", "default", "web")
 
 
@@ -133,7 +134,7 @@ async def test_a_node_gets_what_the_volumes_of_its_own_pods_ask_for(desk, web):
     made = await desk.issue(NODE, asked(audiences=("vault",), bound=BoundObject("Pod", "web", web.uid)))
     assert claims_of(made.token).aud == ("vault",)
     api_token = await desk.issue(NODE, asked(bound=BoundObject("Pod", "web", web.uid)))
-    assert claims_of(api_token.token).aud == (ISSUER,), "the volume that every pod has"
+    assert claims_of(api_token.token).aud == (ISSUER,)
 
 
 async def test_a_node_gets_nothing_else(desk, api, web):

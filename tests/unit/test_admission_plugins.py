@@ -24,6 +24,8 @@ class Objects:
         self.namespaces = namespaces
 
     def get(self, resource, namespace, name):
+        if resource == "serviceaccounts":
+            return None
         assert (resource, namespace) == ("namespaces", "")
         metadata = self.namespaces.get(name)
         if metadata is None:

@@ -84,16 +84,12 @@ def test_what_is_honoured_or_off_is_accepted(tree):
         (pod(activeDeadlineSeconds=10), "spec.activeDeadlineSeconds: not supported yet"),
         (pod(schedulerName="mine"), 'spec.schedulerName: "mine" is not supported yet; supported: "default-scheduler"'),
         (pod(hostUsers=False), "spec.hostUsers: false is not supported yet; supported: true"),
-        (
-            pod(automountServiceAccountToken=True),
-            "automountServiceAccountToken: true is not supported yet; supported: false",
-        ),
         (pod(os={"name": "windows"}), 'spec.os.name: "windows" is not supported yet; supported: "linux"'),
         (pod(securityContext={"sysctls": [{"name": "a"}]}), "spec.securityContext.sysctls: not supported yet"),
         (pod(volumes=[{"name": "a", "nfs": {}}]), "spec.volumes[0].nfs: not supported yet"),
         (
-            pod(volumes=[{"name": "a", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]),
-            "spec.volumes[0].projected.sources[0].serviceAccountToken: not supported yet",
+            pod(volumes=[{"name": "a", "projected": {"sources": [{"serviceAccountToken": {"path": "t", "user": 5}}]}}]),
+            "spec.volumes[0].projected.sources[0].serviceAccountToken.user: not supported yet",
         ),
         (
             pod({"ports": [{"containerPort": 80, "hostPort": 80}]}),
@@ -137,7 +133,6 @@ def test_templates_are_looked_into():
         ("endpointslice", {"addressType": "IPv6"}, 'addressType: "IPv6" is not supported yet; supported: "IPv4"'),
         ("node", {"spec": {"configSource": {"configMap": {"name": "a"}}}}, "spec.configSource: not supported yet"),
         ("sa", {"imagePullSecrets": [{"name": "a"}]}, "imagePullSecrets: not supported yet"),
-        ("sa", {"automountServiceAccountToken": True}, "automountServiceAccountToken: true is not supported yet"),
         (
             "endpointslice",
             {"addressType": "IPv4", "ports": [{"port": 1, "protocol": "SCTP"}]},
