@@ -12,7 +12,7 @@ from typing import Any
 
 from api.defaults_pod import default_pod, default_pod_spec, fill
 from api.object import Tree
-from api.scheme import Kind
+from api.scheme import RBAC, Kind
 from api.wellknown import NAMESPACE_NAME_LABEL
 
 _AFFINITY_TIMEOUT_SECONDS = 3 * 60 * 60
@@ -119,6 +119,13 @@ def _node(tree: Tree) -> None:
         status.setdefault("allocatable", dict(capacity))
 
 
+def _role_binding(tree: Tree) -> None:
+    fill(tree.setdefault("roleRef", {}), "apiGroup", RBAC)
+    for subject in tree.get("subjects", []):
+        if subject.get("kind") in {"User", "Group"}:
+            fill(subject, "apiGroup", RBAC)
+
+
 _RULES: dict[str, Callable[[Tree], None]] = {
     "pods": _pod,
     "replicasets.apps": _replica_set,
@@ -128,4 +135,6 @@ _RULES: dict[str, Callable[[Tree], None]] = {
     "secrets": _secret,
     "namespaces": _namespace,
     "nodes": _node,
+    f"rolebindings.{RBAC}": _role_binding,
+    f"clusterrolebindings.{RBAC}": _role_binding,
 }

@@ -24,6 +24,7 @@ from api.node import NodeSpec
 from api.object import Tree
 from api.pod import PodOS, PodSpec
 from api.probe import GRPCAction, HTTPGetAction, Lifecycle, LifecycleHandler, Probe
+from api.reviews import ResourceAttributes
 from api.scheme import Kind
 from api.security import PodSecurityContext, SecurityContext
 from api.service import ServicePort, ServiceSpec
@@ -159,6 +160,7 @@ HONOURED: dict[type[Resource], dict[str, Rule]] = {
     NodeSpec: _all("podCIDR podCIDRs providerID taints unschedulable externalID"),
     ServiceAccount: _all("apiVersion kind metadata secrets automountServiceAccountToken"),
     LeaseSpec: _all("holderIdentity leaseDurationSeconds acquireTime renewTime leaseTransitions"),
+    ResourceAttributes: _all("group name namespace resource subresource verb version"),
 }
 """By type, the fields that are acted on. A type that is not here is honoured as a whole."""
 

@@ -102,6 +102,16 @@ def label_value_fault(text: str) -> str | None:
     return None
 
 
+def path_segment_fault(text: str) -> str | None:
+    """Name of a role or binding: anything that can stand between two slashes of a URL."""
+    if text in {".", ".."}:
+        return f"may not be '{text}'"
+    for character in "/%":
+        if character in text:
+            return f"may not contain '{character}'"
+    return None
+
+
 def config_key_fault(text: str) -> str | None:
     """Key of a ConfigMap or Secret: usable as a file name."""
     if len(text) > SUBDOMAIN_LIMIT:

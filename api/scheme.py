@@ -55,6 +55,10 @@ def _type(module: str, name: str) -> builtins.type[Resource]:
     return found
 
 
+RBAC = "rbac.authorization.k8s.io"
+AUTHORIZATION = "authorization.k8s.io"
+AUTHENTICATION = "authentication.k8s.io"
+
 KINDS: tuple[Kind, ...] = (
     Kind("v1", "Namespace", "namespaces", "namespace", ("ns",), False, "namespace", True),
     Kind("v1", "Node", "nodes", "node", ("no",), False, "node", True),
@@ -71,10 +75,32 @@ KINDS: tuple[Kind, ...] = (
         *(("eps",), True, "network", False),
     ),
     Kind("coordination.k8s.io/v1", "Lease", "leases.coordination.k8s.io", "lease", (), True, "coordination", False),
+    *(
+        Kind(f"{RBAC}/v1", kind, f"{kind.lower()}s.{RBAC}", kind.lower(), (), namespaced, "rbac", False)
+        for kind, namespaced in (
+            *(("Role", True), ("RoleBinding", True)),
+            *(("ClusterRole", False), ("ClusterRoleBinding", False)),
+        )
+    ),
 )
 
+REVIEWS: tuple[Kind, ...] = (
+    *(
+        Kind(f"{AUTHORIZATION}/v1", kind, f"{kind.lower()}s.{AUTHORIZATION}", kind.lower(), (), local, "reviews", True)
+        for kind, local in (
+            *(("SubjectAccessReview", False), ("LocalSubjectAccessReview", True)),
+            *(("SelfSubjectAccessReview", False), ("SelfSubjectRulesReview", False)),
+        )
+    ),
+    Kind(
+        *(f"{AUTHENTICATION}/v1", "SelfSubjectReview", f"selfsubjectreviews.{AUTHENTICATION}", "selfsubjectreview"),
+        *((), False, "reviews", True),
+    ),
+)
+"""Kinds that are only created: the answer is in what the create returns, and nothing is stored."""
+
 _BY_RESOURCE = {kind.resource: kind for kind in KINDS}
-_BY_KIND = {(kind.api_version, kind.kind): kind for kind in KINDS}
+_BY_KIND = {(kind.api_version, kind.kind): kind for kind in (*KINDS, *REVIEWS)}
 _BY_WORD = {
     word.lower(): kind
     for kind in KINDS
@@ -99,7 +125,7 @@ def by_kind(api_version: str, kind: str) -> Kind:
     """Find a kind by what objects say of themselves. Raises NotFound, naming the version that exists."""
     if found := _BY_KIND.get((api_version, kind)):
         return found
-    for other in KINDS:
+    for other in (*KINDS, *REVIEWS):
         if other.kind == kind:
             raise NotFound(f'there is no kind "{kind}" in "{api_version}"; use apiVersion "{other.api_version}"')
     raise NotFound(f'there is no kind "{kind}" in "{api_version}"')

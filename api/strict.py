@@ -104,10 +104,8 @@ def _check_value(shape: Shape, value: Any, path: str, errors: list[FieldError]) 
             for index, item in enumerate(value):
                 _check_value(shape.item, item, f"{path}[{index}]", errors)
         case "map" if type(value) is dict and shape.item:
-            accepts = _ACCEPTS[shape.item.form]
             for key, item in value.items():
-                if not accepts(item):
-                    errors.append(FieldError(f"{path}[{key}]", _wrong(shape.item.form, item)))
+                _check_value(shape.item, item, f"{path}[{key}]", errors)
         case "object" | "list" | "map":
             errors.append(FieldError(path, _wrong(shape.form, value)))
         case form if not _ACCEPTS[form](value):

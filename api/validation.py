@@ -9,16 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from api import validate_cluster, validate_config, validate_service, validate_workload
+from api import validate_cluster, validate_config, validate_rbac, validate_service, validate_workload
 from api.errors import FieldError
 from api.honoured import refusals
-from api.names import Fault, dns_1035_label_fault, dns_label_fault, dns_subdomain_fault
+from api.names import Fault, dns_1035_label_fault, dns_label_fault, dns_subdomain_fault, path_segment_fault
 from api.object import Tree
-from api.scheme import Kind, decode
+from api.scheme import RBAC, Kind, decode
 from api.validate_meta import metadata_faults
 from api.validate_pod import pod_change_faults, pod_faults
 
-_NAME_FAULTS: dict[str, Fault] = {"namespaces": dns_label_fault, "services": dns_1035_label_fault}
+_NAME_FAULTS: dict[str, Fault] = {
+    "namespaces": dns_label_fault,
+    "services": dns_1035_label_fault,
+    **{f"{plural}.{RBAC}": path_segment_fault for plural in validate_rbac.PLURALS},
+}
 
 
 def validate(kind: Kind, tree: Tree, old: Tree | None) -> list[FieldError]:
@@ -55,4 +59,8 @@ _RULES: dict[str, Callable[[Any, Any, Tree, Tree | None], Iterator[FieldError]]]
     "namespaces": lambda view, *_: validate_cluster.namespace_faults(view),
     "leases.coordination.k8s.io": lambda view, *_: validate_cluster.lease_faults(view),
     "events": lambda view, *_: validate_cluster.event_faults(view),
+    f"roles.{RBAC}": lambda view, *_: validate_rbac.role_faults(view),
+    f"clusterroles.{RBAC}": lambda view, *_: validate_rbac.cluster_role_faults(view),
+    f"rolebindings.{RBAC}": lambda view, old_view, *_: validate_rbac.role_binding_faults(view, old_view),
+    f"clusterrolebindings.{RBAC}": lambda view, old_view, *_: validate_rbac.role_binding_faults(view, old_view),
 }

@@ -20,8 +20,11 @@ from component import rpc
 log = structlog.get_logger()
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Check = Callable[[str, Context], None]
-"""Given the full method name ("/api.v1.ApiServer/Get") and the context: raises an ApiError unless the call may go on."""
+Check = Callable[[str, Context], Awaitable[None] | None]
+"""Given the full method name ("/api.v1.ApiServer/Get") and the context: raises an ApiError unless the call may go on.
+
+A check that has to wait for its answer returns what to wait for.
+"""
 
 UNREADABLE = "the request does not parse"
 INTERNAL = rpc.Status(grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause", ())
@@ -56,21 +59,22 @@ class CheckedCalls(grpc.aio.ServerInterceptor):
 def _checked(handler: Any, method: str, check: Check) -> Any:
     behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
 
-    def admit(request: Any, context: Context) -> None:
-        check(method, context)
+    async def admit(request: Any, context: Context) -> None:
+        if (pending := check(method, context)) is not None:
+            await pending
         if request is None:
             raise errors.Invalid(UNREADABLE)
 
     async def answer(request: Any, context: Context) -> Any:
         try:
-            admit(request, context)
+            await admit(request, context)
             return await behaviour(request, context)
         except Exception as error:  # noqa: BLE001 - told, and logged unless it is an ApiError
             await _answer_error(method, context, error)
 
     async def stream(request: Any, context: Context) -> None:
         try:
-            admit(request, context)
+            await admit(request, context)
             answers = behaviour(request, context)
             if hasattr(answers, "__aiter__"):
                 async with contextlib.aclosing(answers):

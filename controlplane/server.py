@@ -100,7 +100,7 @@ class Server:
         )
         ca = pki.KeyPair(self._files["ca.crt"], self._files["ca.key"])
         self._desk = JoinDesk(self._core, self._system, ca, lambda: self._members.endpoints, config.cluster_uid, env)
-        self._authenticator = Authenticator()
+        self._authenticator = Authenticator(self._core.authorizer)
         self._signing = _signing_keys(Path(config.pki_dir) / "sa.key", self._files["sa.key"])
         self._issuer = issuer_of(config.cluster_domain)
         self._grpc = ApiServer(self._core, self._streams, self._desk, self._status, self._authenticator, tls)

@@ -104,7 +104,9 @@ class Cluster:
 
     async def serve(self, port: int = 0) -> str:
         """Start one more endpoint; returns its address."""
-        server = ApiServer(self.core, NoStreams(), Tokens(), Status(), Authenticator(), self.keys.server)
+        server = ApiServer(
+            self.core, NoStreams(), Tokens(), Status(), Authenticator(self.core.authorizer), self.keys.server
+        )
         bound = await server.start(f"127.0.0.1:{port}")
         self.servers.append(server)
         self.addresses.append(f"127.0.0.1:{bound}")

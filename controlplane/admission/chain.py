@@ -43,6 +43,10 @@ class Chain:
                 request = replace(request, tree=tree)
         return request.tree
 
+    def with_validator(self, plugin: Validator) -> Chain:
+        """The chain with one more validator at its end."""
+        return replace(self, validators=(*self.validators, plugin))
+
     def check(self, request: Request, snapshot: Snapshot) -> None:
         """Raise what the first validator that objects raises."""
         for plugin in self.validators:

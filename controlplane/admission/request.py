@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from api.object import Object, Tree
 from api.scheme import Kind
@@ -15,6 +15,7 @@ REPLICAS_GROUP = "system:replicas"
 MASTERS_GROUP = "system:masters"
 ACCOUNTS_GROUP = "system:serviceaccounts"
 AUTHENTICATED_GROUP = "system:authenticated"
+UNAUTHENTICATED_GROUP = "system:unauthenticated"
 NODE_USER_PREFIX = "system:node:"
 
 
@@ -31,6 +32,18 @@ class Identity:
         if NODES_GROUP in self.groups and self.user.startswith(NODE_USER_PREFIX):
             return self.user.removeprefix(NODE_USER_PREFIX)
         return ""
+
+
+ANONYMOUS: Final = Identity("system:anonymous", (UNAUTHENTICATED_GROUP,))
+"""Whoever shows nothing; some paths of the HTTPS API are open to it."""
+
+
+def groups_of(identity: Identity) -> tuple[str, ...]:
+    """The groups that somebody is in: the identity's own and, of whoever is known, `system:authenticated`."""
+    groups = identity.groups
+    if UNAUTHENTICATED_GROUP in groups or AUTHENTICATED_GROUP in groups:
+        return groups
+    return (*groups, AUTHENTICATED_GROUP)
 
 
 def node_identity(node: str) -> Identity:

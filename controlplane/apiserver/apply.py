@@ -17,6 +17,7 @@ from controlplane.apiserver.decision import Decision, Snapshot
 from controlplane.apiserver.incoming import Incoming
 from controlplane.apiserver.objects import key_of, tree_of
 from controlplane.apiserver.writes import SERVER_OWNED, Writing
+from controlplane.rbac.attributes import Attributes, on
 
 _NOT_APPLIED = (*SERVER_OWNED, "uid", "resourceVersion", "managedFields")
 
@@ -27,6 +28,14 @@ class Applied:
 
     decision: Decision
     outcome: ApplyOutcome
+
+
+def asked(given: Incoming, snapshot: Snapshot) -> Attributes:
+    """What somebody needs to be allowed to apply `given`: to create the object, or to patch the one that is there."""
+    stored = snapshot.state.get(key_of(given.kind, given.namespace, given.name))
+    if stored is None:
+        return on(given.kind, "create", given.namespace)
+    return on(given.kind, "patch", given.namespace, given.name)
 
 
 def decide(writing: Writing, identity: Identity, given: Incoming, uid: str, snapshot: Snapshot) -> Applied:

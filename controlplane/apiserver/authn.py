@@ -1,32 +1,46 @@
-"""Who asks: the identity in the peer's verified certificate."""
+"""Who asks: the identity in the peer's verified certificate, or the one that it may act as."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from api.errors import Unauthenticated
 from component import pki
 from component.rpc_server import Context
 from controlplane.admission.request import Identity
+from controlplane.apiserver.authorizer import Authorizer
+from controlplane.apiserver.impersonation import assumed
 
 CACHED_CERTIFICATES = 20_000
 """More than nodes and people have; an entry is about 1 KB."""
 
 
 class Authenticator:
-    """Reads identities from certificates that TLS has already verified; remembers them, parsing costs 30 µs."""
+    """Reads identities from certificates that TLS has already verified; remembers them, parsing costs 30 µs.
 
-    def __init__(self) -> None:
+    Whoever may impersonate others is, for a call with metadata that says so, somebody else.
+    """
+
+    def __init__(self, authorizer: Authorizer) -> None:
+        self._authorizer = authorizer
         self._known: OrderedDict[bytes, Identity] = OrderedDict()
         self._latest: tuple[Context | None, Identity] = (None, Identity(""))
 
     def identify(self, context: Context) -> Identity:
-        """Return the identity of the peer of an RPC. Unauthenticated when it showed no certificate that names one."""
+        """Return who makes an RPC. Unauthenticated when the peer showed no certificate that names one.
+
+        Forbidden, Invalid: it asks to act as somebody else, and may not, or not in this way.
+        """
         latest, identity = self._latest
         if latest is not context:  # the check of a call and its handler ask one right after the other
-            identity = self._identify(context)
+            identity = self.acting(self._identify(context), _metadata(context))
             self._latest = context, identity
         return identity
+
+    def acting(self, identity: Identity, headers: Iterable[tuple[str, str | bytes]]) -> Identity:
+        """Return who `identity` acts as, by headers whose names are in small letters; itself without any. Forbidden."""
+        return assumed(self._authorizer, identity, headers)
 
     def _identify(self, context: Context) -> Identity:
         return self.of_certificate(next(iter(context.auth_context().get("x509_pem_cert", ())), b""))
@@ -39,6 +53,11 @@ class Authenticator:
             if len(self._known) > CACHED_CERTIFICATES:
                 self._known.popitem(last=False)
         return identity
+
+
+def _metadata(context: Context) -> Iterable[tuple[str, str | bytes]]:
+    found: Iterable[tuple[str, str | bytes]] = context.invocation_metadata() or ()
+    return found
 
 
 def identity_of(pem: bytes) -> Identity:

@@ -1,55 +1,50 @@
-"""Who may call what. One table from RPCs to roles, and what a node may read; finer rules for writes are admission's.
+"""Who may call what at all: one table from RPCs to those who have any business with them.
 
-Until there is RBAC the roles come from certificate groups: administrators and the control plane's own parts
-(system:masters), nodes, replicas, and everybody else with a certificate of the cluster, who may read. A service account
-may do nothing yet: its token only tells who it is.
+Administrators and the control plane's own parts (system:masters), nodes, replicas and everybody else with a certificate
+of the cluster are told apart by groups. What a call asks for in particular is decided by roles and bindings
+(`controlplane.apiserver.authorizer`), where the objects are known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 
-import msgspec
-
-from api.core import Event, Pod
 from api.errors import Forbidden
 from component.rpc_server import Check, Context
-from controlplane.admission.request import ACCOUNTS_GROUP, MASTERS_GROUP, REPLICAS_GROUP, Identity
+from controlplane.admission.request import MASTERS_GROUP, REPLICAS_GROUP, Identity
 from controlplane.apiserver.authn import Authenticator
-from controlplane.apiserver.references import named_by
-from controlplane.commands import Key
-from controlplane.store.state import State
+from controlplane.rbac.attributes import Attributes, on_path
 
-Role = Literal["admin", "node", "replica", "reader", "account"]
+Role = Literal["admin", "node", "replica", "user"]
 
 API_METHODS = "/api.v1.ApiServer/"
 _API, _NODE, _LINK = API_METHODS, "/api.v1.NodeService/", "/api.v1.ReplicaLink/"
 _ADMIN: frozenset[Role] = frozenset({"admin"})
-_READERS: frozenset[Role] = frozenset({"admin", "reader"})
-_ALL: frozenset[Role] = frozenset({"admin", "node", "replica", "reader"})
+_USERS: frozenset[Role] = frozenset({"admin", "user"})
+_ALL: frozenset[Role] = frozenset({"admin", "node", "replica", "user"})
 
 ROLES: Mapping[str, frozenset[Role]] = {
-    _API + "Create": _ADMIN,
-    _API + "Get": _READERS | {"node"},
-    _API + "List": _READERS,
-    _API + "Update": _ADMIN,
-    _API + "UpdateStatus": _ADMIN,
-    _API + "Delete": _ADMIN,
-    _API + "Watch": _READERS,
-    _API + "Moment": _READERS,
-    _API + "History": _READERS,
-    _API + "Apply": _ADMIN,
-    _API + "Transaction": _ADMIN,
-    _API + "Patch": _ADMIN,
-    _API + "Bind": _ADMIN,
-    _API + "Logs": _READERS,
-    _API + "Exec": _ADMIN,
-    _API + "CreateJoinToken": _ADMIN,
-    _API + "CreateToken": _ADMIN | {"node"},
-    _API + "Backup": _ADMIN,
-    _API + "RemoveReplica": _ADMIN,
-    _API + "TransferLeadership": _ADMIN,
+    _API + "Create": _USERS,
+    _API + "Get": _USERS | {"node"},
+    _API + "List": _USERS,
+    _API + "Update": _USERS,
+    _API + "UpdateStatus": _USERS,
+    _API + "Delete": _USERS,
+    _API + "Watch": _USERS,
+    _API + "Moment": _USERS,
+    _API + "History": _USERS,
+    _API + "Apply": _USERS,
+    _API + "Transaction": _USERS,
+    _API + "Patch": _USERS,
+    _API + "Bind": _USERS,
+    _API + "Logs": _USERS,
+    _API + "Exec": _USERS,
+    _API + "CreateJoinToken": _USERS,
+    _API + "CreateToken": _USERS | {"node"},
+    _API + "Backup": _USERS,
+    _API + "RemoveReplica": _USERS,
+    _API + "TransferLeadership": _USERS,
     _API + "ClusterStatus": _ALL,
     _NODE + "Session": _ADMIN | {"node"},
     _NODE + "Dial": _ADMIN | {"node"},
@@ -67,12 +62,16 @@ ROLES: Mapping[str, frozenset[Role]] = {
 }
 """Every RPC of every service, and which roles may call it. What is missing here nobody may call."""
 
-READER_HIDDEN = frozenset({"secrets"})
-"""Not for those who may only read, as in Kubernetes' role "view"."""
+PATHS: Mapping[str, Attributes] = {
+    _API + "Backup": on_path("get", "/timonier/backup"),
+    _API + "RemoveReplica": on_path("delete", "/timonier/replicas"),
+    _API + "TransferLeadership": on_path("post", "/timonier/leadership"),
+}
+"""The path that rules name (nonResourceURLs) for an RPC about the cluster itself, and the verb on it."""
 
 
 def roles_of(identity: Identity) -> frozenset[Role]:
-    """The roles a certificate's groups give. Somebody without a special group may read."""
+    """The roles a certificate's groups give. Somebody without a special group is a user."""
     roles: set[Role] = set()
     if MASTERS_GROUP in identity.groups:
         roles.add("admin")
@@ -80,9 +79,7 @@ def roles_of(identity: Identity) -> frozenset[Role]:
         roles.add("node")
     if REPLICAS_GROUP in identity.groups:
         roles.add("replica")
-    if ACCOUNTS_GROUP in identity.groups:
-        roles.add("account")
-    return frozenset(roles) or frozenset({"reader"})
+    return frozenset(roles) or frozenset({"user"})
 
 
 def check_call(identity: Identity, method: str) -> None:
@@ -92,44 +89,13 @@ def check_call(identity: Identity, method: str) -> None:
         raise Forbidden(f'user "{identity.user}" may not call {verb}')
 
 
-def check_write(identity: Identity) -> None:
-    """Raise Forbidden for those who write nothing. Administrators write anything, nodes what admission lets them."""
-    if not roles_of(identity) & {"admin", "node"}:
-        raise Forbidden(f'user "{identity.user}" may only read')
+def check_of(authenticator: Authenticator, authorize: Callable[[Identity, Attributes], Awaitable[None]]) -> Check:
+    """What checks every RPC of a server before its handler runs; `authorize` decides about paths."""
 
-
-def check_read(identity: Identity, resource: str, namespace: str, name: str, state: State) -> None:
-    """Raise Forbidden unless `identity` may read this object; `name` "" for a list or watch."""
-    roles = roles_of(identity)
-    if "admin" in roles or ("reader" in roles and resource not in READER_HIDDEN):
-        return
-    if identity.node and name and _needed_by(identity.node, Key(resource, namespace, name), state):
-        return
-    what = f'{resource} "{name}"' if name else resource
-    raise Forbidden(f'user "{identity.user}" may not read {what}')
-
-
-def check_of(authenticator: Authenticator) -> Check:
-    """What checks every RPC of a server against the table before its handler runs."""
-
-    def check(method: str, context: Context) -> None:
-        check_call(authenticator.identify(context), method)
+    def check(method: str, context: Context) -> Awaitable[None] | None:
+        identity = authenticator.identify(context)
+        check_call(identity, method)
+        path = PATHS.get(method)
+        return None if path is None else authorize(identity, path)
 
     return check
-
-
-def _needed_by(node: str, key: Key, state: State) -> bool:
-    """A node needs itself, its pods, the ConfigMaps, Secrets and service accounts they name, and the Events it wrote."""
-    if key.resource == "nodes":
-        return key.name == node
-    if key.resource in {"pods", "events"}:
-        stored = state.get(key)
-        if stored is None or key.resource == "pods":
-            return stored is not None and stored.envelope.node == node
-        source = msgspec.json.decode(stored.body, type=Event).source
-        return source is not None and source.host == node
-    for pod_key in state.by_node(node):
-        stored = state.get(pod_key) if pod_key.namespace == key.namespace else None
-        if stored is not None and (key.resource, key.name) in named_by(msgspec.json.decode(stored.body, type=Pod)):
-            return True
-    return False

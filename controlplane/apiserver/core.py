@@ -15,14 +15,15 @@ from typing import Final, TypedDict, Unpack
 from msgspec import structs
 
 from api import scheme
-from api.errors import ApiError, Conflict, Expired, Forbidden, Invalid, NotFound, Unknown
+from api.errors import ApiError, Conflict, Expired, Invalid, NotFound, Unknown
 from api.object import Object, Tree
 from component.client import ApplyOutcome, Binding, ObjectList, Operation, PatchType, Propagation, TransactionResult
 from component.env import Env
 from controlplane.admission.chain import Chain
+from controlplane.admission.escalation import RoleEscalation
 from controlplane.admission.request import Identity
 from controlplane.apiserver import apply, binding, deletes, incoming, patches, selecting
-from controlplane.apiserver.authz import check_read, check_write, roles_of
+from controlplane.apiserver.authorizer import Authorizer
 from controlplane.apiserver.decision import RETRIED, RETRIES, Decision, Snapshot, told
 from controlplane.apiserver.freshness import LINEARIZABLE, Freshness, wait_fresh
 from controlplane.apiserver.kinds import kind_rules
@@ -34,6 +35,7 @@ from controlplane.apiserver.transactions import Transactions
 from controlplane.apiserver.watches import Batch, watch
 from controlplane.apiserver.writes import Writing
 from controlplane.commands import CommitRefused, Op
+from controlplane.rbac.attributes import Attributes, on
 from controlplane.replica import Replica
 
 CONVERTED_AT_ONCE: Final = 1_000
@@ -70,8 +72,10 @@ class ApiCore:
     ) -> None:
         self._replica = replica
         self._env = env
+        self.authorizer = Authorizer(lambda: replica.state)
+        chain = chain.with_validator(RoleEscalation(self.authorizer))
         self.writing = Writing(chain, kind_rules(env, pod_range, service_range), env)
-        self._transactions = Transactions(replica, self.writing, env)
+        self._transactions = Transactions(replica, self.writing, self.authorizer, env)
         self.past = Past(replica, env)
         self._pages = Pages(env)
 
@@ -79,12 +83,11 @@ class ApiCore:
 
     async def create(self, identity: Identity, tree: Tree, **how: Unpack[How]) -> Object:
         """Store a new object. metadata.uid may be chosen by the caller: repeating the create then gives the same object."""
-        check_write(identity)
         given = incoming.read(tree)
         uid = given.uid or self._env.new_uid()
         return await self._commit(
             identity,
-            given.kind.resource,
+            on(given.kind, "create", given.namespace),
             lambda state: self.writing.create(identity, given, uid, state),
             **how,
         )
@@ -93,7 +96,6 @@ class ApiCore:
         self, identity: Identity, tree: Tree, spend: Callable[[Snapshot], Sequence[Op]]
     ) -> Object:
         """As `create`, together with operations that `spend` decides on the same state: all of it or nothing."""
-        check_write(identity)
         given = incoming.read(tree)
         uid = self._env.new_uid()
 
@@ -102,26 +104,24 @@ class ApiCore:
             made = self.writing.create(identity, given, uid, state)
             return replace(made, ops=(*spent, *made.ops))
 
-        return await self._commit(identity, given.kind.resource, decide)
+        return await self._commit(identity, on(given.kind, "create", given.namespace), decide)
 
     async def update(self, identity: Identity, tree: Tree, **how: Unpack[How]) -> Object:
         """Replace all but the status. metadata.uid and resourceVersion are preconditions when given."""
-        check_write(identity)
         given = incoming.read(tree)
         return await self._commit(
             identity,
-            given.kind.resource,
+            on(given.kind, "update", given.namespace, given.name),
             lambda state: self.writing.update(identity, given, state),
             **how,
         )
 
     async def update_status(self, identity: Identity, tree: Tree, **how: Unpack[How]) -> Object:
         """Replace the status only. Preconditions as `update`."""
-        check_write(identity)
         given = incoming.read(tree, with_defaults=False)
         return await self._commit(
             identity,
-            given.kind.resource,
+            on(given.kind, "update", given.namespace, given.name, "status"),
             lambda state: self.writing.update_status(identity, given, state),
             **how,
         )
@@ -140,27 +140,26 @@ class ApiCore:
         **how: Unpack[How],
     ) -> Object:
         """Mark for deletion or delete; returns the object as it is now, or was last."""
-        check_write(identity)
         kind = scheme.by_resource(resource)
         deletion = deletes.Deletion(
             kind, incoming.namespace_of(kind, namespace), name, uid, revision, grace_seconds, propagation
         )
         return await self._commit(
             identity,
-            resource,
+            on(kind, "delete", deletion.namespace, name),
             lambda state: deletes.decide(self.writing, identity, deletion, state),
             **how,
         )
 
     async def apply(self, identity: Identity, tree: Tree, **how: Unpack[How]) -> tuple[Object, ApplyOutcome]:
         """Create, or merge three ways with what was last applied."""
-        check_write(identity)
         given = incoming.read(tree, with_defaults=False)
         uid = self._env.new_uid()
         outcome: ApplyOutcome = "unchanged"
 
         def decide(state: Snapshot) -> Decision:
             nonlocal outcome
+            self.authorizer.check(identity, apply.asked(given, state))
             applied = apply.decide(self.writing, identity, given, uid, state)
             outcome = applied.outcome
             return applied.decision
@@ -191,12 +190,11 @@ class ApiCore:
         **how: Unpack[How],
     ) -> Object:
         """Change the stored object as the patch says; on newer state again, unless the patch names a resourceVersion."""
-        check_write(identity)
         kind = scheme.by_resource(resource)
         patch = patches.read(kind, incoming.namespace_of(kind, namespace), name, patch_type, body, subresource)
         return await self._commit(
             identity,
-            resource,
+            on(kind, "patch", patch.namespace, name, subresource),
             lambda state: patches.decide(self.writing, identity, patch, state),
             **how,
         )
@@ -205,12 +203,12 @@ class ApiCore:
         self, identity: Identity, bindings: Sequence[Binding], *, epoch: int = 0
     ) -> Sequence[ApiError | None]:
         """Assign pods to nodes, each on its own and all in one batch of the log; None for each that was bound."""
-        if "admin" not in roles_of(identity):
-            raise Forbidden(f'user "{identity.user}" may not bind pods')
+        kind = scheme.by_resource("pods")
 
         async def bind_one(each: Binding) -> ApiError | None:
+            asked = on(kind, "create", each.namespace, each.name, "binding")
             try:
-                await self._commit(identity, "pods", lambda state: binding.decide(self._env, each, state), epoch=epoch)
+                await self._commit(identity, asked, lambda state: binding.decide(self._env, each, state), epoch=epoch)
             except ApiError as error:
                 return error
             return None
@@ -235,7 +233,7 @@ class ApiCore:
         if not at:
             await wait_fresh(self._replica, fresh)
         key = key_of(kind, incoming.namespace_of(kind, namespace), name)
-        check_read(identity, resource, key.namespace, name, self._replica.state)
+        await self.authorize(identity, on(kind, "get", key.namespace, name))
         state = await self.past.state(identity, resource, at, key) if at else self._replica.state
         stored = state.get(key)
         if stored is None:
@@ -262,8 +260,8 @@ class ApiCore:
         """
         kind = scheme.by_resource(resource)
         _check_point(fresh, at)
-        check_read(identity, resource, namespace, "", self._replica.state)
         selection = selecting.parse(resource, namespace if kind.namespaced else "", label_selector, field_selector)
+        await self.authorize(identity, on(kind, "list", namespace, selection.name))
         if continue_token:
             at = At(self._pages.missing_revision(self._replica.state, resource, continue_token))
         if at:
@@ -288,7 +286,7 @@ class ApiCore:
         """Return the latest changes of one object, as far as history goes back; it may be gone by now. NotFound."""
         kind = scheme.by_resource(resource)
         key = key_of(kind, incoming.namespace_of(kind, namespace), name)
-        check_read(identity, resource, key.namespace, name, self._replica.state)
+        await self.authorize(identity, on(kind, "get", key.namespace, name))
         return await self.past.history(identity, key, limit)
 
     async def watch(
@@ -303,18 +301,28 @@ class ApiCore:
     ) -> AsyncGenerator[Batch]:
         """Yield batches of changes after `revision`; None: what there is first. See `controlplane.apiserver.watches`."""
         kind = scheme.by_resource(resource)
-        check_read(identity, resource, namespace, "", self._replica.state)
         selection = selecting.parse(resource, namespace if kind.namespaced else "", label_selector, field_selector)
+        await self.authorize(identity, on(kind, "watch", namespace, selection.name))
         async with aclosing(watch(self._replica, kind, selection, revision)) as batches:
             async for batch in batches:
                 yield batch
 
     # The shell around decisions
 
+    async def authorize(self, identity: Identity, asked: Attributes) -> None:
+        """Raise Forbidden unless `identity` may make the request; waits only before a refusal.
+
+        A refusal counts only on a state that is not older than the request: a role given a moment ago, at another
+        replica, must be known.
+        """
+        if not self.authorizer.allows(identity, asked):
+            await self._replica.read_barrier()
+            self.authorizer.check(identity, asked)
+
     async def _commit(
         self,
         identity: Identity,
-        resource: str,
+        asked: Attributes | str,
         decide: Callable[[Snapshot], Decision],
         *,
         dry_run: bool = False,
@@ -323,17 +331,21 @@ class ApiCore:
     ) -> Object:
         """Decide on the state here and commit; again on newer state while the commit finds it changed.
 
+        `asked` is what the caller needs to be allowed; only a resource, where that is part of the decision.
+
         A refusal, or finding that nothing has to change, counts only on a state that is not older than the request; of
         a repeated sending, only once the request's id is used up.
         """
         fresh = False
         conflict: CommitRefused | None = None
+        resource = asked if isinstance(asked, str) else asked.qualified
+        check = None if isinstance(asked, str) else asked
         for attempt in range(1 + RETRIES):
-            decision, refusal = self._try(decide)
+            decision, refusal = self._try(identity, check, decide)
             if not fresh and (dry_run or decision is None or not decision.ops):
                 await self._replica.read_barrier()
                 fresh = True
-                decision, refusal = self._try(decide)
+                decision, refusal = self._try(identity, check, decide)
             if dry_run or not (sending.repeated or (decision and decision.ops)):
                 return _answer(decision, refusal)
             try:
@@ -354,8 +366,12 @@ class ApiCore:
                 return self._made(resource, committed.last_revision, decision, sending)
         raise Conflict(f"given up after {RETRIES} retries, the state keeps changing: {conflict}")
 
-    def _try(self, decide: Callable[[Snapshot], Decision]) -> tuple[Decision | None, ApiError | None]:
+    def _try(
+        self, identity: Identity, asked: Attributes | None, decide: Callable[[Snapshot], Decision]
+    ) -> tuple[Decision | None, ApiError | None]:
         try:
+            if asked is not None:
+                self.authorizer.check(identity, asked)
             decision = decide(Snapshot(self._replica.state))
             self._replica.levels.check(decision.ops)
         except ApiError as error:

@@ -25,6 +25,11 @@ class Selection:
         return self.fields.exact("spec.nodeName") or ""
 
     @property
+    def name(self) -> str:
+        """The only name that is selected, or ""."""
+        return self.fields.exact("metadata.name") or ""
+
+    @property
     def everything(self) -> bool:
         """Whether neither labels nor fields matter."""
         return self.labels.empty and self.fields.empty

@@ -75,6 +75,7 @@ class ApiServer:
         authenticator: Authenticator,
         tls: Tls | None,
     ) -> None:
+        self._core = core
         self._service = ApiService(core, streams, tokens, status, authenticator)
         self._authenticator = authenticator
         self._tls = tls
@@ -83,7 +84,7 @@ class ApiServer:
     @cached_property
     def server(self) -> grpc.aio.Server:
         """The server; must first be asked for inside the running loop."""
-        checked = CheckedCalls(authz.check_of(self._authenticator))
+        checked = CheckedCalls(authz.check_of(self._authenticator, self._core.authorize))
         server = grpc.aio.server(interceptors=[checked], options=SERVER_OPTIONS)
         handlers = grpc.method_handlers_generic_handler(SERVICE_NAME, method_handlers(self._service))
         server.add_generic_rpc_handlers((handlers,))

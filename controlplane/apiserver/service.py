@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol, TypeVar
 import grpc
 from google.protobuf import message_factory
 
+from api import scheme
 from api.errors import ApiError, Invalid, Unavailable
 from api.v1 import apiserver_pb2 as pb
 from api.v1 import resource_pb2
@@ -18,6 +19,7 @@ from component.rpc_server import Context
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.core import ApiCore, How
 from controlplane.apiserver.freshness import Freshness
+from controlplane.apiserver.incoming import DEFAULT_NAMESPACE
 from controlplane.apiserver.messages import (
     PROPAGATIONS,
     history_message,
@@ -32,6 +34,7 @@ from controlplane.apiserver.messages import (
 )
 from controlplane.apiserver.past import At
 from controlplane.apiserver.watches import Batch
+from controlplane.rbac.attributes import on, on_path
 from controlplane.watch.frames import bookmark_frame
 
 Item = TypeVar("Item")
@@ -45,6 +48,7 @@ WATCH_MESSAGE_BYTES: Final = 1 << 20
 DECODED_AT_ONCE: Final = 50  # operations of a transaction, before others may run
 SLOW_READER_SECONDS: Final = 30.0
 
+_PODS: Final = scheme.by_resource("pods")
 _PATCH_TYPES: dict[int, PatchType] = {
     pb.PatchRequest.JSON: "json",
     pb.PatchRequest.MERGE: "merge",
@@ -270,6 +274,8 @@ class ApiService:
 
     async def logs(self, request: pb.LogsRequest, context: Context) -> AsyncIterator[pb.LogsResponse]:
         """Logs."""
+        asked = on(_PODS, "get", request.namespace or DEFAULT_NAMESPACE, request.pod, "log")
+        await self._core.authorize(self._identify(context), asked)
         async with _ending(self._streams.logs(request)) as lines:
             async for data in lines:
                 yield pb.LogsResponse(data=data)
@@ -280,7 +286,12 @@ class ApiService:
         context: Context,
     ) -> AsyncIterator[pb.StreamFrame]:
         """Exec."""
-        async with _ending(self._streams.exec(request_iterator)) as frames:
+        first = await anext(aiter(request_iterator), None)
+        if first is None or first.WhichOneof("frame") != "exec":
+            raise Invalid("the first frame of Exec must be `exec`")
+        asked = on(_PODS, "create", first.exec.namespace or DEFAULT_NAMESPACE, first.exec.pod, "exec")
+        await self._core.authorize(self._identify(context), asked)
+        async with _ending(self._streams.exec(_with_first(first, request_iterator))) as frames:
             async for frame in frames:
                 yield frame
 
@@ -289,7 +300,9 @@ class ApiService:
         request: pb.CreateJoinTokenRequest,
         context: Context,
     ) -> pb.CreateJoinTokenResponse:
-        """CreateJoinToken."""
+        """CreateJoinToken. Whoever may let in a replica gets all keys of the cluster with it."""
+        asked = on_path("post", f"/timonier/join-tokens/{request.role or 'node'}")
+        await self._core.authorize(self._identify(context), asked)
         return await self._tokens.create_token(request)
 
     async def cluster_status(
@@ -330,6 +343,12 @@ def method_handlers(service: ApiService) -> dict[str, Any]:
         for method in pb.DESCRIPTOR.services_by_name["ApiServer"].methods
         if method.name in behaviours
     }
+
+
+async def _with_first(first: Item, rest: AsyncIterator[Item]) -> AsyncIterator[Item]:
+    yield first
+    async for each in rest:
+        yield each
 
 
 @asynccontextmanager

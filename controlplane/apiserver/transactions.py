@@ -20,7 +20,7 @@ from component.client import Operation, OperationOutcome, OperationResult, Remov
 from component.env import Env
 from controlplane.admission.request import Identity
 from controlplane.apiserver import apply, deletes, incoming
-from controlplane.apiserver.authz import check_write
+from controlplane.apiserver.authorizer import Authorizer
 from controlplane.apiserver.decision import RETRIED, RETRIES, Decision, Snapshot, told
 from controlplane.apiserver.objects import key_of, object_of
 from controlplane.apiserver.sending import Sending
@@ -39,6 +39,7 @@ from controlplane.commands import (
     encode_transaction,
 )
 from controlplane.level import LevelGate
+from controlplane.rbac.attributes import on
 from controlplane.replica import Replica
 from controlplane.store.state import State
 
@@ -118,9 +119,10 @@ class Plan:
 class Transactions:
     """Decides, proposes and tries again; one for each replica."""
 
-    def __init__(self, replica: Replica, writing: Writing, env: Env) -> None:
+    def __init__(self, replica: Replica, writing: Writing, authorizer: Authorizer, env: Env) -> None:
         self._replica = replica
         self._writing = writing
+        self._authorizer = authorizer
         self._env = env
 
     async def run(
@@ -174,7 +176,6 @@ class Transactions:
             if index % DECIDED_AT_ONCE == 0:
                 await asyncio.sleep(0)
             try:
-                check_write(identity)
                 steps.append(self._step(identity, operation))
             except ApiError as error:
                 steps.append(Step(error))
@@ -196,18 +197,26 @@ class Transactions:
                 operation.propagation,
             )
             key = key_of(kind, namespace, operation.name)
-            return Step(lambda state: (deletes.decide(self._writing, identity, deletion, state), "deleted"), key)
+
+            def remove(state: Snapshot) -> tuple[Decision, OperationOutcome]:
+                self._authorizer.check(identity, on(kind, "delete", namespace, operation.name))
+                return deletes.decide(self._writing, identity, deletion, state), "deleted"
+
+            return Step(remove, key)
         given = incoming.read(operation.tree, with_defaults=operation.verb != "apply")
         named = key_of(given.kind, given.namespace, given.name) if given.name else None
         uid = given.uid or self._env.new_uid()
 
         def decide(state: Snapshot) -> tuple[Decision, OperationOutcome]:
             if operation.verb == "apply":
+                self._authorizer.check(identity, apply.asked(given, state))
                 applied = apply.decide(self._writing, identity, given, uid, state)
                 return applied.decision, applied.outcome
             if operation.verb == "create":
+                self._authorizer.check(identity, on(given.kind, "create", given.namespace))
                 decision = self._writing.create(identity, given, uid, state)
                 return decision, "created" if decision.ops else "unchanged"
+            self._authorizer.check(identity, on(given.kind, "update", given.namespace, given.name))
             decision = self._writing.update(identity, given, state)
             return decision, "configured" if decision.ops else "unchanged"
 

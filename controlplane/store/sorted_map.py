@@ -22,13 +22,14 @@ V = TypeVar("V")
 class SortedMap(Generic[K, V]):
     """Keys are tuples of strings, all of one length; iteration follows their order. No block is ever empty."""
 
-    __slots__ = ("_firsts", "_keys", "_length", "_values")
+    __slots__ = ("_firsts", "_keys", "_length", "_values", "changes")
 
     def __init__(self) -> None:
         self._firsts: list[K] = []  # a lower bound of each block's keys
         self._keys: list[tuple[K, ...]] = []
         self._values: list[tuple[V, ...]] = []
         self._length = 0
+        self.changes = 0  # how often it was set or removed from
 
     @classmethod
     def from_sorted(cls, items: Iterable[tuple[K, V]]) -> SortedMap[K, V]:
@@ -57,6 +58,7 @@ class SortedMap(Generic[K, V]):
         new._keys = self._keys.copy()
         new._values = self._values.copy()
         new._length = self._length
+        new.changes = self.changes
         return new
 
     def get(self, key: K) -> V | None:
@@ -70,6 +72,7 @@ class SortedMap(Generic[K, V]):
 
     def set(self, key: K, value: V) -> None:
         """Insert or replace."""
+        self.changes += 1
         at = bisect_right(self._firsts, key) - 1
         if at < 0:
             if not self._firsts:
@@ -103,6 +106,7 @@ class SortedMap(Generic[K, V]):
         i = bisect_left(keys, key)
         if i == len(keys) or keys[i] != key:
             return False
+        self.changes += 1
         self._length -= 1
         if len(keys) == 1:
             del self._firsts[at], self._keys[at], self._values[at]

@@ -138,6 +138,11 @@ class State:
         objects = self._objects.get(resource)
         return 0 if objects is None else len(objects)
 
+    def changes(self, resource: str) -> int:
+        """Return a number that differs after any change of an object of `resource`, as long as this is the same state."""
+        objects = self._objects.get(resource)
+        return 0 if objects is None else objects.changes
+
     def resources(self) -> Sequence[str]:
         """Return the resources that have objects, sorted."""
         return sorted(resource for resource, objects in self._objects.items() if len(objects))

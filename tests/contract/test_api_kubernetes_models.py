@@ -20,6 +20,7 @@ RENAMED = {
     "EventSeries": "CoreV1EventSeries",
     "ResourceClaim": "CoreV1ResourceClaim",
     "EndpointPort": "DiscoveryV1EndpointPort",
+    "Subject": "RbacV1Subject",
 }
 OURS = {theirs: ours for ours, theirs in RENAMED.items()}
 
@@ -54,7 +55,7 @@ def our_name(model):
 
 
 def reachable():
-    found, waiting = {}, [kind.type for kind in scheme.KINDS]
+    found, waiting = {}, [kind.type for kind in (*scheme.KINDS, *scheme.REVIEWS)]
     while waiting:
         struct = waiting.pop()
         if struct.__name__ in found:
@@ -89,7 +90,7 @@ def described(form):
 
 def expected(text):
     text = text.replace("datetime", "str").replace("bytes", "str")
-    return re.sub(r"\b(V1\w+|CoreV1\w+|DiscoveryV1\w+)", lambda match: our_name(match[1]), text)
+    return re.sub(r"\b(V1\w+|CoreV1\w+|DiscoveryV1\w+|RbacV1\w+)", lambda match: our_name(match[1]), text)
 
 
 def test_every_type_of_the_package_belongs_to_a_kind():
@@ -125,7 +126,7 @@ def test_fields_have_the_types_of_the_model(name):
 @pytest.mark.parametrize("name", sorted(STRUCTS))
 def test_scalars_that_the_model_requires_are_never_none(name):
     struct, model = STRUCTS[name], model_of(STRUCTS[name])
-    constants = {"apiVersion", "kind"} if name in {kind.kind for kind in scheme.KINDS} else set()
+    constants = {"apiVersion", "kind"} if name in {kind.kind for kind in (*scheme.KINDS, *scheme.REVIEWS)} else set()
     scalars = {
         json_name
         for attribute, json_name in model.attribute_map.items()
@@ -161,9 +162,23 @@ def test_absent_lists_and_maps_are_empty_and_absent_scalars_none():
                 assert value is None
 
 
+@pytest.mark.parametrize("kind", scheme.REVIEWS, ids=lambda kind: kind.kind)
+def test_reviews_are_only_created(kind):
+    api_class = {scheme.AUTHORIZATION: client.AuthorizationV1Api, scheme.AUTHENTICATION: client.AuthenticationV1Api}
+    snake = re.sub(r"(?<!^)(?=[A-Z])", "_", kind.kind).lower()
+    made = f"create_namespaced_{snake}" if kind.namespaced else f"create_{snake}"
+    assert hasattr(api_class[kind.group], made)
+    assert not [name for name in dir(api_class[kind.group]) if name.startswith("read_")]
+
+
 @pytest.mark.parametrize("kind", scheme.KINDS, ids=lambda kind: kind.kind)
 def test_scope_and_status_of_a_kind_are_those_of_the_api(kind):
-    group = {"": "CoreV1Api", "apps": "AppsV1Api", "discovery.k8s.io": "DiscoveryV1Api"}
+    group = {
+        "": "CoreV1Api",
+        "apps": "AppsV1Api",
+        "discovery.k8s.io": "DiscoveryV1Api",
+        scheme.RBAC: "RbacAuthorizationV1Api",
+    }
     api_class = getattr(client, group.get(kind.group, "CoordinationV1Api"))
     snake = re.sub(r"(?<!^)(?=[A-Z])", "_", kind.kind).lower()
     read = f"read_namespaced_{snake}" if kind.namespaced else f"read_{snake}"

@@ -86,14 +86,16 @@ async def served(tmp_path):
             await cluster.local.create(tree)
         directory = SessionDirectory("r1", cluster.env)
         streams = NodeStreams(cluster.local, directory, NoRelay(), cluster.env)
-        server = ApiServer(cluster.core, streams, Tokens(), Status(), Authenticator(), keys.server)
+        server = ApiServer(
+            cluster.core, streams, Tokens(), Status(), Authenticator(cluster.core.authorizer), keys.server
+        )
         sessions = NodeSessions(
             cluster.replica,
             FACTS,
             directory,
             streams,
             lambda name: LocalClient(cluster.core, node_identity(name)),
-            Authenticator(),
+            Authenticator(cluster.core.authorizer),
             cluster.env,
         )
         node_pb2_grpc.add_NodeServiceServicer_to_server(sessions, server.server)

@@ -60,7 +60,7 @@ class Cluster:
         replica = Replica(name, log, Link(self.replicas), self.folder / name / "snapshots", system_env())
         await replica.start()
         core = ApiCore(replica, default_chain(), system_env())
-        server = ApiServer(core, NoStreams(), Tokens(), Status(), Authenticator(), self.keys.server)
+        server = ApiServer(core, NoStreams(), Tokens(), Status(), Authenticator(core.authorizer), self.keys.server)
         self.ports[name] = await server.start(f"127.0.0.1:{self.ports[name]}")
         self.replicas[name], self.cores[name], self.servers[name] = replica, core, server
 

@@ -37,7 +37,7 @@ async def serving(tmp_path, ready=lambda: True):
     (tmp_path / "key").write_bytes(keys.server.key_pem)
     async with running_core(tmp_path / "snapshots") as cluster:
         desk = JoinDesk(cluster.core, cluster.local, keys.ca, lambda: {"r1": "127.0.0.1:7443"}, "c1", cluster.env)
-        api = RestApi(cluster.core, NoStreams(), Callers(Authenticator()), cluster.env)
+        api = RestApi(cluster.core, NoStreams(), Callers(Authenticator(cluster.core.authorizer)), cluster.env)
         server = HttpsServer(desk, None, api, ready, "1.2.3")
         port = await server.start("127.0.0.1", 0, tmp_path / "crt", tmp_path / "key")
         try:

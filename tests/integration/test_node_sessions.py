@@ -109,14 +109,16 @@ async def rig(tmp_path):
     async with running_core(tmp_path) as cluster:
         directory = SessionDirectory("r1", cluster.env)
         streams = NodeStreams(cluster.local, directory, NoRelay(), cluster.env)
-        server = ApiServer(cluster.core, streams, Tokens(), Status(), Authenticator(), keys.server)
+        server = ApiServer(
+            cluster.core, streams, Tokens(), Status(), Authenticator(cluster.core.authorizer), keys.server
+        )
         sessions = NodeSessions(
             cluster.replica,
             FACTS,
             directory,
             streams,
             lambda node: LocalClient(cluster.core, node_identity(node)),
-            Authenticator(),
+            Authenticator(cluster.core.authorizer),
             cluster.env,
         )
         node_pb2_grpc.add_NodeServiceServicer_to_server(sessions, server.server)

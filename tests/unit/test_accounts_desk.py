@@ -29,7 +29,7 @@ VOLUME = {"name": "t", "projected": {"sources": [{"serviceAccountToken": each} f
 @pytest.fixture
 async def desk(cluster):
     await cluster.local.create(account("robot"))
-    return TokenDesk(cluster.replica, KEYS, ISSUER, Authenticator(), cluster.env)
+    return TokenDesk(cluster.replica, KEYS, ISSUER, Authenticator(cluster.core.authorizer), cluster.env)
 
 
 @pytest.fixture

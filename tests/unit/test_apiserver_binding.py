@@ -156,7 +156,12 @@ async def test_status_reports_racing_a_binding_lose_nothing(api, cluster):
         assert (tree["spec"]["nodeName"], tree["metadata"]["labels"]) == ("n1", {"round": "2"})
 
 
-async def test_only_administrators_bind(cluster):
+@pytest.mark.parametrize("identity", [Identity("jane"), Identity("system:node:n1", ("system:nodes",))])
+async def test_who_may_not_bind_binds_nothing_not_even_a_node_to_itself(cluster, api, identity):
     core: ApiCore = cluster.core
-    with pytest.raises(errors.Forbidden):
-        await core.bind(Identity("system:node:n1", ("system:nodes",)), [])
+    await api.create(node("n1"))
+    stored = await api.create(asking("a"))
+    (error,) = await core.bind(identity, [Binding("default", "a", stored.uid, "n1")])
+    assert isinstance(error, errors.Forbidden)
+    assert 'cannot create resource "pods/binding"' in str(error)
+    assert "nodeName" not in (await api.get("pods", "default", "a")).tree()["spec"]

@@ -119,7 +119,7 @@ def test_manifests_say_what_to_get(api, tmp_path):
     [
         ([], "name a kind"),
         (["podz"], "did you mean 'pod'?"),
-        (["frobs"], "`tim api-resources` lists all"),
+        (["xyzzy"], "`tim api-resources` lists all"),
         (["pod/a/b"], "KIND/NAME"),
         (["pod/web", "db"], "KIND/NAME"),
         (["pods", "web", "-l", "a=b"], "not both"),

@@ -12,8 +12,8 @@ from api.errors import ApiError, NotFound
 from api.object import Tree
 from component.env import Env
 from controlplane.apiserver.core import ApiCore
-from controlplane.apiserver.rest import access, answers, bodies, negotiation, paths, queries
-from controlplane.apiserver.rest.access import Attributes, Callers
+from controlplane.apiserver.rest import answers, bodies, negotiation, paths, queries
+from controlplane.apiserver.rest.access import Callers
 from controlplane.apiserver.rest.call import SUBJECT, Call
 from controlplane.apiserver.rest.discovery import AGGREGATED, AGGREGATED_GROUP, AGGREGATED_VERSIONS, Discovery
 from controlplane.apiserver.rest.logs import Logs
@@ -25,6 +25,7 @@ from controlplane.apiserver.rest.scale import Scaling
 from controlplane.apiserver.rest.watching import Watching
 from controlplane.apiserver.rest.writing import Writing
 from controlplane.apiserver.service import NodeStreams
+from controlplane.rbac.attributes import Attributes, on, on_path
 
 log = structlog.get_logger()
 
@@ -61,6 +62,7 @@ class RestApi:
         procedures: Sequence[Procedure] = (),
         documents: Mapping[str, Document] | None = None,
     ) -> None:
+        self._core = core
         self._callers = callers
         self._documents = documents or {}
         procedures = (*of_pods(core), *procedures)
@@ -104,7 +106,7 @@ class RestApi:
 
     def _guarded(self, document: Document) -> Document:
         async def serve(request: web.Request) -> web.StreamResponse:
-            access.authorize(self._callers.identify(request), Attributes("get", path=request.path))
+            await self._core.authorize(self._callers.identify(request), on_path(request.method.lower(), request.path))
             return await document(request)
 
         return self._answered(serve)
@@ -131,14 +133,15 @@ class RestApi:
         identity = self._callers.identify(request)
         meant = paths.parse(request.rel_url.raw_path, self._others)
         if isinstance(meant, GroupVersion):
-            access.authorize(identity, Attributes("get", path=request.path))
+            await self._core.authorize(identity, on_path(request.method.lower(), request.path))
             return await self._described(request, meant)
         request[SUBJECT] = meant
         queries.check_known(request.query)
         verb = _verb(request, meant)
-        asked = Attributes(verb, meant.group, meant.plural, meant.subresource, meant.namespace, meant.name)
-        access.authorize(identity, asked)
-        call = Call(request, identity, meant)
+        asked = _asked(verb, meant)
+        if verb not in {"list", "watch"}:  # the core knows which name a field selector leaves
+            await self._core.authorize(identity, asked)
+        call = Call(request, identity, meant, asked)
         procedure = self._procedures.get((meant.api_version, meant.plural, meant.subresource))
         if procedure is not None and verb == "create":
             return await _run(call, procedure)
@@ -193,6 +196,12 @@ def _verb(request: web.Request, target: Target) -> str:
         raise not_allowed(f"{request.method} of {request.path}")
     wants_watch = target.watching or queries.boolean(request.query, "watch", default=False)
     return "watch" if verb in {"get", "list"} and wants_watch and not target.subresource else verb
+
+
+def _asked(verb: str, target: Target) -> Attributes:
+    if target.kind is not None:
+        return on(target.kind, verb, target.namespace, target.name, target.subresource)
+    return Attributes(verb, target.group, target.plural, target.subresource, target.namespace, target.name)
 
 
 def _has(target: Target) -> bool:

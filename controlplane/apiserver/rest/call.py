@@ -12,6 +12,7 @@ from api.scheme import Kind
 from controlplane.admission.request import Identity
 from controlplane.apiserver.rest.paths import MISSING, Target
 from controlplane.apiserver.rest.queries import Query
+from controlplane.rbac.attributes import Attributes
 
 SUBJECT: Final = web.RequestKey("subject", Target)
 """What the request is about, as far as it is known yet: what an error tells of."""
@@ -19,11 +20,12 @@ SUBJECT: Final = web.RequestKey("subject", Target)
 
 @dataclass
 class Call:
-    """A request for a resource, authenticated and authorized."""
+    """A request for a resource; its caller may do what is `asked`, if only to a part of the object."""
 
     request: web.Request
     identity: Identity
     target: Target
+    asked: Attributes
     warnings: list[str] = field(default_factory=list)
 
     @property
