@@ -13,6 +13,7 @@ from typing import Any
 
 from api.affinity import Toleration
 from api.apps import DeploymentSpec, ReplicaSetSpec
+from api.authorization import ResourceAttributes
 from api.config import ServiceAccount
 from api.container import Container, ContainerPort, ResourceRequirements, VolumeMount
 from api.coordination import LeaseSpec
@@ -24,7 +25,6 @@ from api.node import NodeSpec
 from api.object import Tree
 from api.pod import PodOS, PodSpec
 from api.probe import GRPCAction, HTTPGetAction, Lifecycle, LifecycleHandler, Probe
-from api.reviews import ResourceAttributes
 from api.scheme import Kind
 from api.security import PodSecurityContext, SecurityContext
 from api.service import ServicePort, ServiceSpec

@@ -86,7 +86,16 @@ KINDS: tuple[Kind, ...] = (
 
 REVIEWS: tuple[Kind, ...] = (
     *(
-        Kind(f"{AUTHORIZATION}/v1", kind, f"{kind.lower()}s.{AUTHORIZATION}", kind.lower(), (), local, "reviews", True)
+        Kind(
+            f"{AUTHORIZATION}/v1",
+            kind,
+            f"{kind.lower()}s.{AUTHORIZATION}",
+            kind.lower(),
+            (),
+            local,
+            "authorization",
+            True,
+        )
         for kind, local in (
             *(("SubjectAccessReview", False), ("LocalSubjectAccessReview", True)),
             *(("SelfSubjectAccessReview", False), ("SelfSubjectRulesReview", False)),
@@ -94,7 +103,7 @@ REVIEWS: tuple[Kind, ...] = (
     ),
     Kind(
         *(f"{AUTHENTICATION}/v1", "SelfSubjectReview", f"selfsubjectreviews.{AUTHENTICATION}", "selfsubjectreview"),
-        *((), False, "reviews", True),
+        *((), False, "authentication", True),
     ),
 )
 """Kinds that are only created: the answer is in what the create returns, and nothing is stored."""

@@ -90,7 +90,9 @@ async def serving_rest(folder: Path, streams=None) -> AsyncIterator[Rest]:
     (folder / "key").write_bytes(keys.server.key_pem)
     async with running_core(folder / "snapshots") as cluster:
         desk = JoinDesk(cluster.core, cluster.local, keys.ca, dict, "c1", cluster.env)
-        api = RestApi(cluster.core, streams or NoStreams(), Callers(Authenticator(cluster.core.authorizer)), cluster.env)
+        api = RestApi(
+            cluster.core, streams or NoStreams(), Callers(Authenticator(cluster.core.authorizer)), cluster.env
+        )
         server = HttpsServer(desk, None, api, lambda: True, "1.2.3")
         port = await server.start("127.0.0.1", 0, folder / "crt", folder / "key")
         rest = Rest(cluster, keys, port, folder)

@@ -15,7 +15,7 @@ from api.meta import Resource
 from api.openapi import machinery
 from api.openapi.machinery import META, Described, Schema
 from api.required import required_fields
-from api.scheme import KINDS, Kind
+from api.scheme import KINDS, REVIEWS, Kind
 from api.shape import Form, Shape, fields
 
 CORE = "io.k8s.api.core.v1"
@@ -70,7 +70,7 @@ def package(api_version: str) -> str:
 @cache
 def _packages() -> Mapping[str, str]:
     """By module, where its types stand in Kubernetes; modules without kinds hold parts of pods, nodes and volumes: core."""
-    return {kind.type.__module__: package(kind.api_version) for kind in KINDS}
+    return {kind.type.__module__: package(kind.api_version) for kind in (*KINDS, *REVIEWS)}
 
 
 def name_of(struct: type[Resource]) -> str:
@@ -173,7 +173,7 @@ def _field(struct: type[Resource], name: str, shape: Shape) -> Schema:
     if shape.form == "list" and shape.item is not None:
         return {"type": "array", "items": _element(where, shape.item), **_merging(struct, name)}
     if shape.form == "map" and shape.item is not None:
-        return {"type": "object", "additionalProperties": _element(where, shape.item)}
+        return {"type": "object", "additionalProperties": _field(struct, name, shape.item)}
     schema = _element(where, shape)
     return schema | ({"x-kubernetes-patch-strategy": "retainKeys"} if name in RETAINED.get(struct, ()) else {})
 

@@ -137,16 +137,20 @@ class ApiCore:
         revision: int = 0,
         grace_seconds: int | None = None,
         propagation: Propagation = "",
+        asked: Attributes | None = None,
         **how: Unpack[How],
     ) -> Object:
-        """Mark for deletion or delete; returns the object as it is now, or was last."""
+        """Mark for deletion or delete; returns the object as it is now, or was last.
+
+        `asked` is what the caller needs to be allowed, where that is something else than deleting the object.
+        """
         kind = scheme.by_resource(resource)
         deletion = deletes.Deletion(
             kind, incoming.namespace_of(kind, namespace), name, uid, revision, grace_seconds, propagation
         )
         return await self._commit(
             identity,
-            on(kind, "delete", deletion.namespace, name),
+            asked or on(kind, "delete", deletion.namespace, name),
             lambda state: deletes.decide(self.writing, identity, deletion, state),
             **how,
         )
@@ -187,14 +191,18 @@ class ApiCore:
         body: bytes,
         *,
         subresource: str = "",
+        asked: Attributes | None = None,
         **how: Unpack[How],
     ) -> Object:
-        """Change the stored object as the patch says; on newer state again, unless the patch names a resourceVersion."""
+        """Change the stored object as the patch says; on newer state again, unless the patch names a resourceVersion.
+
+        `asked` as in `delete`.
+        """
         kind = scheme.by_resource(resource)
         patch = patches.read(kind, incoming.namespace_of(kind, namespace), name, patch_type, body, subresource)
         return await self._commit(
             identity,
-            on(kind, "patch", patch.namespace, name, subresource),
+            asked or on(kind, "patch", patch.namespace, name, subresource),
             lambda state: patches.decide(self.writing, identity, patch, state),
             **how,
         )
@@ -226,14 +234,15 @@ class ApiCore:
         *,
         fresh: Freshness = LINEARIZABLE,
         at: At = NOW,
+        asked: Attributes | None = None,
     ) -> Object:
-        """Return one object, linearizably unless `fresh` says otherwise, or as it was."""
+        """Return one object, linearizably unless `fresh` says otherwise, or as it was. `asked` as in `delete`."""
         kind = scheme.by_resource(resource)
         _check_point(fresh, at)
         if not at:
             await wait_fresh(self._replica, fresh)
         key = key_of(kind, incoming.namespace_of(kind, namespace), name)
-        await self.authorize(identity, on(kind, "get", key.namespace, name))
+        await self.authorize(identity, asked or on(kind, "get", key.namespace, name))
         state = await self.past.state(identity, resource, at, key) if at else self._replica.state
         stored = state.get(key)
         if stored is None:

@@ -6,12 +6,12 @@ import pytest
 
 from api.openapi.definitions import definitions, name_of
 from api.openapi.machinery import INT_OR_STRING, MANAGED_FIELDS_ENTRY, MICRO_TIME, QUANTITY, TIME
-from api.scheme import KINDS
+from api.scheme import KINDS, REVIEWS
 from tests.contract.test_api_kubernetes_models import OURS, STRUCTS, model_of
 
 pytestmark = pytest.mark.slow
 
-SCHEMAS = definitions(KINDS)
+SCHEMAS = definitions((*KINDS, *REVIEWS))
 TEXTS = {TIME: "datetime", MICRO_TIME: "datetime", QUANTITY: "str", INT_OR_STRING: "object"}
 THEIRS = {ours: theirs for theirs, ours in OURS.items()}
 

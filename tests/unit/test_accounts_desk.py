@@ -16,7 +16,7 @@ from controlplane.apiserver.accounts.claims import Claims, account_identity, iss
 from controlplane.apiserver.accounts.issuing import BoundObject, TokenDesk, TokenRequest
 from controlplane.apiserver.accounts.static import StaticTokens, TokenFileProblem, read_tokens
 from controlplane.apiserver.authn import Authenticator
-from controlplane.apiserver.authz import ROLES, roles_of
+from controlplane.apiserver.authz import roles_of
 from tests.api_server import ADMIN, node, pod
 
 ISSUER = issuer_of("cluster.local")
@@ -213,6 +213,8 @@ def test_a_file_of_tokens_that_is_wrong_names_the_line_and_no_token(text, messag
     assert "0123456789abcdef" not in str(problem.value)
 
 
-def test_a_service_account_may_call_nothing_until_it_is_given_rights():
-    roles = roles_of(account_identity("default", "robot"))
-    assert not any(roles & allowed for allowed in ROLES.values())
+async def test_a_service_account_may_read_nothing_until_it_is_given_rights(cluster):
+    robot = account_identity("default", "robot")
+    assert roles_of(robot) == {"user"}
+    with pytest.raises(Forbidden, match='User "system:serviceaccount:default:robot" cannot get'):
+        await cluster.core.get(robot, "services", "default", "kubernetes")

@@ -185,7 +185,7 @@ class RestApi:
 
 async def _run(call: Call, procedure: Procedure) -> web.StreamResponse:
     tree = checked(procedure, await bodies.value(call.request))
-    answer = await procedure.answer(Asked(call.identity, call.target, tree, call.query))
+    answer = await procedure.answer(Asked(call.identity, call.target, tree, call.query, call.asked))
     return await answers.tree(call.request, answer, CREATED, call.warnings)
 
 

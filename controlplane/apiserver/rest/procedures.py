@@ -16,18 +16,23 @@ from controlplane.apiserver.rest import bodies
 from controlplane.apiserver.rest.paths import Target
 from controlplane.apiserver.rest.queries import Query
 from controlplane.apiserver.rest.refusals import bad_request, success
+from controlplane.rbac.attributes import Attributes
 
 CREATED: Final = 201
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One call of a procedure: who, where, and the object that was posted; `query` holds what the path adds to it."""
+    """One call of a procedure: who, where, and the object that was posted; `query` holds what the path adds to it.
+
+    Whoever calls may do what is `asked`; what is done for them beyond that has to be asked for again.
+    """
 
     identity: Identity
     target: Target
     tree: Tree
     query: Query
+    asked: Attributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +143,7 @@ class _PodProcedures:
             revision=wanted.revision,
             grace_seconds=wanted.grace_seconds,
             propagation=wanted.propagation,
+            asked=asked.asked,
             dry_run=wanted.dry_run,
         )
         return success(target, code=CREATED)

@@ -55,7 +55,7 @@ class Scaling:
 
     async def _stored(self, call: Call) -> Object:
         target = call.target
-        return await self._core.get(call.identity, call.kind.resource, target.namespace, target.name)
+        return await self._core.get(call.identity, call.kind.resource, target.namespace, target.name, asked=call.asked)
 
     async def _set(self, call: Call, tree: Any) -> web.StreamResponse:
         given = bodies.converted(tree, _Scale, KIND)
@@ -77,6 +77,7 @@ class Scaling:
             target.name,
             "merge",
             encoding.encoded(change),
+            asked=call.asked,
             dry_run=queries.dry_run(call.query),
         )
         return await answers.tree(call.request, scale_of(stored.tree()))

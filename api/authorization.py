@@ -1,4 +1,4 @@
-"""Questions that are asked by creating them: may somebody do something, and who am I. They are answered, never stored."""
+"""Questions about who may do what, asked by creating them: they are answered, never stored."""
 
 from __future__ import annotations
 
@@ -146,27 +146,3 @@ class SelfSubjectRulesReview(Resource):
     metadata: ObjectMeta = ObjectMeta()
     spec: SelfSubjectRulesReviewSpec = SelfSubjectRulesReviewSpec()
     status: SubjectRulesReviewStatus = SubjectRulesReviewStatus()
-
-
-class UserInfo(Resource):
-    """Who somebody is to the API."""
-
-    extra: dict[str, tuple[str, ...]] = {}
-    groups: tuple[str, ...] = ()
-    uid: str | None = None
-    username: str | None = None
-
-
-class SelfSubjectReviewStatus(Resource):
-    """The answer."""
-
-    user_info: UserInfo | None = None
-
-
-class SelfSubjectReview(Resource):
-    """Who am I?"""
-
-    api_version: str = required("authentication.k8s.io/v1")
-    kind: str = required("SelfSubjectReview")
-    metadata: ObjectMeta = ObjectMeta()
-    status: SelfSubjectReviewStatus = SelfSubjectReviewStatus()
