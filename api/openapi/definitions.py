@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
+import msgspec
+
 from api.field_docs import field_text, type_text
 from api.merge import MERGE_KEYS, RETAINED, SETS
-from api.meta import Resource
+from api.meta import Required, Resource
 from api.openapi import machinery
 from api.openapi.machinery import META, Described, Schema
 from api.required import required_fields
-from api.scheme import KINDS, REVIEWS, Kind
+from api.scheme import KINDS, REVIEWS
 from api.shape import Form, Shape, fields
-
-CORE = "io.k8s.api.core.v1"
 
 _CORE_IN_META = {"ObjectReference", "LocalObjectReference", "TypedLocalObjectReference", "TypedObjectReference"}
 
@@ -56,95 +56,88 @@ _INT64 = frozenset(
 """Integers of 64 bits; the others have 32."""
 
 
-def group_version_kind(kind: Kind) -> dict[str, str]:
+def group_version_kind(api_version: str, kind: str) -> dict[str, str]:
     """How OpenAPI extensions name a kind."""
-    return {"group": kind.group, "kind": kind.kind, "version": kind.api_version.rpartition("/")[2]}
-
-
-def package(api_version: str) -> str:
-    """The package of a group's types: `io.k8s.api.apps.v1`."""
     group, _, version = api_version.rpartition("/")
-    return f"io.k8s.api.{group.partition('.')[0] or 'core'}.{version}"
+    return {"group": group, "kind": kind, "version": version}
 
 
-@cache
-def _packages() -> Mapping[str, str]:
-    """By module, where its types stand in Kubernetes; modules without kinds hold parts of pods, nodes and volumes: core."""
-    return {kind.type.__module__: package(kind.api_version) for kind in (*KINDS, *REVIEWS)}
+def name_of_kind(api_version: str, kind: str) -> str:
+    """Kubernetes' full name of a kind's type: `io.k8s.api.apps.v1.Deployment`."""
+    group, _, version = api_version.rpartition("/")
+    return f"io.k8s.api.{group.partition('.')[0] or 'core'}.{version}.{kind}"
 
 
 def name_of(struct: type[Resource]) -> str:
-    """Kubernetes' full name of a type."""
+    """Kubernetes' full name of a type. Modules without whole objects hold parts of pods, nodes and volumes: the core group's."""
     if struct.__module__ == "api.meta" and struct.__name__ not in _CORE_IN_META:
         return f"{META}.{struct.__name__}"
-    return f"{_packages().get(struct.__module__, CORE)}.{struct.__name__}"
+    return name_of_kind(_versions().get(struct.__module__, "v1"), struct.__name__)
 
 
-def list_name(kind: Kind) -> str:
-    """The name of a kind's list."""
-    return f"{name_of(kind.type)}List"
+def list_name(name: str) -> str:
+    """The name of the list of what is called `name`."""
+    return f"{name}List"
 
 
-def definitions(kinds: tuple[Kind, ...], others: Iterable[str] = ()) -> dict[str, Schema]:
-    """Schemas of these kinds, their lists, the definitions named in `others`, and all that those refer to; sorted by name."""
+def definitions(kinds: Iterable[tuple[str, str, bool]], others: Iterable[str] = ()) -> dict[str, Schema]:
+    """Schemas of (api version, kind, listed), of those named in `others`, and of all that they refer to; sorted by name."""
+    types = _types()
     found: dict[str, Schema] = {}
-    for kind in kinds:
-        _add_struct(kind.type, found)
-        found[name_of(kind.type)] |= {"x-kubernetes-group-version-kind": [group_version_kind(kind)]}
-        found[list_name(kind)] = _list(kind)
-        _add_named(machinery.LIST_META, found)
+    for api_version, kind, listed in kinds:
+        name = name_of_kind(api_version, kind)
+        _add(name, found, types)
+        schema = found.setdefault(name, {"type": "object", "description": f"A {kind}."})
+        schema["x-kubernetes-group-version-kind"] = [group_version_kind(api_version, kind)]
+        if listed:
+            found[list_name(name)] = _list(api_version, kind)
+            _add(machinery.LIST_META, found, types)
     for name in others:
-        _add_named(name, found)
+        _add(name, found, types)
     return dict(sorted(found.items()))
 
 
-def _list(kind: Kind) -> Schema:
-    own = group_version_kind(kind)
-    schema = _described(
-        Described(
-            f"Some or all of the {kind.plural}.",
-            {
-                "apiVersion": "string",
-                "items": f"[]{name_of(kind.type)}",
-                "kind": "string",
-                "metadata": machinery.LIST_META,
-            },
-            ("items",),
-        )
-    )
-    return schema | {"x-kubernetes-group-version-kind": [own | {"kind": f"{kind.kind}List"}]}
+@cache
+def _versions() -> Mapping[str, str]:
+    """By module, the api version of the whole objects in it."""
+    types = {kind.type for kind in (*KINDS, *REVIEWS)} | set(Resource.__subclasses__())
+    return {struct.__module__: version for struct in types if (version := _api_version(struct))}
 
 
-def _add_struct(struct: type[Resource], found: dict[str, Schema]) -> None:
-    name = name_of(struct)
-    if name in found:
-        return
-    found[name] = schema = _object(struct)
-    for shape in fields(struct).values():
-        inner = shape.item or shape
-        if inner.struct is not None:
-            _add_struct(inner.struct, found)
-    for reference in _references(schema):
-        _add_named(reference, found)
+def _api_version(struct: type[Resource]) -> str:
+    """What objects of this type say of themselves; "" for parts."""
+    given = {field.name: field.default_factory for field in msgspec.structs.fields(struct)}.get("api_version")
+    return str(given()) if isinstance(given, Required) else ""
 
 
-def _add_named(name: str, found: dict[str, Schema]) -> None:
+def _types() -> Mapping[str, type[Resource]]:
+    """All types by name."""
+    return {name_of(struct): struct for struct in Resource.__subclasses__() if struct.__module__.startswith("api.")}
+
+
+def _list(api_version: str, kind: str) -> Schema:
+    fields = {
+        "apiVersion": "string",
+        "items": f"[]{name_of_kind(api_version, kind)}",
+        "kind": "string",
+        "metadata": machinery.LIST_META,
+    }
+    schema = _described(Described(f"Objects of the kind {kind}.", fields, ("items",)))
+    return schema | {"x-kubernetes-group-version-kind": [group_version_kind(api_version, f"{kind}List")]}
+
+
+def _add(name: str, found: dict[str, Schema], types: Mapping[str, type[Resource]]) -> None:
+    """The definition of that name, if there is one, and those that it refers to."""
     if name in found:
         return
     if name in machinery.SCALARS:
         found[name] = dict(machinery.SCALARS[name])
     elif described := machinery.OBJECTS.get(name):
         found[name] = _described(described)
-        for reference in _references(found[name]):
-            _add_named(reference, found)
-    elif struct := _shared().get(name):
-        _add_struct(struct, found)
-
-
-@cache
-def _shared() -> Mapping[str, type[Resource]]:
-    """Types that the machinery refers to, by name."""
-    return {name_of(each): each for each in Resource.__subclasses__() if each.__module__ == "api.meta"}
+    elif struct := types.get(name):
+        found[name] = _object(struct)
+    for reference in _references(found.get(name)):
+        _add(reference, found, types)
 
 
 def _references(value: object) -> Iterator[str]:

@@ -14,50 +14,49 @@ import msgspec
 from api.openapi import machinery
 from api.openapi.definitions import definitions
 from api.openapi.machinery import META, Schema
-from api.openapi.operations import PARAMETERS, Operation, Path, paths
-from api.scheme import KINDS, Kind
+from api.openapi.operations import PARAMETERS, Operation, Path, Row, paths, served_kind
 
 TITLE = "Timonier"
 
 _NEEDED = (machinery.STATUS, machinery.DELETE_OPTIONS, machinery.PATCH, f"{META}.WatchEvent")
 
 
-def version_2(version: str, kinds: Sequence[Kind] = KINDS) -> Schema:
-    """The document of OpenAPI 2 for these kinds; `version` is the product's."""
-    served = [path for kind in kinds for path in paths(kind)]
+Served = Mapping[str, Sequence[Row]]
+"""By api version, the rows of discovery: what this server does."""
+
+
+def version_2(version: str, served: Served) -> Schema:
+    """The document of OpenAPI 2 for everything; `version` is the server's."""
+    found = [path for api_version, rows in served.items() for path in paths(api_version, rows)]
+    schemas = _definitions(served, found)
     return {
         "swagger": "2.0",
         "info": {"title": TITLE, "version": version},
-        "paths": {path.path: _path_2(path) for path in sorted(served, key=lambda path: path.path)},
-        "definitions": {
-            name: _referring(schema, "#/definitions/") for name, schema in _definitions(kinds, served).items()
-        },
+        "paths": {path.path: _path_2(path) for path in sorted(found, key=lambda path: path.path)},
+        "definitions": {name: _referring(schema, "#/definitions/") for name, schema in schemas.items()},
     }
 
 
-def version_3(version: str, kinds: Sequence[Kind]) -> Schema:
-    """The document of OpenAPI 3 for the kinds of one group version."""
-    served = [path for kind in kinds for path in paths(kind)]
+def version_3(version: str, served: Served) -> Mapping[str, Schema]:
+    """The documents of OpenAPI 3, one for each api version, by their path below /openapi/v3: `api/v1`, `apis/apps/v1`."""
+    return {
+        f"{'apis' if '/' in api_version else 'api'}/{api_version}": _of_group_version(version, api_version, rows)
+        for api_version, rows in served.items()
+    }
+
+
+def _of_group_version(version: str, api_version: str, rows: Sequence[Row]) -> Schema:
+    found = list(paths(api_version, rows))
+    schemas = _definitions({api_version: rows}, found)
     prefix = "#/components/schemas/"
     return {
         "openapi": "3.0.0",
         "info": {"title": TITLE, "version": version},
-        "paths": {path.path: _path_3(path) for path in sorted(served, key=lambda path: path.path)},
+        "paths": {path.path: _path_3(path) for path in sorted(found, key=lambda path: path.path)},
         "components": {
-            "schemas": {
-                name: _schema_3(_with_alternatives(name, schema), prefix)
-                for name, schema in _definitions(kinds, served).items()
-            }
+            "schemas": {name: _schema_3(_with_alternatives(name, schema), prefix) for name, schema in schemas.items()}
         },
     }
-
-
-def group_versions() -> Mapping[str, Sequence[Kind]]:
-    """By the path below /openapi/v3, the kinds of each document: `api/v1`, `apis/apps/v1`."""
-    found: dict[str, list[Kind]] = {}
-    for kind in KINDS:
-        found.setdefault(f"apis/{kind.api_version}" if kind.group else f"api/{kind.api_version}", []).append(kind)
-    return found
 
 
 def index_3(documents: Mapping[str, bytes]) -> Schema:
@@ -80,9 +79,12 @@ def encoded(document: Schema) -> bytes:
     return msgspec.json.encode(document)
 
 
-def _definitions(kinds: Sequence[Kind], served: Iterable[Path]) -> dict[str, Schema]:
-    used = {name for path in served for each in path.operations for name in (each.body, each.answer) if name}
-    return definitions(tuple(kinds), (*_NEEDED, *sorted(used)))
+def _definitions(served: Served, found: Iterable[Path]) -> dict[str, Schema]:
+    kinds = [
+        (*served_kind(api_version, row), "list" in row["verbs"]) for api_version, rows in served.items() for row in rows
+    ]
+    used = {name for path in found for each in path.operations for name in (each.body, each.answer) if name}
+    return definitions(kinds, (*_NEEDED, *sorted(used)))
 
 
 def _referring(value: Any, prefix: str) -> Any:

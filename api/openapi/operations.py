@@ -1,18 +1,19 @@
 """What can be done at which path, in words that every version of OpenAPI can be written from.
 
-Operations have the names that Kubernetes gives them (`listCoreV1NamespacedPod`): generated clients and tools look for those.
+Made from the rows of discovery documents, so that both say the same. Operations have the names that Kubernetes gives them (`listCoreV1NamespacedPod`): generated clients and tools look for those.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from api.openapi import machinery
-from api.openapi.definitions import CORE, group_version_kind, list_name, name_of
-from api.scheme import Kind, by_resource
-from api.shape import fields
+from api.openapi.definitions import group_version_kind, list_name, name_of_kind
+
+Row = Mapping[str, Any]
+"""An APIResource of a discovery document: a resource or subresource, its kind and verbs."""
 
 Method = Literal["get", "put", "post", "delete", "patch"]
 
@@ -65,7 +66,16 @@ _WRITE = ("pretty", "dryRun", "fieldManager", "fieldValidation")
 _PATCH = (*_WRITE, "force")
 _DELETE = ("pretty", "dryRun", "gracePeriodSeconds", "orphanDependents", "propagationPolicy")
 _DELETE_ALL = (*_DELETE, *_LIST[2:6])
-_LOG = (*("pretty", "container", "follow", "previous", "sinceSeconds", "tailLines", "limitBytes", "timestamps"),)
+_LOG = ("pretty", "container", "follow", "previous", "sinceSeconds", "tailLines", "limitBytes", "timestamps")
+
+_CONNECTED = frozenset({"exec", "attach", "portforward", "proxy"})
+"""Subresources that are streams in both directions."""
+
+_ANSWERED_WITH_STATUS = frozenset({"Binding", "Eviction"})
+"""What is posted and answered with its outcome, not with itself."""
+
+_SHOWN_WHEN_DELETED = frozenset({"pods", "services", "serviceaccounts"})
+"""Resources whose deletion answers with the object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,139 +105,157 @@ class Path:
     operations: Sequence[Operation]
 
 
-class _Names:
-    """How the operations on a kind are called."""
+class _Naming:
+    """How the operations on a resource are called; `kind` is that of its objects, not of a subresource."""
 
-    def __init__(self, kind: Kind) -> None:
-        group, _, version = kind.api_version.rpartition("/")
+    def __init__(self, api_version: str, kind: str, *, namespaced: bool) -> None:
+        group, _, version = api_version.rpartition("/")
         words = (group.removesuffix(".k8s.io") or "core").split(".")
         camel = "".join(word.capitalize() for word in words)
         self._family = camel + version.capitalize()
         self.tag = f"{camel[0].lower()}{camel[1:]}_{version}"
-        self._scope = "Namespaced" if kind.namespaced else ""
-        self._kind = kind.kind
+        self._scope = "Namespaced" if namespaced else ""
+        self._kind = kind
 
-    def of(self, verb: str, behind: str = "") -> str:
-        """`readCoreV1NamespacedPodStatus`."""
-        return f"{verb}{self._family}{self._scope}{self._kind}{behind}"
-
-    def collection(self) -> str:
-        """`deleteCoreV1CollectionNamespacedPod`."""
-        return f"delete{self._family}Collection{self._scope}{self._kind}"
+    def of(self, verb: str, behind: str = "", infix: str = "") -> str:
+        """`readCoreV1NamespacedPodStatus`, `deleteCoreV1CollectionNamespacedPod`."""
+        return f"{verb}{self._family}{infix}{self._scope}{self._kind}{behind}"
 
     def everywhere(self) -> str:
         """`listCoreV1PodForAllNamespaces`."""
         return f"list{self._family}{self._kind}ForAllNamespaces"
 
 
-def root(kind: Kind) -> str:
-    """Where the paths of a kind's group begin."""
-    return f"/api/{kind.api_version}" if not kind.group else f"/apis/{kind.api_version}"
+class _Resource:
+    """One row of discovery, read."""
+
+    def __init__(self, api_version: str, row: Row, owner: str) -> None:
+        """`owner` is the kind whose subresource the row is, or the row's own kind."""
+        self.plural, _, self.subresource = row["name"].partition("/")
+        self.namespaced: bool = row["namespaced"]
+        self.verbs: Sequence[str] = row["verbs"]
+        self._served = served_kind(api_version, row)
+        self.kind: str = row["kind"]
+        self.definition = name_of_kind(*self._served)
+        self.naming = _Naming(api_version, owner, namespaced=self.namespaced)
+        self.root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+
+    def operation(
+        self, method: Method, name: str, text: str, action: str, query: Sequence[str], **more: Any
+    ) -> Operation:
+        """An operation on this resource."""
+        return Operation(method, name, text, action, group_version_kind(*self._served), self.naming.tag, query, **more)
 
 
-def paths(kind: Kind) -> Iterator[Path]:
-    """Everything that can be done with a kind, collection first."""
-    names = _Names(kind)
-    own = group_version_kind(kind)
-    scope = ("namespace",) if kind.namespaced else ()
-    base = root(kind) + ("/namespaces/{namespace}" if kind.namespaced else "") + f"/{kind.plural}"
-    yield Path(base, scope, list(_of_collection(kind, names, own)))
-    yield Path(f"{base}/{{name}}", (*scope, "name"), list(_of_object(kind, names, own)))
-    if kind.has_status:
-        yield Path(
-            f"{base}/{{name}}/status", (*scope, "name"), list(_changing(names, own, name_of(kind.type), "Status"))
+def served_kind(api_version: str, row: Row) -> tuple[str, str]:
+    """(api version, kind) of what a row's path takes and gives: that of a subresource may be of another group."""
+    if "version" not in row:
+        return api_version, row["kind"]
+    return f"{row['group']}/{row['version']}".lstrip("/"), row["kind"]
+
+
+def paths(api_version: str, rows: Sequence[Row]) -> Iterator[Path]:
+    """Everything that can be done with the resources of a group version."""
+    kinds = {row["name"]: row["kind"] for row in rows}
+    for row in rows:
+        resource = _Resource(api_version, row, kinds[row["name"].partition("/")[0]])
+        yield from (path for path in _of_resource(resource) if path.operations)
+
+
+def _of_resource(resource: _Resource) -> Iterator[Path]:
+    scope = ("namespace",) if resource.namespaced else ()
+    base = f"{resource.root}{'/namespaces/{namespace}' if scope else ''}/{resource.plural}"
+    if resource.subresource:
+        yield Path(f"{base}/{{name}}/{resource.subresource}", (*scope, "name"), _of_part(resource))
+        return
+    yield Path(base, scope, _of_collection(resource))
+    yield Path(f"{base}/{{name}}", (*scope, "name"), _of_object(resource))
+    if resource.namespaced and "list" in resource.verbs:
+        yield Path(f"{resource.root}/{resource.plural}", (), [_list(resource, resource.naming.everywhere())])
+
+
+def _of_collection(resource: _Resource) -> list[Operation]:
+    named = resource.naming.of
+    made: Mapping[str, Callable[[], Operation]] = {
+        "list": lambda: _list(resource, named("list")),
+        "create": lambda: _create(resource),
+        "deletecollection": lambda: resource.operation(
+            *("delete", named("delete", infix="Collection"), f"Delete {resource.plural}."),
+            *("deletecollection", _DELETE_ALL),
+            body=machinery.DELETE_OPTIONS,
+            answer=machinery.STATUS,
+        ),
+    }
+    return [make() for verb, make in made.items() if verb in resource.verbs]
+
+
+def _of_object(resource: _Resource) -> list[Operation]:
+    found = _changing(resource, "", "an object")
+    if "delete" in resource.verbs:
+        answer = resource.definition if resource.plural in _SHOWN_WHEN_DELETED else machinery.STATUS
+        own = {"body": machinery.DELETE_OPTIONS, "answer": answer, "statuses": (200, 202)}
+        name = resource.naming.of("delete")
+        found.append(resource.operation("delete", name, f"Delete a {resource.kind}.", "delete", _DELETE, **own))
+    return found
+
+
+def _of_part(resource: _Resource) -> list[Operation]:
+    """What can be done with a subresource."""
+    part = resource.subresource
+    behind = part.capitalize()
+    if part == "log":
+        name = resource.naming.of("read", behind)
+        text = "Read what a container wrote."
+        return [resource.operation("get", name, text, "get", _LOG, produces=("text/plain",))]
+    if part in _CONNECTED:
+        return _connecting(resource, behind)
+    made = [_create(resource, behind)] if "create" in resource.verbs else []
+    return made + _changing(resource, behind, f"the {part} of an object")
+
+
+def _list(resource: _Resource, name: str) -> Operation:
+    text = f"List or watch {resource.plural}."
+    answer = list_name(resource.definition)
+    return resource.operation("get", name, text, "list", _LIST, answer=answer, produces=(JSON, YAML, STREAM))
+
+
+def _create(resource: _Resource, behind: str = "") -> Operation:
+    answer = machinery.STATUS if resource.kind in _ANSWERED_WITH_STATUS else resource.definition
+    own = {"body": resource.definition, "answer": answer, "statuses": (201,)}
+    name = resource.naming.of("create", behind)
+    return resource.operation("post", name, f"Create a {resource.kind}.", "post", _WRITE, **own)
+
+
+def _connecting(resource: _Resource, behind: str) -> list[Operation]:
+    methods: Mapping[str, Method] = {"get": "get", "create": "post"}
+    return [
+        resource.operation(
+            *(method, resource.naming.of("connect", behind, infix=method.capitalize())),
+            *(f"Connect to the {resource.subresource} of an object.", "connect"),
+            query=(),
+            produces=("*/*",),
         )
-    if has_scale(kind):
-        scale = {"group": "autoscaling", "kind": "Scale", "version": "v1"}
-        yield Path(f"{base}/{{name}}/scale", (*scope, "name"), list(_changing(names, scale, machinery.SCALE, "Scale")))
-    if kind is by_resource("pods"):
-        yield from _of_pods(base, names, own)
-    if kind.namespaced:
-        everywhere = Operation(
-            *("get", names.everywhere(), f"List the {kind.plural} of all namespaces.", "list", own, names.tag),
-            _LIST,
-            answer=list_name(kind),
-            produces=(JSON, YAML, STREAM),
-        )
-        yield Path(f"{root(kind)}/{kind.plural}", (), [everywhere])
+        for verb, method in methods.items()
+        if verb in resource.verbs
+    ]
 
 
-def has_scale(kind: Kind) -> bool:
-    """Whether objects of a kind have a number of replicas that can be set alone."""
-    spec = fields(kind.type).get("spec")
-    return spec is not None and spec.struct is not None and {"replicas", "selector"} <= fields(spec.struct).keys()
-
-
-def _of_collection(kind: Kind, names: _Names, own: Mapping[str, str]) -> Iterator[Operation]:
-    name = name_of(kind.type)
-    yield Operation(
-        *("get", names.of("list"), f"List {kind.plural}.", "list", own, names.tag, _LIST),
-        answer=list_name(kind),
-        produces=(JSON, YAML, STREAM),
-    )
-    yield Operation(
-        *("post", names.of("create"), f"Create a {kind.kind}.", "post", own, names.tag, _WRITE),
-        body=name,
-        answer=name,
-        statuses=(201,),
-    )
-    yield Operation(
-        *("delete", names.collection(), f"Delete {kind.plural}.", "deletecollection", own, names.tag, _DELETE_ALL),
-        body=machinery.DELETE_OPTIONS,
-        answer=machinery.STATUS,
-    )
-
-
-def _of_object(kind: Kind, names: _Names, own: Mapping[str, str]) -> Iterator[Operation]:
-    yield from _changing(names, own, name_of(kind.type), "")
-    yield Operation(
-        *("delete", names.of("delete"), f"Delete a {kind.kind}.", "delete", own, names.tag, _DELETE),
-        body=machinery.DELETE_OPTIONS,
-        answer=machinery.STATUS,
-        statuses=(200, 202),
-    )
-
-
-def _changing(names: _Names, own: Mapping[str, str], answer: str, behind: str) -> Iterator[Operation]:
+def _changing(resource: _Resource, behind: str, what: str) -> list[Operation]:
     """Read, replace and patch an object or a part of it."""
-    part = f"the {behind.lower()} of " if behind else ""
-    text = f"{part}an object"
-    yield Operation(
-        *("get", names.of("read", behind), f"Read {text}.", "get", own, names.tag, _READ),
-        answer=answer,
-    )
-    yield Operation(
-        *("put", names.of("replace", behind), f"Replace {text}.", "put", own, names.tag, _WRITE),
-        body=answer,
-        answer=answer,
-    )
-    yield Operation(
-        *("patch", names.of("patch", behind), f"Change {text}.", "patch", own, names.tag, _PATCH),
-        body=machinery.PATCH,
-        answer=answer,
-        statuses=(200, 201),
-        consumes=PATCH_TYPES,
-    )
-
-
-def _of_pods(base: str, names: _Names, own: Mapping[str, str]) -> Iterator[Path]:
-    at = ("namespace", "name")
-    log = Operation(
-        *("get", names.of("read", "Log"), "Read what a container wrote.", "get", own, names.tag, _LOG),
-        produces=("text/plain",),
-    )
-    yield Path(f"{base}/{{name}}/log", at, [log])
-    binding = {"group": "", "kind": "Binding", "version": "v1"}
-    yield Path(
-        f"{base}/{{name}}/binding",
-        at,
-        [
-            Operation(
-                *("post", names.of("create", "Binding"), "Put a pod on a node.", "post", binding, names.tag),
-                ("pretty", "dryRun", "fieldManager", "fieldValidation"),
-                body=f"{CORE}.Binding",
-                answer=machinery.STATUS,
-                statuses=(201,),
-            )
-        ],
-    )
+    named, own = resource.naming.of, resource.definition
+    made: Mapping[str, Callable[[], Operation]] = {
+        "get": lambda: resource.operation("get", named("read", behind), f"Read {what}.", "get", _READ, answer=own),
+        "update": lambda: resource.operation(
+            *("put", named("replace", behind), f"Replace {what}.", "put", _WRITE),
+            body=own,
+            answer=own,
+        ),
+        "patch": lambda: resource.operation(
+            *("patch", named("patch", behind), f"Change {what}.", "patch", _PATCH),
+            body=machinery.PATCH,
+            answer=own,
+            statuses=(200, 201),
+            consumes=PATCH_TYPES,
+        ),
+    }
+    return [make() for verb, make in made.items() if verb in resource.verbs]

@@ -10,10 +10,13 @@ import pytest
 from api.openapi import documents, protobuf
 from api.openapi.definitions import definitions, name_of
 from api.openapi.operations import paths
-from api.scheme import KINDS, by_resource
+from api.scheme import KINDS
+from controlplane.apiserver.rest.discovery import Discovery
+from controlplane.apiserver.rest.procedures import of_pods
 
-V2 = documents.version_2("1.2.3")
-V3 = {path: documents.version_3("1.2.3", kinds) for path, kinds in documents.group_versions().items()}
+SERVED = Discovery(of_pods(None)).rows()
+V2 = documents.version_2("1.2.3", SERVED)
+V3 = documents.version_3("1.2.3", SERVED)
 WHOLE = {"v2": V2, **V3}
 POD = "io.k8s.api.core.v1.Pod"
 
@@ -64,9 +67,10 @@ def test_operations_have_the_names_that_clients_know():
     ids = {each["operationId"] for each in operations(V2)}
     assert ids >= {
         *("listCoreV1NamespacedPod", "createCoreV1NamespacedPod", "readCoreV1NamespacedPod"),
-        *("replaceCoreV1NamespacedPodStatus", "deleteCoreV1CollectionNamespacedPod", "listCoreV1PodForAllNamespaces"),
+        *("replaceCoreV1NamespacedPodStatus", "listCoreV1PodForAllNamespaces", "replaceCoreV1NamespaceFinalize"),
         *("patchAppsV1NamespacedDeploymentScale", "readCoreV1Node", "listDiscoveryV1NamespacedEndpointSlice"),
         *("deleteCoordinationV1NamespacedLease", "readCoreV1NamespacedPodLog"),
+        *("createCoreV1NamespacedPodBinding", "createCoreV1NamespacedPodEviction", "createCoreV1NamespacedBinding"),
     }
 
 
@@ -99,7 +103,7 @@ def test_definitions_have_kubernetes_names():
 
 def test_types_outside_the_modules_of_kinds_belong_to_the_core():
     """The name of a type is taken from the kinds of its module; in a module without any it is the core group's."""
-    core = definitions(tuple(kind for kind in KINDS if not kind.group))
+    core = definitions((kind.api_version, kind.kind, True) for kind in KINDS if not kind.group)
     of_kinds = {name_of(kind.type).rpartition(".")[0] for kind in KINDS if kind.group}
     others = {name for name in V2["definitions"] if name.startswith("io.k8s.api.core.")} - core.keys()
     assert others <= {"io.k8s.api.core.v1.Binding", "io.k8s.api.core.v1.PodTemplateSpec"}
@@ -153,11 +157,28 @@ def test_the_index_of_version_3_leads_to_every_document_by_its_hash():
 
 
 def test_kinds_without_namespaces_have_no_namespace_in_their_paths():
-    assert [path.path for path in paths(by_resource("nodes"))] == [
+    rows = [row for row in SERVED["v1"] if row["name"].partition("/")[0] == "nodes"]
+    assert [path.path for path in paths("v1", rows)] == [
         "/api/v1/nodes",
         "/api/v1/nodes/{name}",
         "/api/v1/nodes/{name}/status",
     ]
+
+
+def test_only_what_discovery_offers_is_an_operation():
+    row = {"name": "widgets", "namespaced": True, "kind": "Widget", "verbs": ["get", "list"]}
+    grant = {"name": "grants", "namespaced": False, "kind": "Grant", "verbs": ["create"]}
+    shell = {"name": "widgets/exec", "namespaced": True, "kind": "Shell", "verbs": ["create", "get"]}
+    document = documents.version_2("1.2.3", {"example.com/v1": [row, grant, shell]})
+    assert {each["operationId"]: each["x-kubernetes-action"] for each in operations(document)} == {
+        "listExampleComV1NamespacedWidget": "list",
+        "readExampleComV1NamespacedWidget": "get",
+        "listExampleComV1WidgetForAllNamespaces": "list",
+        "createExampleComV1Grant": "post",
+        "connectExampleComV1GetNamespacedWidgetExec": "connect",
+        "connectExampleComV1PostNamespacedWidgetExec": "connect",
+    }
+    assert document["definitions"]["io.k8s.api.example.v1.Grant"]["type"] == "object"
 
 
 # The wire format, read back without our tables.

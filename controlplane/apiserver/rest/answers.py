@@ -43,11 +43,17 @@ async def body(
         data = await _yaml(data)
     elif len(data) <= PACKED_BYTES and request.query.get("pretty", "false").lower() in {"true", "1", ""}:
         data = msgspec.json.format(data, indent=2)
-    response = web.Response(
-        body=data, status=status, headers={"Content-Type": form.media}, zlib_executor_size=PACKING_BYTES_AT_ONCE
-    )
+    response = whole(request, data, form.media, status)
     for warning in warnings[:WARNINGS]:
         response.headers.add("Warning", f'299 - "{_quoted(warning)}"')
+    return response
+
+
+def whole(request: web.Request, data: bytes, media: str, status: int = 200) -> web.Response:
+    """Answer with bytes of any media type."""
+    response = web.Response(
+        body=data, status=status, headers={"Content-Type": media}, zlib_executor_size=PACKING_BYTES_AT_ONCE
+    )
     if len(data) >= PACKED_BYTES and _packable(request):
         response.enable_compression(web.ContentCoding.gzip)
     return response

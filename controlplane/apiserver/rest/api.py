@@ -22,6 +22,7 @@ from controlplane.apiserver.rest.procedures import CREATED, Asked, Procedure, ch
 from controlplane.apiserver.rest.reading import Reading
 from controlplane.apiserver.rest.refusals import Refusal, internal_error, not_allowed, status_of
 from controlplane.apiserver.rest.scale import Scaling
+from controlplane.apiserver.rest.schemas import Schemas
 from controlplane.apiserver.rest.watching import Watching
 from controlplane.apiserver.rest.writing import Writing
 from controlplane.apiserver.service import NodeStreams
@@ -64,13 +65,13 @@ class RestApi:
     ) -> None:
         self._core = core
         self._callers = callers
-        self._documents = documents or {}
         procedures = (*of_pods(core), *procedures)
         self._others = {
             (each.api_version, each.resource): each.namespaced for each in procedures if not each.subresource
         }
         self._procedures = {(each.api_version, each.resource, each.subresource): each for each in procedures}
         self._discovery = Discovery(procedures)
+        self._documents = {**Schemas(self._discovery.rows()).routes(), **(documents or {})}
         self._watching = Watching(core, env)
         reading, writing, scaling, logs = Reading(core), Writing(core), Scaling(core), Logs(streams)
         self._verbs: Mapping[tuple[str, str], Verb] = {

@@ -5,7 +5,7 @@ Made from `api.scheme` and the procedures: a new kind is in them without a word 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from api.object import Tree
@@ -36,12 +36,15 @@ _READ_ONLY: Final = {("pods", "log"): ("Pod", ("get",)), ("namespaces", "finaliz
 Row = dict[str, Any]
 
 
+KUBERNETES_VERSION: Final = f"v{KUBERNETES_MAJOR}.{KUBERNETES_MINOR}.0"
+
+
 def version_info(version: str) -> Tree:
     """The answer of /version; `version` is this program's."""
     return {
         "major": KUBERNETES_MAJOR,
         "minor": KUBERNETES_MINOR,
-        "gitVersion": f"v{KUBERNETES_MAJOR}.{KUBERNETES_MINOR}.0+timonier.{version}",
+        "gitVersion": f"{KUBERNETES_VERSION}+timonier.{version}",
         "gitCommit": "",
         "gitTreeState": "",
         "buildDate": "",
@@ -66,6 +69,14 @@ class Discovery:
     def _of(self, api_version: str) -> list[Row]:
         group, _, version = api_version.rpartition("/")
         return self._versions.setdefault(group, {}).setdefault(version, [])
+
+    def rows(self) -> Mapping[str, Sequence[Row]]:
+        """What is served, by api version: the core group first."""
+        return {
+            f"{group}/{version}" if group else version: rows
+            for group in self._groups
+            for version, rows in self._versions[group].items()
+        }
 
     def core_versions(self, server_address: str) -> Tree:
         """The answer of /api."""
