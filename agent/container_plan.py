@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from agent.desired import spec_hash
 from agent.environment import ConfigError, expand
-from agent.pod_sync import spec_hash
 from agent.runtime.protocol import ContainerSpec, Image, Mount, ResourceLimits, Sandbox
 from api import quantity
 from api.core import Container, Pod, PodSecurityContext, SecurityContext
+from api.pod_containers import sidecar_names
 from api.resources import qos_class
 
 GUARANTEED_OOM_SCORE = -997
@@ -82,8 +83,21 @@ def resource_limits(pod: Pod, container: Container, memory_capacity_bytes: int) 
         cpu_request_millicores=quantity.millicores(requests.get("cpu", 0)),
         cpu_limit_millicores=quantity.millicores(limits.get("cpu", 0)),
         memory_limit_bytes=quantity.whole(limits.get("memory", 0)),
-        oom_score_adj=_oom_score(pod, quantity.whole(requests.get("memory", 0)), memory_capacity_bytes),
+        oom_score_adj=_oom_score(pod, _guarded_bytes(pod, container), memory_capacity_bytes),
     )
+
+
+def _guarded_bytes(pod: Pod, container: Container) -> int:
+    """The memory request that counts when memory runs out: a sidecar goes no earlier than those it serves (KEP-753)."""
+    own = _request_bytes(container)
+    served = min(map(_request_bytes, pod.spec.containers), default=0)
+    return max(own, served) if container.name in sidecar_names(pod.spec) else own
+
+
+def _request_bytes(container: Container) -> int:
+    resources = container.resources
+    asked = (dict(resources.limits) | dict(resources.requests)) if resources is not None else {}
+    return quantity.whole(asked.get("memory", 0))
 
 
 def _oom_score(pod: Pod, request_bytes: int, capacity_bytes: int) -> int:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.backoff import PULL_FIRST_SECONDS, restart_time
 from agent.observed import Failure, Observed, attempts, dead, finished_phase
-from agent.pod_sync import restarts
+from agent.progress import completed, restarts
 from agent.runtime.protocol import Container
 from api.core import Container as ContainerSpec
 from api.core import Pod
+from api.object import Tree
 from component.env import rfc3339
 
 LOST_EXIT_CODE = 137
+UNKNOWN_REASON = "ContainerStatusUnknown"
+INITIALIZING = "PodInitializing"
 START_FAILED_EXIT_CODE = 128
 """What Kubernetes shows for a container whose process never came to be."""
 
@@ -37,8 +40,16 @@ class ContainerView:
     ready: bool
 
 
-def container_view(pod: Pod, spec: ContainerSpec, observed: Observed, health: Health, now: float) -> ContainerView:
-    """The status of one container of the pod."""
+def container_view(
+    pod: Pod,
+    spec: ContainerSpec,
+    observed: Observed,
+    health: Health,
+    now: float,
+    *,
+    at_turn: bool = True,
+) -> ContainerView:
+    """The status of one container that lasts; `at_turn` is off while init containers hold it up."""
     tries = attempts(observed, spec.name)
     last = tries[-1] if tries else None
     if last is not None and last.state == "running" and last.id not in observed.starting:
@@ -46,7 +57,7 @@ def container_view(pod: Pod, spec: ContainerSpec, observed: Observed, health: He
     elif last is not None and dead(last) and not _will_restart(pod, last, observed):
         state, over = {"terminated": terminated(last, observed)}, True
     else:
-        reason, message = _waiting(pod, spec, last, observed, now)
+        reason, message = _waiting(pod, spec, last, observed, now) if at_turn else (INITIALIZING, "")
         state = {"waiting": {"reason": reason} | ({"message": message} if message else {})}
         over = last is not None and dead(last)
     kind = next(iter(state))
@@ -59,6 +70,20 @@ def container_view(pod: Pod, spec: ContainerSpec, observed: Observed, health: He
     tree["ready"] = ready = kind == "running" and health.started and health.ready
     succeeded = over and last is not None and last.state == "exited" and last.exit_code == 0
     return ContainerView(tree, kind, over, succeeded, ready)
+
+
+def init_container_view(
+    pod: Pod, spec: ContainerSpec, observed: Observed, now: float, told: Tree | None, *, at_turn: bool
+) -> ContainerView:
+    """The status of an init container that is no sidecar: it is ready once it succeeded.
+
+    `told` is what was reported of it before; it holds for one of which nothing is left.
+    """
+    done = completed(spec, observed)
+    if done and told is not None and not attempts(observed, spec.name):
+        return ContainerView(told, "terminated", ended=True, succeeded=True, ready=True)
+    view = container_view(pod, spec, observed, Health(), now, at_turn=at_turn)
+    return replace(view, tree={**view.tree, "ready": done}, ready=done)
 
 
 def terminated(container: Container, observed: Observed) -> dict[str, Any]:
@@ -94,7 +119,7 @@ def _go_duration(seconds: int) -> str:
 
 def _end_reason(container: Container, observed: Observed) -> str:
     if container.state == "unknown":
-        return "ContainerStatusUnknown"
+        return UNKNOWN_REASON
     if container.id in observed.start_failed:
         return "StartError"
     if container.oom_killed:
@@ -104,7 +129,7 @@ def _end_reason(container: Container, observed: Observed) -> str:
 
 def _will_restart(pod: Pod, last: Container, observed: Observed) -> bool:
     ending = observed.termination_time > 0 or observed.verdict is not None or finished_phase(pod)
-    return not ending and restarts(pod, last)
+    return not ending and restarts(pod, last, observed)
 
 
 def _previous(tries: list[Container], kind: str) -> Container | None:
@@ -129,7 +154,7 @@ def _waiting(pod: Pod, spec: ContainerSpec, last: Container | None, observed: Ob
             return "CrashLoopBackOff", back_off_message(pod, spec.name, backoff.delay_seconds)
         if last.id in observed.start_failed:
             return "RunContainerError", last.message
-    return "ContainerCreating", ""
+    return INITIALIZING if pod.spec.init_containers else "ContainerCreating", ""
 
 
 def _image_waiting(spec: ContainerSpec, failure: Failure) -> tuple[str, str]:
@@ -141,7 +166,8 @@ def _image_waiting(spec: ContainerSpec, failure: Failure) -> tuple[str, str]:
 
 def _tree(pod: Pod, spec: ContainerSpec, last: Container | None, state: dict[str, Any]) -> dict[str, Any]:
     """The parts that do not depend on health."""
-    known = next((each for each in pod.status.container_statuses if each.name == spec.name), None)
+    statuses = (*pod.status.init_container_statuses, *pod.status.container_statuses)
+    known = next((each for each in statuses if each.name == spec.name), None)
     tree: dict[str, Any] = {
         "name": spec.name,
         "image": spec.image or "",

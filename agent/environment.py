@@ -14,6 +14,7 @@ from decimal import Decimal
 from api import quantity
 from api.core import ConfigMap, Container, EnvFromSource, EnvVar, EnvVarSource, Pod, Secret, Service
 from api.meta import Quantity
+from api.pod_containers import every_container, find_container
 
 _REFERENCE = re.compile(r"\$(\$|\(([^()]*)\))")
 _NAME = re.compile(r"[^=\x00-\x1f\x7f-\U0010ffff]+")
@@ -94,7 +95,7 @@ def service_variables(pod: Pod, services: Sequence[Service]) -> dict[str, str]:
 def named_objects(pod: Pod) -> frozenset[tuple[str, str]]:
     """("ConfigMap" or "Secret", name) of everything the pod's variables come from."""
     names: set[tuple[str, str]] = set()
-    for container in pod.spec.containers:
+    for container in every_container(pod.spec):
         for source in container.env_from:
             if source.config_map_ref is not None:
                 names.add(("ConfigMap", source.config_map_ref.name or ""))
@@ -159,8 +160,7 @@ def _value(entry: EnvVar, pod: Pod, container: Container, sources: Sources, know
         return field_value(pod, origin.field_ref.field_path, sources)
     if origin.resource_field_ref is not None:
         ref = origin.resource_field_ref
-        others = (each for each in pod.spec.containers if each.name == ref.container_name)
-        named = next(others, None) if ref.container_name else container
+        named = find_container(pod.spec, ref.container_name) if ref.container_name else container
         if named is None:
             raise ConfigError(f"variable {entry.name!r} names container {ref.container_name!r}: the pod has none")
         return resource_value(named, ref.resource, ref.divisor, sources.allocatable)

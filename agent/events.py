@@ -100,7 +100,8 @@ class EventRecorder:
         meta = pod.metadata
         about = {"apiVersion": "v1", "kind": "Pod", "namespace": meta.namespace, "name": meta.name, "uid": meta.uid}
         if container:
-            about["fieldPath"] = f"spec.containers{{{container}}}"
+            of_init = any(each.name == container for each in pod.spec.init_containers)
+            about["fieldPath"] = f"spec.{'initContainers' if of_init else 'containers'}{{{container}}}"
         suffix = self._env.new_uid().replace("-", "")[-16:]
         return {
             "apiVersion": "v1",

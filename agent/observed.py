@@ -49,7 +49,8 @@ class Observed:
     `volumes_made` that it was found to be in order by this run of the agent. `failures` are keyed by step:
     "sandbox", "network", "volumes", "remove", "image:NAME" and "create:NAME". `stops`, `hooks`, `signalled`,
     `killed` and `start_failed` are keyed by container id; `starting` are the ids of running containers whose postStart
-    hook has not ended. `restarts`, `images` and `pulling` by container name.
+    hook has not ended, `started` those whose startup probe succeeded. `restarts`, `images` and `pulling` by container
+    name; `completed` names containers that succeeded in these namespaces and were removed since.
     """
 
     containers: tuple[Container, ...] = ()
@@ -71,6 +72,8 @@ class Observed:
     stops: Mapping[str, Stop] = field(default_factory=dict)
     hooks: Mapping[str, HookState] = field(default_factory=dict)
     starting: frozenset[str] = frozenset()
+    started: frozenset[str] = frozenset()
+    completed: frozenset[str] = frozenset()
     signalled: Mapping[str, float] = field(default_factory=dict)
     killed: Mapping[str, float] = field(default_factory=dict)
     start_failed: frozenset[str] = frozenset()

@@ -10,12 +10,12 @@ import structlog
 
 from agent import actions as act
 from agent.backoff import next_backoff
+from agent.desired import grace_seconds, pod_grace_seconds
 from agent.environment import ConfigError
 from agent.events import EventRecorder, EventType
 from agent.observed import dead
 from agent.pod_record import PodRecord
 from agent.pod_steps import PodSteps
-from agent.pod_sync import grace_seconds, pod_grace_seconds
 from agent.reports import ReportBook
 from agent.runtime.protocol import Container, RuntimeFailure
 from agent.stop_signal import stop_signal
@@ -124,7 +124,10 @@ class Performer:
         match action:
             case act.MakeSandbox():
                 record.set(sandbox_present=True)
-                record.set(sandbox=await self._steps.make_sandbox(pod), sandbox_lost=False)
+                sandbox = await self._steps.make_sandbox(pod)
+                if record.observed.sandbox_lost:  # what was done in the lost one has to be done again
+                    record.set(completed=frozenset())
+                record.set(sandbox=sandbox, sandbox_lost=False)
             case act.AttachNetwork():
                 assert record.observed.sandbox is not None
                 record.set(network_present=True)

@@ -15,12 +15,15 @@ from agent.backoff import (
     doubled,
 )
 from agent.container_status import START_FAILED_EXIT_CODE
+from agent.desired import Desired
 from agent.environment import ConfigError
 from agent.observed import Failure, Observed, Stop, dead
-from agent.pod_sync import Desired
+from agent.progress import belongs
 from agent.runtime.protocol import Container, RuntimeFailure
+from agent.told_ends import recalled
 from api.core import Container as ContainerSpec
 from api.core import Pod
+from api.pod_containers import find_container
 from component.env import Env
 
 Note = TypeVar("Note")
@@ -58,8 +61,7 @@ class PodRecord:
 
     def spec(self, name: str) -> ContainerSpec | None:
         """A container of the pod by name."""
-        specs = self.desired.pod.spec.containers if self.desired.pod is not None else ()
-        return next((spec for spec in specs if spec.name == name), None)
+        return find_container(self.desired.pod.spec, name) if self.desired.pod is not None else None
 
     def container(self, container_id: str) -> Container | None:
         """An observed container by id."""
@@ -84,10 +86,21 @@ class PodRecord:
         others = tuple(c for c in self.observed.containers if c.id != container.id)
         self.set(containers=(*others, container))
 
+    def recall(self, pod: Pod) -> bool:
+        """Take over from a pod's stored status how containers ended of which nobody here knows; False: nothing new."""
+        found = tuple(recalled(container, pod) for container in self.observed.containers)
+        if found == self.observed.containers:
+            return False
+        self.set(containers=found)
+        return True
+
     def drop(self, container_id: str) -> None:
-        """Forget a container that is not there any more, and everything that was noted about it."""
+        """Forget a container that is not there any more, and everything that was noted about it but its success."""
         observed = self.observed
+        gone = self.container(container_id)
+        succeeded = gone is not None and gone.state == "exited" and gone.exit_code == 0 and belongs(observed, gone)
         self.set(
+            completed=observed.completed | {gone.name} if gone is not None and succeeded else observed.completed,
             containers=tuple(c for c in observed.containers if c.id != container_id),
             stops=_without(observed.stops, container_id),
             hooks=_without(observed.hooks, container_id),
@@ -95,6 +108,7 @@ class PodRecord:
             killed=_without(observed.killed, container_id),
             start_failed=observed.start_failed - {container_id},
             starting=observed.starting - {container_id},
+            started=observed.started - {container_id},
         )
 
     def start_failed(self, container_id: str, message: str) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from agent.admission import refusal
+from agent.desired import Desired
 from agent.environment import named_objects as environment_objects
 from agent.events import EventRecorder
 from agent.inputs import Changes, Inputs, Key
@@ -19,9 +20,9 @@ from agent.network_sync import NetworkSync
 from agent.observed import Observed, Verdict, finished_phase
 from agent.paths import Paths
 from agent.pod_steps import PodSteps
-from agent.pod_sync import Desired
 from agent.reports import ReportBook
 from agent.runtime.protocol import Container, ContainerRuntime, RuntimeFailure
+from agent.told_ends import completed_names, recalled
 from agent.volume_content import named_objects as volume_objects
 from agent.volumes import present, remove_memory_volumes
 from agent.worker import PodWorker
@@ -111,7 +112,7 @@ class Pods:
             await asyncio.to_thread(remove_memory_volumes, self._paths)
             findings = _after_boot(findings)
         for uid, assigned in self._inputs.pods.items():
-            self._start(uid, assigned.pod, _observed(uid, findings, adopted=True))
+            self._start(uid, assigned.pod, _adopted(assigned.pod, findings))
         self.ready = True
         log.info("pods_adopted", assigned=len(self._workers), found=len(findings.uids()), rebooted=rebooted)
 
@@ -165,6 +166,8 @@ class Pods:
         assigned = self._inputs.pods.get(uid)
         worker = self._workers.get(uid)
         if worker is not None:
+            if assigned is not None and worker.recall(assigned.pod):
+                self._reports.restore(uid, self._inputs.stored_status(uid))
             worker.assign(assigned.pod if assigned is not None else None)
         elif assigned is not None:
             observed = Observed()
@@ -281,7 +284,7 @@ class Pods:
             for uid in sorted(findings.uids() - self._inputs.assigned_uids()):
                 if uid not in self._workers:
                     log.warning("unassigned_pod_found", pod_uid=uid)
-                    self._start(uid, None, _observed(uid, findings, adopted=False))
+                    self._start(uid, None, _observed(uid, findings))
 
     async def _find(self) -> Findings:
         containers: dict[str, tuple[Container, ...]] = {}
@@ -300,15 +303,25 @@ def _after_boot(findings: Findings) -> Findings:
     return replace(findings, containers=lost)
 
 
-def _observed(uid: str, findings: Findings, *, adopted: bool) -> Observed:
+def _observed(uid: str, findings: Findings) -> Observed:
     """What is known of a pod from what was found; whether it is in order is checked by doing every step again."""
-    containers = findings.containers.get(uid, ())
     return Observed(
-        containers=containers,
+        containers=findings.containers.get(uid, ()),
         sandbox_present=uid in findings.sandboxes,
-        sandbox_lost=adopted and bool(containers) and uid not in findings.sandboxes,
         network_present=uid in findings.addresses,
         ip=findings.addresses.get(uid, ""),
         volumes_present=findings.files.get(uid, False),
         files_present=uid in findings.files,
+    )
+
+
+def _adopted(pod: Pod, findings: Findings) -> Observed:
+    """As `_observed`, of an assigned pod: its stored status tells what the node does not know any more."""
+    found = _observed(pod.metadata.uid, findings)
+    kept = frozenset(completed_names(pod)) - {container.name for container in found.containers}
+    return replace(
+        found,
+        containers=tuple(recalled(container, pod) for container in found.containers),
+        sandbox_lost=bool(found.containers) and not found.sandbox_present,
+        completed=kept if found.sandbox_present else frozenset(),
     )

@@ -15,6 +15,7 @@ import structlog
 from agent.container_status import Health
 from agent.runtime.protocol import Container
 from api.core import Pod, Probe
+from api.pod_containers import find_container
 from component.env import Env
 
 log = structlog.get_logger()
@@ -66,19 +67,15 @@ def counted(tally: Tally, probe: Probe, *, ok: bool) -> Tally:
 
 def probe_of(pod: Pod, name: str, kind: ProbeKind) -> Probe | None:
     """A container's probe of one kind."""
-    for spec in pod.spec.containers:
-        if spec.name == name:
-            return {
-                "startup": spec.startup_probe,
-                "liveness": spec.liveness_probe,
-                "readiness": spec.readiness_probe,
-            }[kind]
-    return None
+    spec = find_container(pod.spec, name)
+    if spec is None:
+        return None
+    return {"startup": spec.startup_probe, "liveness": spec.liveness_probe, "readiness": spec.readiness_probe}[kind]
 
 
 def _remembered(pod: Pod, container_id: str) -> dict[ProbeKind, Tally]:
     """What was last reported of a container: one that was ready before the agent was restarted stays so until asked."""
-    for status in pod.status.container_statuses:
+    for status in (*pod.status.init_container_statuses, *pod.status.container_statuses):
         if (status.container_id or "").rpartition("/")[2] == container_id:
             verdicts: dict[ProbeKind, bool | None] = {"startup": status.started, "readiness": status.ready}
             return {kind: Tally(verdict) for kind, verdict in verdicts.items() if verdict}
@@ -137,6 +134,15 @@ class Prober:
             ready = readiness is None or tallies.get("readiness", Tally()).verdict is True
             found[name] = Health(started=started, ready=ready)
         return found
+
+    def started(self, pod: Pod) -> frozenset[str]:
+        """The ids of the containers whose startup probe succeeded, if they have one."""
+        return frozenset(
+            container_id
+            for container_id, tallies in self._tallies.items()
+            if probe_of(pod, self._names[container_id], "startup") is None
+            or tallies.get("startup", Tally()).verdict is True
+        )
 
     async def close(self) -> None:
         """Stop asking."""

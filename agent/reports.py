@@ -73,6 +73,14 @@ class ReportBook:
         if entry is not None and entry.status and entry.status != stored:
             self._mark(uid, entry)
 
+    def restore(self, uid: str, stored: str) -> None:
+        """Take what the control plane holds (JSON) as the last report: it was told more than this node knows now."""
+        entry = self._entries.get(uid)
+        if entry is not None:
+            entry.status, entry.acknowledged = stored, entry.version
+            if not entry.gone:
+                self._dirty.pop(uid, None)
+
     def last_status(self, uid: str) -> Tree:
         """The newest status of a pod, empty when there is none."""
         entry = self._entries.get(uid)

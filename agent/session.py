@@ -110,6 +110,7 @@ class Session:
         self._answered = asyncio.Event()
         self._sent_status = ""
         self._last_message_time = 0.0
+        self._informed = asyncio.Event()
         self._told_times: dict[tuple[str, str], float] = {}
         self.channel: grpc.aio.Channel | None = None  # to the replica that has registered us
 
@@ -200,6 +201,7 @@ class Session:
     async def _talk(self, channel: grpc.aio.Channel, call: Call) -> None:
         """Run the parts of a session; the first that ends it ends all."""
         self._last_message_time = self._env.monotonic()
+        self._informed.clear()
         parts = [
             asyncio.ensure_future(self._read(channel, call)),
             asyncio.ensure_future(self._heartbeat(call)),
@@ -224,6 +226,7 @@ class Session:
             match message.WhichOneof("message"):
                 case "inputs":
                     await self._side.inputs(message.inputs)
+                    self._informed.set()
                 case "report_result":
                     self._settle(message.report_result)
                 case "endpoints":
@@ -257,7 +260,11 @@ class Session:
             await self._write(call, node_pb2.AgentMessage(heartbeat=node_pb2.Heartbeat(node_status=news)))
 
     async def _report(self, call: Call) -> None:
-        """Send news at once when there were none for a while, else gathered for a moment."""
+        """Send news at once when there were none for a while, else gathered for a moment.
+
+        The first only when it was heard what the control plane holds: after a boot it may know more than the node.
+        """
+        await self._informed.wait()
         sent_time = 0.0
         while True:
             await self._reports.changed.wait()

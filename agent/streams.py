@@ -15,9 +15,11 @@ from agent.logs import LogOptions, read_log
 from agent.observed import attempts, dead
 from agent.paths import Paths
 from agent.runtime.protocol import Container, ContainerRuntime, ExecStream, RuntimeFailure
+from agent.status import container_statuses
 from agent.worker import PodWorker
 from api import errors
 from api.object import Tree
+from api.pod_containers import find_container
 from api.v1 import apiserver_pb2, node_pb2, node_pb2_grpc
 from component.env import Env
 
@@ -215,7 +217,7 @@ async def _outward(call: Any, stream: ExecStream) -> None:
 def _logged(worker: PodWorker, name: str, *, previous: bool) -> Container:
     """The attempt whose log is meant: the newest that started, or the one that ended before it."""
     pod = worker.pod
-    if pod is not None and name not in {spec.name for spec in pod.spec.containers}:
+    if pod is not None and find_container(pod.spec, name) is None:
         raise errors.NotFound(f"container {name} is not valid for pod {pod.metadata.name}")
     tries = [each for each in attempts(worker.observed, name) if each.state != "created"]
     if previous:
@@ -234,7 +236,7 @@ def _logged(worker: PodWorker, name: str, *, previous: bool) -> Container:
 
 def _waiting(worker: PodWorker, name: str) -> Tree | None:
     """The reported state of a container that waits for an attempt to come, None when it does not wait."""
-    states = {each["name"]: each["state"] for each in worker.reported().get("containerStatuses", ())}
+    states = {each["name"]: each["state"] for each in container_statuses(worker.reported())}
     waiting: Tree | None = states.get(name, {}).get("waiting")
     return waiting
 

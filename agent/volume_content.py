@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from agent.environment import ConfigError, Sources, field_value, resource_value
 from api.core import ConfigMap, DownwardAPIVolumeFile, KeyToPath, Pod, Secret, Volume, VolumeProjection
+from api.pod_containers import find_container
 from api.volume import ServiceAccountTokenProjection
 
 DEFAULT_MODE = 0o644
@@ -116,7 +117,7 @@ def _downward(
             text = _field_text(pod, item.field_ref.field_path, sources)
         elif item.resource_field_ref is not None:
             ref = item.resource_field_ref
-            container = next((c for c in pod.spec.containers if c.name == ref.container_name), None)
+            container = find_container(pod.spec, ref.container_name or "")
             if container is None:
                 raise ConfigError(f"downwardAPI names container {ref.container_name!r}, which the pod does not have")
             text = resource_value(container, ref.resource, ref.divisor, sources.allocatable)

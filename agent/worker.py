@@ -10,16 +10,18 @@ from typing import Protocol
 import structlog
 
 from agent import actions as act
+from agent.desired import Desired, pod_grace_seconds, terminating
 from agent.events import EventRecorder
 from agent.observed import Observed, Verdict, finished_phase, running
 from agent.performer import STEP_FAILURES, Performer
 from agent.pod_record import PodRecord
 from agent.pod_steps import PodSteps
-from agent.pod_sync import Desired, ending, pod_actions, pod_grace_seconds, terminating
+from agent.pod_sync import pod_actions
 from agent.probes import Answer, ProbeKind, Prober
+from agent.progress import ending
 from agent.reports import ReportBook
 from agent.runtime.protocol import Container
-from agent.status import NodeAddresses, pod_status
+from agent.status import FINAL_PHASES, NodeAddresses, container_statuses, pod_status
 from api.core import Pod, Probe
 from api.object import Tree
 from component.env import Env
@@ -27,7 +29,6 @@ from component.env import Env
 log = structlog.get_logger()
 
 CRASH_PAUSE_SECONDS = 5.0
-FINAL_PHASES = ("Succeeded", "Failed")
 
 
 class World(Protocol):
@@ -97,6 +98,10 @@ class PodWorker:
         elif self.observed.gone_reported:
             self._reports.put_gone(self.uid, pod.metadata.namespace, pod.metadata.name)
         self.wake()
+
+    def recall(self, pod: Pod) -> bool:
+        """Learn from the pod's stored status how containers ended that were not found after a boot; False: nothing."""
+        return self._record.recall(pod)
 
     def configuration_changed(self) -> None:
         """An object that the pod's volumes or variables come from changed."""
@@ -208,6 +213,8 @@ class PodWorker:
         if self.pod is not None:
             alive = [] if over else [c for c in running(self.observed) if c.id not in self.observed.starting]
             self._prober.sync(self.pod, {c.id: c for c in alive})
+            if self.pod.spec.init_containers:
+                record.set(started=self._prober.started(self.pod))
 
     def _look_at_end(self) -> None:
         """Note when the end began, and when Services stopped sending."""
@@ -235,11 +242,14 @@ class PodWorker:
             self._announce_back_off(pod, status, before)
 
     def _told_the_end(self, pod: Pod, before: Tree) -> bool:
-        """Whether the reported status is the last word: what is left of the containers may know less by now."""
+        """Whether the reported status is the last word: what is left of the containers may know less by now.
+
+        Containers of a pod whose init container failed never came to be, nor did those behind it.
+        """
         if before.get("phase") not in FINAL_PHASES:
             return False
-        ended = ["terminated" in each["state"] for each in before.get("containerStatuses", ())]
-        return (finished_phase(pod) or terminating(self._record.desired)) and bool(ended) and all(ended)
+        over = ["terminated" in each["state"] or not each.get("containerID") for each in container_statuses(before)]
+        return (finished_phase(pod) or terminating(self._record.desired)) and bool(over) and all(over)
 
     def _announce_back_off(self, pod: Pod, status: Tree, before: Tree) -> None:
         known = _waiting_reasons(before)
@@ -264,9 +274,7 @@ class PodWorker:
 
 
 def _waiting_reasons(status: Tree) -> dict[str, str]:
-    return {
-        each["name"]: each["state"].get("waiting", {}).get("reason", "") for each in status.get("containerStatuses", ())
-    }
+    return {each["name"]: each["state"].get("waiting", {}).get("reason", "") for each in container_statuses(status)}
 
 
 def _tells_of_itself(pod: Pod) -> tuple[object, ...]:

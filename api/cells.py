@@ -52,44 +52,6 @@ def last_seen(event: Tree) -> str:
     return str(event.get("lastTimestamp") or event.get("eventTime") or at(event, "metadata.creationTimestamp"))
 
 
-def pod_status(pod: Tree) -> str:
-    """What a person wants to know of a pod in one word: the worst of phase, containers and deletion."""
-    if at(pod, "metadata.deletionTimestamp"):
-        return "Unknown" if at(pod, "status.reason") == "NodeLost" else "Terminating"
-    reason = str(at(pod, "status.reason") or at(pod, "status.phase") or "Pending")
-    running = False
-    for container in reversed(at(pod, "status.containerStatuses", [])):
-        state = container.get("state", {})
-        if at(state, "waiting.reason"):
-            reason = str(at(state, "waiting.reason"))
-        elif "terminated" in state:
-            reason = _end(state["terminated"])
-        elif "running" in state and container.get("ready"):
-            running = True
-    return "Running" if reason == "Completed" and running else reason
-
-
-def _end(terminated: Tree) -> str:
-    signal = terminated.get("signal")
-    code = f"Signal:{signal}" if signal else f"ExitCode:{terminated.get('exitCode', 0)}"
-    return str(terminated.get("reason") or code)
-
-
-def pod_ready(pod: Tree, _now: float) -> str:
-    """Ready containers of all."""
-    statuses = at(pod, "status.containerStatuses", [])
-    return f"{sum(bool(each.get('ready')) for each in statuses)}/{len(at(pod, 'spec.containers', []))}"
-
-
-def pod_restarts(pod: Tree, now: float) -> str:
-    """Restarts of all containers, and how long ago the last one was."""
-    statuses = at(pod, "status.containerStatuses", [])
-    total = sum(each.get("restartCount", 0) for each in statuses)
-    ended = [at(each, "lastState.terminated.finishedAt") for each in statuses]
-    last = max((each for each in ended if each), default="")
-    return f"{total} ({age(last, now)} ago)" if total and last else str(total)
-
-
 def pod_gates(pod: Tree, _now: float) -> str:
     """Readiness gates that are open, of all."""
     gates = [each["conditionType"] for each in at(pod, "spec.readinessGates", [])]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from api import cells
+from api import cells, pod_cells
 from api.cells import Cell, age, last_seen, path
 from api.object import at
 
@@ -46,9 +46,9 @@ TEMPLATE = (
 COLUMNS: Mapping[str, Sequence[Column]] = {
     "pods": (
         NAME,
-        Column("Ready", cells.pod_ready),
-        Column("Status", lambda tree, _now: cells.pod_status(tree)),
-        Column("Restarts", cells.pod_restarts),
+        Column("Ready", pod_cells.pod_ready),
+        Column("Status", lambda tree, _now: pod_cells.pod_status(tree)),
+        Column("Restarts", pod_cells.pod_restarts),
         AGE,
         Column("IP", path("status.podIP"), wide=True),
         Column("Node", path("spec.nodeName"), wide=True),

@@ -25,7 +25,7 @@ def default_pod(spec: Tree) -> None:
     """Defaults of a pod's spec; some are not written into templates, as in Kubernetes."""
     default_pod_spec(spec)
     spec.setdefault("enableServiceLinks", True)
-    for container in spec.get("containers", []):
+    for container in _containers(spec):
         resources = container.get("resources", {})
         if limits := resources.get("limits"):
             resources["requests"] = limits | resources.get("requests", {})
@@ -40,10 +40,15 @@ def default_pod_spec(spec: Tree) -> None:
     spec.setdefault("securityContext", {})
     if "serviceAccount" in spec:  # the old name of the field
         fill(spec, "serviceAccountName", spec["serviceAccount"])
-    for container in spec.get("containers", []):
+    for container in _containers(spec):
         _default_container(container, host_network=spec.get("hostNetwork", False))
     for volume in spec.get("volumes", []):
         _default_volume(volume)
+
+
+def _containers(spec: Tree) -> Iterator[Tree]:
+    for name in ("initContainers", "containers"):
+        yield from spec.get(name, [])
 
 
 def _default_container(container: Tree, *, host_network: bool) -> None:

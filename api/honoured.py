@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from api.affinity import Toleration
@@ -65,7 +65,14 @@ class InHostNetwork:
     """A field that is honoured in pods that use the host's network."""
 
 
-Rule = Only | Keys | InHostNetwork | None
+@dataclass(frozen=True, slots=True)
+class InInitContainer:
+    """A field of containers that is honoured in init containers, for some values."""
+
+    values: tuple[Any, ...]
+
+
+Rule = Only | Keys | InHostNetwork | InInitContainer | None
 """None honours a field whatever it holds; what is inside is looked at by its own type."""
 
 
@@ -79,7 +86,7 @@ def _all(names: str) -> dict[str, Rule]:
 
 HONOURED: dict[type[Resource], dict[str, Rule]] = {
     PodSpec: {
-        **_all("containers volumes restartPolicy terminationGracePeriodSeconds"),
+        **_all("containers initContainers volumes restartPolicy terminationGracePeriodSeconds"),
         **_all("nodeName nodeSelector tolerations"),
         **_all("hostNetwork hostPID hostIPC hostname subdomain hostAliases enableServiceLinks securityContext"),
         **_all("dnsPolicy dnsConfig readinessGates"),
@@ -97,6 +104,7 @@ HONOURED: dict[type[Resource], dict[str, Rule]] = {
         **_all("ports resources volumeMounts securityContext lifecycle"),
         **_all("livenessProbe readinessProbe startupProbe"),
         **_all("terminationMessagePath terminationMessagePolicy"),
+        "restartPolicy": InInitContainer(("Always",)),
     },
     ContainerPort: {
         **_all("name containerPort"),
@@ -169,19 +177,27 @@ UNIONS = frozenset({Volume, VolumeProjection, Probe, LifecycleHandler, EnvVarSou
 """Types of which one field chooses what the object is: here even an empty field says something."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What rules must know of where a field stands."""
+
+    host_network: bool = False
+    init_container: bool = False
+
+
 def refusals(kind: Kind, tree: Tree) -> list[FieldError]:
     """Return a fault for every field of the desired state that would be ignored, in document order."""
     found: list[FieldError] = []
     desired = {name: value for name, value in tree.items() if name not in {"metadata", "status"}}
-    _walk(kind.type, desired, "", found, host_network=False)
+    _walk(kind.type, desired, "", found, _Place())
     return found
 
 
-def _walk(struct: type[Resource], tree: Tree, path: str, found: list[FieldError], *, host_network: bool) -> None:
+def _walk(struct: type[Resource], tree: Tree, path: str, found: list[FieldError], place: _Place) -> None:
     shapes = fields(struct)
     table = HONOURED.get(struct)
     if struct is PodSpec:
-        host_network = bool(tree.get("hostNetwork"))
+        place = _Place(host_network=bool(tree.get("hostNetwork")))
     for name, value in tree.items():
         shape = shapes.get(name)
         if shape is None:
@@ -190,17 +206,18 @@ def _walk(struct: type[Resource], tree: Tree, path: str, found: list[FieldError]
         if table is not None and name not in table:
             found += _refuse_unknown(struct, value, where)
         elif table is not None and (rule := table[name]) is not None:
-            found += _refuse_value(rule, value, where, host_network=host_network)
+            found += _refuse_value(rule, value, where, place)
         else:
-            _descend(shape, value, where, found, host_network=host_network)
+            inner = replace(place, init_container=True) if name == "initContainers" else place
+            _descend(shape, value, where, found, inner)
 
 
-def _descend(shape: Shape, value: Any, path: str, found: list[FieldError], *, host_network: bool) -> None:
+def _descend(shape: Shape, value: Any, path: str, found: list[FieldError], place: _Place) -> None:
     if shape.form == "object" and shape.struct:
-        _walk(shape.struct, value, path, found, host_network=host_network)
+        _walk(shape.struct, value, path, found, place)
     elif shape.form == "list" and shape.item and shape.item.struct:
         for index, item in enumerate(value):
-            _walk(shape.item.struct, item, f"{path}[{index}]", found, host_network=host_network)
+            _walk(shape.item.struct, item, f"{path}[{index}]", found, place)
 
 
 def _refuse_unknown(struct: type[Resource], value: Any, path: str) -> Iterator[FieldError]:
@@ -209,17 +226,25 @@ def _refuse_unknown(struct: type[Resource], value: Any, path: str) -> Iterator[F
         yield FieldError(path, NOT_YET)
 
 
-def _refuse_value(rule: Rule, value: Any, path: str, *, host_network: bool) -> Iterator[FieldError]:
+def _refuse_value(rule: Rule, value: Any, path: str, place: _Place) -> Iterator[FieldError]:
     match rule:
         case Only(values, off) if value not in values and not (off and _off(value)):
-            shown = ", ".join(json.dumps(accepted) for accepted in values)
-            yield FieldError(path, f"{json.dumps(value)} is {NOT_YET}; supported: {shown}")
+            yield _not_among(values, value, path)
         case Keys(keys):
             for key in value:
                 if key not in keys:
                     yield FieldError(f"{path}[{key}]", f"{NOT_YET}; supported: {', '.join(keys)}")
-        case InHostNetwork() if not host_network and not _off(value):
+        case InHostNetwork() if not place.host_network and not _off(value):
             yield FieldError(path, f"{NOT_YET} outside the host's network")
+        case InInitContainer() if not place.init_container and not _off(value):
+            yield FieldError(path, f"{NOT_YET} outside init containers")
+        case InInitContainer(values) if value not in values and not _off(value):
+            yield _not_among(values, value, path)
+
+
+def _not_among(values: tuple[Any, ...], value: Any, path: str) -> FieldError:
+    shown = ", ".join(json.dumps(accepted) for accepted in values)
+    return FieldError(path, f"{json.dumps(value)} is {NOT_YET}; supported: {shown}")
 
 
 def _off(value: Any) -> bool:

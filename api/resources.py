@@ -5,11 +5,13 @@ Units everywhere: "cpu" in millicores, everything else whole (bytes, counts), ro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 
+from api.container import Container
 from api.meta import Quantity
 from api.node import NodeStatus
 from api.pod import PodSpec
+from api.pod_containers import every_container, is_sidecar
 from api.quantity import millicores, parse, whole
 
 QOS_RESOURCES = ("cpu", "memory")
@@ -25,32 +27,65 @@ def amounts(quantities: Mapping[str, Quantity]) -> dict[str, int]:
     return {resource: amount(resource, quantity) for resource, quantity in quantities.items()}
 
 
-def _total(maps: Iterable[Mapping[str, Quantity]]) -> dict[str, int]:
+def _requested(container: Container) -> Mapping[str, Quantity]:
+    return container.resources.requests if container.resources else {}
+
+
+def _limited(container: Container) -> Mapping[str, Quantity]:
+    return container.resources.limits if container.resources else {}
+
+
+def _add(total: dict[str, int], quantities: Mapping[str, Quantity]) -> None:
+    for resource, quantity in quantities.items():
+        total[resource] = total.get(resource, 0) + amount(resource, quantity)
+
+
+def _most(spec: PodSpec, asked: Callable[[Container], Mapping[str, Quantity]]) -> dict[str, int]:
+    """The most that the pod's containers ask for at any time of its life, by resource (Kubernetes: KEP-753).
+
+    What runs in the end is every container and every sidecar. While an init container runs, the sidecars before it do.
+    """
     total: dict[str, int] = {}
-    for quantities in maps:
-        for resource, quantity in quantities.items():
-            total[resource] = total.get(resource, 0) + amount(resource, quantity)
-    return total
+    for container in spec.containers:
+        _add(total, asked(container))
+    if not spec.init_containers:
+        return total
+    sidecars: dict[str, int] = {}
+    highest: dict[str, int] = {}
+    for container in spec.init_containers:
+        own = asked(container)
+        beside = dict(sidecars)
+        _add(beside, own)
+        if is_sidecar(container):
+            _add(total, own)
+            sidecars = beside
+        highest |= {resource: max(needed, highest.get(resource, 0)) for resource, needed in beside.items()}
+    return {name: max(total.get(name, 0), highest.get(name, 0)) for name in total.keys() | highest.keys()}
 
 
 def pod_requests(spec: PodSpec) -> dict[str, int]:
-    """Return what the scheduler reserves: the sum over containers, and always `"pods": 1`.
+    """Return what the scheduler reserves: the most that is requested at any time, and always `"pods": 1`.
 
     Requests are expected to be defaulted from limits already (`api.defaults`).
     """
-    return _total(c.resources.requests for c in spec.containers if c.resources) | {"pods": 1}
+    return _most(spec, _requested) | {"pods": 1}
+
+
+def pod_limits(spec: PodSpec) -> dict[str, int]:
+    """Return the most that the pod's containers may use at any time; one without a limit does not count."""
+    return _most(spec, _limited)
 
 
 def qos_class(spec: PodSpec) -> str:
     """Return Guaranteed, Burstable or BestEffort, which orders pods when a node runs out of memory.
 
-    Guaranteed: every container limits CPU and memory and requests just that. BestEffort: none asks for or limits either.
+    Guaranteed: every container, init containers included, limits CPU and memory and requests just that. BestEffort:
+    none asks for or limits either.
     """
     guaranteed = bool(spec.containers)
     best_effort = True
-    for container in spec.containers:
-        limits = container.resources.limits if container.resources else {}
-        requests = container.resources.requests if container.resources else {}
+    for container in every_container(spec):
+        limits, requests = _limited(container), _requested(container)
         for resource in QOS_RESOURCES:
             limit = parse(limits.get(resource, 0))
             request = parse(requests.get(resource, limits.get(resource, 0)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from api.container import Container, ContainerPort, ResourceRequirements, VolumeMount
 from api.env import EnvFromSource, EnvVar, EnvVarSource
@@ -47,7 +47,13 @@ _FIELD_PATH = re.compile(
 def container_faults(
     container: Container, path: str, volumes: frozenset[str], grace_seconds: int
 ) -> Iterator[FieldError]:
-    """Yield what is wrong with one container; `volumes` are the names of the pod's."""
+    """Yield what is wrong with a container that lasts; `volumes` are the names of the pod's."""
+    yield from common_faults(container, path, volumes)
+    yield from probe_faults(container, path, grace_seconds)
+
+
+def common_faults(container: Container, path: str, volumes: frozenset[str]) -> Iterator[FieldError]:
+    """Yield what is wrong with a container of any sort, its probes and hooks left aside."""
     yield from check_text(f"{path}.name", container.name, dns_label_fault)
     if not container.image:
         yield required(f"{path}.image")
@@ -62,7 +68,6 @@ def container_faults(
     yield from _mount_faults(container.volume_mounts, f"{path}.volumeMounts", volumes)
     if container.resources:
         yield from resource_faults(container.resources, f"{path}.resources")
-    yield from probe_faults(container, path, grace_seconds)
     policies = ("FallbackToLogsOnError", "File")
     yield from check_choice(f"{path}.terminationMessagePolicy", container.termination_message_policy, policies)
     if container.security_context:
@@ -202,14 +207,17 @@ def _security_faults(context: SecurityContext, path: str) -> Iterator[FieldError
             yield invalid(path, False, why)
 
 
-def host_port_faults(containers: tuple[Container, ...], path: str, *, host_network: bool) -> Iterator[FieldError]:
-    """Yield host ports that are used twice in a pod, or that differ from the container's in the host's network."""
+def host_port_faults(places: Iterable[tuple[str, Container]], *, host_network: bool) -> Iterator[FieldError]:
+    """Yield host ports used twice by containers that run at once, or unlike the container's in the host's network.
+
+    `places` are those containers, each with its path.
+    """
     seen = set()
-    for number, container in enumerate(containers):
+    for path, container in places:
         for index, port in enumerate(container.ports):
             if not port.host_port:
                 continue
-            where = f"{path}[{number}].ports[{index}].hostPort"
+            where = f"{path}.ports[{index}].hostPort"
             if host_network and port.host_port != port.container_port:
                 yield invalid(where, port.host_port, "must match `containerPort` when `hostNetwork` is true")
             used = (port.host_port, port.protocol, port.host_ip or "")

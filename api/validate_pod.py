@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from api.affinity import Toleration
+from api.container import Container
 from api.defaults_pod import default_pod
 from api.errors import FieldError
 from api.faults import check_choice, check_labels, check_range, check_text, check_unique, forbidden, invalid, required
@@ -14,12 +15,17 @@ from api.pod import Pod, PodSpec
 from api.stop_signals import STOP_SIGNALS
 from api.validate_container import ID_LIMIT, container_faults, host_port_faults
 from api.validate_dns import dns_faults
+from api.validate_init import init_container_faults
 from api.validate_volume import volume_faults
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _GROUP_ALONE = "not supported yet without `runAsUser`"
-_CHANGEABLE = "`spec.containers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only additions to existing tolerations)"
+_CHANGEABLE = (
+    "`spec.containers[*].image`, `spec.initContainers[*].image`, `spec.activeDeadlineSeconds`, "
+    "`spec.tolerations` (only additions to existing tolerations)"
+)
+_CONTAINER_LISTS = ("containers", "initContainers")
 
 
 def pod_faults(pod: Pod) -> Iterator[FieldError]:
@@ -37,7 +43,9 @@ def pod_spec_faults(spec: PodSpec, path: str) -> Iterator[FieldError]:
     for index, container in enumerate(spec.containers):
         yield from container_faults(container, f"{path}.containers[{index}]", volumes, grace_seconds)
     yield from check_unique(f"{path}.containers[{{}}].name", (container.name for container in spec.containers))
-    yield from host_port_faults(spec.containers, f"{path}.containers", host_network=bool(spec.host_network))
+    side_by_side = [(f"{path}.containers[{index}]", container) for index, container in enumerate(spec.containers)]
+    yield from host_port_faults(side_by_side, host_network=bool(spec.host_network))
+    yield from init_container_faults(spec, path, volumes, grace_seconds)
     yield from check_choice(f"{path}.restartPolicy", spec.restart_policy, RESTART_POLICIES)
     yield from dns_faults(spec, path)
     yield from check_range(f"{path}.terminationGracePeriodSeconds", spec.termination_grace_period_seconds, 0)
@@ -70,11 +78,18 @@ def pod_spec_faults(spec: PodSpec, path: str) -> Iterator[FieldError]:
             yield from check_range(f"{where}.supplementalGroups[{index}]", group, 0, ID_LIMIT)
 
 
+def _places(spec: PodSpec, path: str) -> Iterator[tuple[str, Container]]:
+    """Every container with where it stands."""
+    for name, containers in (("containers", spec.containers), ("initContainers", spec.init_containers)):
+        for index, container in enumerate(containers):
+            yield f"{path}.{name}[{index}]", container
+
+
 def _stop_signal_faults(spec: PodSpec, path: str) -> Iterator[FieldError]:
     """Signals have names that depend on the system, so that Kubernetes wants to know which it is."""
-    for index, container in enumerate(spec.containers):
+    for place, container in _places(spec, path):
         name = container.lifecycle.stop_signal if container.lifecycle else None
-        where = f"{path}.containers[{index}].lifecycle.stopSignal"
+        where = f"{place}.lifecycle.stopSignal"
         if name and not (spec.os and spec.os.name):
             yield forbidden(where, "may not be set for containers with unspecified `spec.os.name`")
         yield from check_choice(where, name or None, tuple(STOP_SIGNALS))
@@ -84,12 +99,12 @@ def _group_faults(spec: PodSpec, path: str) -> Iterator[FieldError]:
     """Refuse a group without a user: the runtime takes a group only beside one, and cannot ask the image for its own."""
     pod = spec.security_context
     pod_user, pod_group = (pod.run_as_user, pod.run_as_group) if pod else (None, None)
-    for index, container in enumerate(spec.containers):
+    for place, container in _places(spec, path):
         own = container.security_context
         if pod_user is not None or (own is not None and own.run_as_user is not None):
             continue
         if own is not None and own.run_as_group is not None:
-            yield forbidden(f"{path}.containers[{index}].securityContext.runAsGroup", _GROUP_ALONE)
+            yield forbidden(f"{place}.securityContext.runAsGroup", _GROUP_ALONE)
         elif pod_group is not None:
             yield forbidden(f"{path}.securityContext.runAsGroup", f"{_GROUP_ALONE} (container {container.name})")
 
@@ -119,13 +134,15 @@ def pod_change_faults(spec: Tree, old_spec: Tree) -> Iterator[FieldError]:
     """Yield the changes that a pod's spec may not see once the pod exists. Expects defaulted specs."""
     if spec == old_spec:
         return
-    before = {**old_spec, "containers": [dict(container) for container in old_spec.get("containers", [])]}
+    copies = {name: [dict(each) for each in old_spec[name]] for name in _CONTAINER_LISTS if name in old_spec}
+    before = {**old_spec, **copies}
     default_pod(before)  # stored by a version that knew fewer defaults
     expected = before | {name: spec[name] for name in ("tolerations", "activeDeadlineSeconds") if name in spec}
-    containers = spec.get("containers", [])
-    if len(containers) == len(before["containers"]):
-        pairs = zip(before["containers"], containers, strict=True)
-        expected["containers"] = [old | {"image": new.get("image")} for old, new in pairs]
+    for name, olds in copies.items():
+        news = spec.get(name, [])
+        if len(news) == len(olds):
+            pairs = zip(olds, news, strict=True)
+            expected[name] = [old | {"image": new.get("image")} for old, new in pairs]
     for name in sorted(expected.keys() | spec.keys()):
         if expected.get(name) != spec.get(name):
             yield forbidden(f"spec.{name}", f"pod updates may not change fields other than {_CHANGEABLE}")

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from api.cells import pod_status
 from api.object import Tree, at
+from api.pod_cells import pod_status
 from api.wellknown import LAST_APPLIED_ANNOTATION
 from cli.output import align
 

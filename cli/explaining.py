@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from api.field_docs import field_text, own_text, type_text
-from api.honoured import HONOURED, NOT_YET, InHostNetwork, Keys, Only
+from api.honoured import HONOURED, NOT_YET, InHostNetwork, InInitContainer, Keys, Only
 from api.meta import Resource
 from api.required import required_fields
 from api.shape import Shape, fields
@@ -69,19 +69,23 @@ def _listed(struct: type[Resource], *, recursive: bool, above: tuple[type[Resour
 
 def _note(struct: type[Resource], name: str) -> str:
     """What a manifest may not say there, as the API server would refuse it."""
-    table = HONOURED.get(struct)
-    if table is None:
-        return ""
+    table = HONOURED.get(struct, {name: None})
     match table.get(name, NOT_YET):
         case str():
             return f"  {NOT_YET}"
         case Only(values):
-            return f"  only {', '.join(json.dumps(value) for value in values)}"
+            return f"  only {_words(values)}"
         case Keys(keys):
             return f"  only the keys {', '.join(keys)}"
         case InHostNetwork():
             return f"  {NOT_YET} outside the host's network"
+        case InInitContainer(values):
+            return f"  only {_words(values)}, in init containers"
     return ""
+
+
+def _words(values: Iterable[object]) -> str:
+    return ", ".join(json.dumps(value) for value in values)
 
 
 def _struct(shape: Shape) -> type[Resource] | None:

@@ -9,10 +9,13 @@ import msgspec
 
 from agent import actions as act
 from agent.backoff import next_backoff
+from agent.desired import Desired, spec_hash
 from agent.observed import Observed, Stop, dead
-from agent.pod_sync import Desired, ending, pod_actions, spec_hash
+from agent.pod_sync import pod_actions
+from agent.progress import ending
 from agent.runtime.protocol import Container, Image, Sandbox
 from api.core import Pod
+from api.pod_containers import find_container, is_sidecar
 
 NOW = 1_750_000_000.0
 SANDBOX = Sandbox("uid-web", "/net", "/ipc", "/uts", "/shm")
@@ -33,7 +36,7 @@ def container(
     name: str = "main", attempt: int = 0, state: str = "running", code: int = 0, *, of: Pod | None = None, **fields: Any
 ) -> Container:
     """A container that started 100 s ago and, if it ended, ended just now."""
-    spec = next((each for each in (of or pod(name)).spec.containers if each.name == name), None)
+    spec = find_container((of or pod(name)).spec, name)
     times = {"started_time": NOW - 100} if state != "created" else {}
     if state in {"exited", "unknown"}:
         times["finished_time"] = NOW
@@ -58,10 +61,11 @@ def settled(*containers: Container, **facts: Any) -> Observed:
 
 
 def performed(observed: Observed, action: act.Action, now: float, pod_: Pod | None) -> Observed:  # noqa: C901, PLR0911, PLR0912
-    """The node after an action that worked; a killed or asked container ends at once."""
+    """The node after an action that worked; a killed or asked container ends at once, so does an init container."""
     match action:
         case act.MakeSandbox():
-            return replace(observed, sandbox=SANDBOX, sandbox_present=True, sandbox_lost=False)
+            sandbox = replace(SANDBOX, id="anew") if observed.sandbox_lost else SANDBOX
+            return replace(observed, sandbox=sandbox, sandbox_present=True, sandbox_lost=False)
         case act.AttachNetwork():
             return replace(observed, attached=True, network_present=True, ip="10.244.1.2")
         case act.MakeVolumes():
@@ -76,10 +80,14 @@ def performed(observed: Observed, action: act.Action, now: float, pod_: Pod | No
             ended = [c.finished_time for c in observed.containers if c.name == name and dead(c)]
             if ended:
                 restarts[name] = next_backoff(restarts.get(name), max(ended), now)
-            made = container(name, attempt, "created", of=pod_)
+            assert observed.sandbox is not None
+            made = container(name, attempt, "created", of=pod_, sandbox_id=observed.sandbox.id)
             images = {key: image for key, image in observed.images.items() if key != name}
             return replace(observed, containers=(*observed.containers, made), restarts=restarts, images=images)
         case act.StartContainer(container_id):
+            observed = replace(observed, started=observed.started | {container_id})
+            if pod_ is not None and container_id.rpartition("-")[0] in ending_names(pod_):
+                return _changed(observed, container_id, state="exited", started_time=now, finished_time=now)
             return _changed(observed, container_id, state="running", started_time=now)
         case act.BeginStop(container_id, reason, message, grace):
             return replace(observed, stops={**observed.stops, container_id: Stop(reason, message, now, grace)})
@@ -123,6 +131,11 @@ def converged(desired: Desired, observed: Observed, now: float = NOW) -> tuple[O
             assert found[0].until_time > now, "a wait must end in the future"
             now = found[0].until_time
     raise AssertionError(f"no end after {log[-5:]}")
+
+
+def ending_names(of: Pod) -> set[str]:
+    """The init containers that run to their end."""
+    return {spec.name for spec in of.spec.init_containers if not is_sidecar(spec)}
 
 
 def _changed(observed: Observed, container_id: str, **facts: Any) -> Observed:

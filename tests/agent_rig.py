@@ -355,7 +355,8 @@ class Rig:
 
     def container(self, pod: str = "web", name: str = "main") -> Tree:
         """The status reported last for a container."""
-        statuses = self.status(pod).get("containerStatuses", [])
+        status = self.status(pod)
+        statuses = [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
         return next((each for each in statuses if each["name"] == name), {})
 
     def condition(self, kind: str, pod: str = "web") -> Tree:

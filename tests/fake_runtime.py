@@ -147,7 +147,9 @@ class FakeRuntime:
         net = "" if host_network else f"/fake/{pod_uid}/net"
         uts = "" if host_network else f"/fake/{pod_uid}/uts"
         ipc, shm = ("", "") if host_ipc else (f"/fake/{pod_uid}/ipc", f"/fake/{pod_uid}/shm")
-        return self._sandboxes.setdefault(pod_uid, Sandbox(pod_uid, net, ipc, uts, shm))
+        if pod_uid not in self._sandboxes:
+            self._sandboxes[pod_uid] = Sandbox(pod_uid, net, ipc, uts, shm, f"sandbox-{next(self._ids)}")
+        return self._sandboxes[pod_uid]
 
     async def remove_sandbox(self, pod_uid: str) -> None:
         await self._step("remove_sandbox", pod_uid)
@@ -197,6 +199,7 @@ class FakeRuntime:
             image_id=image.id,
             created_time=self.env.now(),
             log_path=spec.log_path,
+            sandbox_id=spec.sandbox.id,
         )
         self.containers[container.id] = container
         self.specs[container.id] = spec

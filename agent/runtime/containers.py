@@ -8,7 +8,14 @@ from datetime import datetime
 from typing import Any
 
 from agent.runtime.protocol import Container, ContainerState
-from agent.runtime.spec import LABEL_ATTEMPT, LABEL_CONTAINER, LABEL_LOG_PATH, LABEL_POD_UID, LABEL_SPEC_HASH
+from agent.runtime.spec import (
+    LABEL_ATTEMPT,
+    LABEL_CONTAINER,
+    LABEL_LOG_PATH,
+    LABEL_POD_UID,
+    LABEL_SANDBOX,
+    LABEL_SPEC_HASH,
+)
 from api.stop_signals import STOP_SIGNALS
 
 _STATES: Mapping[str, ContainerState] = {
@@ -105,5 +112,6 @@ def _labelled(labels: Mapping[str, str], **facts: Any) -> Container:
         attempt=int(attempt) if attempt.isdecimal() else 0,
         spec_hash=labels.get(LABEL_SPEC_HASH, ""),
         log_path=labels.get(LABEL_LOG_PATH, ""),
+        sandbox_id=labels.get(LABEL_SANDBOX, ""),
         **facts,
     )

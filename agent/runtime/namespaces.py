@@ -49,7 +49,12 @@ class SandboxFolder:
             partial.write_text(f"{hostname}\n")
             partial.replace(self.hostname_path)
         pins = {kind: str(self.path / kind) if kind in kinds else "" for kind in ("net", "ipc", "uts")}
-        return Sandbox(self.pod_uid, pins["net"], pins["ipc"], pins["uts"], "" if host_ipc else str(self.shm))
+        shm = "" if host_ipc else str(self.shm)
+        return Sandbox(self.pod_uid, pins["net"], pins["ipc"], pins["uts"], shm, self._identity())
+
+    def _identity(self) -> str:
+        """When the sandbox was completed, in nanoseconds: nothing writes to that file afterwards."""
+        return f"{self.hostname_path.stat().st_mtime_ns:x}"
 
     def hostname(self) -> str:
         """The pod's host name, "" when there is no complete sandbox."""

@@ -44,13 +44,17 @@ class ResourceLimits:
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """The namespaces a pod's containers share, pinned as files; "" for one shared with the host."""
+    """The namespaces a pod's containers share, pinned as files; "" for one shared with the host.
+
+    `id` is another one each time that the pod's namespaces are made anew, and the same as long as they are not.
+    """
 
     pod_uid: str
     netns_path: str
     ipcns_path: str
     utsns_path: str
     shm_path: str  # tmpfs for /dev/shm
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,7 @@ class Container:
     message: str = ""
     log_path: str = ""
     stop_signal: int = 0  # what its image wants to be ended with, 0 when that is not known
+    sandbox_id: str = ""  # of the sandbox it was created for, "" when that was not noted
 
 
 @dataclass(frozen=True, slots=True)

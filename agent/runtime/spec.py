@@ -17,6 +17,7 @@ LABEL_CONTAINER = "timonier.container"
 LABEL_ATTEMPT = "timonier.attempt"
 LABEL_SPEC_HASH = "timonier.spec-hash"
 LABEL_LOG_PATH = "timonier.log-path"
+LABEL_SANDBOX = "timonier.sandbox"
 
 CPU_PERIOD_MICROSECONDS = 100_000
 MIN_CPU_QUOTA_MICROSECONDS = 1_000  # the kernel refuses less
@@ -89,6 +90,7 @@ def labels(spec: ContainerSpec) -> dict[str, str]:
         LABEL_ATTEMPT: str(spec.attempt),
         LABEL_SPEC_HASH: spec.spec_hash,
         LABEL_LOG_PATH: spec.log_path,
+        LABEL_SANDBOX: spec.sandbox.id,
     }
 
 

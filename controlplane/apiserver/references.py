@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from api.core import Container, Pod, Volume
+from api.pod_containers import every_container
 
 Reference = tuple[str, str]
 """(resource, name) in the pod's namespace."""
@@ -16,7 +17,7 @@ def named_by(pod: Pod) -> frozenset[Reference]:
     found: set[Reference] = {("secrets", each.name) for each in spec.image_pull_secrets if each.name}
     if spec.service_account_name:
         found.add(("serviceaccounts", spec.service_account_name))
-    for container in (*spec.init_containers, *spec.containers):
+    for container in every_container(spec):
         found.update(_of_container(container))
     for volume in spec.volumes:
         found.update(_of_volume(volume))

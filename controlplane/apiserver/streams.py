@@ -175,12 +175,14 @@ class NodeStreams:
     async def _locate(self, namespace: str, name: str, container: str) -> tuple[str, str]:
         pod = (await self._pods.get("pods", namespace, name)).view(Pod)
         names = [each.name for each in pod.spec.containers]
+        inits = [each.name for each in pod.spec.init_containers]
+        choice = f"choose one of: {names}" + (f" or one of the init containers: {inits}" if inits else "")
         if not container:
             if len(names) > 1:
-                raise errors.Invalid(f"a container name must be specified for pod {name}, choose one of: {names}")
+                raise errors.Invalid(f"a container name must be specified for pod {name}, {choice}")
             container = names[0]
-        if container not in names:
-            raise errors.NotFound(f"container {container} is not valid for pod {name}, choose one of: {names}")
+        if container not in (*inits, *names):
+            raise errors.NotFound(f"container {container} is not valid for pod {name}, {choice}")
         if not pod.spec.node_name:
             raise errors.NotReady(f"pod {name} is not assigned to a node yet")
         return pod.spec.node_name, container

@@ -15,6 +15,7 @@ from api.errors import ApiError
 from api.names import derived_name
 from api.network import EndpointSlice
 from api.object import Object, Tree
+from api.pod_containers import lasting_containers
 from api.wellknown import SERVICE_NAME_LABEL, ZONE_LABEL
 from component.informer import Cached, Change, Informer
 from controlplane.controllers import pods
@@ -137,7 +138,7 @@ def target_port(port: ServicePort, pod: Pod) -> int | None:
     return next(
         (
             offered.container_port
-            for container in (*pod.spec.containers, *pod.spec.init_containers)
+            for container in lasting_containers(pod.spec)
             for offered in container.ports
             if offered.name == target and (offered.protocol or "TCP") == protocol
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from api.core import Node, Pod
+from api.pod_containers import lasting_containers
 from api.resources import allocatable, pod_requests
 from component.informer import Cached
 from controlplane.scheduler.cycle import Waiting
@@ -80,7 +81,7 @@ def _host_ports(pod: Pod) -> tuple[HostPort, ...]:
     """The ports of the node itself that the pod listens on; on the host's network those are all it names."""
     taken = {
         (port.protocol or "TCP", port.host_port or port.container_port)
-        for container in pod.spec.containers
+        for container in lasting_containers(pod.spec)
         for port in container.ports
         if port.host_port or pod.spec.host_network
     }

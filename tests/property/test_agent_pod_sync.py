@@ -9,13 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import actions as act
+from agent.desired import Desired
 from agent.observed import Failure, Observed, Stop, running
-from agent.pod_sync import Desired, finished, pod_actions
-from tests.agent_pods import NOW, SANDBOX, container, converged, performed, pod
+from agent.pod_sync import pod_actions
+from agent.progress import ending, finished, initialized
+from api.pod_containers import sidecar_names
+from tests.agent_pods import NOW, SANDBOX, container, converged, ending_names, performed, pod
 
 pytestmark = pytest.mark.slow
 
 NAMES = ("a", "b")
+INITS = ((), ("i",), ("s",), ("i", "s"), ("s", "i", "t"))  # s and t are sidecars
 BOOLEANS = st.booleans()
 POLICIES = st.sampled_from(["Always", "OnFailure", "Never"])
 
@@ -31,7 +35,12 @@ def pods(draw, *, deleted=BOOLEANS):
         }
         for name in draw(st.sampled_from([NAMES, NAMES[:1]]))
     ]
+    inits = [
+        {"name": name, "image": "localhost/busybox:1", **({"restartPolicy": "Always"} if name in "st" else {})}
+        for name in draw(st.sampled_from(INITS))
+    ]
     return pod(
+        initContainers=inits,
         deleted=draw(deleted),
         grace=draw(st.sampled_from([0, 1, 30])),
         restartPolicy=draw(POLICIES),
@@ -44,12 +53,14 @@ def pods(draw, *, deleted=BOOLEANS):
 def observations(draw, of):
     """Anything a crash, a boot or an older agent may have left."""
     found = []
-    for name in (*NAMES, "stray"):
+    for name in (*NAMES, *(spec.name for spec in of.spec.init_containers), "stray"):
         states = draw(st.lists(st.sampled_from(["exited", "unknown"]), max_size=3))
-        states += draw(st.sampled_from([[], ["created"], ["running"], ["exited"]]))
+        lasts = [[], ["created"], ["exited"]]  # an init container that runs ends by itself
+        states += draw(st.sampled_from(lasts if name in ending_names(of) else [*lasts, ["running"]]))
         for attempt, state in enumerate(states):
             stale = draw(st.booleans()) and draw(st.booleans())
             extra = {"spec_hash": "older"} if stale else {}
+            extra |= draw(st.sampled_from([{}, {}, {"sandbox_id": "older"}]))
             found.append(container(name, attempt, state, draw(st.sampled_from([0, 1])), of=of, **extra))
     sandbox = draw(st.booleans())
     volumes = draw(st.booleans())
@@ -94,6 +105,25 @@ def test_an_assigned_pod_converges_to_running_or_finished(data):
         for name in wanted:
             ended_for_good = latest[name] in {"exited", "unknown"} and desired.pod.spec.restart_policy != "Always"
             assert latest[name] == "running" or ended_for_good
+        assert all(latest[name] == "running" for name in sidecar_names(desired.pod.spec))
+
+
+@given(st.data())
+def test_no_main_container_begins_before_every_init_container_had_its_turn(data):
+    desired = Desired("uid-web", data.draw(pods(deleted=st.just(False))))
+    observed = data.draw(observations(desired.pod))
+    main = {spec.name for spec in desired.pod.spec.containers}
+    for _ in range(100):
+        if ending(desired, observed):
+            return
+        found = pod_actions(desired, observed, NOW + 1_000)
+        if not found or isinstance(found[0], act.Wait):
+            return
+        for action in found:
+            if isinstance(action, act.CreateContainer) and action.container in main:
+                assert initialized(desired.pod, observed)
+        observed = performed(observed, found[0], NOW + 1_000, desired.pod)
+    raise AssertionError("no end")
 
 
 @given(st.data())

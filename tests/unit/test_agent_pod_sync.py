@@ -8,8 +8,9 @@ import pytest
 
 from agent import actions as act
 from agent.backoff import Backoff
+from agent.desired import Desired, spec_hash
 from agent.observed import Failure, Observed, Stop, Verdict
-from agent.pod_sync import Desired, pod_actions, spec_hash
+from agent.pod_sync import pod_actions
 from agent.runtime.protocol import Image
 from tests.agent_pods import NOW, container, pod, settled
 
@@ -166,6 +167,11 @@ def test_lost_namespaces_restart_the_containers_in_new_ones():
     assert begin.reason == "SandboxChanged"
     assert act.MakeSandbox() not in decide(pod(), lost)
     assert act.MakeSandbox() in decide(pod(), replace(lost, containers=(container(state="exited", code=143),)))
+
+
+def test_containers_that_run_in_namespaces_of_before_are_restarted():
+    (begin,) = decide(pod(), settled(container(sandbox_id="older")))
+    assert begin.reason == "SandboxChanged"
 
 
 def test_after_a_restart_of_the_agent_running_containers_are_kept_while_everything_is_checked():

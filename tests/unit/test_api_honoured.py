@@ -41,6 +41,7 @@ def refused(word, tree):
             volumes=[{"name": "a", "configMap": {"name": "c", "optional": True, "items": [{"key": "k", "path": "p"}]}}]
         ),
         pod(dnsPolicy="Default", hostname="h", priority=0, preemptionPolicy="PreemptLowerPriority", hostUsers=True),
+        pod(initContainers=[{"name": "i", "image": "x"}, {"name": "s", "image": "x", "restartPolicy": "Always"}]),
         pod(hostPID=False, initContainers=[], affinity={"podAffinity": {}}, imagePullSecrets=[], subdomain=""),
         pod(automountServiceAccountToken=False, serviceAccount="a", os={"name": "linux"}),
         pod(securityContext={"runAsUser": 1, "runAsGroup": 2, "supplementalGroups": [3], "runAsNonRoot": True}),
@@ -73,7 +74,20 @@ def test_what_is_honoured_or_off_is_accepted(tree):
 @pytest.mark.parametrize(
     ("tree", "message"),
     [
-        (pod(initContainers=[{"name": "i", "image": "x"}]), "spec.initContainers: not supported yet"),
+        (
+            pod(initContainers=[{"name": "i", "image": "x", "restartPolicy": "OnFailure"}]),
+            'spec.initContainers[0].restartPolicy: "OnFailure" is not supported yet; supported: "Always"',
+        ),
+        (
+            pod(
+                initContainers=[{"name": "i", "restartPolicy": "Always", "restartPolicyRules": [{"action": "Restart"}]}]
+            ),
+            "spec.initContainers[0].restartPolicyRules: not supported yet",
+        ),
+        (
+            pod({"restartPolicy": "Always"}),
+            "spec.containers[0].restartPolicy: not supported yet outside init containers",
+        ),
         (pod(ephemeralContainers=[{"name": "i"}]), "spec.ephemeralContainers: not supported yet"),
         (pod(affinity={"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{}]}}), "spec.affinity: not"),
         (pod(topologySpreadConstraints=[{}]), "spec.topologySpreadConstraints: not supported yet"),

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.cells import age, pod_status
+from api.cells import age
 from api.columns import COLUMNS, columns_of
 from api.object import at
+from api.pod_cells import pod_ready, pod_restarts, pod_status
 from api.scheme import KINDS
 from cli import colour
 from cli.output import align, rows
@@ -81,7 +82,72 @@ def test_a_pod_with_one_finished_and_one_ready_container_is_running():
         {"name": "a", "state": {"terminated": {"reason": "Completed"}}},
         {"name": "b", "ready": True, "state": {"running": {}}},
     ]
-    assert pod_status({"status": {"phase": "Running", "containerStatuses": statuses}}) == "Running"
+    status = {"phase": "Running", "containerStatuses": statuses, "conditions": [{"type": "Ready", "status": "True"}]}
+    assert pod_status({"status": status}) == "Running"
+    assert pod_status({"status": {**status, "conditions": []}}) == "NotReady"
+
+
+def initial(*statuses, initialized=False, **main):
+    """A pod with init containers in these states; those whose state says `started` are sidecars."""
+    specs, shown = [], []
+    for place, (state, fields) in enumerate(statuses):
+        name = f"i{place}"
+        shown.append({"name": name, "restartCount": place + 1, "state": state, **fields})
+        specs.append({"name": name, **({"restartPolicy": "Always"} if "started" in fields else {})})
+    return {
+        "spec": {"initContainers": specs, "containers": [{"name": "main"}]},
+        "status": {
+            "phase": "Pending",
+            "conditions": [{"type": "Initialized", "status": str(initialized)}],
+            "initContainerStatuses": shown,
+            "containerStatuses": [
+                {"name": "main", "restartCount": 7, "state": {"waiting": {"reason": "PodInitializing"}}, **main}
+            ],
+        },
+    }
+
+
+RUNNING = {"running": {}}
+DONE = ({"terminated": {"exitCode": 0, "reason": "Completed"}}, {"ready": True})
+WAITS = ({"waiting": {"reason": "PodInitializing"}}, {})
+SERVING = (RUNNING, {"started": True, "ready": True})
+
+
+@pytest.mark.parametrize(
+    ("pod_tree", "status", "ready", "restarts"),
+    [
+        (initial(WAITS, WAITS), "Init:0/2", "0/1", "1"),
+        (initial((RUNNING, {}), WAITS), "Init:0/2", "0/1", "1"),
+        (initial(DONE, (RUNNING, {})), "Init:1/2", "0/1", "3"),
+        (initial(({"terminated": {"exitCode": 1, "reason": "Error"}}, {}), WAITS), "Init:Error", "0/1", "1"),
+        (initial(({"terminated": {"exitCode": 3}}, {})), "Init:ExitCode:3", "0/1", "1"),
+        (initial(DONE, ({"waiting": {"reason": "CrashLoopBackOff"}}, {})), "Init:CrashLoopBackOff", "0/1", "3"),
+        (initial(({"waiting": {"reason": "ImagePullBackOff"}}, {})), "Init:ImagePullBackOff", "0/1", "1"),
+        (initial(DONE, DONE, initialized=True), "PodInitializing", "0/1", "7"),
+        (initial(SERVING, (RUNNING, {})), "Init:1/2", "1/2", "3"),
+        (initial((RUNNING, {"started": False}), WAITS), "Init:0/2", "0/2", "1"),
+        (initial(SERVING, DONE, initialized=True, state=RUNNING, ready=True), "Pending", "2/2", "8"),
+        (
+            initial((RUNNING, {"started": True}), initialized=True, state=RUNNING, ready=True),
+            "Pending",
+            "1/2",
+            "8",
+        ),
+        (
+            initial(
+                ({"waiting": {"reason": "CrashLoopBackOff"}}, {"started": False}),
+                initialized=True,
+                state=RUNNING,
+                ready=True,
+            ),
+            "Pending",
+            "1/2",
+            "8",
+        ),
+    ],
+)
+def test_the_cells_of_a_pod_with_init_containers_are_those_of_kubernetes(pod_tree, status, ready, restarts):
+    assert (pod_status(pod_tree), pod_ready(pod_tree, NOW), pod_restarts(pod_tree, NOW)) == (status, ready, restarts)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource)

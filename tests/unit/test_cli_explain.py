@@ -67,10 +67,11 @@ def test_descriptions_name_fields_as_manifests_do():
 
 
 def test_what_the_api_server_would_refuse_is_marked():
-    assert line(said("pod.spec"), "initContainers").endswith("not supported yet")
+    assert line(said("pod.spec"), "ephemeralContainers").endswith("not supported yet")
     assert line(said("svc.spec"), "type").endswith('only "ClusterIP"')
     assert "not supported" not in line(said("pod.spec"), "containers")
-    assert said("pod.spec.initContainers")[2].endswith("not supported yet")
+    assert said("pod.spec.ephemeralContainers")[2].endswith("not supported yet")
+    assert said("pod.spec.initContainers.restartPolicy")[2].endswith('only "Always", in init containers')
 
 
 def test_fields_of_fields_are_told_when_asked_for():

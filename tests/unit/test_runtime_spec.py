@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agent.runtime.protocol import ContainerSpec, Mount, ResourceLimits, Sandbox
 from agent.runtime.spec import container_name, create_request
 
-SANDBOX = Sandbox("uid-1", "/run/s/net", "/run/s/ipc", "/run/s/uts", "/run/s/shm")
+SANDBOX = Sandbox("uid-1", "/run/s/net", "/run/s/ipc", "/run/s/uts", "/run/s/shm", "18f")
 SPEC = ContainerSpec(
     pod_uid="uid-1",
     pod_namespace="default",
@@ -47,6 +47,7 @@ def test_labels_hold_all_that_a_restarted_agent_needs():
         "timonier.attempt": "2",
         "timonier.spec-hash": "abc",
         "timonier.log-path": "/logs/2.log",
+        "timonier.sandbox": "18f",
     }
 
 
