@@ -46,7 +46,9 @@ from controlplane.backup import Facts
 from controlplane.collection import Collection
 from controlplane.config import ServerConfig, join_host_port
 from controlplane.confirm_loop import ConfirmLoop
+from controlplane.controllers.default_roles import keep_default_roles
 from controlplane.controllers.run import run_all
+from controlplane.controllers.tasks import run_together
 from controlplane.leader_work import LeaderWork
 from controlplane.level import KNOWN_LEVEL
 from controlplane.level_loop import LevelLoop
@@ -220,7 +222,10 @@ class Server:
         await settle_quota(self._replica, self._config.state_quota_mebibytes, epoch)
         await bootstrap(client, self._config.service_range, self._config.https_port)
         ca_pem = self._files["ca.crt"].decode()
-        await run_all(client, self._env, self._directory, lambda: self._members.https_addresses, ca_pem)
+        await run_together(
+            keep_default_roles(client),
+            run_all(client, self._env, self._directory, lambda: self._members.https_addresses, ca_pem),
+        )
 
     def _backup_facts(self) -> Facts:
         config, membership = self._config, self._replica.status.membership
