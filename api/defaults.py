@@ -95,11 +95,21 @@ def _endpoint_slice(tree: Tree) -> None:
         port.setdefault("protocol", "TCP")
 
 
+def with_encoded_data(tree: Tree) -> Tree:
+    """Return a Secret whose `stringData` stands in its `data`, which is all that is stored."""
+    plain = tree.get("stringData")
+    rest = {name: value for name, value in tree.items() if name != "stringData"}
+    if plain:
+        encoded = {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
+        rest["data"] = tree.get("data", {}) | encoded
+    return rest
+
+
 def _secret(tree: Tree) -> None:
     fill(tree, "type", "Opaque")
-    if plain := tree.pop("stringData", None):
-        encoded = {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
-        tree["data"] = tree.get("data", {}) | encoded
+    if "stringData" in tree:
+        tree["data"] = with_encoded_data(tree).get("data", {})
+        del tree["stringData"]
 
 
 def _namespace(tree: Tree) -> None:

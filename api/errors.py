@@ -35,7 +35,15 @@ class FieldError:
 
 
 class ApiError(Exception):
-    """Base; `reason` is the one-word CamelCase cause sent to clients."""
+    """Base; `reason` is the one-word CamelCase cause sent to clients.
+
+    `fields` names what the error is about where it is about fields: all bad ones of an Invalid, in document order; of a
+    Conflict those that others own.
+    """
+
+    def __init__(self, message: str = "", fields: Sequence[FieldError] = ()) -> None:
+        super().__init__(message)
+        self.fields = tuple(fields)
 
     @property
     def reason(self) -> str:
@@ -45,10 +53,6 @@ class ApiError(Exception):
 
 class Invalid(ApiError):
     """Never right as sent. `fields` names every bad field, in document order."""
-
-    def __init__(self, message: str, fields: Sequence[FieldError] = ()) -> None:
-        super().__init__(message)
-        self.fields = tuple(fields)
 
     def __str__(self) -> str:
         message = str(self.args[0])
@@ -74,7 +78,7 @@ class AlreadyExists(ApiError):
 
 
 class Conflict(ApiError):
-    """A precondition does not hold any more: read again, then retry."""
+    """A precondition does not hold any more: read again, then retry; or, with `fields`, others own these (`api.managed_fields`)."""
 
 
 class Expired(ApiError):

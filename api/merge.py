@@ -74,7 +74,9 @@ RETAINED: dict[type[Resource], frozenset[str]] = {
 }
 """Unions: once such an object (or list element) changes, only the fields that are asked for stay."""
 
-_ABSENT_KEY = {"protocol": "TCP"}
+ABSENT_KEY = {"protocol": "TCP"}
+"""What a key of `MERGE_KEYS` means that an element does not have."""
+
 _DIRECTIVES = ("$patch", "$retainKeys")
 _ORDER, _DELETE = "$setElementOrder/", "$deleteFromPrimitiveList/"
 
@@ -91,7 +93,7 @@ def _has_key(item: Any, key: str) -> bool:
 
 
 def _key(item: Tree, keys: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(str(item.get(key, _ABSENT_KEY.get(key))) for key in keys)
+    return tuple(str(item.get(key, ABSENT_KEY.get(key))) for key in keys)
 
 
 def _keyed(struct: Struct, name: str, *lists: Sequence[Any]) -> list[dict[Key, Tree]] | None:

@@ -15,7 +15,7 @@ from api.object import Object, Tree
 
 EventType = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
 Propagation = Literal["", "Background", "Foreground", "Orphan"]
-PatchType = Literal["json", "merge", "strategic"]
+PatchType = Literal["json", "merge", "strategic", "apply"]
 ApplyOutcome = Literal["created", "configured", "unchanged"]
 OperationOutcome = Literal["created", "configured", "unchanged", "deleted", "refused", ""]
 
@@ -82,6 +82,18 @@ class OperationResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Collection:
+    """Objects to delete together: those that `ApiClient.list` would return, each as `ApiClient.delete` says."""
+
+    resource: str
+    namespace: str = ""
+    label_selector: str = ""
+    field_selector: str = ""
+    grace_seconds: int | None = None
+    propagation: Propagation = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TransactionResult:
     """One result for each operation, in order; `revision` at which all is visible, 0 unless it was committed."""
 
@@ -135,6 +147,15 @@ class ApiClient(Protocol):
     ) -> Object:
         """Mark for deletion or delete; a non-empty uid and revision are preconditions. NotFound, Conflict."""
 
+    def delete_collection(
+        self, collection: Collection, *, dry_run: bool = False
+    ) -> AsyncIterator[Sequence[OperationResult]]:
+        """Delete what there is when it is asked for, yielding what became of each, some at a time.
+
+        Objects come without their JSON: "deleted" (or marked), or "refused" with an error. What somebody else deleted
+        meanwhile is left out; so may be, where a replica was lost in between, some that were deleted just before.
+        """
+
     async def apply(self, tree: Tree, *, dry_run: bool = False) -> tuple[Object, ApplyOutcome]:
         """Create, or merge three ways with what was last applied. Invalid."""
 
@@ -147,9 +168,15 @@ class ApiClient(Protocol):
         patch: bytes,
         *,
         subresource: Literal["", "status"] = "",
+        field_manager: str = "",
+        force: bool = False,
         dry_run: bool = False,
     ) -> Object:
-        """Change the stored object as `patch` (JSON) says. NotFound, Invalid, Conflict (a resourceVersion in the patch)."""
+        """Change the stored object as `patch` (JSON) says. NotFound, Invalid, Conflict (a resourceVersion in the patch).
+
+        "apply" makes the object if there is none; Conflict with the fields that others own, which `force` takes over.
+        `field_manager` "": the client's own name.
+        """
 
     async def bind(self, bindings: Sequence[Binding]) -> Sequence[ApiError | None]:
         """Assign pods to nodes; one answer per binding, None for a pod that was bound."""

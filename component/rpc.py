@@ -51,7 +51,7 @@ _TRANSPORT_ERRORS: dict[grpc.StatusCode, type[errors.ApiError]] = {
 
 
 class _Wire(msgspec.Struct):
-    """An error as it travels; `fields` are (path, message) of an Invalid."""
+    """An error as it travels; `fields` are (path, message)."""
 
     reason: str
     message: str
@@ -78,8 +78,7 @@ class Status:
 
 def status_of(error: errors.ApiError) -> Status:
     """The status that carries `error`; `error_of` is the inverse, field errors included."""
-    fields = error.fields if isinstance(error, errors.Invalid) else ()
-    wire = _Wire(error.reason, str(error.args[0]) if error.args else "", _bounded(fields))
+    wire = _Wire(error.reason, str(error.args[0]) if error.args else "", _bounded(error.fields))
     code = next((CODES[each] for each in type(error).__mro__ if each in CODES), grpc.StatusCode.INTERNAL)
     return Status(code, str(error)[:MAX_DETAILS], ((ERROR_KEY, msgspec.json.encode(wire)),))
 
@@ -89,9 +88,7 @@ def error_of(failure: grpc.aio.AioRpcError) -> errors.ApiError:
     sent = _sent_error(failure)
     if sent is not None:
         message, error = sent.message, errors.ERRORS.get(sent.reason, errors.ApiError)
-        if error is errors.Invalid:
-            return errors.Invalid(message, [errors.FieldError(*field) for field in sent.fields])
-        return error(message)
+        return error(message, [errors.FieldError(*field) for field in sent.fields])
     code, details = failure.code(), failure.details() or failure.code().name
     return _TRANSPORT_ERRORS.get(code, errors.ApiError)(details)
 

@@ -19,8 +19,10 @@ from api.v1 import resource_pb2
 from component.client import (
     ApplyOutcome,
     Binding,
+    Collection,
     ObjectList,
     Operation,
+    OperationResult,
     PatchType,
     Propagation,
     TransactionResult,
@@ -28,20 +30,25 @@ from component.client import (
 )
 from component.env import Env
 from component.rpc import Tls, error_of
-from component.rpc_failover import Explain, Patience, Repeat, Replica, Replicas, judge
+from component.rpc_failover import Explain, Patience, Repeat, Replicas, judge
 from component.rpc_messages import (
     OUTCOMES,
     PATCH_TYPES,
     PROPAGATIONS,
-    events_of,
+    collection_message,
+    deleted_of,
     message_of,
     object_of,
     operation_message,
     operation_result_of,
     stored_of,
 )
+from component.rpc_watch import watch_once
 
 TIMEOUT_SECONDS = 30.0
+
+MANAGER = "tim"
+"""As whose the changes are recorded that say nothing else (metadata.managedFields)."""
 
 SINCE_SECONDS = 5.0
 """A revision known for longer is asked for anew before a write: replicas remember what was done for some time only."""
@@ -190,15 +197,29 @@ class RpcClient:
         )
         return object_of(resource, await self._write("Delete", request))
 
+    async def delete_collection(
+        self, collection: Collection, *, dry_run: bool = False
+    ) -> AsyncGenerator[Sequence[OperationResult]]:
+        """Delete what a collection chooses, a page at a time; see `component.client.ApiClient`."""
+        request = collection_message(collection, dry_run=dry_run)
+        while True:
+            response = await self._call("DeleteCollection", request, "safe")
+            yield [deleted_of(collection.resource, result) for result in response.results]
+            request.continue_token = response.continue_token
+            if not response.continue_token:
+                return
+
     async def apply(self, tree: Tree, *, dry_run: bool = False) -> tuple[Object, ApplyOutcome]:
         """Create, or merge three ways with what was last applied. Invalid."""
-        request = pb.ApplyRequest(object=message_of(tree), dry_run=dry_run)
+        request = pb.ApplyRequest(object=message_of(tree), dry_run=dry_run, field_manager=MANAGER)
         response = await self._write("Apply", request)
         return stored_of(response.object), OUTCOMES[response.outcome]
 
     async def transaction(self, operations: Sequence[Operation], *, dry_run: bool = False) -> TransactionResult:
         """Do all of it at one range of revisions, or nothing; see the result. TooLarge, Conflict."""
-        request = pb.TransactionRequest(operations=map(operation_message, operations), dry_run=dry_run)
+        request = pb.TransactionRequest(
+            operations=map(operation_message, operations), dry_run=dry_run, field_manager=MANAGER
+        )
         response = await self._write("Transaction", request)
         return TransactionResult(
             response.committed, tuple(map(operation_result_of, response.results)), response.resource_version
@@ -213,6 +234,8 @@ class RpcClient:
         patch: bytes,
         *,
         subresource: Literal["", "status"] = "",
+        field_manager: str = "",
+        force: bool = False,
         dry_run: bool = False,
     ) -> Object:
         """Change the stored object as `patch` (JSON) says. NotFound, Invalid, Conflict."""
@@ -223,6 +246,8 @@ class RpcClient:
             type=PATCH_TYPES[patch_type],
             patch=patch.decode(),
             subresource=subresource,
+            field_manager=field_manager or MANAGER,
+            force=force,
             dry_run=dry_run,
         )
         return object_of(resource, await self._write("Patch", request))
@@ -264,7 +289,7 @@ class RpcClient:
             replica = await self._replicas.connected(patience, last)
             connected_time = self._env.monotonic()
             try:
-                async with aclosing(_watch_once(replica, request)) as batches:
+                async with aclosing(watch_once(replica, request)) as batches:
                     async for batch in batches:
                         expired = 0
                         request.resource_version = batch[-1].revision
@@ -428,7 +453,8 @@ class RpcClient:
         return await self._call(method, request, repeat)
 
     async def _update(self, method: str, tree: Tree, *, dry_run: bool) -> Object:
-        return stored_of(await self._write(method, pb.UpdateRequest(object=message_of(tree), dry_run=dry_run)))
+        request = pb.UpdateRequest(object=message_of(tree), dry_run=dry_run, field_manager=MANAGER)
+        return stored_of(await self._write(method, request))
 
     async def _page(self, request: pb.ListRequest) -> ObjectList:
         response = await self._read("List", request)
@@ -457,24 +483,3 @@ class RpcClient:
             raise error_of(failure) from None
         finally:
             call.cancel()
-
-
-async def _watch_once(replica: Replica, request: pb.WatchRequest) -> AsyncGenerator[list[WatchEvent]]:
-    """One connection's events. The objects there are at first are held back until the bookmark that ends them.
-
-    So a connection that breaks among them can start over without showing any object twice.
-    """
-    held: list[WatchEvent] | None = None if request.HasField("resource_version") else []
-    call = replica.stub.Watch(request)
-    try:
-        async for response in call:
-            batch = list(events_of(request.resource, response.events))
-            if held is not None:
-                held += batch
-                if not any(event.type == "BOOKMARK" for event in batch):
-                    continue
-                batch, held = held, None
-            if batch:
-                yield batch
-    finally:
-        call.cancel()

@@ -13,6 +13,7 @@ from api.v1 import apiserver_pb2 as pb
 from api.v1 import resource_pb2
 from component.client import (
     ApplyOutcome,
+    Collection,
     EventType,
     Operation,
     OperationOutcome,
@@ -44,6 +45,7 @@ PATCH_TYPES: dict[PatchType, pb.PatchRequest.Type] = {
     "json": pb.PatchRequest.JSON,
     "merge": pb.PatchRequest.MERGE,
     "strategic": pb.PatchRequest.STRATEGIC,
+    "apply": pb.PatchRequest.APPLY,
 }
 
 _OPERATION_OUTCOMES: dict[int, OperationOutcome] = {
@@ -87,11 +89,29 @@ def operation_result_of(result: pb.TransactionResponse.Result) -> OperationResul
     """What became of one operation of a transaction."""
     stored = stored_of(result.object) if result.HasField("object") else None
     error: errors.ApiError | None = None
-    if result.reason == "Invalid":
-        error = errors.Invalid(result.message, [errors.FieldError(each.path, each.message) for each in result.fields])
-    elif result.reason:
-        error = errors.ERRORS.get(result.reason, errors.ApiError)(result.message)
+    if result.reason:
+        faults = [errors.FieldError(each.path, each.message) for each in result.fields]
+        error = errors.ERRORS.get(result.reason, errors.ApiError)(result.message, faults)
     return OperationResult(_OPERATION_OUTCOMES[result.outcome], stored, error)
+
+
+def collection_message(collection: Collection, *, dry_run: bool) -> pb.DeleteCollectionRequest:
+    """The request for the first page of a collection's deletion."""
+    return pb.DeleteCollectionRequest(
+        resource=collection.resource,
+        namespace=collection.namespace,
+        label_selector=collection.label_selector,
+        field_selector=collection.field_selector,
+        grace_seconds=collection.grace_seconds,
+        propagation=PROPAGATIONS[collection.propagation],
+        dry_run=dry_run,
+    )
+
+
+def deleted_of(resource: str, result: pb.DeleteCollectionResponse.Result) -> OperationResult:
+    """What became of one object of a collection."""
+    error = errors.ERRORS.get(result.reason, errors.ApiError)(result.message) if result.reason else None
+    return OperationResult("refused" if error else "deleted", object_of(resource, result.object), error)
 
 
 def message_of(tree: Tree) -> resource_pb2.Resource:

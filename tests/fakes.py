@@ -290,10 +290,28 @@ class FakeApi:
         new = await self.update(tree, dry_run=dry_run)
         return new, "unchanged" if new.revision == old.revision else "configured"
 
-    async def patch(self, resource, namespace, name, patch_type, patch, *, subresource="", dry_run=False) -> Object:
+    async def patch(
+        self,
+        resource,
+        namespace,
+        name,
+        patch_type,
+        patch,
+        *,
+        subresource="",
+        field_manager="",
+        force=False,
+        dry_run=False,
+    ) -> Object:
+        """As the API's; a patch of type "apply" is merged, and nobody owns anything."""
         await self._called("patch", resource, namespace, name)
-        tree, body = self._find(resource, namespace, name).tree(), json.loads(patch)
+        body = json.loads(patch)
+        if patch_type == "apply" and (namespace, name) not in self._stored[resource]:
+            return await self.create(body, dry_run=dry_run)
+        tree = self._find(resource, namespace, name).tree()
         match patch_type:
+            case "apply":
+                tree = merge.merge_patch(tree, body)
             case "json":
                 tree = json_patch(tree, body)
             case "merge":

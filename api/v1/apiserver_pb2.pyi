@@ -92,14 +92,16 @@ class ListResponse(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[_resource_pb2.Resource, _Mapping]]] = ..., resource_version: _Optional[int] = ..., continue_token: _Optional[str] = ...) -> None: ...
 
 class UpdateRequest(_message.Message):
-    __slots__ = ("object", "dry_run", "sending")
+    __slots__ = ("object", "dry_run", "sending", "field_manager")
     OBJECT_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     SENDING_FIELD_NUMBER: _ClassVar[int]
+    FIELD_MANAGER_FIELD_NUMBER: _ClassVar[int]
     object: _resource_pb2.Resource
     dry_run: bool
     sending: Sending
-    def __init__(self, object: _Optional[_Union[_resource_pb2.Resource, _Mapping]] = ..., dry_run: _Optional[bool] = ..., sending: _Optional[_Union[Sending, _Mapping]] = ...) -> None: ...
+    field_manager: str
+    def __init__(self, object: _Optional[_Union[_resource_pb2.Resource, _Mapping]] = ..., dry_run: _Optional[bool] = ..., sending: _Optional[_Union[Sending, _Mapping]] = ..., field_manager: _Optional[str] = ...) -> None: ...
 
 class DeleteRequest(_message.Message):
     __slots__ = ("resource", "namespace", "name", "uid", "resource_version", "grace_seconds", "propagation", "dry_run", "sending")
@@ -123,6 +125,45 @@ class DeleteRequest(_message.Message):
     sending: Sending
     def __init__(self, resource: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., uid: _Optional[str] = ..., resource_version: _Optional[int] = ..., grace_seconds: _Optional[int] = ..., propagation: _Optional[_Union[Propagation, str]] = ..., dry_run: _Optional[bool] = ..., sending: _Optional[_Union[Sending, _Mapping]] = ...) -> None: ...
 
+class DeleteCollectionRequest(_message.Message):
+    __slots__ = ("resource", "namespace", "label_selector", "field_selector", "grace_seconds", "propagation", "dry_run", "limit", "continue_token")
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    LABEL_SELECTOR_FIELD_NUMBER: _ClassVar[int]
+    FIELD_SELECTOR_FIELD_NUMBER: _ClassVar[int]
+    GRACE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    PROPAGATION_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    CONTINUE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    resource: str
+    namespace: str
+    label_selector: str
+    field_selector: str
+    grace_seconds: int
+    propagation: Propagation
+    dry_run: bool
+    limit: int
+    continue_token: str
+    def __init__(self, resource: _Optional[str] = ..., namespace: _Optional[str] = ..., label_selector: _Optional[str] = ..., field_selector: _Optional[str] = ..., grace_seconds: _Optional[int] = ..., propagation: _Optional[_Union[Propagation, str]] = ..., dry_run: _Optional[bool] = ..., limit: _Optional[int] = ..., continue_token: _Optional[str] = ...) -> None: ...
+
+class DeleteCollectionResponse(_message.Message):
+    __slots__ = ("results", "continue_token")
+    class Result(_message.Message):
+        __slots__ = ("object", "reason", "message")
+        OBJECT_FIELD_NUMBER: _ClassVar[int]
+        REASON_FIELD_NUMBER: _ClassVar[int]
+        MESSAGE_FIELD_NUMBER: _ClassVar[int]
+        object: _resource_pb2.Resource
+        reason: str
+        message: str
+        def __init__(self, object: _Optional[_Union[_resource_pb2.Resource, _Mapping]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    CONTINUE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[DeleteCollectionResponse.Result]
+    continue_token: str
+    def __init__(self, results: _Optional[_Iterable[_Union[DeleteCollectionResponse.Result, _Mapping]]] = ..., continue_token: _Optional[str] = ...) -> None: ...
+
 class WatchRequest(_message.Message):
     __slots__ = ("resource", "namespace", "label_selector", "field_selector", "resource_version")
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -144,14 +185,16 @@ class WatchResponse(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[_resource_pb2.WatchEvent, _Mapping]]] = ...) -> None: ...
 
 class ApplyRequest(_message.Message):
-    __slots__ = ("object", "dry_run", "sending")
+    __slots__ = ("object", "dry_run", "sending", "field_manager")
     OBJECT_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     SENDING_FIELD_NUMBER: _ClassVar[int]
+    FIELD_MANAGER_FIELD_NUMBER: _ClassVar[int]
     object: _resource_pb2.Resource
     dry_run: bool
     sending: Sending
-    def __init__(self, object: _Optional[_Union[_resource_pb2.Resource, _Mapping]] = ..., dry_run: _Optional[bool] = ..., sending: _Optional[_Union[Sending, _Mapping]] = ...) -> None: ...
+    field_manager: str
+    def __init__(self, object: _Optional[_Union[_resource_pb2.Resource, _Mapping]] = ..., dry_run: _Optional[bool] = ..., sending: _Optional[_Union[Sending, _Mapping]] = ..., field_manager: _Optional[str] = ...) -> None: ...
 
 class ApplyResponse(_message.Message):
     __slots__ = ("object", "outcome")
@@ -184,14 +227,16 @@ class Operation(_message.Message):
     def __init__(self, create: _Optional[_Union[_resource_pb2.Resource, _Mapping]] = ..., update: _Optional[_Union[_resource_pb2.Resource, _Mapping]] = ..., apply: _Optional[_Union[_resource_pb2.Resource, _Mapping]] = ..., delete: _Optional[_Union[DeleteRequest, _Mapping]] = ...) -> None: ...
 
 class TransactionRequest(_message.Message):
-    __slots__ = ("operations", "dry_run", "sending")
+    __slots__ = ("operations", "dry_run", "sending", "field_manager")
     OPERATIONS_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     SENDING_FIELD_NUMBER: _ClassVar[int]
+    FIELD_MANAGER_FIELD_NUMBER: _ClassVar[int]
     operations: _containers.RepeatedCompositeFieldContainer[Operation]
     dry_run: bool
     sending: Sending
-    def __init__(self, operations: _Optional[_Iterable[_Union[Operation, _Mapping]]] = ..., dry_run: _Optional[bool] = ..., sending: _Optional[_Union[Sending, _Mapping]] = ...) -> None: ...
+    field_manager: str
+    def __init__(self, operations: _Optional[_Iterable[_Union[Operation, _Mapping]]] = ..., dry_run: _Optional[bool] = ..., sending: _Optional[_Union[Sending, _Mapping]] = ..., field_manager: _Optional[str] = ...) -> None: ...
 
 class FieldFault(_message.Message):
     __slots__ = ("path", "message")
@@ -239,17 +284,19 @@ class TransactionResponse(_message.Message):
     def __init__(self, committed: _Optional[bool] = ..., results: _Optional[_Iterable[_Union[TransactionResponse.Result, _Mapping]]] = ..., resource_version: _Optional[int] = ...) -> None: ...
 
 class PatchRequest(_message.Message):
-    __slots__ = ("resource", "namespace", "name", "type", "patch", "subresource", "dry_run", "sending")
+    __slots__ = ("resource", "namespace", "name", "type", "patch", "subresource", "dry_run", "sending", "field_manager", "force")
     class Type(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         TYPE_UNSPECIFIED: _ClassVar[PatchRequest.Type]
         JSON: _ClassVar[PatchRequest.Type]
         MERGE: _ClassVar[PatchRequest.Type]
         STRATEGIC: _ClassVar[PatchRequest.Type]
+        APPLY: _ClassVar[PatchRequest.Type]
     TYPE_UNSPECIFIED: PatchRequest.Type
     JSON: PatchRequest.Type
     MERGE: PatchRequest.Type
     STRATEGIC: PatchRequest.Type
+    APPLY: PatchRequest.Type
     RESOURCE_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -258,6 +305,8 @@ class PatchRequest(_message.Message):
     SUBRESOURCE_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     SENDING_FIELD_NUMBER: _ClassVar[int]
+    FIELD_MANAGER_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
     resource: str
     namespace: str
     name: str
@@ -266,7 +315,9 @@ class PatchRequest(_message.Message):
     subresource: str
     dry_run: bool
     sending: Sending
-    def __init__(self, resource: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., type: _Optional[_Union[PatchRequest.Type, str]] = ..., patch: _Optional[str] = ..., subresource: _Optional[str] = ..., dry_run: _Optional[bool] = ..., sending: _Optional[_Union[Sending, _Mapping]] = ...) -> None: ...
+    field_manager: str
+    force: bool
+    def __init__(self, resource: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., type: _Optional[_Union[PatchRequest.Type, str]] = ..., patch: _Optional[str] = ..., subresource: _Optional[str] = ..., dry_run: _Optional[bool] = ..., sending: _Optional[_Union[Sending, _Mapping]] = ..., field_manager: _Optional[str] = ..., force: _Optional[bool] = ...) -> None: ...
 
 class MomentRequest(_message.Message):
     __slots__ = ("revision", "time", "not_older_than")

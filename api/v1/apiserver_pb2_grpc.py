@@ -73,6 +73,11 @@ class ApiServerStub:
                 request_serializer=api_dot_v1_dot_apiserver__pb2.DeleteRequest.SerializeToString,
                 response_deserializer=api_dot_v1_dot_resource__pb2.Resource.FromString,
                 _registered_method=True)
+        self.DeleteCollection = channel.unary_unary(
+                '/api.v1.ApiServer/DeleteCollection',
+                request_serializer=api_dot_v1_dot_apiserver__pb2.DeleteCollectionRequest.SerializeToString,
+                response_deserializer=api_dot_v1_dot_apiserver__pb2.DeleteCollectionResponse.FromString,
+                _registered_method=True)
         self.Watch = channel.unary_stream(
                 '/api.v1.ApiServer/Watch',
                 request_serializer=api_dot_v1_dot_apiserver__pb2.WatchRequest.SerializeToString,
@@ -207,6 +212,15 @@ class ApiServerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteCollection(self, request, context):
+        """Deletes what List would return, a page at a time: call again with the token until it is empty. Each object is
+        deleted on its own and says what became of it; one that somebody else deleted meanwhile is left out. Sending a
+        request again does no harm.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Watch(self, request, context):
         """Every change after resource_version, oldest first. OUT_OF_RANGE when history does not go
         back so far on this replica: ask another one, or list again and watch from there.
@@ -235,7 +249,8 @@ class ApiServerServicer:
 
     def Patch(self, request, context):
         """Changes the stored object as a patch says, or its status only. ABORTED when the patch
-        names a resourceVersion or uid that is not the stored one; NOT_FOUND.
+        names a resourceVersion or uid that is not the stored one, and when an APPLY would change
+        what others own (details list the fields); NOT_FOUND, but an APPLY makes the object.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -356,6 +371,11 @@ def add_ApiServerServicer_to_server(servicer, server):
                     servicer.Delete,
                     request_deserializer=api_dot_v1_dot_apiserver__pb2.DeleteRequest.FromString,
                     response_serializer=api_dot_v1_dot_resource__pb2.Resource.SerializeToString,
+            ),
+            'DeleteCollection': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteCollection,
+                    request_deserializer=api_dot_v1_dot_apiserver__pb2.DeleteCollectionRequest.FromString,
+                    response_serializer=api_dot_v1_dot_apiserver__pb2.DeleteCollectionResponse.SerializeToString,
             ),
             'Watch': grpc.unary_stream_rpc_method_handler(
                     servicer.Watch,
@@ -603,6 +623,33 @@ class ApiServer:
             '/api.v1.ApiServer/Delete',
             api_dot_v1_dot_apiserver__pb2.DeleteRequest.SerializeToString,
             api_dot_v1_dot_resource__pb2.Resource.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteCollection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/api.v1.ApiServer/DeleteCollection',
+            api_dot_v1_dot_apiserver__pb2.DeleteCollectionRequest.SerializeToString,
+            api_dot_v1_dot_apiserver__pb2.DeleteCollectionResponse.FromString,
             options,
             channel_credentials,
             insecure,

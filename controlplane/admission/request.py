@@ -21,10 +21,14 @@ NODE_USER_PREFIX = "system:node:"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks: the common name and the organisations of a client certificate, as in Kubernetes, or what a token says."""
+    """Who asks: the common name and the organisations of a client certificate, as in Kubernetes, or what a token says.
+
+    `manager` is the program that does, as whose its changes are recorded (metadata.managedFields); no permission depends on it.
+    """
 
     user: str
     groups: tuple[str, ...] = ()
+    manager: str = ""
 
     @property
     def node(self) -> str:

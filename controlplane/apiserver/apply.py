@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from api import merge
 from api.errors import FieldError
+from api.managed_fields import CLIENT_SIDE_SUFFIX
 from api.object import Tree, canonical
 from api.wellknown import LAST_APPLIED_ANNOTATION
 from component.client import ApplyOutcome
 from controlplane.admission.request import Identity
 from controlplane.apiserver import incoming as edge
+from controlplane.apiserver import ownership
 from controlplane.apiserver.decision import Decision, Snapshot
 from controlplane.apiserver.incoming import Incoming
 from controlplane.apiserver.objects import key_of, tree_of
@@ -44,21 +46,22 @@ def decide(writing: Writing, identity: Identity, given: Incoming, uid: str, snap
     if not given.name:
         message = "Required value: apply needs the name; to generate one, create"
         edge.refuse(given, [FieldError("metadata.name", message)])
-    manifest = _manifest(given.tree)
-    recorded = _recorded(manifest)
+    manifest = manifest_of(given.tree)
+    annotated = recorded(manifest)
     stored = snapshot.state.get(key_of(given.kind, given.namespace, given.name))
     if stored is None:
-        return Applied(writing.create(identity, edge.read(recorded), uid, snapshot), "created")
+        return Applied(writing.create(identity, edge.read(annotated), uid, snapshot), "created")
+    identity = replace(identity, manager=ownership.manager_of(identity) + CLIENT_SIDE_SUFFIX)
     current = tree_of(stored.body)
     current.pop("status", None)
-    merged = merge.three_way(given.kind, _last_applied(current), recorded, current)
+    merged = merge.three_way(given.kind, last_applied(current), annotated, current)
     preconditions = {"uid": given.uid, "resourceVersion": str(given.revision) if given.revision else ""}
     metadata = {**merged["metadata"], **{name: value for name, value in preconditions.items() if value}}
     decision = writing.update(identity, edge.read({**merged, "metadata": metadata}), snapshot)
     return Applied(decision, "configured" if decision.ops else "unchanged")
 
 
-def _manifest(tree: Tree) -> Tree:
+def manifest_of(tree: Tree) -> Tree:
     """What a person writes down: without status and what the API fills in, so that a read object can be applied."""
     metadata = {name: value for name, value in tree["metadata"].items() if name not in _NOT_APPLIED}
     annotations = metadata.pop("annotations", {})
@@ -67,14 +70,14 @@ def _manifest(tree: Tree) -> Tree:
     return {**{name: value for name, value in tree.items() if name != "status"}, "metadata": metadata}
 
 
-def _recorded(manifest: Tree) -> Tree:
+def recorded(manifest: Tree) -> Tree:
     """The manifest with itself as an annotation, for the next apply."""
     metadata = manifest["metadata"]
     annotations = {**metadata.get("annotations", {}), LAST_APPLIED_ANNOTATION: canonical(manifest).decode()}
     return {**manifest, "metadata": {**metadata, "annotations": annotations}}
 
 
-def _last_applied(current: Tree) -> Tree:
+def last_applied(current: Tree) -> Tree:
     """What was applied last; nothing if that was never recorded or cannot be read, so that nothing is removed."""
     text = current["metadata"].get("annotations", {}).get(LAST_APPLIED_ANNOTATION, "")
     try:

@@ -31,6 +31,7 @@ ROLES: Mapping[str, frozenset[Role]] = {
     _API + "Update": _USERS,
     _API + "UpdateStatus": _USERS,
     _API + "Delete": _USERS,
+    _API + "DeleteCollection": _USERS,
     _API + "Watch": _USERS,
     _API + "Moment": _USERS,
     _API + "History": _USERS,

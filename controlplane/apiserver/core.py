@@ -17,16 +17,27 @@ from msgspec import structs
 from api import scheme
 from api.errors import ApiError, Conflict, Expired, Invalid, NotFound, Unknown
 from api.object import Object, Tree
-from component.client import ApplyOutcome, Binding, ObjectList, Operation, PatchType, Propagation, TransactionResult
+from component.client import (
+    ApplyOutcome,
+    Binding,
+    Collection,
+    ObjectList,
+    Operation,
+    OperationResult,
+    PatchType,
+    Propagation,
+    TransactionResult,
+)
 from component.env import Env
 from controlplane.admission.chain import Chain
 from controlplane.admission.escalation import RoleEscalation
 from controlplane.admission.request import Identity
-from controlplane.apiserver import apply, binding, deletes, incoming, patches, selecting
+from controlplane.apiserver import apply, binding, deletes, incoming, mass_deletion, patches, selecting
 from controlplane.apiserver.authorizer import Authorizer
 from controlplane.apiserver.decision import RETRIED, RETRIES, Decision, Snapshot, told
 from controlplane.apiserver.freshness import LINEARIZABLE, Freshness, wait_fresh
 from controlplane.apiserver.kinds import kind_rules
+from controlplane.apiserver.mass_deletion import PAGE_OBJECTS
 from controlplane.apiserver.objects import key_of, object_at, object_of
 from controlplane.apiserver.pages import Pages
 from controlplane.apiserver.past import NOW, At, ObjectHistory, Past
@@ -34,7 +45,7 @@ from controlplane.apiserver.sending import ONCE, Sending
 from controlplane.apiserver.transactions import Transactions
 from controlplane.apiserver.watches import Batch, watch
 from controlplane.apiserver.writes import Writing
-from controlplane.commands import CommitRefused, Op
+from controlplane.commands import CommitRefused, Key, Op
 from controlplane.rbac.attributes import Attributes, on
 from controlplane.replica import Replica
 
@@ -155,6 +166,54 @@ class ApiCore:
             **how,
         )
 
+    async def delete_collection(
+        self,
+        identity: Identity,
+        collection: Collection,
+        *,
+        limit: int = 0,
+        continue_token: str = "",
+        dry_run: bool = False,
+        epoch: int = 0,
+    ) -> tuple[Sequence[OperationResult], str]:
+        """Delete a page of what is there, each object on its own; returns what became of it and the next page's token.
+
+        A namesake that was made meanwhile stays. Unavailable ends it: the other objects would fail the same way.
+        """
+        asked = on(scheme.by_resource(collection.resource), "deletecollection", collection.namespace)
+        page = await self.list(
+            identity,
+            collection.resource,
+            collection.namespace,
+            label_selector=collection.label_selector,
+            field_selector=collection.field_selector,
+            limit=min(limit or PAGE_OBJECTS, PAGE_OBJECTS),
+            continue_token=continue_token,
+            asked=asked,
+        )
+
+        async def delete(each: Object) -> Object:
+            try:
+                return await self.delete(
+                    identity,
+                    each.resource,
+                    each.namespace,
+                    each.name,
+                    uid=each.uid,
+                    grace_seconds=collection.grace_seconds,
+                    propagation=collection.propagation,
+                    asked=asked,
+                    dry_run=dry_run,
+                    epoch=epoch,
+                )
+            except Conflict:
+                stored = self._replica.state.get(Key(each.resource, each.namespace, each.name))
+                if stored is None or stored.envelope.uid != each.uid:
+                    raise NotFound(f'{each.resource} "{each.name}" not found') from None
+                raise
+
+        return await mass_deletion.delete_each(page.items, delete), page.continue_token
+
     async def apply(self, identity: Identity, tree: Tree, **how: Unpack[How]) -> tuple[Object, ApplyOutcome]:
         """Create, or merge three ways with what was last applied."""
         given = incoming.read(tree, with_defaults=False)
@@ -191,19 +250,36 @@ class ApiCore:
         body: bytes,
         *,
         subresource: str = "",
+        force: bool = False,
         asked: Attributes | None = None,
         **how: Unpack[How],
     ) -> Object:
         """Change the stored object as the patch says; on newer state again, unless the patch names a resourceVersion.
 
-        `asked` as in `delete`.
+        A patch of type "apply" makes an object that is not there. Where it would change what other managers than
+        `identity.manager` own, it is a Conflict with these fields, unless `force`. `asked` as in `delete`.
         """
         kind = scheme.by_resource(resource)
-        patch = patches.read(kind, incoming.namespace_of(kind, namespace), name, patch_type, body, subresource)
+        patch = patches.read(
+            kind,
+            incoming.namespace_of(kind, namespace),
+            name,
+            patch_type,
+            body,
+            subresource,
+            self._env.new_uid,
+            force=force,
+        )
+
+        def decide(state: Snapshot) -> Decision:
+            if (creating := patches.creating(patch, state)) is not None:
+                self.authorizer.check(identity, creating)
+            return patches.decide(self.writing, identity, patch, state)
+
         return await self._commit(
             identity,
             asked or on(kind, "patch", patch.namespace, name, subresource),
-            lambda state: patches.decide(self.writing, identity, patch, state),
+            decide,
             **how,
         )
 
@@ -262,15 +338,17 @@ class ApiCore:
         continue_token: str = "",
         fresh: Freshness = LINEARIZABLE,
         at: At = NOW,
+        asked: Attributes | None = None,
     ) -> ObjectList:
         """Return all matching objects at one revision, or at most `limit` and `limit_bytes` of them and a token.
 
         Further pages need no `at`: the token names the revision, and any replica whose history holds it goes on.
+        `asked` as in `delete`.
         """
         kind = scheme.by_resource(resource)
         _check_point(fresh, at)
         selection = selecting.parse(resource, namespace if kind.namespaced else "", label_selector, field_selector)
-        await self.authorize(identity, on(kind, "list", namespace, selection.name))
+        await self.authorize(identity, asked or on(kind, "list", namespace, selection.name))
         if continue_token:
             at = At(self._pages.missing_revision(self._replica.state, resource, continue_token))
         if at:

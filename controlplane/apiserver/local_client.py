@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Literal
 
 from api.errors import ApiError
 from api.object import Object, Tree
-from component.client import ApplyOutcome, Binding, EventType, ObjectList, PatchType, Propagation, WatchEvent
+from component.client import (
+    ApplyOutcome,
+    Binding,
+    Collection,
+    EventType,
+    ObjectList,
+    OperationResult,
+    PatchType,
+    Propagation,
+    WatchEvent,
+)
 from controlplane.admission.request import Identity
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.objects import object_at
@@ -93,6 +104,19 @@ class LocalClient:
             epoch=self._epoch,
         )
 
+    async def delete_collection(
+        self, collection: Collection, *, dry_run: bool = False
+    ) -> AsyncGenerator[Sequence[OperationResult]]:
+        """Delete what a collection chooses, some at a time."""
+        token = ""
+        while True:
+            results, token = await self._core.delete_collection(
+                self._identity, collection, continue_token=token, dry_run=dry_run, epoch=self._epoch
+            )
+            yield results
+            if not token:
+                return
+
     async def apply(self, tree: Tree, *, dry_run: bool = False) -> tuple[Object, ApplyOutcome]:
         """Create, or merge three ways with what was last applied. Invalid."""
         return await self._core.apply(self._identity, tree, dry_run=dry_run, epoch=self._epoch)
@@ -106,17 +130,20 @@ class LocalClient:
         patch: bytes,
         *,
         subresource: Literal["", "status"] = "",
+        field_manager: str = "",
+        force: bool = False,
         dry_run: bool = False,
     ) -> Object:
         """Change the stored object as `patch` (JSON) says. NotFound, Invalid, Conflict."""
         return await self._core.patch(
-            self._identity,
+            replace(self._identity, manager=field_manager or self._identity.manager),
             resource,
             namespace,
             name,
             patch_type,
             patch,
             subresource=subresource,
+            force=force,
             dry_run=dry_run,
             epoch=self._epoch,
         )

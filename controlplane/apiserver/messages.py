@@ -6,6 +6,7 @@ import asyncio
 from typing import Final
 
 import msgspec
+from msgspec import structs
 
 from api import scheme
 from api.errors import ApiError, FieldError, Invalid, TooLarge
@@ -130,6 +131,16 @@ def result_of(error: ApiError | None) -> apiserver_pb2.BindResponse.Result:
     return apiserver_pb2.BindResponse.Result(reason=error.reason, message=str(error))
 
 
+def deleted_message(result: OperationResult) -> apiserver_pb2.DeleteCollectionResponse.Result:
+    """What became of one object of a collection: which one it was, without its JSON."""
+    assert result.object is not None, "a collection is made of objects that were there"
+    named = message_of(structs.replace(result.object, json=b""))
+    if result.error is None:
+        return apiserver_pb2.DeleteCollectionResponse.Result(object=named)
+    reason, message = result.error.reason, str(result.error)
+    return apiserver_pb2.DeleteCollectionResponse.Result(object=named, reason=reason, message=message)
+
+
 def operation_of(sent: apiserver_pb2.Operation) -> Operation | ApiError:
     """One write of a transaction, or the error that it cannot be read."""
     try:
@@ -206,8 +217,7 @@ def _result_message(result: OperationResult) -> apiserver_pb2.TransactionRespons
     if error is not None:
         message.reason = error.reason
         message.message = str(error.args[0]) if error.args else ""
-        if isinstance(error, Invalid):
-            message.fields.extend(
-                apiserver_pb2.FieldFault(path=fault.path, message=fault.message) for fault in error.fields
-            )
+        message.fields.extend(
+            apiserver_pb2.FieldFault(path=fault.path, message=fault.message) for fault in error.fields
+        )
     return message

@@ -1,27 +1,29 @@
 """Patches as a pure decision: the stored object, changed as the patch says, goes the way of an update.
 
 A patch is applied to the object as it is stored; one that names metadata.resourceVersion thereby states a precondition.
+One of type "apply" is a configuration (`server_side_apply`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from api import json_patch, merge
+from api import json_patch, manifest, merge
 from api.errors import FieldError, Invalid, NotFound
 from api.object import Tree
 from api.scheme import Kind
 from component.client import PatchType
 from controlplane.admission.request import Identity
-from controlplane.apiserver import incoming
+from controlplane.apiserver import incoming, server_side_apply
 from controlplane.apiserver.decision import Decision, Snapshot
 from controlplane.apiserver.objects import key_of, tree_of
+from controlplane.apiserver.server_side_apply import STATUS, Application
 from controlplane.apiserver.writes import Writing
-
-STATUS = "status"
+from controlplane.rbac.attributes import Attributes, on
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,34 @@ class Patch:
     subresource: str
 
 
-def read(kind: Kind, namespace: str, name: str, patch_type: PatchType, body: bytes, subresource: str) -> Patch:
+def configuration_of(body: bytes) -> Tree:
+    """The object that a patch of type "apply" holds, as JSON or YAML. Invalid."""
+    try:
+        decoded = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        decoded = manifest.load_value(body, "patch")
+    if type(decoded) is not dict:
+        raise Invalid("patch: what is applied is an object")
+    return decoded
+
+
+def read(
+    kind: Kind,
+    namespace: str,
+    name: str,
+    patch_type: PatchType,
+    body: bytes,
+    subresource: str,
+    new_uid: Callable[[], str],
+    *,
+    force: bool,
+) -> Patch | Application:
     """Check the form of a patch. Invalid."""
+    if patch_type == "apply":
+        configuration = configuration_of(body)
+        return server_side_apply.read(kind, namespace, name, configuration, subresource, new_uid(), force=force)
+    if force:
+        raise Invalid("the patch is invalid", [FieldError("force", "Forbidden: only what is applied can be forced")])
     if subresource not in {"", STATUS}:
         raise Invalid(f'{kind.resource} have no subresource "{subresource}" that can be patched; there is: {STATUS}')
     if subresource and not kind.has_status:
@@ -51,8 +79,18 @@ def read(kind: Kind, namespace: str, name: str, patch_type: PatchType, body: byt
     return Patch(kind, namespace, name, patch_type, decoded, subresource)
 
 
-def decide(writing: Writing, identity: Identity, patch: Patch, snapshot: Snapshot) -> Decision:
+def creating(patch: Patch | Application, snapshot: Snapshot) -> Attributes | None:
+    """What somebody needs to be allowed besides patching: to create the object, where an apply makes it."""
+    if not isinstance(patch, Application):
+        return None
+    there = snapshot.state.get(key_of(patch.kind, patch.namespace, patch.name)) is not None
+    return None if there else on(patch.kind, "create", patch.namespace)
+
+
+def decide(writing: Writing, identity: Identity, patch: Patch | Application, snapshot: Snapshot) -> Decision:
     """Return how to make the stored object what the patch makes of it. NotFound, Invalid, Conflict."""
+    if isinstance(patch, Application):
+        return server_side_apply.decide(writing, identity, patch, snapshot)
     kind = patch.kind
     stored = snapshot.state.get(key_of(kind, patch.namespace, patch.name))
     if stored is None:
@@ -74,6 +112,8 @@ def _patched(patch: Patch, current: Tree) -> Any:
             return merge.merge_patch(current, patch.body)
         case "strategic":
             return merge.strategic_merge(patch.kind, current, patch.body)
+        case "apply":
+            raise AssertionError("a configuration is no change of the stored object")
 
 
 def _check_identity(patch: Patch, current: Tree, patched: Any) -> None:

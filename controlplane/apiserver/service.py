@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any, Final, Protocol, TypeVar
 
 import grpc
@@ -14,14 +15,16 @@ from api import scheme
 from api.errors import ApiError, Invalid, Unavailable
 from api.v1 import apiserver_pb2 as pb
 from api.v1 import resource_pb2
-from component.client import ApplyOutcome, Binding, Operation, PatchType
+from component.client import ApplyOutcome, Binding, Collection, Operation, PatchType
 from component.rpc_server import Context
+from controlplane.admission.request import Identity
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.core import ApiCore, How
 from controlplane.apiserver.freshness import Freshness
 from controlplane.apiserver.incoming import DEFAULT_NAMESPACE
 from controlplane.apiserver.messages import (
     PROPAGATIONS,
+    deleted_message,
     history_message,
     list_bytes,
     message_of,
@@ -53,12 +56,16 @@ _PATCH_TYPES: dict[int, PatchType] = {
     pb.PatchRequest.JSON: "json",
     pb.PatchRequest.MERGE: "merge",
     pb.PatchRequest.STRATEGIC: "strategic",
+    pb.PatchRequest.APPLY: "apply",
 }
 _OUTCOMES: dict[ApplyOutcome, pb.ApplyResponse.Outcome] = {
     "created": pb.ApplyResponse.CREATED,
     "configured": pb.ApplyResponse.CONFIGURED,
     "unchanged": pb.ApplyResponse.UNCHANGED,
 }
+
+
+ManagedRequest = pb.UpdateRequest | pb.ApplyRequest | pb.TransactionRequest | pb.PatchRequest
 
 
 class NodeStreams(Protocol):
@@ -145,12 +152,12 @@ class ApiService:
     async def update(self, request: pb.UpdateRequest, context: Context) -> resource_pb2.Resource:
         """Update."""
         tree = tree_of_message(request.object)
-        return message_of(await self._core.update(self._identify(context), tree, **_how(request)))
+        return message_of(await self._core.update(self._writer(request, context), tree, **_how(request)))
 
     async def update_status(self, request: pb.UpdateRequest, context: Context) -> resource_pb2.Resource:
         """UpdateStatus."""
         tree = tree_of_message(request.object)
-        return message_of(await self._core.update_status(self._identify(context), tree, **_how(request)))
+        return message_of(await self._core.update_status(self._writer(request, context), tree, **_how(request)))
 
     async def delete(self, request: pb.DeleteRequest, context: Context) -> resource_pb2.Resource:
         """Delete."""
@@ -168,15 +175,36 @@ class ApiService:
             )
         )
 
+    async def delete_collection(
+        self, request: pb.DeleteCollectionRequest, context: Context
+    ) -> pb.DeleteCollectionResponse:
+        """DeleteCollection, one page."""
+        collection = Collection(
+            request.resource,
+            request.namespace,
+            request.label_selector,
+            request.field_selector,
+            request.grace_seconds if request.HasField("grace_seconds") else None,
+            PROPAGATIONS.get(request.propagation, ""),
+        )
+        results, continue_token = await self._core.delete_collection(
+            self._identify(context),
+            collection,
+            limit=request.limit,
+            continue_token=request.continue_token,
+            dry_run=request.dry_run,
+        )
+        return pb.DeleteCollectionResponse(results=map(deleted_message, results), continue_token=continue_token)
+
     async def apply(self, request: pb.ApplyRequest, context: Context) -> pb.ApplyResponse:
         """Apply."""
         tree = tree_of_message(request.object)
-        stored, outcome = await self._core.apply(self._identify(context), tree, **_how(request))
+        stored, outcome = await self._core.apply(self._writer(request, context), tree, **_how(request))
         return pb.ApplyResponse(object=message_of(stored), outcome=_OUTCOMES[outcome])
 
     async def transaction(self, request: pb.TransactionRequest, context: Context) -> pb.TransactionResponse:
         """Transaction."""
-        identity = self._identify(context)
+        identity = self._writer(request, context)
         operations: list[Operation | ApiError] = []
         for index, sent in enumerate(request.operations):
             if index % DECODED_AT_ONCE == 0:
@@ -189,16 +217,19 @@ class ApiService:
         """Patch."""
         patch_type = _PATCH_TYPES.get(request.type)
         if patch_type is None:
-            raise Invalid("type: Required value: JSON, MERGE or STRATEGIC")
+            raise Invalid("type: Required value: JSON, MERGE, STRATEGIC or APPLY")
+        if patch_type == "apply" and not request.field_manager:
+            raise Invalid("field_manager: Required value: who applies says as whose")
         return message_of(
             await self._core.patch(
-                self._identify(context),
+                self._writer(request, context),
                 request.resource,
                 request.namespace,
                 request.name,
                 patch_type,
                 request.patch.encode(),
                 subresource=request.subresource,
+                force=request.force,
                 **_how(request),
             )
         )
@@ -255,6 +286,11 @@ class ApiService:
         self._closing = True
         for task in self._waiting:
             task.cancel()
+
+    def _writer(self, request: ManagedRequest, context: Context) -> Identity:
+        """Who asks, and as whose the changes are recorded: what the request says, or the program's name."""
+        identity = self._identify(context)
+        return replace(identity, manager=request.field_manager or identity.manager or _program(context))
 
     async def _send(self, context: Context, batch: Batch) -> None:
         frames = [event.frame for event in batch.events]
@@ -326,6 +362,7 @@ def method_handlers(service: ApiService) -> dict[str, Any]:
         "Update": service.update,
         "UpdateStatus": service.update_status,
         "Delete": service.delete,
+        "DeleteCollection": service.delete_collection,
         "Watch": service.watch,
         "Apply": service.apply,
         "Transaction": service.transaction,
@@ -369,6 +406,12 @@ def _handler(method: Any, behaviour: Callable[..., Any]) -> Any:
     }[method.client_streaming, method.server_streaming]
     request_type: Any = message_factory.GetMessageClass(method.input_type)
     return make(behaviour, request_type.FromString, _serialized)
+
+
+def _program(context: Context) -> str:
+    """The name of the program that calls: `grpcurl` of the user agent "grpcurl/1.9"; "" without one."""
+    agent = next((value for key, value in context.invocation_metadata() or () if key == "user-agent"), "")
+    return str(agent).partition("/")[0]
 
 
 def _how(request: Any) -> How:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from api import strict, validation
+from api import managed_fields, strict, validation
 from api.errors import AlreadyExists, Conflict, FieldError, Invalid, NotFound
+from api.managed_fields import Managed
 from api.names import safe_text
 from api.object import Tree
 from component.env import Env
 from controlplane.admission.chain import Chain
 from controlplane.admission.request import Identity, Request, Verb
+from controlplane.apiserver import ownership
 from controlplane.apiserver.decision import Decision, Snapshot
 from controlplane.apiserver.incoming import Incoming, refuse
 from controlplane.apiserver.kinds.base import KindRules
@@ -36,8 +38,13 @@ class Writing:
         """The rules of one kind."""
         return self.rules.get(resource, _COMMON_RULES)
 
-    def create(self, identity: Identity, incoming: Incoming, uid: str, snapshot: Snapshot) -> Decision:
-        """Store a new object as `uid`. One that is there with the same name and uid is the answer to a repetition."""
+    def create(
+        self, identity: Identity, incoming: Incoming, uid: str, snapshot: Snapshot, managed: Managed | None = None
+    ) -> Decision:
+        """Store a new object as `uid`. One that is there with the same name and uid is the answer to a repetition.
+
+        `managed`: who owns its fields, when that is to be kept.
+        """
         kind, namespace = incoming.kind, incoming.namespace
         if incoming.revision:
             message = "Forbidden: a new object has none; to replace a stored one, update it"
@@ -51,18 +58,26 @@ class Writing:
                 return Decision(object_of(stored))
             raise AlreadyExists(f'{kind.resource} "{name}" already exists')
         metadata = {each: value for each, value in incoming.tree["metadata"].items() if each not in SERVER_OWNED}
+        metadata.pop(ownership.FIELD, None)
         metadata |= {"name": name, "uid": uid, "creationTimestamp": self.env.timestamp()}
         if "spec" in incoming.tree:
             metadata["generation"] = 1
         rules = self.rules_of(kind.resource)
         tree = rules.arriving({**incoming.tree, "metadata": metadata}, None)
         tree = self._admit(Request(identity, "create", kind, namespace, name, tree), incoming, snapshot)
+        if managed:
+            tree = ownership.with_entries(tree, managed_fields.written(managed))
         put = put_of(kind, tree)
         ops = (*snapshot.checks, Check(key, absent=True), *rules.consequences(None, tree), put)
         return Decision(object_at(put.envelope, put.body, 0), ops)
 
-    def update(self, identity: Identity, incoming: Incoming, snapshot: Snapshot) -> Decision:
-        """Replace everything but the status. Sending back what was read changes nothing."""
+    def update(
+        self, identity: Identity, incoming: Incoming, snapshot: Snapshot, managed: Managed | None = None
+    ) -> Decision:
+        """Replace everything but the status. Sending back what was read changes nothing.
+
+        `managed`: who owns its fields, when that was decided already; else the writer owns what it changes.
+        """
         stored = self.current(incoming, snapshot)
         old = tree_of(stored.body)
         known = set(strict.check(incoming.kind, old)) if incoming.faults else set()
@@ -74,10 +89,13 @@ class Writing:
         if tree.get("spec") != old.get("spec"):
             metadata = {**tree["metadata"], "generation": old["metadata"].get("generation", 0) + 1}
             tree = {**tree, "metadata": metadata}
+        tree = self._owned(identity, incoming, old, tree, managed)
         return self.replaced(incoming, stored, old, tree, snapshot)
 
-    def update_status(self, identity: Identity, incoming: Incoming, snapshot: Snapshot) -> Decision:
-        """Replace the status only; nothing else of the request counts."""
+    def update_status(
+        self, identity: Identity, incoming: Incoming, snapshot: Snapshot, managed: Managed | None = None
+    ) -> Decision:
+        """Replace the status only; nothing else of the request counts. `managed` as in `update`."""
         kind = incoming.kind
         if not kind.has_status:
             raise Invalid(f"{kind.resource} have no status")
@@ -89,6 +107,7 @@ class Writing:
         tree = {**old, "status": incoming.tree.get("status", {})}
         self.chain.check(self._request("update_status", identity, incoming, tree, old), snapshot)
         self.rules_of(kind.resource).check_status(tree)
+        tree = self._owned(identity, incoming, old, tree, managed, "status")
         return self.replaced(incoming, stored, old, tree, snapshot)
 
     def current(self, incoming: Incoming, snapshot: Snapshot) -> Stored:
@@ -110,7 +129,7 @@ class Writing:
             return Decision(object_of(stored))
         rules = self.rules_of(kind.resource)
         unchanged = Check(key, stored.envelope.uid, stored.revision)
-        subject = object_at(put.envelope, put.body, stored.revision)  # what a dry run shows: nothing newer is stored
+        subject = object_at(put.envelope, put.body, 0)
         if _finished(new) and not rules.held(new):
             rules.leaving(new, snapshot)
             return Decision(subject, (*snapshot.checks, unchanged, *rules.consequences(old, None), Delete(key)))
@@ -125,6 +144,20 @@ class Writing:
         )
         self.chain.check(request, snapshot)
         return self.rules_of(request.kind.resource).completed(tree, request.old, snapshot)
+
+    def _owned(
+        self,
+        identity: Identity,
+        incoming: Incoming,
+        old: Tree,
+        tree: Tree,
+        managed: Managed | None,
+        subresource: str = "",
+    ) -> Tree:
+        """The object with who owns its fields after this write."""
+        if managed is not None:
+            return ownership.settled(old, tree, managed)
+        return ownership.tracked(incoming.kind, identity, old, tree, self.env.timestamp(), subresource)
 
     @staticmethod
     def _request(verb: Verb, identity: Identity, incoming: Incoming, tree: Tree, old: Tree) -> Request:
@@ -143,6 +176,7 @@ def _carried(incoming: Incoming, old: Tree) -> Tree:
     """The metadata of an update: identity and history stay; a terminating object takes no new finalizers."""
     metadata = {each: value for each, value in incoming.tree["metadata"].items() if each not in SERVER_OWNED}
     metadata |= {each: old[each] for each in (*SERVER_OWNED, "uid") if each in old}
+    metadata = ownership.carried(incoming, metadata, old)
     if "deletionTimestamp" in old:
         added = [each for each in metadata.get("finalizers", ()) if each not in old.get("finalizers", ())]
         if added:

@@ -29,9 +29,7 @@ VOLUME = {"name": "t", "projected": {"sources": [{"serviceAccountToken": each} f
 @pytest.fixture
 async def desk(cluster):
     await cluster.local.create(account("robot"))
-    core = cluster.core
-    authenticator = Authenticator(core.authorizer)
-    return TokenDesk(cluster.replica, core.authorize, KEYS, ISSUER, authenticator, cluster.env)
+    return TokenDesk(cluster.replica, KEYS, ISSUER, Authenticator(cluster.core.authorizer), cluster.env)
 
 
 @pytest.fixture

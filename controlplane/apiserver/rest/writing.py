@@ -9,10 +9,10 @@ from aiohttp import web
 from api.object import Object
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.objects import tree_of
-from controlplane.apiserver.patches import STATUS
 from controlplane.apiserver.rest import answers, bodies, encoding, negotiation, queries
 from controlplane.apiserver.rest.call import Call
 from controlplane.apiserver.rest.refusals import not_allowed, success
+from controlplane.apiserver.server_side_apply import STATUS
 
 SHOWN_WHEN_DELETED: Final = frozenset({"pods", "services", "serviceaccounts"})
 """Kinds whose deletion answers with the object even when it is gone at once, as in Kubernetes; others say Success."""
