@@ -148,6 +148,22 @@ def event_count(event: Tree, _now: float) -> str:
     return str(at(event, "series.count") or event.get("count") or 1)
 
 
+def role(binding: Tree, _now: float) -> str:
+    """`ClusterRole/view`, what a binding gives."""
+    return f"{at(binding, 'roleRef.kind')}/{at(binding, 'roleRef.name')}"
+
+
+def subjects(kind: str) -> Cell:
+    """A cell with those of a kind to whom a binding gives something; service accounts with their namespaces."""
+
+    def cell(binding: Tree, _now: float) -> str:
+        chosen = [each for each in binding.get("subjects", []) if each["kind"] == kind]
+        prefix = "{namespace}/" if kind == "ServiceAccount" else ""
+        return ", ".join(f"{prefix.format_map(each)}{each['name']}" for each in chosen)
+
+    return cell
+
+
 def joined(dotted: str) -> Cell:
     """A cell with the values of a list of text."""
     return lambda tree, _now: _joined(at(tree, dotted, []))

@@ -42,6 +42,15 @@ TEMPLATE = (
     Column("Images", cells.template("image"), wide=True),
     SELECTOR,
 )
+CREATED = Column("Created At", path("metadata.creationTimestamp"))
+BINDING = (
+    NAME,
+    Column("Role", cells.role),
+    AGE,
+    Column("Users", cells.subjects("User"), wide=True),
+    Column("Groups", cells.subjects("Group"), wide=True),
+    Column("ServiceAccounts", cells.subjects("ServiceAccount"), wide=True),
+)
 
 COLUMNS: Mapping[str, Sequence[Column]] = {
     "pods": (
@@ -115,6 +124,10 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         Column("Count", cells.event_count, "integer", wide=True, foreign=True),
         Column("Name", path("metadata.name"), wide=True, foreign=True),
     ),
+    "roles.rbac.authorization.k8s.io": (NAME, CREATED),
+    "clusterroles.rbac.authorization.k8s.io": (NAME, CREATED),
+    "rolebindings.rbac.authorization.k8s.io": BINDING,
+    "clusterrolebindings.rbac.authorization.k8s.io": BINDING,
     "leases.coordination.k8s.io": (NAME, Column("Holder", path("spec.holderIdentity")), AGE),
 }
 

@@ -327,6 +327,26 @@ reason              What happened, in one word.
 reportingComponent  Who reports it.
 source              Who reports it, and from which host.
 """,
+    "PolicyRule": """
+apiGroups        Groups of the resources; "" is the core group, * all.
+nonResourceURLs  Paths outside resources; may end with *.
+resourceNames    Only objects of these names; all when empty.
+resources        Plurals, with a subresource as pods/log; * is all.
+verbs            get, list, watch, create, update, patch, delete and others; * is all.
+""",
+    "RoleBinding": """
+roleRef   The role that is given; cannot change.
+subjects  Who gets it.
+""",
+    "ClusterRoleBinding": """
+roleRef   The ClusterRole that is given; cannot change.
+subjects  Who gets it.
+""",
+    "Subject": """
+apiGroup   rbac.authorization.k8s.io for users and groups, empty for service accounts.
+kind       User, Group or ServiceAccount.
+namespace  Of the service account.
+""",
     "LeaseSpec": """
 acquireTime           When the holder got it.
 holderIdentity        Who has it.

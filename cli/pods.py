@@ -19,7 +19,7 @@ DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
 
 async def find_pod(client: ApiClient, word: str, namespace: str, tell: Callable[[str], None]) -> Object:
-    """The pod called `word`, or for `deployment/web` and the like its best one: ready before running before others.
+    """The pod called `word`, or for `deployment/web` and the like its best one: running, not ending, ready before others.
 
     Tells which one it took out of several.
     """
@@ -50,25 +50,31 @@ async def pods_of(client: ApiClient, target: Target, namespace: str) -> list[Obj
 
 
 def container_names(pod: Tree) -> list[str]:
-    """The pod's containers, in its order."""
-    return [str(each.get("name", "")) for each in at(pod, "spec.containers", [])]
+    """All the pod's containers: init containers, then the others, in its order."""
+    return [*_names(pod, "initContainers"), *_names(pod, "containers")]
 
 
 def choose_container(pod: Tree, wanted: str) -> tuple[str, str]:
     """(the container meant, what to tell the user of the choice). NotFound for a name the pod does not have."""
-    names = container_names(pod)
+    names, inits = _names(pod, "containers"), _names(pod, "initContainers")
+    shown = ", ".join([*names, *(f"{name} (init)" for name in inits)])
     if wanted:
-        if wanted not in names:
-            raise NotFound(f'pod "{at(pod, "metadata.name")}" has no container {wanted!r}; it has {", ".join(names)}')
+        if wanted not in (*names, *inits):
+            raise NotFound(f'pod "{at(pod, "metadata.name")}" has no container {wanted!r}; it has {shown}')
         return wanted, ""
     marked = at(pod, "metadata.annotations", {}).get(DEFAULT_CONTAINER)
     if marked in names:
         return str(marked), ""
-    note = f"using container {names[0]!r} out of {', '.join(names)} (-c chooses)" if len(names) > 1 else ""
-    return names[0], note
+    several = len(names) + len(inits) > 1
+    return names[0], f"using container {names[0]!r} out of {shown} (-c chooses)" if several else ""
 
 
-def _rank(pod: Object) -> tuple[bool, bool, str]:
+def _names(pod: Tree, field: str) -> list[str]:
+    return [str(each.get("name", "")) for each in at(pod, f"spec.{field}", [])]
+
+
+def _rank(pod: Object) -> tuple[bool, bool, bool, str]:
+    """The least is the best to look into; what is ending goes, however ready it still is."""
     view = pod.view(Pod)
     ready = any(condition.type == "Ready" and condition.status == "True" for condition in view.status.conditions)
-    return not ready, view.status.phase != "Running", pod.name
+    return view.status.phase != "Running", view.metadata.deletion_timestamp is not None, not ready, pod.name

@@ -17,6 +17,7 @@ class ServerConfig(msgspec.Struct, kw_only=True, frozen=True):
     `time_factor` scales every time-out of the control plane, for slow machines.
     History goes back for `history_hours`, but takes at most `history_mebibytes` on disk; 0 of either keeps none.
     All objects together may take `state_quota_mebibytes`; the leader's value counts.
+    `token_auth_file` names a file of users' tokens, "" for none; every replica needs it.
     """
 
     replica: str
@@ -38,6 +39,7 @@ class ServerConfig(msgspec.Struct, kw_only=True, frozen=True):
     history_hours: float = 24.0
     history_mebibytes: int = 256
     state_quota_mebibytes: int = 1024
+    token_auth_file: str = ""
     joined: bool = False
     replica_uids: dict[str, str] = {}
     incarnation: int = 0

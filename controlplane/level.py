@@ -15,15 +15,21 @@ from typing import Any, Final
 import msgspec
 
 from api import errors
+from api.scheme import RBAC
 from controlplane.commands import OPERATION_LEVELS, Op, Put
 
-KNOWN_LEVEL: Final = 1
+KNOWN_LEVEL: Final = 2
 """The highest level that this program knows."""
 
 FIRST_LEVEL: Final = 1
 """What the first release knows; nothing of it needs to wait for the command that says so."""
 
-KIND_LEVELS: Final[Mapping[str, int]] = {}
+KIND_LEVELS: Final[Mapping[str, int]] = {
+    f"roles.{RBAC}": 2,
+    f"clusterroles.{RBAC}": 2,
+    f"rolebindings.{RBAC}": 2,
+    f"clusterrolebindings.{RBAC}": 2,
+}
 """Kinds that need a level above the first, by plural.group."""
 
 FIELD_LEVELS: Final[Mapping[tuple[str, str], int]] = {}

@@ -15,6 +15,7 @@ from controlplane.level import KNOWN_LEVEL
 from controlplane.replica import Replica
 
 PERIOD_SECONDS: Final = 5.0
+FIRST_SECONDS: Final = 1.0  # while a member has not told yet what it knows, as in a cluster that is starting
 
 log = structlog.get_logger()
 
@@ -35,16 +36,20 @@ class LevelLoop:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            if self._replica.state.level < KNOWN_LEVEL:
-                await self.look()
-            await asyncio.sleep(PERIOD_SECONDS)
+            held_back = self._replica.state.level < KNOWN_LEVEL and await self.look()
+            waits = self._replica.state.level < KNOWN_LEVEL and not held_back
+            await asyncio.sleep(FIRST_SECONDS if waits else PERIOD_SECONDS)
 
-    async def look(self) -> None:
-        """Ask the members once; on the leader, raise the level if all of them know a higher one than the cluster's."""
+    async def look(self) -> bool:
+        """Ask the members once; on the leader, raise the level if all of them know a higher one than the cluster's.
+
+        Returns whether one of them is known to be too old for this program's level.
+        """
         known = levels_known(await self._status())
         self._replica.levels.observe(known)
+        held_back = any(0 < each < KNOWN_LEVEL for each in known.values())
         if not self._replica.status.leading:
-            return
+            return held_back
         level = min(known.values(), default=0)
         if level > self._replica.state.level:
             await self._raise(level)
@@ -52,6 +57,7 @@ class LevelLoop:
         if holding != self._holding:
             self._holding = holding
             log.info("level_held_back", level=self._replica.state.level, known=KNOWN_LEVEL, by=holding)
+        return held_back
 
     async def _raise(self, level: int) -> None:
         try:

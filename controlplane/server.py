@@ -22,8 +22,10 @@ from component.rpc import Tls
 from component.signing import KeyProblem, SigningKeys, read_keys
 from controlplane.admission.chain import default_chain
 from controlplane.admission.request import MASTERS_GROUP, Identity, node_identity
+from controlplane.apiserver.accounts.bearer import BearerAuthenticator
 from controlplane.apiserver.accounts.claims import issuer_of
 from controlplane.apiserver.accounts.issuing import TokenDesk
+from controlplane.apiserver.accounts.static import StaticTokens, TokenFileProblem, read_tokens
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.backup_desk import BackupDesk
 from controlplane.apiserver.bootstrap import bootstrap
@@ -37,6 +39,7 @@ from controlplane.apiserver.replica_join import ReplicaJoinDesk, raft_ca_of
 from controlplane.apiserver.replica_link import Peers, ReplicaLinkService
 from controlplane.apiserver.rest.access import Callers
 from controlplane.apiserver.rest.api import RestApi
+from controlplane.apiserver.rest.tokens import TokenProcedures, key_documents
 from controlplane.apiserver.server import ApiServer
 from controlplane.apiserver.service import SERVICE_NAME
 from controlplane.apiserver.sessions import ClusterFacts, NodeSessions
@@ -46,7 +49,9 @@ from controlplane.backup import Facts
 from controlplane.collection import Collection
 from controlplane.config import ServerConfig, join_host_port
 from controlplane.confirm_loop import ConfirmLoop
+from controlplane.controllers.default_roles import keep_default_roles
 from controlplane.controllers.run import run_all
+from controlplane.controllers.tasks import run_together
 from controlplane.leader_work import LeaderWork
 from controlplane.level import KNOWN_LEVEL
 from controlplane.level_loop import LevelLoop
@@ -104,7 +109,10 @@ class Server:
         self._signing = _signing_keys(Path(config.pki_dir) / "sa.key", self._files["sa.key"])
         self._issuer = issuer_of(config.cluster_domain)
         self._grpc = ApiServer(self._core, self._streams, self._desk, self._status, self._authenticator, tls)
-        api = RestApi(self._core, self._streams, Callers(self._authenticator), env)
+        self._tokens = TokenDesk(
+            self._replica, self._core.authorize, self._signing, self._issuer, self._authenticator, env
+        )
+        api = self._rest_api()
         self._https = HttpsServer(self._desk, self._replica_join_desk(ca), api, lambda: self._replica.ready, version)
         self._replica_desk = ReplicaDesk(config.replica, self._replica, self._raft, self._peers)
         self._membership_loop = MembershipLoop(self._replica, self._raft, self._members)
@@ -208,8 +216,7 @@ class Server:
         self._members.listen(sessions.endpoints_changed)
         link = ReplicaLinkService(self._replica, self._directory, self._streams, self._status, self._raft)
         backups = BackupDesk(self._replica, self._backup_facts, Path(config.data_dir) / "backups", self._env)
-        tokens = TokenDesk(self._replica, self._signing, self._issuer, self._authenticator, self._env)
-        handlers = {**self._replica_desk.handlers(), "Backup": backups.handler(), "CreateToken": tokens.handler()}
+        handlers = {**self._replica_desk.handlers(), "Backup": backups.handler(), "CreateToken": self._tokens.handler()}
         desk = grpc.method_handlers_generic_handler(SERVICE_NAME, handlers)
         server.add_generic_rpc_handlers((desk,))
         node_pb2_grpc.add_NodeServiceServicer_to_server(sessions, server)  # type: ignore[no-untyped-call] # generated
@@ -220,7 +227,10 @@ class Server:
         await settle_quota(self._replica, self._config.state_quota_mebibytes, epoch)
         await bootstrap(client, self._config.service_range, self._config.https_port)
         ca_pem = self._files["ca.crt"].decode()
-        await run_all(client, self._env, self._directory, lambda: self._members.https_addresses, ca_pem)
+        await run_together(
+            keep_default_roles(client),
+            run_all(client, self._env, self._directory, lambda: self._members.https_addresses, ca_pem),
+        )
 
     def _backup_facts(self) -> Facts:
         config, membership = self._config, self._replica.status.membership
@@ -244,6 +254,14 @@ class Server:
             self._replica, self._config, lambda: self._members.hosts, ca, raft_ca, self._files["sa.key"], self._env
         )
 
+    def _rest_api(self) -> RestApi:
+        static = _static_tokens(self._config.token_auth_file)
+        bearer = BearerAuthenticator(self._replica, self._signing, static, self._issuer, self._env)
+        callers = Callers(self._authenticator, bearer)
+        procedures = TokenProcedures(self._tokens, bearer).all()
+        documents = key_documents(self._signing, self._issuer)
+        return RestApi(self._core, self._streams, callers, self._env, procedures, documents)
+
     def _client(self, epoch: int) -> LocalClient:
         return LocalClient(self._core, Identity("system:control-plane", (MASTERS_GROUP,)), epoch)
 
@@ -253,6 +271,13 @@ def _signing_keys(path: Path, pem: bytes) -> SigningKeys:
         return read_keys(pem)
     except KeyProblem as problem:
         raise OSError(f"{path}: {problem}") from problem
+
+
+def _static_tokens(path: str) -> StaticTokens:
+    try:
+        return read_tokens(Path(path).read_text(encoding="utf-8"), path) if path else StaticTokens({})
+    except (TokenFileProblem, UnicodeDecodeError) as problem:
+        raise OSError(str(problem)) from problem
 
 
 def _pki_files(folder: Path) -> Mapping[str, bytes]:

@@ -23,6 +23,8 @@ from controlplane.apiserver.bootstrap import bootstrap
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.local_client import LocalClient
 from controlplane.apiserver.server import ApiServer
+from controlplane.commands import RaiseLevel
+from controlplane.level import KNOWN_LEVEL
 from controlplane.raft.protocol import NotLeader
 from controlplane.replica import Replica
 from tests.single_log import SingleLog
@@ -129,13 +131,17 @@ class Cluster:
 
 
 @asynccontextmanager
-async def running_core(folder: Path, seed: int = 7, log: SingleLog | None = None, **options) -> AsyncIterator[Cluster]:
+async def running_core(
+    folder: Path, seed: int = 7, log: SingleLog | None = None, level: int = KNOWN_LEVEL, **options
+) -> AsyncIterator[Cluster]:
     """A core without servers, with the objects every cluster has. `options` are those of Replica."""
     env, log = make_env(seed), log or SingleLog("r1")
     replica = Replica("r1", log, NoPeers(), folder, env, **options)
     await replica.start()
     try:
         core = ApiCore(replica, default_chain(), env)
+        if level > replica.state.level:
+            await replica.commit((RaiseLevel(level),))
         await bootstrap(LocalClient(core, ADMIN), "10.96.0.0/16", 6443)
         yield Cluster(env, log, replica, core, None)
     finally:

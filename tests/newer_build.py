@@ -10,6 +10,10 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from controlplane.commands import COMMAND_VERSION
+from controlplane.level import KNOWN_LEVEL
+
+NEWER_LEVEL = KNOWN_LEVEL + 1
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("api", "component", "controlplane", "agent", "netplugin", "lab", "cli")
 
@@ -36,14 +40,17 @@ _CREATE = "ops = (*snapshot.checks, Check(key, absent=True), *rules.consequences
 
 EDITS: Mapping[str, Sequence[tuple[str, str]]] = {
     "controlplane/level.py": (
-        ("KNOWN_LEVEL: Final = 1", "KNOWN_LEVEL: Final = 2"),
-        ("KIND_LEVELS: Final[Mapping[str, int]] = {}", 'KIND_LEVELS = {"gadgets.example.dev": 2}'),
-        ("FIELD_LEVELS: Final[Mapping[tuple[str, str], int]] = {}", 'FIELD_LEVELS = {("configmaps", "note"): 2}'),
+        (f"KNOWN_LEVEL: Final = {KNOWN_LEVEL}", f"KNOWN_LEVEL: Final = {NEWER_LEVEL}"),
+        ("KIND_LEVELS: Final[Mapping[str, int]] = {", f'KIND_LEVELS = {{"gadgets.example.dev": {NEWER_LEVEL}, '),
+        (
+            "FIELD_LEVELS: Final[Mapping[tuple[str, str], int]] = {}",
+            f'FIELD_LEVELS = {{("configmaps", "note"): {NEWER_LEVEL}}}',
+        ),
     ),
     "controlplane/commands.py": (
-        ("COMMAND_VERSION: Final = 1", "COMMAND_VERSION: Final = 2"),
+        (f"COMMAND_VERSION: Final = {COMMAND_VERSION}", f"COMMAND_VERSION: Final = {NEWER_LEVEL}"),
         ("\nOp = Check", _OPERATION),
-        ("    Attest: 1,\n", "    Attest: 1,\n    Mark: 2,\n"),
+        ("    Attest: 1,\n", f"    Attest: 1,\n    Mark: {NEWER_LEVEL},\n"),
     ),
     "controlplane/store/draft.py": (
         ("    Key,\n", "    Key,\n    Mark,\n"),

@@ -13,12 +13,28 @@ import aiohttp
 
 from component import kubeconfig
 from component.rpc import API_SERVER_NAME, Tls
+from component.signing import make_key, read_keys
+from controlplane.apiserver.accounts.bearer import BearerAuthenticator
+from controlplane.apiserver.accounts.claims import issuer_of
+from controlplane.apiserver.accounts.issuing import TokenDesk
+from controlplane.apiserver.accounts.static import read_tokens
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.https import HttpsServer
 from controlplane.apiserver.join import JoinDesk
 from controlplane.apiserver.rest.access import Callers
 from controlplane.apiserver.rest.api import RestApi
+from controlplane.apiserver.rest.tokens import TokenProcedures, key_documents
 from tests.api_server import Cluster, NoStreams, Pki, make_pki, running_core
+
+ACCOUNT_KEYS = read_keys(make_key())
+ISSUER = issuer_of("cluster.local")
+USER_TOKEN = "0123456789abcdef"
+
+
+def bearer_of(cluster: Cluster) -> BearerAuthenticator:
+    """Knows service accounts, and jane by a token of her own."""
+    users = read_tokens(f'{USER_TOKEN},jane,u1,"dev,ops"\n', "tokens.csv")
+    return BearerAuthenticator(cluster.replica, ACCOUNT_KEYS, users, ISSUER, cluster.env)
 
 
 @dataclass
@@ -90,8 +106,15 @@ async def serving_rest(folder: Path, streams=None) -> AsyncIterator[Rest]:
     (folder / "key").write_bytes(keys.server.key_pem)
     async with running_core(folder / "snapshots") as cluster:
         desk = JoinDesk(cluster.core, cluster.local, keys.ca, dict, "c1", cluster.env)
+        authenticator, bearer = Authenticator(cluster.core.authorizer), bearer_of(cluster)
+        tokens = TokenDesk(cluster.replica, cluster.core.authorize, ACCOUNT_KEYS, ISSUER, authenticator, cluster.env)
         api = RestApi(
-            cluster.core, streams or NoStreams(), Callers(Authenticator(cluster.core.authorizer)), cluster.env
+            cluster.core,
+            streams or NoStreams(),
+            Callers(authenticator, bearer),
+            cluster.env,
+            TokenProcedures(tokens, bearer).all(),
+            key_documents(ACCOUNT_KEYS, ISSUER),
         )
         server = HttpsServer(desk, None, api, lambda: True, "1.2.3")
         port = await server.start("127.0.0.1", 0, folder / "crt", folder / "key")

@@ -12,6 +12,7 @@ from api.object import Object, Tree, at
 from cli import options
 from cli.connect import call, fail_after, system_time
 from cli.describe import description
+from cli.describe_node import node_usage
 from cli.output import align
 from cli.targets import Target, parse, read_manifests, target_of
 from cli.verb import Verb
@@ -42,8 +43,9 @@ def describe(
     selector: str,
 ) -> None:
     """Show everything about objects, with their events."""
+    now = system_time()
 
-    async def work(client: RpcClient, default: str) -> tuple[list[tuple[Object, list[Tree]]], list[ApiError]]:
+    async def work(client: RpcClient, default: str) -> tuple[list[tuple[str, list[Tree]]], list[ApiError]]:
         trees = read_manifests(files, recursive=recursive) if files else []
         targets = [target_of(tree) for tree in trees] if files else parse(words)
         where = "" if all_namespaces else namespace or default
@@ -54,17 +56,22 @@ def describe(
                 found += await _objects(client, target, where, selector)
             except NotFound as error:
                 problems.append(error)
-        return [(each, await _events(client, each)) for each in found], problems
+        return [(await _text(client, each, now), await _events(client, each)) for each in found], problems
 
     described, problems = call(work)
     if not described and not problems:
         click.echo("No resources found", err=True)
-    now = system_time()
-    for index, (each, listed) in enumerate(described):
-        click.echo(
-            ("\n\n" if index else "") + description(each.resource, each.tree()) + "\n" + _event_table(listed, now)
-        )
+    for index, (text, listed) in enumerate(described):
+        click.echo(("\n\n" if index else "") + text + "\n" + _event_table(listed, now))
     fail_after(problems)
+
+
+async def _text(client: RpcClient, each: Object, now: float) -> str:
+    text = description(each.resource, each.tree())
+    if each.resource != "nodes":
+        return text
+    pods = (await client.list("pods", "", field_selector=f"spec.nodeName={each.name}")).items
+    return f"{text}\n{node_usage(each.tree(), [pod.tree() for pod in pods], now)}"
 
 
 async def _objects(client: RpcClient, target: Target, namespace: str, selector: str) -> list[Object]:

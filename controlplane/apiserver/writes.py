@@ -129,7 +129,7 @@ class Writing:
             return Decision(object_of(stored))
         rules = self.rules_of(kind.resource)
         unchanged = Check(key, stored.envelope.uid, stored.revision)
-        subject = object_at(put.envelope, put.body, 0)
+        subject = object_at(put.envelope, put.body, stored.revision)  # what a dry run shows: nothing newer is stored
         if _finished(new) and not rules.held(new):
             rules.leaving(new, snapshot)
             return Decision(subject, (*snapshot.checks, unchanged, *rules.consequences(old, None), Delete(key)))

@@ -9,6 +9,8 @@ from api import scheme
 from api.apps import Deployment, ReplicaSet
 from api.core import ConfigMap, Namespace, Node, Pod, Service, ServiceAccount
 from api.network import EndpointSlice
+from api.rbac import ClusterRole
+from api.scheme import RBAC
 from api.wellknown import ROOT_CERTIFICATE
 from component.client import ApiClient
 from component.env import Env
@@ -41,9 +43,10 @@ class Caches:
         self.root_certificates = Informer(
             client, "configmaps", ConfigMap, env, field_selector=f"metadata.name={ROOT_CERTIFICATE}"
         )
+        self.cluster_roles = Informer(client, f"clusterroles.{RBAC}", ClusterRole, env, indexes=owners)
         decoded: Sequence[Informer[Any]] = (
             *(self.namespaces, self.nodes, self.pods, self.services, self.service_accounts),
-            *(self.replica_sets, self.deployments, self.slices),
+            *(self.replica_sets, self.deployments, self.slices, self.cluster_roles),
         )
         by_resource = {informer.resource: informer for informer in decoded}
         for kind in scheme.KINDS:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from component.client import ApiClient
 from component.env import Env
+from controlplane.controllers.aggregation import AggregationController
 from controlplane.controllers.caches import Caches
 from controlplane.controllers.deployment import DeploymentController
 from controlplane.controllers.endpointslice import EndpointSliceController
@@ -55,6 +56,7 @@ async def run_all(
         loop_of(GarbageCollector(client, caches.by_resource), GARBAGE_WORKERS),
         loop_of(PodCollector(client, caches.pods, caches.nodes)),
         loop_of(ServiceAccountController(caches.namespaces, caches.service_accounts)),
+        loop_of(AggregationController(caches.cluster_roles)),
         loop_of(RootCertificateController(caches.namespaces, caches.root_certificates, ca_pem)),
         node_loop,
     ]

@@ -135,6 +135,17 @@ async def test_a_pod_with_the_hosts_namespaces_has_none_of_its_own(subject):
     assert uid in await subject.runtime.sandboxes()
 
 
+async def test_a_sandbox_that_is_made_anew_is_another_one_and_containers_tell_theirs(subject):
+    spec = await subject.spec()
+    container = await subject.create(spec)
+    assert spec.sandbox.id
+    assert container.sandbox_id == (await subject.listed(container.id)).sandbox_id == spec.sandbox.id
+    await subject.runtime.remove(container.id)
+    await subject.runtime.remove_sandbox(spec.pod_uid)
+    again = await subject.spec(pod_uid=spec.pod_uid)
+    assert again.sandbox.id not in {"", spec.sandbox.id}
+
+
 async def test_a_removed_sandbox_is_gone_and_removing_it_again_does_nothing(subject):
     uid = f"uid-{uuid.uuid4().hex[:12]}"
     await subject.runtime.make_sandbox(uid, "h", shm_bytes=1 << 20, host_network=False, host_ipc=False)

@@ -183,3 +183,38 @@ async def test_a_full_log_is_rotated_and_no_line_is_lost(rig):
     assert rotated(path).exists()
     await rig.until(lambda: path.exists() and path.read_bytes().rstrip().endswith(b" 299"))
     assert (await output(rig)).split() == [str(number) for number in range(300)]
+
+
+async def test_init_containers_prepare_a_volume_beside_a_sidecar_and_a_killed_agent_repeats_none(rig):
+    mount = [{"name": "work", "mountPath": "/work"}]
+
+    def step(name, script, **fields):
+        return container_tree(name, command=["sh", "-c", script], volumeMounts=mount, **fields)
+
+    inits = [
+        step("first", "echo first >> /work/steps"),
+        step(
+            "side", "trap 'exit 0' TERM; echo side >> /work/steps; while :; do sleep 0.1; done", restartPolicy="Always"
+        ),
+        step("second", "until [ -e /work/go ]; do sleep 0.05; done; echo second >> /work/steps"),
+    ]
+    main = step("main", "trap 'exit 0' TERM; echo main >> /work/steps; while :; do sleep 0.1; done")
+    volumes = [{"name": "work", "emptyDir": {}}]
+    pod = pod_tree("web", main, initContainers=inits, volumes=volumes)
+    rig.plane.put(pod)
+    await rig.until(lambda: "running" in rig.container(name="second").get("state", {}))
+    before = {c.id for c in await rig.runtime.list_containers()}
+    await rig.stop()
+    rig.runtime = rig.connect()
+    await rig.restart()
+    await rig.until(lambda: not rig.agent.problems() and rig.plane.sessions)
+    folder = rig.paths.volume("uid-web", "work")
+    (folder / "go").touch()
+    await rig.until_ready()
+    assert (folder / "steps").read_text().split() == ["first", "side", "second", "main"]
+    assert before < {c.id for c in await rig.runtime.list_containers()}
+    rig.plane.put(deleting(pod))
+    await rig.until(lambda: rig.plane.gone == ["uid-web"])
+    side, ended = rig.container(name="side"), rig.container()
+    assert side["state"]["terminated"]["exitCode"] == ended["state"]["terminated"]["exitCode"] == 0
+    assert side["state"]["terminated"]["finishedAt"] >= ended["state"]["terminated"]["finishedAt"]

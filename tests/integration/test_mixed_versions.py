@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from api.errors import AlreadyExists, ApiError
+from controlplane.level import KNOWN_LEVEL
 from tests.integration.server_processes import ServerProcesses, eventually
-from tests.newer_build import ROOT, newer_build
+from tests.newer_build import NEWER_LEVEL, ROOT, newer_build
 
 pytestmark = pytest.mark.slow
 
@@ -108,7 +109,7 @@ async def refused(cluster, build, told):
             done = await asyncio.to_thread(cluster.tim, build, "apply", "-f", "-", stdin=manifest)
             assert done.returncode == 1, done.stdout
             [line] = done.stderr.splitlines()
-            return f"{what} needs cluster level 2, the cluster is at 1: {told}" in line
+            return f"{what} needs cluster level {NEWER_LEVEL}, the cluster is at {KNOWN_LEVEL}: {told}" in line
 
         await eventually(probe, f"{what} is refused with {told!r}")
 
@@ -130,7 +131,8 @@ async def older_program_is_refused(cluster, name):
     await eventually(ended, "the older program ends")
     [told] = cluster.logged(name, "api", "api_failed")
     assert told["reason"] == (
-        "the cluster is at level 2, this program knows 1: install the version that the other replicas run"
+        f"the cluster is at level {NEWER_LEVEL}, this program knows {KNOWN_LEVEL}: "
+        "install the version that the other replicas run"
     )
 
 
@@ -143,15 +145,15 @@ def replayed(cluster, name, build):
 async def test_a_rolling_upgrade_brings_what_is_new_with_the_last_replica_and_loses_nothing(cluster, newer):
     cluster.start()
     async with cluster.client() as client, writing(cluster) as acknowledged:
-        await all_ready(cluster, client, 1)
-        await upgrade(cluster, client, "r1", newer, 1)
+        await all_ready(cluster, client, KNOWN_LEVEL)
+        await upgrade(cluster, client, "r1", newer, KNOWN_LEVEL)
         await more(acknowledged)
-        old = "knows only level 1"
+        old = f"knows only level {KNOWN_LEVEL}"
         await refused(cluster, newer, f"replica r2 {old}, replica r3 {old}: upgrade them, then retry")
-        await upgrade(cluster, client, "r2", newer, 1)
+        await upgrade(cluster, client, "r2", newer, KNOWN_LEVEL)
         await refused(cluster, newer, f"replica r3 {old}: upgrade it, then retry")
         await more(acknowledged)
-        await upgrade(cluster, client, "r3", newer, 2)
+        await upgrade(cluster, client, "r3", newer, NEWER_LEVEL)
         for manifest in NEW.values():
             done = await asyncio.to_thread(cluster.tim, newer, "apply", "-f", "-", stdin=manifest)
             assert done.returncode == 0, done.stderr
@@ -162,13 +164,13 @@ async def test_a_rolling_upgrade_brings_what_is_new_with_the_last_replica_and_lo
         assert "large" in shown.stdout, shown.stderr
         assert "remember" in shown.stdout
         await older_program_is_refused(cluster, "r3")
-        await upgrade(cluster, client, "r3", newer, 2)
+        await upgrade(cluster, client, "r3", newer, NEWER_LEVEL)
         await more(acknowledged)
     for name in cluster.names:
         await cluster.stop(name)
     found = [replayed(cluster, name, newer) for name in cluster.names]
     digests = {}
     for index, digest, level, settings in found:
-        assert level == 2
+        assert level == NEWER_LEVEL
         assert "mark/marked" in settings
         assert digests.setdefault(index, digest) == digest, f"two states at log entry {index}"

@@ -104,3 +104,4 @@ async def test_kubectl_validates_explains_and_compares(rest):
     code, text = await kubectl(rest, "diff", "-f", "-", given=POD.replace("web:1", "web:2"))
     assert code == 1, text
     assert "+  - image: example.com/web:2" in text
+    assert "-  resourceVersion" not in text

@@ -29,7 +29,9 @@ VOLUME = {"name": "t", "projected": {"sources": [{"serviceAccountToken": each} f
 @pytest.fixture
 async def desk(cluster):
     await cluster.local.create(account("robot"))
-    return TokenDesk(cluster.replica, KEYS, ISSUER, Authenticator(cluster.core.authorizer), cluster.env)
+    core = cluster.core
+    authenticator = Authenticator(core.authorizer)
+    return TokenDesk(cluster.replica, core.authorize, KEYS, ISSUER, authenticator, cluster.env)
 
 
 @pytest.fixture

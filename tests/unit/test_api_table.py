@@ -39,6 +39,9 @@ KUBERNETES = {
     "secrets": "Name Type Data Age |",
     "serviceaccounts": "Name Secrets Age |",
     "namespaces": "Name Status Age |",
+    "roles.rbac.authorization.k8s.io": "Name Created_At |",
+    "rolebindings.rbac.authorization.k8s.io": "Name Role Age | Users, Groups, ServiceAccounts",
+    "clusterrolebindings.rbac.authorization.k8s.io": "Name Role Age | Users, Groups, ServiceAccounts",
     "leases.coordination.k8s.io": "Name Holder Age |",
 }
 
@@ -47,7 +50,9 @@ KUBERNETES = {
 def test_columns_are_those_of_kubernetes(resource, columns):
     narrow, _, wide = columns.partition(" |")
     definitions = of(resource)["columnDefinitions"]
-    assert [each["name"] for each in definitions if each["priority"] == 0] == narrow.split()
+    assert [each["name"] for each in definitions if each["priority"] == 0] == [
+        name.replace("_", " ") for name in narrow.split()
+    ]
     assert [each["name"] for each in definitions if each["priority"] == 1] == [
         name.strip() for name in wide.split(",") if name
     ]
@@ -116,6 +121,18 @@ def test_readiness_gates_are_counted():
     tree["spec"]["readinessGates"] = [{"conditionType": "x/a"}, {"conditionType": "x/b"}]
     tree["status"]["conditions"] = [{"type": "x/a", "status": "True"}, {"type": "x/b", "status": "False"}]
     assert cells("pods", tree)["Readiness Gates"] == "1/2"
+
+
+def test_bindings_tell_who_gets_which_role():
+    subjects = [
+        {"kind": "User", "name": "jane"},
+        {"kind": "User", "name": "joe"},
+        {"kind": "ServiceAccount", "name": "ci", "namespace": "build"},
+    ]
+    tree = {"metadata": {"name": "x"}, "roleRef": {"kind": "ClusterRole", "name": "view"}, "subjects": subjects}
+    shown = cells("rolebindings.rbac.authorization.k8s.io", tree)
+    assert (shown["Role"], shown["Users"], shown["Groups"]) == ("ClusterRole/view", "jane, joe", "")
+    assert shown["ServiceAccounts"] == "build/ci"
 
 
 def test_events_tell_who_saw_them_and_how_often():

@@ -229,6 +229,35 @@ def test_logs_of_a_deployment_are_those_of_its_best_pod_and_say_which(api):
     assert result.stderr == ("found 2 pods, using pod/web-2\nusing container 'app' out of app, side (-c chooses)\n")
 
 
+def test_a_pod_that_runs_is_better_than_one_that_ends_and_that_than_one_that_has_not_begun(api):
+    api.put(deployment())
+    ends, begins, runs = pod("web-1", app="web"), pod("web-2", app="web"), pod("web-3", app="web")
+    ends["metadata"]["deletionTimestamp"] = "2025-06-15T15:06:40Z"
+    begins["status"] = {"phase": "Pending"}
+    runs["status"]["conditions"] = []
+    api.put(begins)
+    api.put(ends)
+    assert "using pod/web-1" in tim(api, "logs", "deploy/web").stderr
+    api.put(runs)
+    assert "using pod/web-3" in tim(api, "logs", "deploy/web").stderr
+    assert "using pod/web-3" in tim(api, "exec", "deploy/web", "ls").stderr
+
+
+def test_init_containers_have_logs_too(api):
+    tree = pod("web")
+    tree["spec"]["initContainers"] = [{"name": "init", "image": "i"}]
+    api.put(tree)
+    api.outputs = {("web", "init"): [b"first\n"], ("web", "app"): [b"second\n"]}
+    assert tim(api, "logs", "web", "-c", "init").stdout == "first\n"
+    result = tim(api, "logs", "web")
+    assert (result.stdout, result.stderr) == (
+        "second\n",
+        "using container 'app' out of app, init (init) (-c chooses)\n",
+    )
+    assert tim(api, "logs", "web", "--all-containers").stdout == "first\nsecond\n"
+    assert "it has app, init (init)" in error_line(tim(api, "logs", "web", "-c", "nope"))
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -132,7 +132,7 @@ async def test_the_leader_raises_the_level_once_the_last_member_is_upgraded(tmp_
     async def answer():
         return said[0]
 
-    async with running_core(tmp_path) as cluster:
+    async with running_core(tmp_path, level=0) as cluster:
         loop = LevelLoop(cluster.replica, answer)
         await loop.look()
         assert cluster.replica.state.level == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ import msgspec
 
 from api.core import Pod
 from api.errors import ApiError, Conflict, FieldError, Forbidden, Invalid, NotFound
+from api.scheme import by_resource
 from api.v1 import apiserver_pb2 as pb
 from api.validate_volume import LONGEST_TOKEN_SECONDS, SHORTEST_TOKEN_SECONDS
 from api.volume import ServiceAccountTokenProjection
@@ -20,8 +21,8 @@ from component.signing import SigningKeys
 from controlplane.admission.request import Identity
 from controlplane.apiserver.accounts.claims import Bound, Named, claims_for
 from controlplane.apiserver.authn import Authenticator
-from controlplane.apiserver.authz import roles_of
 from controlplane.commands import Key, Stored
+from controlplane.rbac.attributes import Attributes, on
 from controlplane.store.state import State
 
 DEFAULT_SECONDS = 3600
@@ -52,12 +53,12 @@ class BoundObject:
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """What is asked for. No audience means the API itself, 0 seconds an hour."""
+    """What is asked for. No audience means the API itself, no time an hour."""
 
     namespace: str
     account: str
     audiences: tuple[str, ...] = ()
-    expiration_seconds: int = 0
+    expiration_seconds: int | None = None
     bound: BoundObject | None = None
 
 
@@ -74,10 +75,19 @@ class IssuedToken:
 class TokenDesk:
     """Signs tokens; any replica can, each holds the key. `issuer` is also the audience that the API is."""
 
-    def __init__(self, view: StateView, keys: SigningKeys, issuer: str, authenticator: Authenticator, env: Env) -> None:
+    def __init__(
+        self,
+        view: StateView,
+        authorize: Callable[[Identity, Attributes], Awaitable[None]],
+        keys: SigningKeys,
+        issuer: str,
+        authenticator: Authenticator,
+        env: Env,
+    ) -> None:
         self._view = view
         self._keys = keys
         self._issuer = issuer
+        self._authorize = authorize
         self._authenticator = authenticator
         self._env = env
 
@@ -87,6 +97,8 @@ class TokenDesk:
         What this replica's state refuses is looked at again once it has caught up.
         """
         check_request(request)
+        if not identity.node:
+            await self._authorize(identity, on(_ACCOUNTS, "create", request.namespace, request.account, "token"))
         try:
             bound = decide(identity, request, self._view.state)
         except ApiError:
@@ -103,7 +115,11 @@ class TokenDesk:
         sent = request.bound
         bound = BoundObject(sent.kind, sent.name, sent.uid, sent.api_version) if request.HasField("bound") else None
         wanted = TokenRequest(
-            request.namespace, request.service_account, tuple(request.audiences), request.expiration_seconds, bound
+            request.namespace,
+            request.service_account,
+            tuple(request.audiences),
+            request.expiration_seconds or None,
+            bound,
         )
         made = await self.issue(self._authenticator.identify(context), wanted)
         return pb.CreateTokenResponse(token=made.token, expiration_time=made.expiration_time)
@@ -121,9 +137,9 @@ def check_request(request: TokenRequest) -> None:
     if not request.account:
         faults.append(FieldError("metadata.name", "Required value"))
     seconds = request.expiration_seconds
-    if seconds and seconds < SHORTEST_TOKEN_SECONDS:
+    if seconds is not None and seconds < SHORTEST_TOKEN_SECONDS:
         faults.append(_invalid("spec.expirationSeconds", seconds, "may not specify a duration less than 10 minutes"))
-    if seconds > LONGEST_TOKEN_SECONDS:
+    if seconds is not None and seconds > LONGEST_TOKEN_SECONDS:
         faults.append(
             _invalid("spec.expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds")
         )
@@ -155,13 +171,10 @@ def _invalid(path: str, value: int, why: str) -> FieldError:
 
 
 def decide(identity: Identity, request: TokenRequest, state: State) -> Bound:
-    """What the token will be bound to. Forbidden for whoever may not have it; NotFound, Conflict, Invalid."""
-    roles = roles_of(identity)
-    if "admin" not in roles and not identity.node:
-        raise Forbidden(f'user "{identity.user}" may not make tokens')
+    """What the token will be bound to. Forbidden for a node that may not have it; NotFound, Conflict, Invalid."""
     namespace, name = request.namespace, request.account
     pod = _pod_of(request, state)
-    if "admin" not in roles:
+    if identity.node:
         _check_node(identity, request, pod)
     account = state.get(Key("serviceaccounts", namespace, name))
     if account is None:
@@ -222,4 +235,5 @@ def _node_of(name: str, state: State) -> Named | None:
     return Named(name, node.envelope.uid) if node is not None else None
 
 
+_ACCOUNTS = by_resource("serviceaccounts")
 _decode_pod = msgspec.json.Decoder(Pod).decode

@@ -1,4 +1,4 @@
-"""Who asks: the identity behind a connection, and the one that it may act as.
+"""Who asks: the identity behind a connection or a token, and the one that it may act as.
 
 What they may do is decided by the core's authorizer, before it is asked for anything and again for what it does for whom.
 """
@@ -9,23 +9,31 @@ import ssl
 
 from aiohttp import web
 
+from api.errors import Unauthenticated
 from controlplane.admission.request import Identity
+from controlplane.apiserver.accounts.bearer import BearerAuthenticator, bearer_token
 from controlplane.apiserver.authn import Authenticator
 
 
 class Callers:
-    """Tells callers apart by the certificate that their TLS connection showed."""
+    """Tells callers apart by the certificate that their TLS connection showed, else by the bearer token of the request."""
 
-    def __init__(self, authenticator: Authenticator) -> None:
+    def __init__(self, authenticator: Authenticator, bearer: BearerAuthenticator) -> None:
         self._authenticator = authenticator
+        self._bearer = bearer
 
-    def identify(self, request: web.Request) -> Identity:
-        """Return who asks. Unauthenticated when the connection shows no certificate of the cluster.
+    async def identify(self, request: web.Request) -> Identity:
+        """Return who asks. Unauthenticated without a certificate of the cluster and without a token that is good here.
 
         Forbidden, Invalid: the headers ask for acting as somebody else, and that may not be, or not so.
         """
         tls = request.get_extra_info("ssl_object")
         certificate = tls.getpeercert(binary_form=True) if tls is not None else None
-        pem = ssl.DER_cert_to_PEM_cert(certificate).encode() if certificate else b""
+        if certificate:
+            identity = self._authenticator.of_certificate(ssl.DER_cert_to_PEM_cert(certificate).encode())
+        elif token := bearer_token(request.headers.get("Authorization", "")):
+            identity = (await self._bearer.caller(token)).identity
+        else:
+            raise Unauthenticated("a client certificate or a bearer token is needed")
         headers = ((name.lower(), value) for name, value in request.headers.items())
-        return self._authenticator.acting(self._authenticator.of_certificate(pem), headers)
+        return self._authenticator.acting(identity, headers)

@@ -107,7 +107,8 @@ class RestApi:
 
     def _guarded(self, document: Document) -> Document:
         async def serve(request: web.Request) -> web.StreamResponse:
-            await self._core.authorize(self._callers.identify(request), on_path(request.method.lower(), request.path))
+            identity = await self._callers.identify(request)
+            await self._core.authorize(identity, on_path(request.method.lower(), request.path))
             return await document(request)
 
         return self._answered(serve)
@@ -131,7 +132,7 @@ class RestApi:
         return serve
 
     async def _resource(self, request: web.Request) -> web.StreamResponse:
-        identity = self._callers.identify(request)
+        identity = await self._callers.identify(request)
         meant = paths.parse(request.rel_url.raw_path, self._others)
         if isinstance(meant, GroupVersion):
             await self._core.authorize(identity, on_path(request.method.lower(), request.path))
