@@ -109,6 +109,7 @@ REVIEWS: tuple[Kind, ...] = (
 """Kinds that are only created: the answer is in what the create returns, and nothing is stored."""
 
 _BY_RESOURCE = {kind.resource: kind for kind in KINDS}
+_REVIEWS = {kind.resource: kind for kind in REVIEWS}
 _BY_KIND = {(kind.api_version, kind.kind): kind for kind in (*KINDS, *REVIEWS)}
 _BY_WORD = {
     word.lower(): kind
@@ -128,6 +129,11 @@ def by_resource(resource: str) -> Kind:
     if kind := _BY_RESOURCE.get(resource):
         return kind
     raise NotFound(f'there is no resource "{resource}"')
+
+
+def served(resource: str) -> Kind:
+    """Find a kind as `by_resource`, also among those that are only created. Raises NotFound."""
+    return _REVIEWS.get(resource) or by_resource(resource)
 
 
 def by_kind(api_version: str, kind: str) -> Kind:

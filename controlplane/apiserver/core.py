@@ -41,6 +41,7 @@ from controlplane.apiserver.mass_deletion import PAGE_OBJECTS
 from controlplane.apiserver.objects import key_of, object_at, object_of
 from controlplane.apiserver.pages import Pages
 from controlplane.apiserver.past import NOW, At, ObjectHistory, Past
+from controlplane.apiserver.reviews import Reviews
 from controlplane.apiserver.sending import ONCE, Sending
 from controlplane.apiserver.transactions import Transactions
 from controlplane.apiserver.watches import Batch, watch
@@ -87,14 +88,21 @@ class ApiCore:
         chain = chain.with_validator(RoleEscalation(self.authorizer))
         self.writing = Writing(chain, kind_rules(env, pod_range, service_range), env)
         self._transactions = Transactions(replica, self.writing, self.authorizer, env)
+        self._reviews = Reviews(self.authorizer, replica.read_barrier)
         self.past = Past(replica, env)
         self._pages = Pages(env)
 
     # Writes
 
     async def create(self, identity: Identity, tree: Tree, **how: Unpack[How]) -> Object:
-        """Store a new object. metadata.uid may be chosen by the caller: repeating the create then gives the same object."""
-        given = incoming.read(tree)
+        """Store a new object. metadata.uid may be chosen by the caller: repeating the create then gives the same object.
+
+        Of a kind that is a question it returns the answer.
+        """
+        given = incoming.read(tree, questions=True)
+        if self._reviews.answers(given):
+            await self.authorize(identity, on(given.kind, "create", given.namespace))
+            return await self._reviews.answer(identity, given)
         uid = given.uid or self._env.new_uid()
         return await self._commit(
             identity,

@@ -43,12 +43,19 @@ def title(kind: Kind, name: str) -> str:
     return f'{kind.singular} "{name}"'
 
 
-def read(tree: Tree, *, with_defaults: bool = True) -> Incoming:
-    """Check the form of `tree` and complete it. Raises Invalid naming every wrong field, NotFound for the kind."""
+def read(tree: Tree, *, with_defaults: bool = True, questions: bool = False) -> Incoming:
+    """Check the form of `tree` and complete it. Raises Invalid naming every wrong field, NotFound for the kind.
+
+    With `questions` also objects of kinds that are never stored.
+    """
     if not isinstance(tree, dict):
         raise Invalid("an object is needed")
     kind = scheme.by_kind(_text(tree, "apiVersion"), _text(tree, "kind"))
     tree = strict.prune(tree)
+    if kind in scheme.REVIEWS:
+        if not questions:
+            raise Invalid(f"{kind.resource} are answered and never stored: they can only be created, each on its own")
+        tree.setdefault("metadata", {})  # they need no name, and clients send none
     metadata = tree.get("metadata")
     if not isinstance(metadata, dict):
         raise Invalid(f"{kind.kind} is invalid", [FieldError("metadata", "Required value")])

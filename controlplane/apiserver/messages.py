@@ -99,8 +99,8 @@ def _fill(tree: Tree, name: str, value: str) -> None:
 
 
 def message_of(stored: Object) -> resource_pb2.Resource:
-    """The message of a stored object."""
-    kind = scheme.by_resource(stored.resource)
+    """The message of a stored object, or of a question with its answer."""
+    kind = scheme.served(stored.resource)
     return resource_pb2.Resource(
         api_version=kind.api_version,
         kind=kind.kind,

@@ -18,7 +18,7 @@ from controlplane.apiserver.rest.call import SUBJECT, Call
 from controlplane.apiserver.rest.discovery import AGGREGATED, AGGREGATED_GROUP, AGGREGATED_VERSIONS, Discovery
 from controlplane.apiserver.rest.logs import Logs
 from controlplane.apiserver.rest.paths import MISSING, SCALE, STATUS, GroupVersion, Target
-from controlplane.apiserver.rest.procedures import CREATED, Asked, Procedure, checked, of_pods
+from controlplane.apiserver.rest.procedures import CREATED, Asked, Procedure, checked, of_pods, of_reviews
 from controlplane.apiserver.rest.reading import Reading
 from controlplane.apiserver.rest.refusals import Refusal, internal_error, not_allowed, status_of
 from controlplane.apiserver.rest.scale import Scaling
@@ -65,7 +65,7 @@ class RestApi:
     ) -> None:
         self._core = core
         self._callers = callers
-        procedures = (*of_pods(core), *procedures)
+        procedures = (*of_pods(core), *of_reviews(core), *procedures)
         self._others = {
             (each.api_version, each.resource): each.namespaced for each in procedures if not each.subresource
         }

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from api.object import Tree
+from api.scheme import REVIEWS
 from component.client import Binding
 from controlplane.admission.request import Identity
 from controlplane.apiserver.core import ApiCore
@@ -83,6 +84,23 @@ def of_pods(core: ApiCore) -> Sequence[Procedure]:
             kind_version="policy/v1",
         ),
     )
+
+
+def of_reviews(core: ApiCore) -> Sequence[Procedure]:
+    """Questions about who may do what."""
+
+    async def answer(asked: Asked) -> Tree:
+        metadata = bodies.converted(asked.tree.get("metadata") or {}, _Metadata, "metadata")
+        namespace = asked.target.namespace
+        if (metadata.namespace or namespace) != namespace:
+            raise bad_request("metadata.namespace: it must be that of the path")
+        tree = {**asked.tree, "metadata": {"namespace": namespace} if namespace else {}}
+        return (await core.create(asked.identity, tree)).tree()
+
+    return [
+        Procedure(kind.api_version, kind.plural, kind.kind, namespaced=kind.namespaced, answer=answer)
+        for kind in REVIEWS
+    ]
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
