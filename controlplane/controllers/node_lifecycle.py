@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from api.core import Node, Pod, Taint
 from api.object import Tree
+from api.pod_containers import lasting_containers
 from api.wellknown import HEALTH_TOLERATION_SECONDS, NOT_READY_TAINT, UNREACHABLE_TAINT, UNSCHEDULABLE_TAINT, tolerates
 from component.env import parse_time, rfc3339
 from component.informer import Cached
@@ -138,7 +139,9 @@ def _marked_found(node: Node, bound: Sequence[Cached[Pod]], now: float) -> list[
     for pod in bound:
         condition = pods.condition(pod.view, "Ready")
         if condition is not None and condition.reason == NODE_LOST:
-            statuses = pod.view.status.container_statuses
+            lasting = {spec.name for spec in lasting_containers(pod.view.spec)}
+            reported = (*pod.view.status.init_container_statuses, *pod.view.status.container_statuses)
+            statuses = [status for status in reported if status.name in lasting]
             if statuses and all(status.ready for status in statuses):
                 found.append(_with_ready(pod, "True", "", now))
     return found

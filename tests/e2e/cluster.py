@@ -367,8 +367,9 @@ def condition(tree: Tree, name: str) -> str:
 
 
 def container_status(pod: Tree, name: str = "") -> Tree:
-    """The status of the container of that name, or of the first; {} before there is one."""
-    statuses = pod.get("status", {}).get("containerStatuses") or []
+    """The status of the container (or init container) of that name, or of the first; {} before there is one."""
+    status = pod.get("status", {})
+    statuses = [*status.get("containerStatuses", ()), *status.get("initContainerStatuses", ())]
     return next((each for each in statuses if name in {"", each["name"]}), {})
 
 

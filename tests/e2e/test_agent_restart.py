@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from tests.e2e.cluster import Space, eventually, restarts, tell
+from tests.e2e.cluster import Space, condition, container_status, eventually, restarts, tell
+from tests.e2e.test_pods import FOREVER
 from tests.e2e.test_rollouts import web
 
 __all__ = ["web"]
@@ -70,6 +71,46 @@ def test_containers_keep_pids_and_start_times_when_all_agents_are_killed_at_once
     assert [load.failures for load in loads] == [[], []]
     assert container_starts(web) == before
     assert all(restarts(pod) == 0 for pod in web.pods())
+
+
+STAGED = """
+apiVersion: v1
+kind: Pod
+metadata: {name: staged}
+spec:
+  terminationGracePeriodSeconds: 2
+  initContainers:
+    - {name: first, image: "localhost/busybox:1", command: [sh, -c, "echo first >> /work/steps"], volumeMounts: &work [{name: work, mountPath: /work}]}
+    - {name: side, image: "localhost/busybox:1", command: [sh, -c, "echo side >> /work/steps; FOREVER"], restartPolicy: Always, volumeMounts: *work}
+    - {name: second, image: "localhost/busybox:1", command: [sh, -c, "until [ -e /work/go ]; do sleep 0.1; done; echo second >> /work/steps"], volumeMounts: *work}
+  containers:
+    - {name: main, image: "localhost/busybox:1", command: [sh, -c, "echo main >> /work/steps; FOREVER"], volumeMounts: *work}
+  volumes: [{name: work, emptyDir: {}}]
+""".replace("FOREVER", FOREVER)
+
+
+def test_an_agent_that_is_killed_between_init_containers_goes_on_where_it_was(space):
+    cluster = space.cluster
+    space.apply(STAGED)
+    pod = space.wait_pod("staged", lambda pod: "running" in container_status(pod, "second").get("state", {}), "waits")
+    line = next(each for each in space.tim("get pods").out.splitlines() if each.startswith("staged"))
+    assert line.split()[1:3] == ["1/2", "Init:2/3"]
+    assert condition(pod, "Initialized") == "False"
+    host, uid = pod["spec"]["nodeName"], pod["metadata"]["uid"]
+    old, pid = cluster.processes(host)["agent"], cluster.containers(host)[f"{uid}_side_0"]["Pid"]
+    cluster.kill(host, "agent")
+    cluster.in_host(host, "touch", f"/proc/{pid}/root/work/go")
+    eventually("the agent runs again", lambda: cluster.processes(host)["agent"] not in {0, old})
+    pod = space.wait_ready("staged")
+    assert space.exec("staged", "cat", "/work/steps", container="side").out.split() == [
+        "first",
+        "side",
+        "second",
+        "main",
+    ]
+    assert [restarts(pod, name) for name in ("first", "side", "second", "main")] == [0, 0, 0, 0]
+    assert container_status(pod, "second")["state"]["terminated"]["reason"] == "Completed"
+    assert "Init Containers:" in space.tim("describe pod", "staged").out
 
 
 def test_all_agents_may_be_away_for_long_and_services_go_on(web):

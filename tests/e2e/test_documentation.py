@@ -64,6 +64,13 @@ def test_secret_comes_as_files_in_memory_and_as_variables(docs):
     assert docs.exec("secret-test-pod", "touch", "/etc/secret-volume/x", check=False).code == 1
 
 
+def test_a_sidecar_ships_the_log_of_the_container_it_serves(docs):
+    docs.tim("rollout status", "deployment/myapp", "--timeout", "60s")
+    eventually("the log is shipped", lambda: "logging" in docs.logs("deployment/myapp", "-c", "logshipper"))
+    line = next(each for each in docs.tim("get pods").out.splitlines() if each.startswith("myapp-"))
+    assert line.split()[1:3] == ["2/2", "Running"]
+
+
 def test_two_containers_share_a_volume_and_localhost(docs):
     pod = docs.wait_pod(
         "two-containers",
