@@ -115,8 +115,8 @@ class Faults:
             if others and all(each.raft.log.first_index > last_index + 1 for each in others):
                 break
             for each in others:
-                if each.api is not None and step % 5 == 0:
-                    each.api.snapshot()
+                if each.api is not None and each.api_loop is not None and step % 5 == 0:
+                    each.api_loop.call_soon(each.api.snapshot)  # of its process: what kills that ends it
         host.start()
         await asyncio.sleep(1.0)
 
