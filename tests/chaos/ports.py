@@ -16,7 +16,7 @@ from component.rpc import Tls
 from component.rpc_client import RpcClient
 from component.rpc_failover import Replica, judge
 
-RESOURCE = "configmaps"
+RESOURCE = "secrets"
 ATTEMPT_SECONDS = 4.0
 
 

@@ -1,4 +1,4 @@
-"""Clients that write, read and list a few hundred ConfigMaps, and note every request with its time and outcome.
+"""Clients that write, read and list a few hundred Secrets, and note every request with its time and outcome.
 
 Most objects belong to one client, which knows their revision; the rest are fought for by all.
 """
@@ -165,7 +165,7 @@ class Client:
             metadata["uid"] = asked.uid = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
         if asked.precondition:
             metadata["resourceVersion"] = str(asked.precondition)
-        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"payload": PAYLOAD}}
+        return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"payload": PAYLOAD}}
 
     def _path(self, name: str) -> str:
         return f"{self._recording.namespace}/{name}" if name else ""

@@ -1,4 +1,4 @@
-"""Clients of the simulated cluster: writers and readers of ConfigMaps, and watchers that resume on other replicas.
+"""Clients of the simulated cluster: writers and readers of Secrets, and watchers that resume on other replicas.
 
 Each is a process of its own that any replica can serve; it notes what it asked and what it was told.
 """
@@ -30,7 +30,7 @@ REPEATED_SHARE = 0.5  # of the requests are sent by the product's client
 TOGETHER_SHARE = 0.04  # of them are transactions
 DEADLINE_SECONDS = 8.0
 IDLE_SECONDS = (0.3, 2.5)
-RESOURCE = "configmaps"
+RESOURCE = "secrets"
 NEW_SHARES: dict[Verb, float] = {"get": 0.3, "list": 0.1, "create": 0.5, "apply": 0.1}
 KNOWN_SHARES: dict[Verb, float] = {
     "get": 0.2,
@@ -50,7 +50,7 @@ def config_map(name: str, token: str, uid: str = "", revision: int = 0) -> Tree:
         metadata["uid"] = uid
     if revision:
         metadata["resourceVersion"] = str(revision)
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
 
 
 class Client:
