@@ -78,6 +78,11 @@ def resolve(tree: Mapping[str, Any], path: Path, context: str = "") -> Credentia
     cluster_name, user_name = str(entry.get("cluster", "")), str(entry.get("user", ""))
     cluster = _inside(named(tree, "clusters", cluster_name, path), "cluster", path)
     user = _inside(named(tree, "users", user_name, path), "user", path)
+    if not user.keys() & {"client-certificate", "client-certificate-data"} and user.keys() & {"token", "tokenFile"}:
+        raise KubeconfigProblem(
+            f"{path}: user {user_name!r} has only a token, which counts over HTTPS; tim speaks gRPC and needs a "
+            "client certificate"
+        )
     return Credentials(
         name,
         cluster_name,

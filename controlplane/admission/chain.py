@@ -12,6 +12,7 @@ from controlplane.admission.namespace_lifecycle import NamespaceLifecycle
 from controlplane.admission.node_restriction import NodeRestriction
 from controlplane.admission.request import Request, Snapshot
 from controlplane.admission.service_account import DefaultServiceAccount
+from controlplane.admission.token_mount import TokenMount
 
 
 class Mutator(Protocol):
@@ -56,6 +57,6 @@ class Chain:
 def default_chain() -> Chain:
     """Every plugin of this version in its order."""
     return Chain(
-        mutators=(NodeRestriction(), DefaultServiceAccount(), DefaultTolerations()),
+        mutators=(NodeRestriction(), DefaultServiceAccount(), TokenMount(), DefaultTolerations()),
         validators=(NodeRestriction(), NamespaceLifecycle()),
     )

@@ -176,7 +176,9 @@ async def test_a_dry_run_of_an_update_stores_nothing(api):
 
 
 async def test_a_pod_keeps_its_tolerations_and_account_when_an_update_leaves_them_out(api):
-    await api.create(pod("a", serviceAccountName="robot"))
+    await api.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}})
+    created = await api.create(pod("a", serviceAccountName="robot"))
     updated = await api.update(pod("a", metadata={"labels": {"x": "y"}}))
     spec = updated.tree()["spec"]
     assert (spec["serviceAccountName"], len(spec["tolerations"])) == ("robot", 2)
+    assert spec == created.tree()["spec"], "the volume with the account's token, too"
