@@ -312,7 +312,7 @@ class ApiService:
         """Logs."""
         asked = on(_PODS, "get", request.namespace or DEFAULT_NAMESPACE, request.pod, "log")
         await self._core.authorize(self._identify(context), asked)
-        async with _ending(self._streams.logs(request)) as lines:
+        async with ending(self._streams.logs(request)) as lines:
             async for data in lines:
                 yield pb.LogsResponse(data=data)
 
@@ -327,7 +327,7 @@ class ApiService:
             raise Invalid("the first frame of Exec must be `exec`")
         asked = on(_PODS, "create", first.exec.namespace or DEFAULT_NAMESPACE, first.exec.pod, "exec")
         await self._core.authorize(self._identify(context), asked)
-        async with _ending(self._streams.exec(_with_first(first, request_iterator))) as frames:
+        async with ending(self._streams.exec(_with_first(first, request_iterator))) as frames:
             async for frame in frames:
                 yield frame
 
@@ -389,7 +389,7 @@ async def _with_first(first: Item, rest: AsyncIterator[Item]) -> AsyncIterator[I
 
 
 @asynccontextmanager
-async def _ending(items: AsyncIterator[Item]) -> AsyncIterator[AsyncIterator[Item]]:
+async def ending(items: AsyncIterator[Item]) -> AsyncIterator[AsyncIterator[Item]]:
     """When the client goes, the generator behind the port ends now and not when it is collected."""
     try:
         yield items

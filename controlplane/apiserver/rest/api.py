@@ -16,6 +16,7 @@ from controlplane.apiserver.rest import answers, bodies, negotiation, paths, que
 from controlplane.apiserver.rest.access import Callers
 from controlplane.apiserver.rest.call import SUBJECT, Call
 from controlplane.apiserver.rest.discovery import AGGREGATED, AGGREGATED_GROUP, AGGREGATED_VERSIONS, Discovery
+from controlplane.apiserver.rest.exec import Commands
 from controlplane.apiserver.rest.logs import Logs
 from controlplane.apiserver.rest.paths import MISSING, SCALE, STATUS, GroupVersion, Target
 from controlplane.apiserver.rest.procedures import CREATED, Asked, Procedure, checked, of_pods, of_reviews
@@ -73,7 +74,8 @@ class RestApi:
         self._discovery = Discovery(procedures)
         self._documents = {**Schemas(self._discovery.rows()).routes(), **(documents or {})}
         self._watching = Watching(core, env)
-        reading, writing, scaling, logs = Reading(core), Writing(core), Scaling(core), Logs(streams)
+        reading, writing, scaling, logs = Reading(core, env), Writing(core), Scaling(core), Logs(streams)
+        commands = Commands(core, streams)
         self._verbs: Mapping[tuple[str, str], Verb] = {
             ("get", ""): reading.get,
             ("list", ""): reading.list,
@@ -90,6 +92,8 @@ class RestApi:
             ("patch", SCALE): scaling.patch,
             ("update", "finalize"): writing.update,
             ("get", "log"): logs.read,
+            ("get", "exec"): commands.run,
+            ("create", "exec"): commands.run,
         }
 
     def add_to(self, app: web.Application) -> None:

@@ -31,7 +31,11 @@ _IN_ALL: Final = frozenset({"pods", "services", "deployments.apps", "replicasets
 """What `kubectl get all` shows."""
 
 _GROUP_ORDER: Final = ("", "apps")  # clients that look for a name in several groups take the first
-_READ_ONLY: Final = {("pods", "log"): ("Pod", ("get",)), ("namespaces", "finalize"): ("Namespace", ("update",))}
+_SPECIAL: Final = {
+    ("pods", "log"): ("Pod", ("get",)),
+    ("pods", "exec"): ("PodExecOptions", ("create", "get")),
+    ("namespaces", "finalize"): ("Namespace", ("update",)),
+}
 
 Row = dict[str, Any]
 
@@ -142,7 +146,7 @@ def _rows(kind: Kind) -> Iterable[Row]:
         yield _sub_row(kind, STATUS, kind.kind, CHANGE)
     if has_scale(kind):
         yield _sub_row(kind, SCALE, "Scale", CHANGE) | {"group": "autoscaling", "version": "v1"}
-    for (resource, subresource), (shown, verbs) in _READ_ONLY.items():
+    for (resource, subresource), (shown, verbs) in _SPECIAL.items():
         if resource == kind.resource:
             yield _sub_row(kind, subresource, shown, verbs)
 

@@ -1,30 +1,23 @@
-"""Objects, lists and watch events as the JSON that Kubernetes' clients read, made of the bytes that are stored.
+"""Objects and watch events as the JSON that Kubernetes' clients read, made of the bytes that are stored.
 
 Nothing is decoded but the outermost names: a 1 KB object takes 2 µs. It must not know how the bytes are sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import msgspec
 
-from api.object import Object, Tree
+from api.object import Tree
 from api.scheme import Kind
 from controlplane.commands import ADDED, DELETED, MODIFIED
 
 _parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 encoded = msgspec.json.Encoder().encode
 
-PIECE_BYTES: Final = 256 << 10
-"""Of a list, made before it is sent: 1 ms."""
-
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 _EVENT_TYPES: Final = {ADDED: b"ADDED", MODIFIED: b"MODIFIED", DELETED: b"DELETED"}
-
-Shown = Callable[[bytes, int], bytes]
-"""How an object's stored JSON at a revision is shown."""
 
 
 def whole(body: bytes, revision: int) -> bytes:
@@ -45,26 +38,6 @@ def only_metadata(body: bytes, revision: int) -> bytes:
 
 def _with_revision(metadata: msgspec.Raw, revision: int) -> msgspec.Raw:
     return msgspec.Raw(b'{"resourceVersion":"%d",%b' % (revision, bytes(metadata)[1:]))  # it has a name: never empty
-
-
-def list_pieces(
-    api_version: str, kind: str, items: Iterable[Object], revision: int, continue_token: str, shown: Shown
-) -> Iterator[bytes]:
-    """Yield a list in pieces of about `PIECE_BYTES`, one object at least."""
-    metadata = {"resourceVersion": str(revision)} | ({"continue": continue_token} if continue_token else {})
-    head = encoded({"kind": kind, "apiVersion": api_version, "metadata": metadata})
-    piece = [head[:-1], b',"items":[']
-    size, separator = len(head), b""
-    for item in items:
-        if size >= PIECE_BYTES:
-            yield b"".join(piece)
-            piece, size = [], 0
-        one = shown(item.json, item.revision)
-        piece += (separator, one)
-        size += len(one)
-        separator = b","
-    piece.append(b"]}\n")
-    yield b"".join(piece)
 
 
 def event_line(event_type: int, shown: bytes) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from typing import Final
 
 from aiohttp import web
@@ -14,7 +14,7 @@ from controlplane.apiserver.rest.call import Call
 from controlplane.apiserver.rest.queries import Query
 from controlplane.apiserver.rest.refusals import bad_request
 from controlplane.apiserver.rest.streaming import Outflow
-from controlplane.apiserver.service import NodeStreams
+from controlplane.apiserver.service import NodeStreams, ending
 
 HEAD_WITHIN_SECONDS: Final = 1.0
 """A silent container has nothing to send; who follows it gets the answer's head all the same."""
@@ -30,7 +30,7 @@ class Logs:
         """The log, or with `follow` what comes, too."""
         wanted = request_of(call.target.namespace, call.target.name, call.query)
         lines = self._streams.logs(wanted)
-        async with Outflow(call.request, "text/plain") as out:
+        async with ending(lines), Outflow(call.request, "text/plain") as out:
             first = asyncio.ensure_future(_next(lines))
             try:
                 await asyncio.wait((first,), timeout=HEAD_WITHIN_SECONDS if wanted.follow else None)
@@ -43,8 +43,6 @@ class Logs:
             finally:
                 first.cancel()
                 await asyncio.gather(first, return_exceptions=True)
-                if isinstance(lines, AsyncGenerator):  # ends now, not when it is collected
-                    await lines.aclose()
         return out.response
 
 

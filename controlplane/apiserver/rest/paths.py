@@ -98,7 +98,7 @@ def offers(kind: Kind, subresource: str) -> bool:
             return has_scale(kind)
         case "":
             return True
-    return (kind.resource, subresource) in {("pods", "log"), ("namespaces", "finalize")}
+    return (kind.resource, subresource) in {("pods", "log"), ("pods", "exec"), ("namespaces", "finalize")}
 
 
 @dataclass(frozen=True, slots=True)

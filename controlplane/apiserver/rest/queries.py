@@ -18,6 +18,7 @@ KNOWN: Final = frozenset(
     {
         *("pretty", "timeout", "dryRun", "fieldManager", "fieldValidation", "force"),
         *("labelSelector", "fieldSelector", "limit", "continue", "resourceVersion", "resourceVersionMatch"),
+        "includeObject",
         *("watch", "allowWatchBookmarks", "timeoutSeconds", "sendInitialEvents"),
         *("gracePeriodSeconds", "propagationPolicy", "orphanDependents"),
         *("container", "follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes"),

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Final
 
 from aiohttp import web
 
 from api.errors import Expired
+from component.env import Env
 from controlplane.apiserver.core import ApiCore
-from controlplane.apiserver.rest import answers, encoding, negotiation, queries
+from controlplane.apiserver.rest import answers, queries
 from controlplane.apiserver.rest.call import Call
-from controlplane.apiserver.rest.negotiation import Form
 from controlplane.apiserver.rest.refusals import Refusal
+from controlplane.apiserver.rest.views import list_pieces, view_of
 
-METADATA_SHAPES = (("PartialObjectMetadata", "v1"), ("PartialObjectMetadataList", "v1"))
-TOO_LARGE_CAUSE = "ResourceVersionTooLarge"
+TOO_LARGE_CAUSE: Final = "ResourceVersionTooLarge"
 
 
 class Reading:
-    """Answers reads out of the core, the stored JSON as it is."""
+    """Answers reads out of the core."""
 
-    def __init__(self, core: ApiCore) -> None:
+    def __init__(self, core: ApiCore, env: Env) -> None:
         self._core = core
+        self._env = env
 
     async def get(self, call: Call) -> web.StreamResponse:
         """One object."""
-        form = form_of(call)
+        view = view_of(call, self._env.now())
         target = call.target
         try:
             found = await self._core.get(
@@ -37,11 +38,11 @@ class Reading:
             )
         except Expired as error:
             raise too_new(error) from error
-        return await answers.body(call.request, shown(form)(found.json, found.revision), form=form)
+        return await answers.body(call.request, view.alone(found), form=view.form)
 
     async def list(self, call: Call) -> web.StreamResponse:
         """All objects that are selected, or a page of them."""
-        form = form_of(call)
+        view = view_of(call, self._env.now())
         options = queries.list_options(call.query)
         try:
             found = await self._core.list(
@@ -59,25 +60,7 @@ class Reading:
             if options.fresh:
                 raise too_new(error) from error
             raise
-        api_version, kind = (
-            ("meta.k8s.io/v1", "PartialObjectMetadataList")
-            if form.shape
-            else (call.kind.api_version, f"{call.kind.kind}List")
-        )
-        pieces: Iterator[bytes] = encoding.list_pieces(
-            api_version, kind, found.items, found.revision, found.continue_token, shown(form)
-        )
-        return await answers.pieces(call.request, pieces, form)
-
-
-def form_of(call: Call) -> Form:
-    """The form in which objects are wanted. Refusal."""
-    return negotiation.accepted(call.request.headers.get("Accept", ""), METADATA_SHAPES)
-
-
-def shown(form: Form) -> encoding.Shown:
-    """How objects look in a form."""
-    return encoding.only_metadata if form.shape else encoding.whole
+        return await answers.pieces(call.request, list_pieces(view, found), view.form)
 
 
 def too_new(error: Expired) -> Refusal:

@@ -12,14 +12,15 @@ from aiohttp import web
 from api.errors import ApiError
 from component.env import Env
 from controlplane.apiserver.core import ApiCore
+from controlplane.apiserver.objects import object_at
 from controlplane.apiserver.past import NOW
 from controlplane.apiserver.rest import encoding, queries
 from controlplane.apiserver.rest.call import Call
 from controlplane.apiserver.rest.negotiation import JSON
 from controlplane.apiserver.rest.queries import WatchOptions
-from controlplane.apiserver.rest.reading import form_of, shown
 from controlplane.apiserver.rest.refusals import bad_request, status_of
 from controlplane.apiserver.rest.streaming import Outflow
+from controlplane.apiserver.rest.views import View, view_of
 from controlplane.apiserver.watches import Batch
 
 LASTS_SECONDS: Final = 1_800.0
@@ -42,7 +43,7 @@ class Watching:
 
     async def watch(self, call: Call) -> web.StreamResponse:
         """Every change of what is selected, until the time is over."""
-        form = form_of(call)
+        view = view_of(call, self._env.now())
         options = queries.watch_options(call.query)
         revision = options.revision
         if options.from_now:
@@ -55,7 +56,7 @@ class Watching:
             label_selector=options.label_selector,
             field_selector=_fields(call, options),
         )
-        lines = _Lines(call, shown(form), options)
+        lines = _Lines(call, view, options)
         async with aclosing(batches), Outflow(call.request, JSON) as out:
             deadline = asyncio.timeout(self._seconds(options))
             try:
@@ -91,6 +92,7 @@ class Watching:
             while True:
                 for chunk in _joined(lines.of(batch)):
                     await out.write(chunk)
+                    await asyncio.sleep(0)
                 batch = await anext(batches)
         except ApiError as error:
             if not out.response.prepared:
@@ -104,16 +106,17 @@ class Watching:
 class _Lines:
     """What one client sees of batches. The first bookmark of a watch that shows what there is ends that part."""
 
-    def __init__(self, call: Call, shown: encoding.Shown, options: WatchOptions) -> None:
+    def __init__(self, call: Call, view: View, options: WatchOptions) -> None:
         self.call = call
-        self._shown = shown
+        self._view = view
         self._options = options
         self._initial = options.revision is None and not options.from_now
 
     def of(self, batch: Batch) -> Iterator[bytes]:
         """The lines of a batch."""
         for event in batch.events:
-            yield encoding.event_line(event.type, self._shown(event.body, event.revision))
+            stored = object_at(event.envelope, event.body, event.revision)
+            yield encoding.event_line(event.type, self._view.alone(stored))
         if batch.bookmark:
             ends, self._initial = self._initial, False
             if self._options.bookmarks:
