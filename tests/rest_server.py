@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -53,30 +54,36 @@ class Answer:
 class Rest:
     """One HTTPS server, and requests to it as the administrator unless another certificate is given."""
 
-    def __init__(self, cluster: Cluster, keys: Pki, port: int, folder: Path) -> None:
-        self.cluster, self.keys, self.port, self.folder = cluster, keys, port, folder
+    def __init__(self, cluster: Cluster, keys: Pki, server: HttpsServer, port: int, folder: Path) -> None:
+        self.cluster, self.keys, self.server, self.port, self.folder = cluster, keys, server, port, folder
         self.url = f"https://127.0.0.1:{port}"
         self._sessions: list[aiohttp.ClientSession] = []
+        self._contexts = 0
         self.admin = self.session(keys.admin)
 
-    def session(self, tls: Tls | None) -> aiohttp.ClientSession:
-        """A client with a certificate; without `tls` an anonymous one."""
+    def tls(self, tls: Tls | None) -> ssl.SSLContext:
+        """How a client trusts the server and shows a certificate, if it has one."""
         context = ssl.create_default_context(cadata=self.keys.ca.cert_pem.decode())
         context.check_hostname = False
         if tls is not None:
-            number = len(self._sessions)
-            cert, key = self.folder / f"client{number}.crt", self.folder / f"client{number}.key"
+            self._contexts += 1
+            cert, key = (self.folder / f"client{self._contexts}.{end}" for end in ("crt", "key"))
             cert.write_bytes(tls.cert_pem)
             key.write_bytes(tls.key_pem)
             context.load_cert_chain(cert, key)
-        session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context))
+        return context
+
+    def session(self, tls: Tls | None) -> aiohttp.ClientSession:
+        """A client with a certificate; without `tls` an anonymous one."""
+        session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self.tls(tls)))
         self._sessions.append(session)
         return session
 
     async def ask(self, method: str, path: str, body=None, *, session=None, **options) -> Answer:
-        """One request; a body that is no text or bytes goes as JSON."""
-        if body is not None and not isinstance(body, str | bytes):
-            body = json.dumps(body)
+        """One request; its body goes as JSON unless the headers say otherwise."""
+        if body is not None:
+            text = body if isinstance(body, str | bytes) else json.dumps(body)
+            body = io.BytesIO(text.encode() if isinstance(text, str) else text)
             options["headers"] = {"Content-Type": "application/json"} | options.get("headers", {})
         ask = (session or self.admin).request
         async with ask(method, self.url + path, data=body, **options) as response:
@@ -93,13 +100,18 @@ class Rest:
         kubeconfig.write(tree, path)
         return path
 
+    @property
+    def watches(self) -> set:
+        """Those that are open."""
+        return self.server._api._watching._open
+
     async def close(self) -> None:
         for session in self._sessions:
             await session.close()
 
 
 @asynccontextmanager
-async def serving_rest(folder: Path, streams=None) -> AsyncIterator[Rest]:
+async def serving_rest(folder: Path, streams=None, **options) -> AsyncIterator[Rest]:
     """A running server over its own core."""
     keys = make_pki()
     (folder / "crt").write_bytes(keys.server.cert_pem)
@@ -115,10 +127,11 @@ async def serving_rest(folder: Path, streams=None) -> AsyncIterator[Rest]:
             cluster.env,
             TokenProcedures(tokens, bearer).all(),
             key_documents(ACCOUNT_KEYS, ISSUER),
+            **options,
         )
         server = HttpsServer(desk, None, api, lambda: True, "1.2.3")
         port = await server.start("127.0.0.1", 0, folder / "crt", folder / "key")
-        rest = Rest(cluster, keys, port, folder)
+        rest = Rest(cluster, keys, server, port, folder)
         try:
             yield rest
         finally:

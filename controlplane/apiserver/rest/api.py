@@ -18,12 +18,13 @@ from controlplane.apiserver.rest.call import SUBJECT, Call
 from controlplane.apiserver.rest.discovery import AGGREGATED, AGGREGATED_GROUP, AGGREGATED_VERSIONS, Discovery
 from controlplane.apiserver.rest.exec import Commands
 from controlplane.apiserver.rest.logs import Logs
-from controlplane.apiserver.rest.paths import MISSING, SCALE, STATUS, GroupVersion, Target
+from controlplane.apiserver.rest.paths import EXEC, MISSING, SCALE, STATUS, GroupVersion, Target
 from controlplane.apiserver.rest.procedures import CREATED, Asked, Procedure, checked, of_pods, of_reviews
 from controlplane.apiserver.rest.reading import Reading
 from controlplane.apiserver.rest.refusals import Refusal, internal_error, not_allowed, status_of
 from controlplane.apiserver.rest.scale import Scaling
 from controlplane.apiserver.rest.schemas import Schemas
+from controlplane.apiserver.rest.streaming import SLOW_READER_SECONDS
 from controlplane.apiserver.rest.watching import Watching
 from controlplane.apiserver.rest.writing import Writing
 from controlplane.apiserver.service import NodeStreams
@@ -63,6 +64,8 @@ class RestApi:
         env: Env,
         procedures: Sequence[Procedure] = (),
         documents: Mapping[str, Document] | None = None,
+        *,
+        slow_reader_seconds: float = SLOW_READER_SECONDS,
     ) -> None:
         self._core = core
         self._callers = callers
@@ -73,7 +76,7 @@ class RestApi:
         self._procedures = {(each.api_version, each.resource, each.subresource): each for each in procedures}
         self._discovery = Discovery(procedures)
         self._documents = {**Schemas(self._discovery.rows()).routes(), **(documents or {})}
-        self._watching = Watching(core, env)
+        self._watching = Watching(core, env, slow_reader_seconds)
         reading, writing, scaling, logs = Reading(core, env), Writing(core), Scaling(core), Logs(streams)
         commands = Commands(core, streams)
         self._verbs: Mapping[tuple[str, str], Verb] = {
@@ -92,8 +95,7 @@ class RestApi:
             ("patch", SCALE): scaling.patch,
             ("update", "finalize"): writing.update,
             ("get", "log"): logs.read,
-            ("get", "exec"): commands.run,
-            ("create", "exec"): commands.run,
+            ("create", EXEC): commands.run,
         }
 
     def add_to(self, app: web.Application) -> None:
@@ -200,6 +202,8 @@ def _verb(request: web.Request, target: Target) -> str:
     verb = _VERBS.get((request.method, bool(target.name)))
     if verb is None or (verb == "create" and target.name and not target.subresource):
         raise not_allowed(f"{request.method} of {request.path}")
+    if verb == "get" and target.subresource == EXEC:
+        return "create"  # a WebSocket is opened by a get, but who may only read must run nothing
     wants_watch = target.watching or queries.boolean(request.query, "watch", default=False)
     return "watch" if verb in {"get", "list"} and wants_watch and not target.subresource else verb
 

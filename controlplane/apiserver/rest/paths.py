@@ -21,6 +21,7 @@ GROUP_PREFIX: Final = "apis"
 WATCH_PREFIX: Final = "watch"
 STATUS: Final = "status"
 SCALE: Final = "scale"
+EXEC: Final = "exec"
 
 _OF_NAMESPACES: Final = frozenset({STATUS, "finalize"})
 """What may follow a namespace's name without being a resource inside it."""
@@ -98,7 +99,7 @@ def offers(kind: Kind, subresource: str) -> bool:
             return has_scale(kind)
         case "":
             return True
-    return (kind.resource, subresource) in {("pods", "log"), ("pods", "exec"), ("namespaces", "finalize")}
+    return (kind.resource, subresource) in {("pods", "log"), ("pods", EXEC), ("namespaces", "finalize")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,9 @@ CHUNK_BYTES: Final = 128 << 10
 class Watching:
     """Serves watches; `end` sends all of their clients to another replica."""
 
-    def __init__(self, core: ApiCore, env: Env) -> None:
+    def __init__(self, core: ApiCore, env: Env, slow_reader_seconds: float) -> None:
         self._core = core
+        self._slow_reader_seconds = slow_reader_seconds
         self._env = env
         self._open: set[asyncio.Timeout] = set()
         self._closing = False
@@ -57,7 +58,7 @@ class Watching:
             field_selector=_fields(call, options),
         )
         lines = _Lines(call, view, options)
-        async with aclosing(batches), Outflow(call.request, JSON) as out:
+        async with aclosing(batches), Outflow(call.request, JSON, slow_reader_seconds=self._slow_reader_seconds) as out:
             deadline = asyncio.timeout(self._seconds(options))
             try:
                 async with deadline:
@@ -86,8 +87,9 @@ class Watching:
         first = asyncio.ensure_future(_next(batches))
         try:
             await asyncio.wait((first,), timeout=REFUSED_WITHIN_SECONDS)
-            if not first.done():
-                await out.start()
+            if first.done():
+                first.result()
+            await out.start()
             batch = await first
             while True:
                 for chunk in _joined(lines.of(batch)):
