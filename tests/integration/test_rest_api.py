@@ -83,9 +83,23 @@ async def test_somebody_unknown_learns_health_and_version_only(rest):
 
 
 async def test_who_may_only_read_is_told_what_he_may_not(rest):
+    rules = [{"apiGroups": [""], "resources": ["configmaps", "pods/exec"], "verbs": ["get", "list"]}]
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "r"}, "rules": rules}
+    group = {"kind": "Group", "name": "developers", "apiGroup": "rbac.authorization.k8s.io"}
+    reference = {"kind": "Role", "name": "r", "apiGroup": "rbac.authorization.k8s.io"}
+    binding = {"metadata": {"name": "r"}, "roleRef": reference, "subjects": [group]}
+    for plural, tree in (("roles", role), ("rolebindings", binding)):
+        path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/default/{plural}"
+        assert (await rest.ask("POST", path, tree)).status == 201
     reader = rest.session(rest.keys.client("jane", "developers"))
     assert (await rest.ask("GET", MAPS, session=reader)).status == 200
-    for method, path in (("POST", MAPS), ("DELETE", f"{MAPS}/a"), ("GET", "/api/v1/secrets"), ("PUT", f"{MAPS}/a")):
+    for method, path in (
+        ("POST", MAPS),
+        ("DELETE", f"{MAPS}/a"),
+        ("GET", "/api/v1/secrets"),
+        ("PUT", f"{MAPS}/a"),
+        ("GET", f"{PODS}/a/exec?command=true"),
+    ):
         answer = await rest.ask(method, path, config_map("a") if method != "GET" else None, session=reader)
         assert (answer.status, answer.tree["reason"]) == (403, "Forbidden")
         assert "jane" in answer.tree["message"]
