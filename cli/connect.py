@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,7 +16,7 @@ import click
 
 from api.errors import ApiError
 from cli.mistakes import Misused
-from cli.verb import META_CONFIG, META_CONTEXT, META_NAMESPACE
+from cli.verb import META_CONFIG, META_CONTEXT, META_GROUPS, META_NAMESPACE, META_USER
 
 if TYPE_CHECKING:  # only names of types: loading gRPC takes longer than all else together
     from component.handshake import Obstacle
@@ -65,6 +66,7 @@ def call(work: Callable[[RpcClient, str], Awaitable[Answer]]) -> Answer:
 
     context = click.get_current_context()
     given, chosen = context.find_root().obj, str(context.meta.get(META_NAMESPACE, ""))
+    acting = acting_as()
 
     async def connected() -> Answer:
         if given is not None:
@@ -74,6 +76,7 @@ def call(work: Callable[[RpcClient, str], Awaitable[Answer]]) -> Answer:
         from component.env import system_env  # noqa: PLC0415 - see the module's docstring
         from component.rpc import Tls  # noqa: PLC0415 - see the module's docstring
         from component.rpc_client import RpcClient  # noqa: PLC0415 - see the module's docstring
+        from component.rpc_failover import Replicas  # noqa: PLC0415 - see the module's docstring
 
         found = credentials()
         tls = Tls(found.ca_pem, found.cert_pem, found.key_pem)
@@ -83,7 +86,8 @@ def call(work: Callable[[RpcClient, str], Awaitable[Answer]]) -> Answer:
 
             return Handshake(tls, str(config_path()), system_env()).obstacle(address)
 
-        async with RpcClient(found.endpoints, tls, system_env(), explain=explain) as client:
+        connect = partial(Replicas, metadata=acting)
+        async with RpcClient(found.endpoints, tls, system_env(), explain=explain, connect=connect) as client:
             return await work(client, chosen or found.namespace)
 
     with one_line_errors():
@@ -91,6 +95,15 @@ def call(work: Callable[[RpcClient, str], Awaitable[Answer]]) -> Answer:
             return asyncio.run(connected())
         except BaseExceptionGroup as group:  # of a task group: the first failure is what happened
             raise _first(group) from group
+
+
+def acting_as() -> tuple[tuple[str, str], ...]:
+    """The metadata of calls as whoever --as and --as-group name; a usage error for a group without a user."""
+    context = click.get_current_context()
+    user, groups = str(context.meta.get(META_USER, "")), context.meta.get(META_GROUPS, ())
+    if groups and not user:
+        raise click.UsageError("--as-group needs --as: groups are those of a user")
+    return (*([("impersonate-user", user)] if user else ()), *(("impersonate-group", group) for group in groups))
 
 
 def fail_after(problems: Sequence[ApiError]) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # only a shell that completes loads it
 
 META_CONTEXT = "timonier.context"
 META_CONFIG = "timonier.config"
+META_USER = "timonier.as"
+META_GROUPS = "timonier.as-group"
 META_NAMESPACE = "timonier.namespace"
 FEW = 10  # names that still fit into an error
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -141,7 +143,7 @@ def normalised(args: Sequence[str], params: Sequence[click.Parameter]) -> Iterat
 
 
 def connection_options(*, hidden: bool = False) -> list[click.Parameter]:
-    """Which cluster is meant; the same before and behind a command's name."""
+    """Which cluster is meant, and as whom; the same before and behind a command's name."""
     return [
         click.Option(
             ["--context"],
@@ -161,13 +163,31 @@ def connection_options(*, hidden: bool = False) -> list[click.Parameter]:
             callback=remember(META_CONFIG),
             help="Client configuration (default: $TIMCONFIG, ~/.tim/config, $KUBECONFIG).",
         ),
+        click.Option(
+            ["--as", "as_user"],
+            default="",
+            metavar="USER",
+            hidden=hidden,
+            expose_value=False,
+            callback=remember(META_USER),
+            help="Act as this user, if you may (verb impersonate).",
+        ),
+        click.Option(
+            ["--as-group", "as_groups"],
+            multiple=True,
+            metavar="GROUP",
+            hidden=hidden,
+            expose_value=False,
+            callback=remember(META_GROUPS),
+            help="Act as a member of this group, with --as; may be repeated.",
+        ),
     ]
 
 
-def remember(key: str) -> Callable[[click.Context, click.Parameter, str], None]:
+def remember(key: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     """Keep an option's value for all contexts of this run, unless it is empty."""
 
-    def keep(ctx: click.Context, _parameter: click.Parameter, value: str) -> None:
+    def keep(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:
         if value:
             ctx.meta[key] = value
 

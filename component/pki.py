@@ -22,6 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 CA_DAYS = 3650
 LEAF_DAYS = 365
+NAME_LIMIT = 64  # characters of a common name or an organisation (RFC 5280, appendix A.1)
 WARNING_DAYS = 30
 """A certificate with fewer days left is worth a warning at every start."""
 
@@ -62,11 +63,12 @@ def issue(
     groups: Sequence[str] = (),
     dns_names: Sequence[str] = (),
     addresses: Sequence[str] = (),
+    days: int = LEAF_DAYS,
 ) -> KeyPair:
     """Make a key and a certificate for it that serves as client and, for `dns_names` and `addresses`, as server."""
     key = ec.generate_private_key(ec.SECP256R1())
     names = _server_names(dns_names, addresses)
-    return KeyPair(_sign(ca, key.public_key(), common_name, now, groups, names), _private(key))
+    return KeyPair(_sign(ca, key.public_key(), common_name, now, groups, names, days), _private(key))
 
 
 def make_request(common_name: str) -> tuple[bytes, bytes]:
@@ -170,6 +172,7 @@ def _sign(
     now: float,
     groups: Sequence[str],
     server_names: Sequence[x509.GeneralName],
+    days: int = LEAF_DAYS,
 ) -> bytes:
     issuer = x509.load_pem_x509_certificate(ca.cert_pem)
     signer = serialization.load_pem_private_key(ca.key_pem, None)
@@ -177,7 +180,7 @@ def _sign(
         raise CertificateProblem("the CA's key must be an elliptic curve key")
     usages = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if server_names else [])]
     builder = (
-        _builder(_name(common_name, groups), issuer.subject, public_key, now, LEAF_DAYS)
+        _builder(_name(common_name, groups), issuer.subject, public_key, now, days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(ca=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)

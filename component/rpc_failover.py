@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import grpc
@@ -53,17 +54,32 @@ election is what it wants to avoid.
 Verdict = Literal["final", "elsewhere", "doubtful"]
 """Of a failed call: never right, or another replica may serve it, or it may have been done."""
 
+Metadata = tuple[tuple[str, str], ...]
+"""Of calls: names in small letters."""
+
 Explain = Callable[[str], Awaitable["Obstacle | None"]]
 """Address -> why no connection to it comes about; `component.handshake` knows."""
+
+
+class WithMetadata:
+    """A stub whose every call carries `metadata`, such as the name of the user that it is made as."""
+
+    def __init__(self, stub: Any, metadata: Metadata) -> None:
+        self._stub = stub
+        self._metadata = metadata
+
+    def __getattr__(self, method: str) -> Any:
+        return partial(getattr(self._stub, method), metadata=self._metadata)
 
 
 class Replica:
     """One replica's channel and stub; connects when first used."""
 
-    def __init__(self, address: str, tls: rpc.Tls | None) -> None:
+    def __init__(self, address: str, tls: rpc.Tls | None, metadata: Metadata = ()) -> None:
         self.address = address
         self._channel = rpc.channel(address, tls)
-        self.stub: Any = apiserver_pb2_grpc.ApiServerStub(self._channel)  # type: ignore[no-untyped-call] # generated
+        stub: Any = apiserver_pb2_grpc.ApiServerStub(self._channel)  # type: ignore[no-untyped-call] # generated
+        self.stub: Any = WithMetadata(stub, metadata) if metadata else stub
         self._check: Any = self._channel.unary_unary(_SIGN_OF_LIFE)
         self._asking: asyncio.Task[bool] | None = None
 
@@ -184,14 +200,22 @@ class Replicas:
     """All replicas of a cluster; remembers which one is good.
 
     `explain` is asked when no replica can be reached: what waiting cannot mend is raised as Unauthenticated.
+    `metadata` goes with every call.
     """
 
-    def __init__(self, endpoints: Sequence[str], tls: rpc.Tls | None, env: Env, explain: Explain | None = None) -> None:
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        tls: rpc.Tls | None,
+        env: Env,
+        explain: Explain | None = None,
+        metadata: Metadata = (),
+    ) -> None:
         if not endpoints:
             raise errors.Invalid("no API server address is given")
         self._env = env
         self._explain = explain
-        self._replicas = [Replica(address, tls) for address in endpoints]
+        self._replicas = [Replica(address, tls, metadata) for address in endpoints]
         self._current = 0
 
     async def connected(self, patience: Patience, last: errors.ApiError | None = None) -> Replica:

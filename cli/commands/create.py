@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from api.errors import ApiError, Invalid
-from api.object import Object, Tree, canonical
+from api.errors import Invalid
 from cli import generators, options
-from cli.connect import call, fail_after, one_line_errors
-from cli.manifests import send_each
-from cli.output import told
-from cli.targets import kind_of, read_manifests
+from cli.commands.create_roles import ROLE_COMMANDS
+from cli.connect import call, one_line_errors
+from cli.creating import common, send_all
+from cli.targets import read_manifests
 from cli.verb import VerbGroup
 
 if TYPE_CHECKING:  # gRPC is loaded when the call is made
@@ -62,14 +61,7 @@ def create(
         raise click.UsageError(f"say what to create: -f FILE, or one of {', '.join(sorted(create.commands))}")
     with one_line_errors():
         trees = read_manifests(files, recursive=recursive)
-    _send(trees, namespace, dry_run, output)
-
-
-def _common(function: Function) -> Function:
-    """What every kind takes."""
-    for option in (options.output("name", "yaml", "json"), options.dry_run, options.namespace()):
-        function = option(function)
-    return click.argument("name")(function)
+    send_all(trees, namespace, dry_run, output)
 
 
 def _contents(function: Function) -> Function:
@@ -84,27 +76,27 @@ def _contents(function: Function) -> Function:
 
 
 @create.command("namespace")
-@_common
+@common
 def create_namespace(name: str, namespace: str, dry_run: str, output: str) -> None:
     """Create a Namespace."""
-    _send([generators.namespace(name)], namespace, dry_run, output)
+    send_all([generators.namespace(name)], namespace, dry_run, output)
 
 
 @create.command("serviceaccount")
-@_common
+@common
 def create_service_account(name: str, namespace: str, dry_run: str, output: str) -> None:
     """Create a ServiceAccount."""
-    _send([generators.service_account(name)], namespace, dry_run, output)
+    send_all([generators.service_account(name)], namespace, dry_run, output)
 
 
 @create.command("configmap")
-@_common
+@common
 @_contents
 def create_config_map(name: str, namespace: str, dry_run: str, output: str, **sources: tuple[str, ...]) -> None:
     """Create a ConfigMap from literals and files."""
     with one_line_errors():
         tree = generators.config_map(name, _entries(**sources))
-    _send([tree], namespace, dry_run, output)
+    send_all([tree], namespace, dry_run, output)
 
 
 @create.group("secret", cls=VerbGroup)
@@ -113,7 +105,7 @@ def create_secret() -> None:
 
 
 @create_secret.command("generic")
-@_common
+@common
 @_contents
 @click.option("--type", "kind", default="", help="The Secret's type [default: Opaque].")
 def create_generic_secret(
@@ -122,11 +114,11 @@ def create_generic_secret(
     """Create a Secret from literals and files."""
     with one_line_errors():
         tree = generators.secret(name, kind, _entries(**sources))
-    _send([tree], namespace, dry_run, output)
+    send_all([tree], namespace, dry_run, output)
 
 
 @create.command("deployment")
-@_common
+@common
 @click.option("--image", "images", multiple=True, required=True, help="Its container's image; may be repeated.")
 @click.option("-r", "--replicas", type=click.IntRange(0), default=1, show_default=True, help="How many pods.")
 @click.option("--port", type=click.IntRange(1, 65535), default=None, help="The port it listens on.")
@@ -144,7 +136,7 @@ def create_deployment(
     """Create a Deployment of one or more images."""
     with one_line_errors():
         tree = generators.deployment(name, images, replicas, port, command)
-    _send([tree], namespace, dry_run, output)
+    send_all([tree], namespace, dry_run, output)
 
 
 @create.command("token", examples=("tim create token robot --duration 10m", "tim create token robot --audience vault"))
@@ -184,31 +176,8 @@ def create_token(
     click.echo(call(work))
 
 
-def _send(trees: list[Tree], namespace: str, dry_run: str, output: str) -> None:
-    done = "created" if dry_run == "none" else "created (dry run)"
-
-    async def work(client: RpcClient, default: str) -> list[ApiError]:
-        async def send(tree: Tree) -> None:
-            click.echo(told(await client.create(tree, dry_run=dry_run == "server"), done, output))
-
-        return await send_each(trees, namespace, default, send)
-
-    if dry_run != "client":
-        fail_after(call(work))
-        return
-    with one_line_errors():
-        for tree in trees:
-            click.echo(told(_unsent(tree, namespace), done, output))
-
-
-def _unsent(tree: Tree, namespace: str) -> Object:
-    """The object as it would be sent, with a namespace only if one was chosen. NotFound."""
-    kind = kind_of(tree)
-    metadata = dict(tree.get("metadata") or {})
-    if namespace and kind.namespaced:
-        metadata["namespace"] = namespace
-    name = str(metadata.get("name") or metadata.get("generateName", ""))
-    return Object(kind.resource, namespace, name, "", 0, canonical({**tree, "metadata": metadata}))
+for _command in ROLE_COMMANDS:
+    create.add_command(_command)
 
 
 def _entries(

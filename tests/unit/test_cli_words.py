@@ -89,7 +89,7 @@ def test_no_command_at_all_prints_the_help():
     [
         (["gett"], "did you mean 'get'?"),
         (["rollout", "statsu"], "did you mean 'status'?"),
-        (["create", "frobnicate"], "there are configmap, deployment"),
+        (["create", "frobnicate"], "there are clusterrole, clusterrolebinding, configmap, deployment"),
         (["get", "pods", "--namespce", "x"], "--namespace"),
         (["get", "pods", "-o", "go-template={{.items}}"], "go-template is not supported here"),
         (["create", "ns", "a", "-o", "jsonpath={.kind}"], "jsonpath is not supported here"),

@@ -1,0 +1,79 @@
+"""`tim pki`: credentials for people, made on a machine that holds the cluster's certificate authority."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import yaml
+
+from cli.people import Person, client_configuration, person_of
+from cli.verb import Verb, VerbGroup
+from component import config
+from component.env import system_env
+from component.files import write_private
+from component.pki import LEAF_DAYS, CertificateProblem, KeyPair
+from controlplane.config import ServerConfig
+
+LONGEST_DAYS = 3650
+
+
+@click.group(
+    cls=VerbGroup,
+    examples=(
+        "tim pki user jane --group developers -o jane.conf",
+        "tim --kubeconfig jane.conf auth whoami",
+    ),
+)
+def pki() -> None:
+    """Credentials signed by the cluster's certificate authority."""
+
+
+@pki.command(cls=Verb)
+@click.argument("name")
+@click.option("--group", "groups", multiple=True, metavar="NAME", help="A group that the user is in; may be repeated.")
+@click.option(
+    "--days",
+    type=click.IntRange(1, LONGEST_DAYS),
+    default=LEAF_DAYS,
+    show_default=True,
+    help="How long the certificate is good: it cannot be taken back.",
+)
+@click.option(
+    "--cluster", default="timonier", show_default=True, metavar="NAME", help="What the file calls the cluster."
+)
+@click.option(
+    "-o", "--output", default="", metavar="FILE", help="Where the client configuration goes [default: NAME.conf]."
+)
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path),
+    default=Path("/etc/timonier"),
+    show_default=True,
+    help="Where this replica's files are.",
+)
+def user(name: str, groups: tuple[str, ...], days: int, cluster: str, output: str, directory: Path) -> None:
+    """Make the client configuration of user NAME: a key and a certificate that says who they are.
+
+    What they may do is said by roles and bindings; without any they may do next to nothing.
+    """
+    target = Path(output or f"{name}.conf")
+    if target.exists():
+        raise click.ClickException(f"{target} exists already: remove it, or name another file with -o")
+    try:
+        settings = config.load(ServerConfig, directory / "server.yaml", {}, prefix="")
+        folder = directory / "pki"
+        if not (folder / "ca.key").exists():
+            folder = Path(settings.pki_dir)
+        ca = KeyPair((folder / "ca.crt").read_bytes(), (folder / "ca.key").read_bytes())
+        person: Person = person_of(name, groups)
+        tree = client_configuration(ca, settings, person, cluster, system_env().now(), days)
+        write_private(target, yaml.safe_dump(tree, sort_keys=False).encode())
+    except (ValueError, CertificateProblem, config.ConfigProblem) as error:
+        raise click.ClickException(" ".join(str(error).split())) from error
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise click.ClickException(f"{where}{error.strerror}: run this on a replica, or say --dir") from error
+    said = f" in {', '.join(groups)}" if groups else ""
+    click.echo(f"user {name}{said}: {target}, good for {days} days; hand it over safely, it holds the key")
