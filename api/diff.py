@@ -8,17 +8,17 @@ from typing import Any
 from api.object import Tree
 from api.wellknown import LAST_APPLIED_ANNOTATION
 
-_BOOKKEEPING = frozenset({"metadata.generation", "metadata.resourceVersion", "metadata.managedFields"})
+_BOOKKEEPING = ("metadata.generation", "metadata.resourceVersion", "metadata.managedFields")
 
 
 def changed_paths(before: Tree, after: Tree) -> list[str]:
     """The paths of what was added, changed or removed, sorted: `spec.containers[0].image`.
 
     A part that is new or gone is one path. What only records the change (the generation, the manifest that was
-    applied last) is named only when nothing else changed.
+    applied last, who owns which fields) is named only when nothing else changed.
     """
     paths = sorted(_paths("", before, after))
-    told = [path for path in paths if path not in _BOOKKEEPING and LAST_APPLIED_ANNOTATION not in path]
+    told = [path for path in paths if not path.startswith(_BOOKKEEPING) and LAST_APPLIED_ANNOTATION not in path]
     return told or paths
 
 

@@ -7,7 +7,7 @@ that key), `v:"x"` (the element of a set), `i:0`. A member is a leaf, or an elem
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -44,29 +44,31 @@ def _without_lone_mark(node: Tree) -> Tree:
 
 def from_fields_v1(tree: Any) -> FieldSet:
     """Read such a tree. Raises ValueError for anything else."""
-    return frozenset(_paths(tree, ()))
+    found: list[Path] = []
+    _read(tree, (), found)
+    return frozenset(found)
 
 
-def _paths(node: Any, path: Path) -> Iterator[Path]:
+def _read(node: Any, path: Path, found: list[Path]) -> None:
     if type(node) is not dict:
         raise ValueError(f"{text(path) or 'it'} is not an object")
     if len(path) > DEPTH_LIMIT:
         raise ValueError(f"it is nested deeper than {DEPTH_LIMIT} levels")
-    if path and not node:
-        yield path
+    if not node and path:
+        found.append(path)
     for element, below in node.items():
         if element == MEMBER and path:
-            yield path
+            found.append(path)
         else:
             _check_element(element)
-            yield from _paths(below, (*path, element))
+            _read(below, (*path, element), found)
 
 
 def _check_element(element: str) -> None:
-    if not element.startswith(PREFIXES):
-        raise ValueError(f'"{element}" is no path element: it begins with {", ".join(PREFIXES)}')
     if element.startswith("f:"):
         return
+    if not element.startswith(PREFIXES):
+        raise ValueError(f'"{element}" is no path element: it begins with {", ".join(PREFIXES)}')
     try:
         value = msgspec.json.decode(element[2:])
     except msgspec.DecodeError:

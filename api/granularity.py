@@ -98,7 +98,7 @@ def children(part: Part, value: Any) -> Children | None:
 
     A list whose elements cannot be told apart (a key is missing or appears twice) is a leaf.
     """
-    if not value:
+    if part is LEAF or not value:
         return None
     match part.form:
         case "object" if type(value) is dict and part.struct:

@@ -100,6 +100,7 @@ def _lines(each: Object | None) -> list[str]:
     tree = each.tree()
     metadata = tree["metadata"]
     metadata.pop("resourceVersion", None)
+    metadata.pop("managedFields", None)
     metadata.get("annotations", {}).pop(LAST_APPLIED_ANNOTATION, None)  # says once more what the fields say
     return as_yaml(tree).splitlines()
 

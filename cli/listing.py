@@ -47,6 +47,7 @@ class Question:
     label_columns: tuple[str, ...] = ()
     sort_by: str = ""
     no_headers: bool = False
+    show_managed_fields: bool = False
     at: str = ""
     ago: float | None = None
     stale: float | None = None
@@ -182,7 +183,12 @@ class Listing:
                     click.echo()
                 self._print_rows(resource, group)
         elif objects or not (silent or (named and self._question.ignore_not_found)):
-            text = output.document(objects, self._question.output, single=named and len(places) == 1)
+            text = output.document(
+                objects,
+                self._question.output,
+                single=named and len(places) == 1,
+                managed_fields=self._question.show_managed_fields,
+            )
             click.echo(text, nl=bool(text) and not self._question.output.startswith("jsonpath="))
 
     def _print_rows(self, resource: str, objects: Sequence[Object]) -> None:
@@ -226,7 +232,9 @@ class Listing:
             self._print_rows(kind.resource, changed)
             return
         for each in changed:
-            text = output.document([each], self._question.output, single=True)
+            text = output.document(
+                [each], self._question.output, single=True, managed_fields=self._question.show_managed_fields
+            )
             click.echo(("---\n" if self._question.output == "yaml" else "") + text)
 
 

@@ -26,11 +26,17 @@ def as_yaml(tree: Tree) -> str:
     return yaml_text.as_yaml(tree)
 
 
-def document(objects: Sequence[Object], output: str, *, single: bool) -> str:
-    """YAML, JSON or jsonpath=TEMPLATE of one object, or of a List of all; one name a line for "name"."""
+def document(objects: Sequence[Object], output: str, *, single: bool, managed_fields: bool = False) -> str:
+    """YAML, JSON or jsonpath=TEMPLATE of one object, or of a List of all; one name a line for "name".
+
+    YAML and JSON say who owns which fields only with `managed_fields`: it is long, and for programs.
+    """
     if output == "name":
         return "\n".join(object_name(each) for each in objects)
     trees = [each.tree() for each in objects]
+    if output in {"yaml", "json"} and not managed_fields:
+        for each in trees:
+            each["metadata"].pop("managedFields", None)
     tree: Tree = {"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": trees}
     if single and len(trees) == 1:
         tree = trees[0]

@@ -24,7 +24,16 @@ from api.errors import ApiError
 from api.json_patch import json_patch
 from api.object import Object, Tree, canonical
 from api.resources import allocatable, pod_requests
-from component.client import ApplyOutcome, Binding, EventType, ObjectList, Propagation, WatchEvent
+from component.client import (
+    ApplyOutcome,
+    Binding,
+    Collection,
+    EventType,
+    ObjectList,
+    OperationResult,
+    Propagation,
+    WatchEvent,
+)
 from component.env import Env, rfc3339
 
 Key = tuple[str, str]
@@ -281,6 +290,37 @@ class FakeApi:
         metadata["deletionTimestamp"] = min(now, metadata.get("deletionTimestamp", now))
         metadata["deletionGracePeriodSeconds"] = min(grace, metadata.get("deletionGracePeriodSeconds", grace))
         return self._store(resource, tree, old)
+
+    async def delete_collection(
+        self, collection: Collection, *, dry_run: bool = False
+    ) -> AsyncIterator[Sequence[OperationResult]]:
+        """All of it in one page; faults may be planted for "delete_collection" and for each "delete"."""
+        await self._called("delete_collection", collection.resource, collection.namespace, "")
+        found = await self.list(
+            collection.resource,
+            collection.namespace,
+            label_selector=collection.label_selector,
+            field_selector=collection.field_selector,
+        )
+        results = []
+        for each in found.items:
+            grace, propagation = collection.grace_seconds, collection.propagation
+            try:
+                gone = await self.delete(
+                    each.resource,
+                    each.namespace,
+                    each.name,
+                    uid=each.uid,
+                    grace_seconds=grace,
+                    propagation=propagation,
+                    dry_run=dry_run,
+                )
+                results.append(OperationResult("deleted", gone))
+            except errors.NotFound:
+                continue
+            except errors.ApiError as error:
+                results.append(OperationResult("refused", each, error))
+        yield results
 
     async def apply(self, tree: Tree, *, dry_run: bool = False) -> tuple[Object, ApplyOutcome]:
         metadata = tree["metadata"]

@@ -2,21 +2,60 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from api.errors import ApiError
-from api.object import Tree
+from api.errors import ApiError, Conflict
+from api.object import Tree, canonical
 from cli import options
 from cli.connect import call, fail_after
 from cli.manifests import refusals, send_each, writes_of
 from cli.output import told
-from cli.targets import read_manifests
+from cli.targets import read_manifests, target_of
 from cli.verb import Verb
 
 if TYPE_CHECKING:  # gRPC is loaded when the call is made
     from component.rpc_client import RpcClient
+
+MANAGER = "tim"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the command line asked for."""
+
+    files: tuple[str, ...]
+    recursive: bool
+    namespace: str
+    atomic: bool
+    server_side: bool
+    force_conflicts: bool
+    field_manager: str
+    dry_run: str
+    output: str
+
+    @property
+    def trial(self) -> bool:
+        """Whether nothing is to be stored."""
+        return self.dry_run != "none"
+
+    @property
+    def suffix(self) -> str:
+        """What is said after each object."""
+        return " (dry run)" if self.trial else ""
+
+    def check(self) -> None:
+        """UsageError for what does not go together."""
+        if not self.files:
+            raise click.UsageError("say which manifests: -f FILE")
+        if self.server_side and self.atomic:
+            raise click.UsageError(
+                "--atomic and --server-side exclude each other: a transaction keeps no owners of fields"
+            )
+        if not self.server_side and (self.force_conflicts or self.field_manager != MANAGER):
+            raise click.UsageError("--force-conflicts and --field-manager need --server-side")
 
 
 @click.command(
@@ -25,45 +64,76 @@ if TYPE_CHECKING:  # gRPC is loaded when the call is made
         "tim apply -f web.yaml",
         "tim apply -R -f folder/",
         "tim apply --atomic -f folder/     all of it at one revision, or nothing",
+        "tim apply --server-side -f web.yaml     owning only the fields that it names",
         "generate | tim apply -f -",
     ),
 )
 @options.files()
 @options.namespace("Namespace (default: the manifest's, then the context's).")
 @click.option("--atomic", is_flag=True, help="All objects in one transaction: nobody ever sees a part of them.")
+@click.option("--server-side", is_flag=True, help="Own the fields that are named; a conflict where others own them.")
+@click.option("--force-conflicts", is_flag=True, help="With --server-side: take over fields that others own.")
+@click.option(
+    "--field-manager", default=MANAGER, show_default=True, metavar="NAME", help="With --server-side: as whose fields."
+)
 @options.dry_run
 @options.output("name", "yaml", "json")
-def apply(files: tuple[str, ...], recursive: bool, namespace: str, atomic: bool, dry_run: str, output: str) -> None:
+def apply(**chosen: Any) -> None:
     """Create objects or change them to match manifests, merging with what others changed.
 
     Each object is applied by itself: one that is refused does not keep the others back, and the exit code is 1.
     With --atomic they are applied together: if one is refused nothing is changed, and every reason is told.
     """
-    if not files:
-        raise click.UsageError("say which manifests: -f FILE")
-    trial = dry_run != "none"
-    suffix = " (dry run)" if trial else ""
-
-    async def one_by_one(client: RpcClient, default: str) -> list[ApiError]:
-        async def send(tree: Tree) -> None:
-            stored, outcome = await client.apply(tree, dry_run=trial)
-            click.echo(told(stored, outcome + suffix, output))
-
-        return await send_each(read_manifests(files, recursive=recursive), namespace, default, send)
-
-    async def together(client: RpcClient, default: str) -> list[ApiError]:
-        writes, problems = writes_of(read_manifests(files, recursive=recursive), namespace, default)
-        result = await client.transaction(writes, dry_run=trial or bool(problems))
-        if problems or not result.committed:
-            return [*problems, *refusals(writes, result)]
-        for each in result.results:
-            if each.object is not None:
-                click.echo(told(each.object, each.outcome + suffix, output))
-        if result.revision and not output:
-            click.echo(f"{len(writes)} objects at revision {result.revision}")
-        return []
-
-    problems = call(together if atomic else one_by_one)
-    if atomic and problems:
+    order = Order(**chosen)
+    order.check()
+    work = _together if order.atomic else _one_by_one
+    problems = call(lambda client, default: work(client, order, default))
+    if order.atomic and problems:
         click.echo(f"nothing was changed: {len(problems)} reasons against it", err=True)
     fail_after(problems)
+
+
+async def _one_by_one(client: RpcClient, order: Order, default: str) -> list[ApiError]:
+    async def send(tree: Tree) -> None:
+        if order.server_side:
+            await _send_fields(client, order, tree)
+            return
+        stored, outcome = await client.apply(tree, dry_run=order.trial)
+        click.echo(told(stored, outcome + order.suffix, order.output))
+
+    trees = read_manifests(order.files, recursive=order.recursive)
+    return await send_each(trees, order.namespace, default, send)
+
+
+async def _send_fields(client: RpcClient, order: Order, tree: Tree) -> None:
+    target = target_of(tree)
+    namespace = str(tree["metadata"].get("namespace") or "")
+    try:
+        stored = await client.patch(
+            target.kind.resource,
+            namespace,
+            target.name,
+            "apply",
+            canonical(tree),
+            field_manager=order.field_manager,
+            force=order.force_conflicts,
+            dry_run=order.trial,
+        )
+    except Conflict as error:
+        if error.fields:
+            raise Conflict(f"{error}; --force-conflicts takes these fields over", error.fields) from error
+        raise
+    click.echo(told(stored, "serverside-applied" + order.suffix, order.output))
+
+
+async def _together(client: RpcClient, order: Order, default: str) -> list[ApiError]:
+    writes, problems = writes_of(read_manifests(order.files, recursive=order.recursive), order.namespace, default)
+    result = await client.transaction(writes, dry_run=order.trial or bool(problems))
+    if problems or not result.committed:
+        return [*problems, *refusals(writes, result)]
+    for each in result.results:
+        if each.object is not None:
+            click.echo(told(each.object, each.outcome + order.suffix, order.output))
+    if result.revision and not order.output:
+        click.echo(f"{len(writes)} objects at revision {result.revision}")
+    return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from cli.mistakes import Misused
 from cli.output import object_name
 from cli.targets import namespace_of, namespaces_first, parse, read_manifests, targets_of, words_selected
 from cli.verb import Verb
-from component.client import ApiClient, Propagation
+from component.client import ApiClient, Collection, Propagation
 
 if TYPE_CHECKING:  # gRPC is loaded when the call is made
     from component.rpc_client import RpcClient
@@ -52,19 +53,20 @@ class Order:
         return 0 if self.force else 1 if self.now else None if self.grace_period < 0 else self.grace_period
 
     @property
-    def lenient(self) -> bool:
-        """Whether one that is gone already is no error: what was listed may go meanwhile."""
-        return self.ignore_not_found or self.everything or bool(self.selector)
+    def done(self) -> str:
+        """What is said after the name of each object."""
+        if self.output == "name":
+            return ""
+        return " (dry run)" if self.dry_run != "none" else " force deleted" if self.force else " deleted"
 
 
 @dataclass(frozen=True, slots=True)
 class Victim:
-    """One object to delete; a uid when it was seen, so that a namesake made meanwhile stays."""
+    """One object to delete."""
 
     resource: str
     namespace: str
     name: str
-    uid: str = ""
 
 
 @click.command(
@@ -106,15 +108,16 @@ def delete(**chosen: Any) -> None:
 
 
 async def _delete(client: RpcClient, order: Order, namespace: str) -> list[ApiError]:
-    gone: list[Object] = []
-    victims, problems = await _chosen(client, order, namespace)
-    if not victims and not problems:
+    victims, collections, problems = _chosen(order, namespace)
+    gone, refused = await _delete_collections(client, order, collections)
+    problems += refused
+    if not victims and not gone and not problems:
         click.echo("No resources found", err=True)
     for victim in victims:
         try:
             gone.append(await _delete_one(client, order, victim))
         except NotFound as error:
-            if not order.lenient:
+            if not order.ignore_not_found:
                 problems.append(error)
         except Unavailable as error:  # the others would fail the same way, each after its time-out
             problems.append(error)
@@ -135,17 +138,39 @@ async def _delete_one(client: ApiClient, order: Order, victim: Victim) -> Object
         victim.resource,
         victim.namespace,
         victim.name,
-        uid=victim.uid,
         grace_seconds=order.grace_seconds,
         propagation=PROPAGATION[order.cascade],
         dry_run=order.dry_run != "none",
     )
-    done = " (dry run)" if order.dry_run != "none" else " force deleted" if order.force else " deleted"
-    click.echo(object_name(stored) + ("" if order.output == "name" else done))
+    click.echo(object_name(stored) + order.done)
     return stored
 
 
-async def _chosen(client: ApiClient, order: Order, namespace: str) -> tuple[list[Victim], list[ApiError]]:
+async def _delete_collections(
+    client: ApiClient, order: Order, collections: Sequence[Collection]
+) -> tuple[list[Object], list[ApiError]]:
+    """Delete what labels or --all choose; returns what goes, and what was refused."""
+    gone: list[Object] = []
+    problems: list[ApiError] = []
+    for collection in collections:
+        try:
+            async for results in client.delete_collection(collection, dry_run=order.dry_run != "none"):
+                for each in results:
+                    if each.error is not None:
+                        problems.append(each.error)
+                    elif each.object is not None:
+                        click.echo(object_name(each.object) + order.done)
+                        gone.append(each.object)
+        except Unavailable as error:  # the others would fail the same way, each after its time-out
+            problems.append(error)
+            break
+        except ApiError as error:
+            problems.append(error)
+    return gone, problems
+
+
+def _chosen(order: Order, namespace: str) -> tuple[list[Victim], list[Collection], list[ApiError]]:
+    """The objects that are named, the collections that are not, and what is wrong with manifests."""
     if order.files:
         if order.words or order.selector or order.everything:
             raise Misused("-f already says which objects are meant: leave out kinds, names, -l and --all")
@@ -154,10 +179,10 @@ async def _chosen(client: ApiClient, order: Order, namespace: str) -> tuple[list
             Victim(target.kind.resource, namespace_of(tree, target.kind, order.namespace, namespace), target.name)
             for target, tree in reversed(found)  # the last made goes first
         ]
-        return victims, problems
+        return victims, [], problems
     targets = parse(order.words)
     words_selected(targets, selector=order.selector, everything=order.everything)
-    victims = []
+    victims, collections = [], []
     for target in targets:
         where = namespace if target.kind.namespaced else ""
         if target.name:
@@ -166,6 +191,8 @@ async def _chosen(client: ApiClient, order: Order, namespace: str) -> tuple[list
             victims.append(Victim(target.kind.resource, where, target.name))
             continue
         where = "" if order.all_namespaces else where
-        listed = await client.list(target.kind.resource, where, label_selector=order.selector)
-        victims += [Victim(each.resource, each.namespace, each.name, each.uid) for each in listed.items]
-    return victims, []
+        propagation = PROPAGATION[order.cascade]
+        collections.append(
+            Collection(target.kind.resource, where, order.selector, "", order.grace_seconds, propagation)
+        )
+    return victims, collections, []

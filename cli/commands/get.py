@@ -45,6 +45,7 @@ from cli.verb import Verb
 @click.option("--show-kind", is_flag=True, help="Names with their kind in front.")
 @click.option("-L", "--label-columns", multiple=True, metavar="LABEL", help="A column for this label; may be repeated.")
 @click.option("--sort-by", default="", metavar="PATH", help="Sort by this field: .metadata.creationTimestamp")
+@click.option("--show-managed-fields", is_flag=True, help="YAML and JSON with who owns which fields.")
 @click.option("--no-headers", is_flag=True, help="No line with the columns' names.")
 def get(**chosen: Any) -> None:
     """List objects, or show some by name."""

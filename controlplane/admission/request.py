@@ -17,6 +17,7 @@ ACCOUNTS_GROUP = "system:serviceaccounts"
 AUTHENTICATED_GROUP = "system:authenticated"
 UNAUTHENTICATED_GROUP = "system:unauthenticated"
 NODE_USER_PREFIX = "system:node:"
+NODE_MANAGER = "tim-agent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def groups_of(identity: Identity) -> tuple[str, ...]:
 
 def node_identity(node: str) -> Identity:
     """The identity that a node's certificate gives it."""
-    return Identity(NODE_USER_PREFIX + node, (NODES_GROUP,))
+    return Identity(NODE_USER_PREFIX + node, (NODES_GROUP,), NODE_MANAGER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """metadata.managedFields on the write path: where it comes from, and what a write makes of it.
 
-It is kept only for objects that have been applied on the server (docs/adr/0010): everything else pays for one look-up.
+It is kept only for objects that have been applied on the server (docs/adr/0011): everything else pays for one look-up.
 """
 
 from __future__ import annotations

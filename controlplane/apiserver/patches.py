@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from api import json_patch, manifest, merge
+from api import json_patch, merge
 from api.errors import FieldError, Invalid, NotFound
 from api.object import Tree
 from api.scheme import Kind
@@ -38,17 +38,6 @@ class Patch:
     subresource: str
 
 
-def configuration_of(body: bytes) -> Tree:
-    """The object that a patch of type "apply" holds, as JSON or YAML. Invalid."""
-    try:
-        decoded = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        decoded = manifest.load_value(body, "patch")
-    if type(decoded) is not dict:
-        raise Invalid("patch: what is applied is an object")
-    return decoded
-
-
 def read(
     kind: Kind,
     namespace: str,
@@ -61,22 +50,26 @@ def read(
     force: bool,
 ) -> Patch | Application:
     """Check the form of a patch. Invalid."""
-    if patch_type == "apply":
-        configuration = configuration_of(body)
-        return server_side_apply.read(kind, namespace, name, configuration, subresource, new_uid(), force=force)
-    if force:
+    if force and patch_type != "apply":
         raise Invalid("the patch is invalid", [FieldError("force", "Forbidden: only what is applied can be forced")])
+    decoded = _decoded(patch_type, body)
+    if patch_type == "apply":
+        return server_side_apply.read(kind, namespace, name, decoded, subresource, new_uid(), force=force)
     if subresource not in {"", STATUS}:
         raise Invalid(f'{kind.resource} have no subresource "{subresource}" that can be patched; there is: {STATUS}')
     if subresource and not kind.has_status:
         raise Invalid(f"{kind.resource} have no status")
+    return Patch(kind, namespace, name, patch_type, decoded, subresource)
+
+
+def _decoded(patch_type: PatchType, body: bytes) -> Any:
     try:
         decoded = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"patch: this is not JSON: {error}") from None
     if patch_type != "json" and type(decoded) is not dict:
         raise Invalid(f"patch: a {patch_type} patch is an object")
-    return Patch(kind, namespace, name, patch_type, decoded, subresource)
+    return decoded
 
 
 def creating(patch: Patch | Application, snapshot: Snapshot) -> Attributes | None:

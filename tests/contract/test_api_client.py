@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import aclosing
 
 import pytest
 
 from api import errors
-from component.client import Binding
+from component.client import Binding, Collection
 from tests.api_server import node, pod, running_cluster
 from tests.fakes import FakeApi
 from tests.waiting import DEADLINE_SECONDS
@@ -287,3 +288,24 @@ async def test_each_type_of_patch_changes_the_stored_object(api):
         await api.patch("configmaps", "default", "b", "merge", b"{}")
     with pytest.raises(errors.Invalid):
         await api.patch("configmaps", "default", "a", "merge", b'{"metadata": {"name": "b"}}')
+
+
+async def test_applying_fields_makes_the_object_and_then_changes_it(api):
+    async def applied(value):
+        body = json.dumps(config_map("a", {"k": value})).encode()
+        return await api.patch("configmaps", "default", "a", "apply", body, field_manager="me", force=True)
+
+    assert (await applied("1")).tree()["data"] == {"k": "1"}
+    assert (await applied("2")).tree()["data"] == {"k": "2"}
+
+
+async def test_a_collection_is_deleted_by_labels_and_says_what_became_of_each(api):
+    for name, tier in (("a", "x"), ("b", "x"), ("c", "y")):
+        await api.create(config_map(name, labels={"tier": tier}))
+    collection = Collection("configmaps", "default", label_selector="tier=x")
+    results = [each async for page in api.delete_collection(collection) for each in page]
+    assert [(each.outcome, each.object.name, each.error) for each in results] == [
+        ("deleted", "a", None),
+        ("deleted", "b", None),
+    ]
+    assert [each.name for each in (await api.list("configmaps", "default")).items] == ["c"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 
 import grpc
@@ -15,8 +16,10 @@ from api import errors
 from api.v1 import apiserver_pb2 as pb
 from api.v1 import apiserver_pb2_grpc, resource_pb2
 from component import rpc
+from component.client import Collection
 from component.rpc_client import RpcClient
 from controlplane.apiserver.authn import Authenticator
+from controlplane.apiserver.mass_deletion import PAGE_OBJECTS
 from controlplane.apiserver.pages import KEPT_STATES
 from controlplane.apiserver.server import ApiServer
 from tests.api_server import config_map, make_pki, pod, running_cluster
@@ -469,3 +472,27 @@ async def test_bytes_that_are_no_request_are_refused_without_a_word_about_our_co
         assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert refused.value.details() == "the request does not parse"
         await connection.close()
+
+
+async def test_a_conflict_of_fields_arrives_with_its_fields_and_managers(client):
+    def body(value):
+        return json.dumps({**config_map("owned"), "data": {"k": value}}).encode()
+
+    await client.patch("configmaps", "default", "owned", "apply", body("1"), field_manager="one")
+    with pytest.raises(errors.Conflict) as refused:
+        await client.patch("configmaps", "default", "owned", "apply", body("2"), field_manager="two")
+    assert [(each.path, each.message) for each in refused.value.fields] == [(".data.k", 'conflict with "one"')]
+    stored = await client.patch("configmaps", "default", "owned", "merge", b'{"data": {"k": "3"}}')
+    managers = [entry["manager"] for entry in stored.tree()["metadata"]["managedFields"]]
+    assert managers == ["tim"]
+
+
+async def test_a_large_collection_is_deleted_in_pages_and_refusals_name_their_object(client):
+    count = PAGE_OBJECTS + 1
+    await asyncio.gather(*(client.create(config_map(f"m{number}")) for number in range(count)))
+    pages = [page async for page in client.delete_collection(Collection("configmaps", "default"))]
+    assert [len(page) for page in pages] == [PAGE_OBJECTS, 1]
+    assert {each.outcome for page in pages for each in page} == {"deleted"}
+    namespaces = [page async for page in client.delete_collection(Collection("namespaces"), dry_run=True)]
+    refused = {each.object.name: each.error for each in namespaces[0] if each.error}
+    assert isinstance(refused["default"], errors.Forbidden)
