@@ -1,6 +1,6 @@
 """What types and fields mean, for people: `tim explain`, and the descriptions in OpenAPI documents. Pure.
 
-A type is described by its docstring. A field is by its line in the table below; without one, by the type it holds.
+A type is described by its docstring. A field is by its line in the tables of texts; without one, by the type it holds.
 """
 
 from __future__ import annotations
@@ -10,9 +10,13 @@ import re
 from collections.abc import Mapping
 from functools import cache
 
-from api.field_texts import COMMON, TEXTS
+from api import field_texts, field_texts_pod
+from api.field_texts import ANYWHERE, COMMON, SAME
 from api.meta import Resource
 from api.shape import fields
+
+TABLES: Mapping[str, str] = {**field_texts.TEXTS, **field_texts_pod.TEXTS}
+"""By type, a line a field."""
 
 _WORD = re.compile(r"`([a-z0-9]+(?:_[a-z0-9]+)+)`")
 
@@ -29,9 +33,10 @@ def type_text(struct: type[Resource]) -> str:
 
 
 def own_text(struct: type[Resource], name: str) -> str:
-    """What the table says of the field, in one line; "" if nothing."""
-    common = COMMON if "metadata" in struct.__struct_encode_fields__ else {}
-    return texts(struct.__name__).get(name) or common.get(name, "")
+    """What the tables say of the field, in one line; "" if nothing."""
+    own = texts(struct.__name__)
+    common = COMMON if "metadata" in struct.__struct_encode_fields__ else ANYWHERE
+    return own.get(name) or texts(SAME.get(struct.__name__, "")).get(name) or common.get(name, "")
 
 
 def field_text(struct: type[Resource], name: str) -> str:
@@ -45,6 +50,6 @@ def field_text(struct: type[Resource], name: str) -> str:
 
 @cache
 def texts(type_name: str) -> Mapping[str, str]:
-    """The table's lines for a type, by field."""
-    lines = (line.split(None, 1) for line in TEXTS.get(type_name, "").splitlines() if line)
+    """The tables' lines for a type, by field."""
+    lines = (line.split(None, 1) for line in TABLES.get(type_name, "").splitlines() if line)
     return {name: text.strip() for name, text in lines}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from api.field_docs import texts, type_text
-from api.field_texts import TEXTS
+from api import field_texts, field_texts_pod
+from api.field_docs import TABLES, texts, type_text
+from api.field_texts import SAME
 from api.meta import Resource
 from api.scheme import KINDS
 from api.shape import fields
@@ -55,8 +56,10 @@ def test_a_field_without_a_line_of_its_own_is_told_by_its_type():
 
 def test_every_meaning_belongs_to_a_field():
     structs = {each.__name__: each for each in Resource.__subclasses__()}
-    assert {(name, field) for name in TEXTS for field in texts(name) if field not in fields(structs[name])} == set()
-    assert {line for text in TEXTS.values() for line in text.splitlines() if line and len(line.split()) < 2} == set()
+    assert {(name, field) for name in TABLES for field in texts(name) if field not in fields(structs[name])} == set()
+    assert {line for text in TABLES.values() for line in text.splitlines() if line and len(line.split()) < 2} == set()
+    assert not field_texts.TEXTS.keys() & field_texts_pod.TEXTS.keys()
+    assert all(name in structs and other in TABLES for name, other in SAME.items())
 
 
 def test_descriptions_name_fields_as_manifests_do():
