@@ -20,14 +20,15 @@ from agent.health import HealthServer
 from agent.node_agent import Identity, NodeAgent
 from agent.node_report import NodeReport
 from agent.node_status import Offer
+from agent.own_certificate import OwnCertificate
 from agent.paths import Paths
 from agent.runtime.podman import PodmanRuntime
 from component import config as configuration
 from component import pki
 from component.env import Env, system_env
-from component.handshake import Handshake
+from component.handshake import Handshake, Obstacle
 from component.log import configure
-from component.rpc import Tls, channel
+from component.rpc import channel
 from component.version import version
 from netplugin.plugin import Plugin
 from netplugin.protocol import NetworkConfig
@@ -87,10 +88,11 @@ async def _run(config: AgentConfig, env: Env) -> None:
     paths = Paths(Path(config.data_dir), Path(config.run_dir))
     for folder in (paths.data_dir, paths.run_dir):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    agent = await build(config, paths, _tls(config), env)
+    own = OwnCertificate(config.ca_path, config.cert_path, config.key_path)
+    agent = await build(config, paths, own, env)
     health = HealthServer(config.health_port, agent.problems, agent.metrics)
     await health.start()
-    days = pki.days_left(Path(config.cert_path).read_bytes(), env.now())  # noqa: ASYNC240 - nothing runs yet
+    days = pki.days_left(own.tls.cert_pem, env.now())
     if days < pki.WARNING_DAYS:
         log.warning("certificate_expires", path=config.cert_path, days_left=round(days, 1))
     log.info("agent_started", version=version(), health_port=health.port)
@@ -100,11 +102,7 @@ async def _run(config: AgentConfig, env: Env) -> None:
         await health.close()
 
 
-def _tls(config: AgentConfig) -> Tls:
-    return Tls(*(Path(path).read_bytes() for path in (config.ca_path, config.cert_path, config.key_path)))
-
-
-async def build(config: AgentConfig, paths: Paths, tls: Tls, env: Env) -> NodeAgent:
+async def build(config: AgentConfig, paths: Paths, own: OwnCertificate, env: Env) -> NodeAgent:
     """Make the agent from its real parts; waits until the node's address is known."""
     boot_id = machine.read_boot_id(config.boot_id_path)
     facts = await asyncio.to_thread(machine.read_machine, paths.data_dir, boot_id)
@@ -117,7 +115,10 @@ async def build(config: AgentConfig, paths: Paths, tls: Tls, env: Env) -> NodeAg
         return Plugin(network_config(config, cluster, address, resolv_conf), env)
 
     def connect(endpoint: str) -> grpc.aio.Channel:
-        return channel(endpoint, tls)
+        return channel(endpoint, own.tls)
+
+    async def explain(endpoint: str) -> Obstacle | None:
+        return await Handshake(own.tls, config.ca_path, env, "reset this node and join again").obstacle(endpoint)
 
     offer = Offer(address, config.system_reserved, config.capacity, config.max_pods, f"v{version()}")
     return NodeAgent(
@@ -138,7 +139,8 @@ async def build(config: AgentConfig, paths: Paths, tls: Tls, env: Env) -> NodeAg
         make_network=make_network,
         connect=connect,
         env=env,
-        explain=Handshake(tls, config.ca_path, env, "reset this node and join again").obstacle,
+        explain=explain,
+        certificate=own,
     )
 
 

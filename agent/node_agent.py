@@ -23,6 +23,7 @@ from agent.log_rotation import LogRotation
 from agent.node_report import NodeReport
 from agent.node_status import NetworkHealth, node_labels
 from agent.observed import running
+from agent.own_certificate import CertificateRenewal, OwnCertificate
 from agent.paths import Paths
 from agent.pod_steps import NodeFacts, PodSteps
 from agent.pods import Pods
@@ -75,6 +76,7 @@ class NodeAgent:
         connect: Callable[[str], grpc.aio.Channel],
         env: Env,
         explain: Explain | None = None,
+        certificate: OwnCertificate | None = None,
     ) -> None:
         self.status_changed = asyncio.Event()
         self.connected = False
@@ -102,6 +104,7 @@ class NodeAgent:
         self._probes = ProbeActions(runtime, identity.version)
         self._streams = Streams(lambda: self._pods, runtime, paths, env)
         self._session = Session(self, self._reports, connect, env, explain)
+        self._certificate = certificate
         self._tokens = Tokens(TokenCalls(lambda: self._session.channel), paths, env)
 
     async def run(self) -> None:
@@ -117,6 +120,9 @@ class NodeAgent:
                 group.create_task(rotation.run())
                 group.create_task(limits.run())
                 group.create_task(self._tokens.run(self._workers))
+                if self._certificate is not None:
+                    renewal = CertificateRenewal(self._certificate, lambda: self._session.channel, self._env)
+                    group.create_task(renewal.run())
         finally:
             await self._streams.close()
             await self._probes.close()

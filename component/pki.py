@@ -23,6 +23,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 CA_DAYS = 3650
 LEAF_DAYS = 365
 NAME_LIMIT = 64  # characters of a common name or an organisation (RFC 5280, appendix A.1)
+RENEWED_AT = 2 / 3
+"""Of a certificate's life."""
+
 WARNING_DAYS = 30
 """A certificate with fewer days left is worth a warning at every start."""
 
@@ -76,6 +79,22 @@ def make_request(common_name: str) -> tuple[bytes, bytes]:
     key = ec.generate_private_key(ec.SECP256R1())
     request = x509.CertificateSigningRequestBuilder().subject_name(_name(common_name, ())).sign(key, hashes.SHA256())
     return request.public_bytes(serialization.Encoding.PEM), _private(key)
+
+
+def request_for(key_pem: bytes, common_name: str) -> bytes:
+    """Return the request PEM for a key that is there. Raises CertificateProblem."""
+    request = x509.CertificateSigningRequestBuilder().subject_name(_name(common_name, ()))
+    return request.sign(_private_key(key_pem), hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def check_key(cert_pem: bytes, key_pem: bytes) -> None:
+    """Raise CertificateProblem unless the certificate is for this key."""
+    try:
+        certificate = x509.load_pem_x509_certificate(cert_pem)
+    except ValueError as error:
+        raise CertificateProblem(f"not a certificate: {error}") from error
+    if certificate.public_key() != _private_key(key_pem).public_key():
+        raise CertificateProblem("the certificate is for another key")
 
 
 def sign_request(
@@ -146,6 +165,12 @@ def read_subject(cert_pem: bytes) -> Subject:
     )
 
 
+def renewal_time(cert_pem: bytes) -> float:
+    """When a certificate should be renewed: at two thirds of its life. Raises CertificateProblem."""
+    subject = read_subject(cert_pem)
+    return subject.not_before + RENEWED_AT * (subject.not_after - subject.not_before)
+
+
 def days_left(cert_pem: bytes, now: float) -> float:
     """How many days a certificate can still be used, negative when it has expired. Raises CertificateProblem."""
     return (read_subject(cert_pem).not_after - now) / 86_400
@@ -163,6 +188,16 @@ def check_signed_by(cert_pem: bytes, ca_cert_pem: bytes) -> None:
             certificate.verify_directly_issued_by(authority)
             return
     raise CertificateProblem("the certificate is not signed by this cluster's CA")
+
+
+def _private_key(key_pem: bytes) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = serialization.load_pem_private_key(key_pem, None)
+    except (ValueError, TypeError) as error:
+        raise CertificateProblem(f"not a private key: {error}") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise CertificateProblem("the key must be an elliptic curve key")
+    return key
 
 
 def _sign(

@@ -34,6 +34,7 @@ from controlplane.apiserver.directory import SessionDirectory
 from controlplane.apiserver.https import HttpsServer
 from controlplane.apiserver.join import JoinDesk
 from controlplane.apiserver.local_client import LocalClient
+from controlplane.apiserver.renewal import RenewalDesk
 from controlplane.apiserver.replica_desk import ReplicaDesk
 from controlplane.apiserver.replica_join import ReplicaJoinDesk, raft_ca_of
 from controlplane.apiserver.replica_link import Peers, ReplicaLinkService
@@ -106,6 +107,7 @@ class Server:
         ca = pki.KeyPair(self._files["ca.crt"], self._files["ca.key"])
         self._desk = JoinDesk(self._core, self._system, ca, lambda: self._members.endpoints, config.cluster_uid, env)
         self._authenticator = Authenticator(self._core.authorizer)
+        self._renewals = RenewalDesk(self._system, ca, self._authenticator, env)
         self._signing = _signing_keys(Path(config.pki_dir) / "sa.key", self._files["sa.key"])
         self._issuer = issuer_of(config.cluster_domain)
         self._grpc = ApiServer(self._core, self._streams, self._desk, self._status, self._authenticator, tls)
@@ -216,7 +218,12 @@ class Server:
         self._members.listen(sessions.endpoints_changed)
         link = ReplicaLinkService(self._replica, self._directory, self._streams, self._status, self._raft)
         backups = BackupDesk(self._replica, self._backup_facts, Path(config.data_dir) / "backups", self._env)
-        handlers = {**self._replica_desk.handlers(), "Backup": backups.handler(), "CreateToken": self._tokens.handler()}
+        handlers = {
+            **self._replica_desk.handlers(),
+            "Backup": backups.handler(),
+            "CreateToken": self._tokens.handler(),
+            "RenewCertificate": self._renewals.handler(),
+        }
         desk = grpc.method_handlers_generic_handler(SERVICE_NAME, handlers)
         server.add_generic_rpc_handlers((desk,))
         node_pb2_grpc.add_NodeServiceServicer_to_server(sessions, server)  # type: ignore[no-untyped-call] # generated

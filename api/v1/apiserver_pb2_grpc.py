@@ -133,6 +133,11 @@ class ApiServerStub:
                 request_serializer=api_dot_v1_dot_apiserver__pb2.CreateTokenRequest.SerializeToString,
                 response_deserializer=api_dot_v1_dot_apiserver__pb2.CreateTokenResponse.FromString,
                 _registered_method=True)
+        self.RenewCertificate = channel.unary_unary(
+                '/api.v1.ApiServer/RenewCertificate',
+                request_serializer=api_dot_v1_dot_apiserver__pb2.RenewCertificateRequest.SerializeToString,
+                response_deserializer=api_dot_v1_dot_apiserver__pb2.RenewCertificateResponse.FromString,
+                _registered_method=True)
         self.Backup = channel.unary_stream(
                 '/api.v1.ApiServer/Backup',
                 request_serializer=api_dot_v1_dot_apiserver__pb2.BackupRequest.SerializeToString,
@@ -308,6 +313,14 @@ class ApiServerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RenewCertificate(self, request, context):
+        """Signs the certificate of the node that asks anew, for a key of its own. PERMISSION_DENIED for others, and once its
+        Node was deleted; INVALID_ARGUMENT for what is no request.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Backup(self, request, context):
         """The whole state at one linearizable revision, as a backup file in pieces.
         """
@@ -431,6 +444,11 @@ def add_ApiServerServicer_to_server(servicer, server):
                     servicer.CreateToken,
                     request_deserializer=api_dot_v1_dot_apiserver__pb2.CreateTokenRequest.FromString,
                     response_serializer=api_dot_v1_dot_apiserver__pb2.CreateTokenResponse.SerializeToString,
+            ),
+            'RenewCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewCertificate,
+                    request_deserializer=api_dot_v1_dot_apiserver__pb2.RenewCertificateRequest.FromString,
+                    response_serializer=api_dot_v1_dot_apiserver__pb2.RenewCertificateResponse.SerializeToString,
             ),
             'Backup': grpc.unary_stream_rpc_method_handler(
                     servicer.Backup,
@@ -947,6 +965,33 @@ class ApiServer:
             '/api.v1.ApiServer/CreateToken',
             api_dot_v1_dot_apiserver__pb2.CreateTokenRequest.SerializeToString,
             api_dot_v1_dot_apiserver__pb2.CreateTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/api.v1.ApiServer/RenewCertificate',
+            api_dot_v1_dot_apiserver__pb2.RenewCertificateRequest.SerializeToString,
+            api_dot_v1_dot_apiserver__pb2.RenewCertificateResponse.FromString,
             options,
             channel_credentials,
             insecure,

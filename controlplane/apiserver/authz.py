@@ -43,6 +43,7 @@ ROLES: Mapping[str, frozenset[Role]] = {
     _API + "Exec": _USERS,
     _API + "CreateJoinToken": _USERS,
     _API + "CreateToken": _USERS | {"node"},
+    _API + "RenewCertificate": _ADMIN | {"node"},
     _API + "Backup": _USERS,
     _API + "RemoveReplica": _USERS,
     _API + "TransferLeadership": _USERS,

@@ -54,12 +54,12 @@ def test_administrators_may_call_everything(method):
 @pytest.mark.parametrize(
     ("identity", "allowed"),
     [
-        (NODE, {"Get", "ClusterStatus", "Session", "Dial", "CreateToken"}),
+        (NODE, {"Get", "ClusterStatus", "Session", "Dial", "CreateToken", "RenewCertificate"}),
         (
             REPLICA,
             {"Propose", "ReadIndex", "ReportSessions", "OpenNodeStream", "Status", "ClusterStatus", "ChangeMembership"},
         ),
-        (JANE, {method.name for method in SERVICES["ApiServer"].methods}),
+        (JANE, {method.name for method in SERVICES["ApiServer"].methods} - {"RenewCertificate"}),
     ],
 )
 def test_everybody_else_may_call_only_what_is_theirs(identity, allowed):
