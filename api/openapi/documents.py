@@ -14,7 +14,7 @@ import msgspec
 from api.openapi import machinery
 from api.openapi.definitions import definitions
 from api.openapi.machinery import META, Schema
-from api.openapi.operations import PARAMETERS, Operation, Path, Row, paths, served_kind
+from api.openapi.operations import CONNECTED, PARAMETERS, Operation, Path, Row, paths, served_kind
 
 TITLE = "Timonier"
 
@@ -81,7 +81,10 @@ def encoded(document: Schema) -> bytes:
 
 def _definitions(served: Served, found: Iterable[Path]) -> dict[str, Schema]:
     kinds = [
-        (*served_kind(api_version, row), "list" in row["verbs"]) for api_version, rows in served.items() for row in rows
+        (*served_kind(api_version, row), "list" in row["verbs"])
+        for api_version, rows in served.items()
+        for row in rows
+        if row["name"].partition("/")[2] not in CONNECTED  # the options of a stream stand in its query
     ]
     used = {name for path in found for each in path.operations for name in (each.body, each.answer) if name}
     return definitions(kinds, (*_NEEDED, *sorted(used)))

@@ -68,7 +68,7 @@ _DELETE = ("pretty", "dryRun", "gracePeriodSeconds", "orphanDependents", "propag
 _DELETE_ALL = (*_DELETE, *_LIST[2:6])
 _LOG = ("pretty", "container", "follow", "previous", "sinceSeconds", "tailLines", "limitBytes", "timestamps")
 
-_CONNECTED = frozenset({"exec", "attach", "portforward", "proxy"})
+CONNECTED = frozenset({"exec", "attach", "portforward", "proxy"})
 """Subresources that are streams in both directions."""
 
 _ANSWERED_WITH_STATUS = frozenset({"Binding", "Eviction"})
@@ -207,7 +207,7 @@ def _of_part(resource: _Resource) -> list[Operation]:
         name = resource.naming.of("read", behind)
         text = "Read what a container wrote."
         return [resource.operation("get", name, text, "get", _LOG, produces=("text/plain",))]
-    if part in _CONNECTED:
+    if part in CONNECTED:
         return _connecting(resource, behind)
     made = [_create(resource, behind)] if "create" in resource.verbs else []
     return made + _changing(resource, behind, f"the {part} of an object")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -77,7 +78,7 @@ class RestApi:
         self._discovery = Discovery(procedures)
         self._documents = {**Schemas(self._discovery.rows()).routes(), **(documents or {})}
         self._watching = Watching(core, env, slow_reader_seconds)
-        reading, writing, scaling, logs = Reading(core, env), Writing(core), Scaling(core), Logs(streams)
+        reading, writing, scaling, logs = Reading(core, env), Writing(core, env), Scaling(core), Logs(streams)
         commands = Commands(core, streams)
         self._verbs: Mapping[tuple[str, str], Verb] = {
             ("get", ""): reading.get,
@@ -87,6 +88,7 @@ class RestApi:
             ("update", ""): writing.update,
             ("patch", ""): writing.patch,
             ("delete", ""): writing.delete,
+            ("deletecollection", ""): writing.delete_collection,
             ("get", STATUS): reading.get,
             ("update", STATUS): writing.update_status,
             ("patch", STATUS): writing.patch,
@@ -149,7 +151,8 @@ class RestApi:
         asked = _asked(verb, meant)
         if verb not in {"list", "watch"}:  # the core knows which name a field selector leaves
             await self._core.authorize(identity, asked)
-        call = Call(request, identity, meant, asked)
+        manager = queries.manager(request.query, request.headers.get("User-Agent", ""))
+        call = Call(request, replace(identity, manager=manager), meant, asked)
         procedure = self._procedures.get((meant.api_version, meant.plural, meant.subresource))
         if procedure is not None and verb == "create":
             return await _run(call, procedure)

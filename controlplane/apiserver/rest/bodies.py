@@ -63,14 +63,6 @@ def json_value(data: bytes) -> Any:
         raise bad_request(f"the body is not JSON: {error}") from None
 
 
-def json_object(data: bytes) -> Tree:
-    """Return the object that JSON says. Refusal."""
-    tree = json_value(data)
-    if not isinstance(tree, dict):
-        raise bad_request("the body must be an object")
-    return tree
-
-
 async def object_of(call: Call) -> Tree:
     """Return the object in the body: of the path's kind, in its namespace, without what is not validated strictly."""
     tree = for_path(call, await value(call.request))

@@ -21,7 +21,7 @@ AGGREGATED: Final = "APIGroupDiscoveryList"
 AGGREGATED_GROUP: Final = "apidiscovery.k8s.io"
 AGGREGATED_VERSIONS: Final = ("v2", "v2beta1")
 
-VERBS: Final = ("create", "delete", "get", "list", "patch", "update", "watch")
+VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 """Of every stored kind."""
 
 CREATE: Final = ("create",)

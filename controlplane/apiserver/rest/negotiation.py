@@ -21,6 +21,7 @@ PATCH_TYPES: Final[Mapping[str, PatchType]] = {
     "application/json-patch+json": "json",
     "application/merge-patch+json": "merge",
     "application/strategic-merge-patch+json": "strategic",
+    APPLY: "apply",
 }
 
 _JSON_NAMES: Final = frozenset({JSON, "application/*", "*/*", "*"})

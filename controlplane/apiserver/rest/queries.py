@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from api.managed_fields import MANAGER_MAX_CHARACTERS
 from component.client import Propagation
 from controlplane.apiserver.freshness import LINEARIZABLE, Freshness
 from controlplane.apiserver.past import NOW, At
@@ -125,6 +126,14 @@ def dry_run(query: Query) -> bool:
     if value not in {"", "All"}:
         raise Refusal(400, "BadRequest", f'dryRun: Unsupported value: "{value}": All')
     return value == "All"
+
+
+def manager(query: Query, user_agent: str) -> str:
+    """As whose the changes of a write count: what the client says, else its program's name. Refusal."""
+    named = query.get("fieldManager", "")
+    if len(named) > MANAGER_MAX_CHARACTERS or not named.isprintable():
+        raise bad_request(f"fieldManager: Too long: it may have {MANAGER_MAX_CHARACTERS} printable characters")
+    return named or user_agent.partition("/")[0].strip()[:MANAGER_MAX_CHARACTERS]
 
 
 def validation(query: Query) -> Validation:

@@ -47,6 +47,7 @@ _CODES: Final[Mapping[type[errors.ApiError], tuple[int, str]]] = {
     errors.Unavailable: (503, "ServiceUnavailable"),
     errors.Unknown: (504, "Timeout"),
 }
+OWNED: Final = "FieldManagerConflict"
 _RETRIED: Final = frozenset({503, 504})
 
 _CAUSES: Final = (
@@ -72,6 +73,8 @@ def status_of(error: errors.ApiError | Refusal, target: Target | None = None) ->
         if not error.fields:
             code, reason = 400, "BadRequest"
         causes = [_cause(field) for field in error.fields]
+    elif isinstance(error, errors.Conflict):
+        causes = [{"reason": OWNED, "message": field.message, "field": field.path} for field in error.fields]
     elif isinstance(error, Refusal) and error.cause:
         causes = [{"reason": error.cause, "message": str(error)}]
     details = _details(target, kind=code == 422)

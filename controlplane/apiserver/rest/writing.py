@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from aiohttp import web
 
+from api import manifest
 from api.object import Object
+from component.client import Collection, ObjectList, PatchType
+from component.env import Env
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.objects import tree_of
 from controlplane.apiserver.rest import answers, bodies, encoding, negotiation, queries
 from controlplane.apiserver.rest.call import Call
-from controlplane.apiserver.rest.refusals import not_allowed, success
+from controlplane.apiserver.rest.refusals import bad_request, not_allowed, success
+from controlplane.apiserver.rest.views import list_pieces, view_of
 from controlplane.apiserver.server_side_apply import STATUS
 
 SHOWN_WHEN_DELETED: Final = frozenset({"pods", "services", "serviceaccounts"})
@@ -21,8 +26,9 @@ SHOWN_WHEN_DELETED: Final = frozenset({"pods", "services", "serviceaccounts"})
 class Writing:
     """Hands writes to the core and shows what became of the object."""
 
-    def __init__(self, core: ApiCore) -> None:
+    def __init__(self, core: ApiCore, env: Env) -> None:
         self._core = core
+        self._env = env
 
     async def create(self, call: Call) -> web.StreamResponse:
         """A new object, from a post to its collection."""
@@ -44,19 +50,22 @@ class Writing:
         return await _answer(call, await self._core.update_status(call.identity, tree, dry_run=dry_run))
 
     async def patch(self, call: Call) -> web.StreamResponse:
-        """An object, or its status."""
+        """An object, or its status; a patch of type "apply" makes what is not there."""
         patch_type = negotiation.patch_type(call.request.headers.get("Content-Type", ""))
-        data = await bodies.read(call.request)
-        if patch_type != "json" and queries.validation(call.query) != "Strict":
-            data = encoding.encoded(bodies.known_only(call, bodies.json_object(data)))
+        force = bool(queries.boolean(call.query, "force", default=False))
+        if patch_type == "apply" and not call.query.get("fieldManager"):
+            raise bad_request("fieldManager: Required value: who applies says as whose")
+        if force and patch_type != "apply":
+            raise bad_request("force: Forbidden: only an apply can take fields from others")
         patched = await self._core.patch(
             call.identity,
             call.kind.resource,
             call.target.namespace,
             call.target.name,
             patch_type,
-            data,
+            await _patch(call, patch_type),
             subresource=STATUS if call.target.subresource == STATUS else "",
+            force=force,
             dry_run=queries.dry_run(call.query),
         )
         return await _answer(call, patched)
@@ -80,6 +89,49 @@ class Writing:
         if waits or call.kind.resource in SHOWN_WHEN_DELETED:
             return await _answer(call, deleted)
         return await answers.tree(call.request, success(target, deleted.uid))
+
+    async def delete_collection(self, call: Call) -> web.StreamResponse:
+        """Everything that is selected, or a page of it; answers with what was deleted. The first that cannot be tells why."""
+        view = view_of(call, self._env.now())
+        wanted = await bodies.deleting(call.request)
+        options = queries.list_options(call.query)
+        if wanted.uid or wanted.revision or options.at or options.fresh.not_older_than:
+            raise bad_request("a collection is deleted as it is now: preconditions and resourceVersion are forbidden")
+        collection = Collection(
+            call.kind.resource,
+            call.target.namespace,
+            options.label_selector,
+            options.field_selector,
+            wanted.grace_seconds,
+            wanted.propagation,
+        )
+        deleted: list[Object] = []
+        token = options.continue_token
+        while True:
+            results, token = await self._core.delete_collection(
+                call.identity, collection, limit=options.limit, continue_token=token, dry_run=wanted.dry_run
+            )
+            for result in results:
+                if result.error is not None:
+                    raise result.error
+                if result.object is not None:
+                    deleted.append(result.object)
+            if options.limit or not token:
+                break
+        listed = ObjectList(tuple(deleted), max((each.revision for each in deleted), default=0), token)
+        return await answers.pieces(call.request, list_pieces(view, listed), view.form)
+
+
+async def _patch(call: Call, patch_type: PatchType) -> bytes:
+    """The patch without unknown fields if the client wants it so; else as it is, for the core to refuse."""
+    data = await bodies.read(call.request)
+    if patch_type == "json" or queries.validation(call.query) == "Strict":
+        return data
+    if patch_type == "apply":
+        tree = await asyncio.to_thread(manifest.load_value, data, "body")
+    else:
+        tree = bodies.json_value(data)
+    return encoding.encoded(bodies.known_only(call, tree)) if isinstance(tree, dict) else data
 
 
 async def _answer(call: Call, stored: Object, status: int = 200) -> web.StreamResponse:
