@@ -12,6 +12,7 @@ from functools import cache
 import msgspec
 
 from api.field_docs import field_text, type_text
+from api.granularity import ATOMIC_FIELDS, ATOMIC_TYPES, parts
 from api.merge import MERGE_KEYS, RETAINED, SETS
 from api.meta import Required, Resource
 from api.openapi import machinery
@@ -158,7 +159,7 @@ def _object(struct: type[Resource]) -> Schema:
     schema = {"description": type_text(struct), "type": "object", "properties": properties}
     if required := required_fields(struct):
         schema["required"] = list(required)
-    return schema
+    return schema | ({"x-kubernetes-map-type": "atomic"} if struct in ATOMIC_TYPES else {})
 
 
 def _field(struct: type[Resource], name: str, shape: Shape) -> Schema:
@@ -166,7 +167,8 @@ def _field(struct: type[Resource], name: str, shape: Shape) -> Schema:
     if shape.form == "list" and shape.item is not None:
         return {"type": "array", "items": _element(where, shape.item), **_merging(struct, name)}
     if shape.form == "map" and shape.item is not None:
-        return {"type": "object", "additionalProperties": _field(struct, name, shape.item)}
+        whole = {"x-kubernetes-map-type": "atomic"} if name in ATOMIC_FIELDS.get(struct, ()) else {}
+        return {"type": "object", "additionalProperties": _field(struct, name, shape.item), **whole}
     schema = _element(where, shape)
     return schema | ({"x-kubernetes-patch-strategy": "retainKeys"} if name in RETAINED.get(struct, ()) else {})
 
@@ -187,18 +189,15 @@ def _element(where: tuple[str, str], shape: Shape) -> Schema:
 
 
 def _merging(struct: type[Resource], name: str) -> Schema:
-    """How patches and several writers merge a list."""
+    """How patches merge a list, and how its owners share it."""
+    part = parts(struct)[name]
+    shared: Schema = {"x-kubernetes-list-type": {"keyed": "map", "set": "set"}.get(part.form, "atomic")}
+    if part.form == "keyed":
+        shared["x-kubernetes-list-map-keys"] = list(part.keys)
     if keys := MERGE_KEYS.get(struct, {}).get(name):
         strategy = "merge,retainKeys" if name in RETAINED.get(struct, ()) else "merge"
-        return {
-            "x-kubernetes-list-map-keys": list(keys),
-            "x-kubernetes-list-type": "map",
-            "x-kubernetes-patch-merge-key": keys[0],
-            "x-kubernetes-patch-strategy": strategy,
-        }
-    if name in SETS.get(struct, ()):
-        return {"x-kubernetes-list-type": "set", "x-kubernetes-patch-strategy": "merge"}
-    return {"x-kubernetes-list-type": "atomic"}
+        return shared | {"x-kubernetes-patch-merge-key": keys[0], "x-kubernetes-patch-strategy": strategy}
+    return shared | ({"x-kubernetes-patch-strategy": "merge"} if name in SETS.get(struct, ()) else {})
 
 
 def _described(described: Described) -> Schema:

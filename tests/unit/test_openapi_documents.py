@@ -126,6 +126,17 @@ def test_lists_say_how_they_merge():
     assert metadata["finalizers"]["x-kubernetes-list-type"] == "set"
 
 
+def test_what_has_one_owner_as_a_whole_says_so():
+    assert V2["definitions"]["io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector"]["x-kubernetes-map-type"] == "atomic"
+    assert (
+        V2["definitions"]["io.k8s.api.core.v1.ServiceSpec"]["properties"]["selector"]["x-kubernetes-map-type"]
+        == "atomic"
+    )
+    assert "x-kubernetes-map-type" not in V2["definitions"]["io.k8s.api.core.v1.ConfigMap"]["properties"]["data"]
+    host_ips = V2["definitions"]["io.k8s.api.core.v1.PodStatus"]["properties"]["hostIPs"]
+    assert (host_ips["x-kubernetes-list-type"], host_ips["x-kubernetes-patch-merge-key"]) == ("atomic", "ip")
+
+
 def test_fields_that_hold_several_types_say_so_where_they_can():
     names = ("io.k8s.apimachinery.pkg.util.intstr.IntOrString", "io.k8s.apimachinery.pkg.api.resource.Quantity")
     assert [V2["definitions"][name]["type"] for name in names] == ["string", "string"]
