@@ -123,15 +123,15 @@ class Writing:
 
 
 async def _patch(call: Call, patch_type: PatchType) -> bytes:
-    """The patch without unknown fields if the client wants it so; else as it is, for the core to refuse."""
+    """The patch as JSON, without unknown fields if the client wants it so; else they stay, for the core to refuse."""
     data = await bodies.read(call.request)
-    if patch_type == "json" or queries.validation(call.query) == "Strict":
-        return data
-    if patch_type == "apply":
+    if patch_type == "apply":  # YAML, of which JSON is a part
         tree = await asyncio.to_thread(manifest.load_value, data, "body")
+    elif patch_type == "json" or queries.validation(call.query) == "Strict":
+        return data
     else:
         tree = bodies.json_value(data)
-    return encoding.encoded(bodies.known_only(call, tree)) if isinstance(tree, dict) else data
+    return encoding.encoded(bodies.known_only(call, tree) if isinstance(tree, dict) else tree)
 
 
 async def _answer(call: Call, stored: Object, status: int = 200) -> web.StreamResponse:
