@@ -91,6 +91,7 @@ _RULES: Final[Mapping[str, Sequence[Tree]]] = {
     "system:discovery": (_paths((*_DOCUMENTS, *_HEALTH)),),
     "system:monitoring": (_paths((*_HEALTH, *(f"{path}/*" for path in _HEALTH), "/metrics")),),
     "system:public-info-viewer": (_paths((*_HEALTH, "/version", "/version/")),),
+    "system:service-account-issuer-discovery": (_paths(("/.well-known/openid-configuration", "/openid/v1/jwks")),),
 }
 
 _GATHERED: Final = frozenset({"admin", "edit", "view"})
@@ -109,6 +110,7 @@ _GROUPS: Final[Mapping[str, Sequence[str]]] = {
     "system:discovery": ("system:authenticated",),
     "system:monitoring": ("system:monitoring",),
     "system:public-info-viewer": ("system:authenticated", "system:unauthenticated"),
+    "system:service-account-issuer-discovery": ("system:serviceaccounts",),
 }
 
 

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from api.errors import ApiError, NotFound
 from api.object import Tree
+from api.selectors import parse_field_selector
 from component.env import Env
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.rest import answers, bodies, negotiation, paths, queries
@@ -148,9 +149,8 @@ class RestApi:
         request[SUBJECT] = meant
         queries.check_known(request.query)
         verb = _verb(request, meant)
-        asked = _asked(verb, meant)
-        if verb not in {"list", "watch"}:  # the core knows which name a field selector leaves
-            await self._core.authorize(identity, asked)
+        asked = _asked(verb, meant, request.query)
+        await self._core.authorize(identity, asked)
         manager = queries.manager(request.query, request.headers.get("User-Agent", ""))
         call = Call(request, replace(identity, manager=manager), meant, asked)
         procedure = self._procedures.get((meant.api_version, meant.plural, meant.subresource))
@@ -211,10 +211,14 @@ def _verb(request: web.Request, target: Target) -> str:
     return "watch" if verb in {"get", "list"} and wants_watch and not target.subresource else verb
 
 
-def _asked(verb: str, target: Target) -> Attributes:
+def _asked(verb: str, target: Target, query: queries.Query) -> Attributes:
+    """What the caller needs to be allowed. A selector of one name asks for that object only. Invalid."""
+    name = target.name
+    if not name and verb in {"list", "watch"}:
+        name = parse_field_selector(query.get("fieldSelector", "")).exact("metadata.name") or ""
     if target.kind is not None:
-        return on(target.kind, verb, target.namespace, target.name, target.subresource)
-    return Attributes(verb, target.group, target.plural, target.subresource, target.namespace, target.name)
+        return on(target.kind, verb, target.namespace, name, target.subresource)
+    return Attributes(verb, target.group, target.plural, target.subresource, target.namespace, name)
 
 
 def _has(target: Target) -> bool:
