@@ -51,9 +51,15 @@ PARAMETERS: Mapping[str, tuple[str, str]] = {
     "follow": ("boolean", "Go on with what is written from now on."),
     "previous": ("boolean", "Of the container before this one."),
     "sinceSeconds": ("integer", "Only lines of the last so many seconds."),
+    "sinceTime": ("string", "Only lines since then, in RFC 3339."),
     "tailLines": ("integer", "Only so many lines at the end."),
     "limitBytes": ("integer", "At most so many bytes."),
     "timestamps": ("boolean", "A time in front of every line."),
+    "command": ("string", "The program; each further one is an argument of it."),
+    "stdin": ("boolean", "Send standard input."),
+    "stdout": ("boolean", "Receive standard output."),
+    "stderr": ("boolean", "Receive standard error."),
+    "tty": ("boolean", "Give the program a terminal."),
 }
 """The type of every parameter, and what it is for."""
 
@@ -66,10 +72,26 @@ _WRITE = ("pretty", "dryRun", "fieldManager", "fieldValidation")
 _PATCH = (*_WRITE, "force")
 _DELETE = ("pretty", "dryRun", "gracePeriodSeconds", "orphanDependents", "propagationPolicy")
 _DELETE_ALL = (*_DELETE, *_LIST[2:6])
-_LOG = ("pretty", "container", "follow", "previous", "sinceSeconds", "tailLines", "limitBytes", "timestamps")
+_LOG = (
+    "pretty",
+    "container",
+    "follow",
+    "previous",
+    "sinceSeconds",
+    "sinceTime",
+    "tailLines",
+    "limitBytes",
+    "timestamps",
+)
 
-CONNECTED = frozenset({"exec", "attach", "portforward", "proxy"})
-"""Subresources that are streams in both directions."""
+_STREAMS = ("container", "stdin", "stdout", "stderr", "tty")
+CONNECTED: Mapping[str, Sequence[str]] = {
+    "exec": (*_STREAMS, "command"),
+    "attach": _STREAMS,
+    "portforward": (),
+    "proxy": (),
+}
+"""Subresources that are streams in both directions, and their parameters."""
 
 _ANSWERED_WITH_STATUS = frozenset({"Binding", "Eviction"})
 """What is posted and answered with its outcome, not with itself."""
@@ -232,7 +254,7 @@ def _connecting(resource: _Resource, behind: str) -> list[Operation]:
         resource.operation(
             *(method, resource.naming.of("connect", behind, infix=method.capitalize())),
             *(f"Connect to the {resource.subresource} of an object.", "connect"),
-            query=(),
+            query=CONNECTED[resource.subresource],
             produces=("*/*",),
         )
         for verb, method in methods.items()

@@ -12,6 +12,7 @@ from api.openapi import documents, protobuf
 from api.openapi.definitions import definitions, name_of
 from api.openapi.operations import paths
 from api.scheme import KINDS
+from controlplane.apiserver.rest import queries
 from controlplane.apiserver.rest.discovery import Discovery
 from controlplane.apiserver.rest.procedures import of_pods
 
@@ -192,6 +193,14 @@ def test_only_what_discovery_offers_is_an_operation():
         "connectExampleComV1PostNamespacedWidgetExec": "connect",
     }
     assert document["definitions"]["io.k8s.api.example.v1.Grant"]["type"] == "object"
+
+
+def test_parameters_are_those_that_the_server_understands():
+    asked = {
+        parameter["name"] for found in operations(V2) for parameter in found["parameters"] if parameter["in"] == "query"
+    }
+    special = {"timeout", "includeObject", "stream", "insecureSkipTLSVerifyBackend"}  # for clients that know of them
+    assert asked == queries.KNOWN - special
 
 
 # The wire format, read back without our tables.
