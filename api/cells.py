@@ -176,3 +176,16 @@ def _joined(words: Sequence[str]) -> str:
 def _labels(tree: Tree) -> Mapping[str, str]:
     labels: Mapping[str, str] = at(tree, "metadata.labels", {})
     return labels
+
+
+def quota_use(*, limits: bool) -> Cell:
+    """What is used of a quota's bounds: those of limits, or all others."""
+
+    def cell(quota: Tree, _now: float) -> str:
+        used = at(quota, "status.used", {})
+        hard = sorted(
+            (name, most) for name, most in at(quota, "status.hard", {}).items() if ("limits" in name) == limits
+        )
+        return ", ".join(f"{name}: {used.get(name, 0)}/{most}" for name, most in hard)
+
+    return cell

@@ -128,6 +128,20 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
     "clusterroles.rbac.authorization.k8s.io": (NAME, CREATED),
     "rolebindings.rbac.authorization.k8s.io": BINDING,
     "clusterrolebindings.rbac.authorization.k8s.io": BINDING,
+    "resourcequotas": (
+        NAME,
+        Column("Request", cells.quota_use(limits=False)),
+        Column("Limit", cells.quota_use(limits=True)),
+        AGE,
+    ),
+    "limitranges": (NAME, CREATED),
+    "priorityclasses.scheduling.k8s.io": (
+        NAME,
+        Column("Value", path("value", "0"), "integer"),
+        Column("Global-Default", lambda tree, _now: str(bool(tree.get("globalDefault"))).lower()),
+        AGE,
+        Column("PreemptionPolicy", path("preemptionPolicy", "<unset>")),
+    ),
     "leases.coordination.k8s.io": (NAME, Column("Holder", path("spec.holderIdentity")), AGE),
 }
 

@@ -112,6 +112,18 @@ def _secret(tree: Tree) -> None:
         del tree["stringData"]
 
 
+def _limit_range(tree: Tree) -> None:
+    for item in tree.setdefault("spec", {}).get("limits", []):
+        if item.get("type") == "Container":
+            limits = item["default"] = {**item.get("max", {}), **item.get("default", {})}
+            item["defaultRequest"] = {**item.get("min", {}), **limits, **item.get("defaultRequest", {})}
+
+
+def _priority_class(tree: Tree) -> None:
+    tree.setdefault("value", 0)
+    fill(tree, "preemptionPolicy", "PreemptLowerPriority")
+
+
 def _namespace(tree: Tree) -> None:
     if name := tree["metadata"].get("name"):
         tree["metadata"].setdefault("labels", {}).setdefault(NAMESPACE_NAME_LABEL, name)
@@ -143,6 +155,8 @@ _RULES: dict[str, Callable[[Tree], None]] = {
     "services": _service,
     "endpointslices.discovery.k8s.io": _endpoint_slice,
     "secrets": _secret,
+    "limitranges": _limit_range,
+    "priorityclasses.scheduling.k8s.io": _priority_class,
     "namespaces": _namespace,
     "nodes": _node,
     f"rolebindings.{RBAC}": _role_binding,

@@ -75,6 +75,40 @@ message             What happened, for people.
 observedGeneration  The generation that was looked at.
 reason              What happened, in one CamelCase word for programs.
 """,
+    "LimitRangeSpec": """
+limits  Bounds and defaults, one item for each type.
+""",
+    "LimitRangeItem": """
+type                  What is bounded: Container or Pod.
+default               Limits for containers that name none, by resource.
+defaultRequest        Requests for containers that name none, by resource.
+max                   The most that may be asked for, by resource.
+maxLimitRequestRatio  The most that a limit may be of the request beside it, by resource.
+min                   The least that may be asked for, by resource.
+""",
+    "ResourceQuotaSpec": """
+hard           What all objects may take together, by resource; count/PLURAL.GROUP bounds the number of any kind.
+scopeSelector  Conditions on pods; only those that meet all of them count. Cannot change.
+scopes         Only pods that are within all of these count. Cannot change.
+""",
+    "ResourceQuotaStatus": """
+hard  The bounds that are enforced.
+used  What the objects take of them.
+""",
+    "ScopeSelector": """
+matchExpressions  Conditions; all must hold.
+""",
+    "ScopedResourceSelectorRequirement": """
+operator   In, NotIn, Exists or DoesNotExist.
+scopeName  PriorityClass, BestEffort, NotBestEffort, Terminating or NotTerminating.
+values     Values for In and NotIn; empty for the others.
+""",
+    "PriorityClass": """
+description       When to use the class.
+globalDefault     Whether pods that name no class are of this one.
+preemptionPolicy  PreemptLowerPriority or Never; nothing is preempted yet.
+value             Pods of higher values are placed first. Cannot change.
+""",
     "DeploymentSpec": """
 minReadySeconds          Seconds that a pod must stay ready to count as available.
 paused                   Changes of the template wait.

@@ -24,6 +24,7 @@ from api.network import Endpoint, EndpointPort, EndpointSlice
 from api.node import NodeSpec
 from api.object import Tree
 from api.pod import PodOS, PodSpec
+from api.policy import LimitRangeItem
 from api.probe import GRPCAction, HTTPGetAction, Lifecycle, LifecycleHandler, Probe
 from api.scheme import Kind
 from api.security import PodSecurityContext, SecurityContext
@@ -93,7 +94,8 @@ HONOURED: dict[type[Resource], dict[str, Rule]] = {
         **_all("serviceAccountName serviceAccount automountServiceAccountToken"),
         "os": None,
         "schedulerName": _only("default-scheduler"),
-        "preemptionPolicy": _only("PreemptLowerPriority"),
+        **_all("priorityClassName priority"),
+        "preemptionPolicy": _only("PreemptLowerPriority", "Never"),  # orders the queue only: nothing is preempted yet
         "hostUsers": Only((True,), off=False),  # false asks for a user namespace
     },
     PodOS: {"name": _only("linux")},
@@ -167,6 +169,10 @@ HONOURED: dict[type[Resource], dict[str, Rule]] = {
     EndpointPort: {**_all("name port appProtocol"), "protocol": _only("TCP", "UDP")},
     NodeSpec: _all("podCIDR podCIDRs providerID taints unschedulable externalID"),
     ServiceAccount: _all("apiVersion kind metadata secrets automountServiceAccountToken"),
+    LimitRangeItem: {
+        "type": _only("Container", "Pod"),
+        **dict.fromkeys(("default", "defaultRequest", "max", "maxLimitRequestRatio", "min"), Keys(("cpu", "memory"))),
+    },
     LeaseSpec: _all("holderIdentity leaseDurationSeconds acquireTime renewTime leaseTransitions"),
     ResourceAttributes: _all("group name namespace resource subresource verb version"),
 }

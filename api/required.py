@@ -17,6 +17,7 @@ _LISTS_AND_OBJECTS: Mapping[str, str] = {
     "Endpoint": "addresses",
     "Event": "involvedObject metadata",
     "LocalSubjectAccessReview": "spec",
+    "LimitRangeSpec": "limits",
     "NodeSelector": "nodeSelectorTerms",
     "NonResourceRule": "verbs",
     "PersistentVolumeClaimTemplate": "spec",

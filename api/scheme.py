@@ -67,12 +67,18 @@ KINDS: tuple[Kind, ...] = (
     Kind("v1", "ConfigMap", "configmaps", "configmap", ("cm",), True, "config", False),
     Kind("v1", "Secret", "secrets", "secret", (), True, "config", False),
     Kind("v1", "ServiceAccount", "serviceaccounts", "serviceaccount", ("sa",), True, "config", False),
+    Kind("v1", "LimitRange", "limitranges", "limitrange", ("limits",), True, "policy", False),
+    Kind("v1", "ResourceQuota", "resourcequotas", "resourcequota", ("quota",), True, "policy", True),
     Kind("v1", "Event", "events", "event", ("ev",), True, "event", False),
     Kind("apps/v1", "ReplicaSet", "replicasets.apps", "replicaset", ("rs",), True, "apps", True),
     Kind("apps/v1", "Deployment", "deployments.apps", "deployment", ("deploy",), True, "apps", True),
     Kind(
         *("discovery.k8s.io/v1", "EndpointSlice", "endpointslices.discovery.k8s.io", "endpointslice"),
         *(("eps",), True, "network", False),
+    ),
+    Kind(
+        *("scheduling.k8s.io/v1", "PriorityClass", "priorityclasses.scheduling.k8s.io", "priorityclass"),
+        *(("pc",), False, "scheduling", False),
     ),
     Kind("coordination.k8s.io/v1", "Lease", "leases.coordination.k8s.io", "lease", (), True, "coordination", False),
     *(

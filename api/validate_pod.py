@@ -57,6 +57,7 @@ def pod_spec_faults(spec: PodSpec, path: str) -> Iterator[FieldError]:
         ("hostname", spec.hostname, dns_label_fault),
         ("subdomain", spec.subdomain, dns_label_fault),
         ("schedulerName", spec.scheduler_name, qualified_name_fault),
+        ("priorityClassName", spec.priority_class_name, dns_subdomain_fault),
     ):
         yield from check_text(f"{path}.{name}", value, fault, optional=True)
     for index, toleration in enumerate(spec.tolerations):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from api import validate_cluster, validate_config, validate_rbac, validate_service, validate_workload
+from api import validate_cluster, validate_config, validate_policy, validate_rbac, validate_service, validate_workload
 from api.errors import FieldError
 from api.honoured import refusals
 from api.names import Fault, dns_1035_label_fault, dns_label_fault, dns_subdomain_fault, path_segment_fault
@@ -55,6 +55,9 @@ _RULES: dict[str, Callable[[Any, Any, Tree, Tree | None], Iterator[FieldError]]]
     "endpointslices.discovery.k8s.io": lambda view, old, *_: validate_service.endpoint_slice_faults(view, old),
     "configmaps": lambda view, old_view, *_: validate_config.config_map_faults(view, old_view),
     "secrets": lambda view, old_view, *_: validate_config.secret_faults(view, old_view),
+    "limitranges": lambda view, *_: validate_policy.limit_range_faults(view),
+    "resourcequotas": lambda view, old_view, *_: validate_policy.resource_quota_faults(view, old_view),
+    "priorityclasses.scheduling.k8s.io": lambda view, old, *_: validate_policy.priority_class_faults(view, old),
     "nodes": lambda view, old_view, *_: validate_cluster.node_faults(view, old_view),
     "namespaces": lambda view, *_: validate_cluster.namespace_faults(view),
     "leases.coordination.k8s.io": lambda view, *_: validate_cluster.lease_faults(view),

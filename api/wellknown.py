@@ -38,6 +38,14 @@ HEALTH_TOLERATION_SECONDS = 5
 A small cluster notices a dead node within 4 s, and waiting longer only lengthens the outage.
 """
 
+SYSTEM_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+"""The PriorityClasses that every cluster has, above all others."""
+
+HIGHEST_USER_PRIORITY = 1_000_000_000
+"""Of a PriorityClass that people make."""
+
+PREEMPTION_POLICIES = ("PreemptLowerPriority", "Never")
+
 NAMESPACE_FINALIZER = "kubernetes"
 """In the spec of a Namespace: it has not been emptied yet."""
 

@@ -10,6 +10,7 @@ from api.object import Tree, at
 from api.pod_cells import pod_status
 from api.wellknown import LAST_APPLIED_ANNOTATION
 from cli.output import align
+from cli.policy_tables import policy_table
 
 HIDDEN_METADATA = {
     "managedFields",
@@ -52,6 +53,8 @@ def description(resource: str, tree: Tree) -> str:
         tree = _with_states(tree)
     metadata = {key: value for key, value in tree["metadata"].items() if key not in HIDDEN_METADATA}
     lines += _fields(metadata, 0)
+    if table := policy_table(resource, tree):
+        return "\n".join((*lines, *table))
     for section, value in tree.items():
         if section == "data" and resource == "secrets":
             lines += ["Data:", *(f"{INDENT}{key}:  {_size(text)} bytes" for key, text in value.items())]

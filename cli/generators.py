@@ -43,6 +43,27 @@ def secret(name: str, kind: str, entries: Iterable[tuple[str, bytes]]) -> Tree:
     return {**tree, "data": data} if data else tree
 
 
+def resource_quota(name: str, hard: str, scopes: str) -> Tree:
+    """A ResourceQuota of `pods=2,cpu=1` and scopes after commas. Invalid."""
+    spec: Tree = {"hard": dict(map(_amount, filter(None, hard.split(","))))}
+    if scopes:
+        spec["scopes"] = scopes.split(",")
+    return {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": name}, "spec": spec}
+
+
+def priority_class(name: str, value: int, description: str, policy: str, *, is_default: bool) -> Tree:
+    """A PriorityClass."""
+    return {
+        "apiVersion": "scheduling.k8s.io/v1",
+        "kind": "PriorityClass",
+        "metadata": {"name": name},
+        "value": value,
+        "globalDefault": is_default,
+        **({"description": description} if description else {}),
+        "preemptionPolicy": policy,
+    }
+
+
 def deployment(name: str, images: Sequence[str], replicas: int, port: int | None, command: Sequence[str]) -> Tree:
     """A Deployment with a container per image; port and command need a single one. Invalid."""
     if len(images) > 1 and command:
@@ -84,6 +105,13 @@ def literal(text: str) -> tuple[str, bytes]:
     if not (key and equals):
         raise Misused(f"--from-literal {text!r}: write it as KEY=VALUE")
     return key, value.encode()
+
+
+def _amount(text: str) -> tuple[str, str]:
+    resource, equals, quantity = text.partition("=")
+    if not (resource and equals and quantity):
+        raise Misused(f"--hard {text!r}: write it as RESOURCE=QUANTITY")
+    return resource.strip(), quantity.strip()
 
 
 def env_lines(text: str, source: str) -> list[tuple[str, bytes]]:

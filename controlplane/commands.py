@@ -25,7 +25,7 @@ import msgspec
 
 from api import errors
 
-COMMAND_VERSION: Final = 1
+COMMAND_VERSION: Final = 2
 """The newest version that this program reads: the highest of `OPERATION_LEVELS`."""
 
 FIRST_VERSION: Final = 1
@@ -203,7 +203,13 @@ class Attest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=11, for
     digest: bytes
 
 
-Op = Check | Put | Delete | Claim | Release | Add | SetEpoch | Set | RaiseLevel | StartIncarnation | Attest
+class Forget(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=12, forbid_unknown_fields=True):
+    """Removes a ledger with all its amounts; nothing happens if there is none."""
+
+    ledger: str
+
+
+Op = Check | Put | Delete | Claim | Release | Add | SetEpoch | Set | RaiseLevel | StartIncarnation | Attest | Forget
 
 OPERATION_LEVELS: Final[Mapping[type[Op], int]] = {
     Check: 1,
@@ -217,6 +223,7 @@ OPERATION_LEVELS: Final[Mapping[type[Op], int]] = {
     RaiseLevel: 1,
     StartIncarnation: 1,
     Attest: 1,
+    Forget: 2,
 }
 """The cluster level from which each operation may be used, which is also the version of a command that holds it."""
 

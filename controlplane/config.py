@@ -18,6 +18,7 @@ class ServerConfig(msgspec.Struct, kw_only=True, frozen=True):
     History goes back for `history_hours`, but takes at most `history_mebibytes` on disk; 0 of either keeps none.
     All objects together may take `state_quota_mebibytes`; the leader's value counts.
     `token_auth_file` names a file of users' tokens, "" for none; every replica needs it.
+    Admission plugins in `disabled_admission_plugins` are left out; all replicas should agree.
     """
 
     replica: str
@@ -40,6 +41,7 @@ class ServerConfig(msgspec.Struct, kw_only=True, frozen=True):
     history_mebibytes: int = 256
     state_quota_mebibytes: int = 1024
     token_auth_file: str = ""
+    disabled_admission_plugins: list[str] = []
     joined: bool = False
     replica_uids: dict[str, str] = {}
     incarnation: int = 0

@@ -29,6 +29,9 @@ KIND_LEVELS: Final[Mapping[str, int]] = {
     f"clusterroles.{RBAC}": 2,
     f"rolebindings.{RBAC}": 2,
     f"clusterrolebindings.{RBAC}": 2,
+    "limitranges": 2,
+    "resourcequotas": 2,
+    "priorityclasses.scheduling.k8s.io": 2,
 }
 """Kinds that need a level above the first, by plural.group."""
 

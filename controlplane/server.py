@@ -50,6 +50,7 @@ from controlplane.backup import Facts
 from controlplane.collection import Collection
 from controlplane.config import ServerConfig, join_host_port
 from controlplane.confirm_loop import ConfirmLoop
+from controlplane.controllers.default_priorities import keep_default_priorities
 from controlplane.controllers.default_roles import keep_default_roles
 from controlplane.controllers.run import run_all
 from controlplane.controllers.tasks import run_together
@@ -59,6 +60,7 @@ from controlplane.level_loop import LevelLoop
 from controlplane.members import Members
 from controlplane.membership_loop import MembershipLoop
 from controlplane.quota import settle_quota
+from controlplane.quota_loop import QuotaLoop
 from controlplane.raft.link import SocketLog
 from controlplane.raft.membership import ChangeRefused
 from controlplane.replica import Replica
@@ -96,7 +98,11 @@ class Server:
             history_bytes=config.history_mebibytes << 20,
         )
         self._core = ApiCore(
-            self._replica, default_chain(), env, pod_range=config.pod_range, service_range=config.service_range
+            self._replica,
+            default_chain(config.disabled_admission_plugins),
+            env,
+            pod_range=config.pod_range,
+            service_range=config.service_range,
         )
         self._directory = SessionDirectory(config.replica, env)
         self._system = self._client(0)
@@ -236,6 +242,8 @@ class Server:
         ca_pem = self._files["ca.crt"].decode()
         await run_together(
             keep_default_roles(client),
+            keep_default_priorities(client),
+            QuotaLoop(self._replica, self._env, epoch).run(),
             run_all(client, self._env, self._directory, lambda: self._members.https_addresses, ca_pem),
         )
 

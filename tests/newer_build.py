@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("api", "component", "controlplane", "agent", "netplugin", "lab", "cli")
 
 _OPERATION = """
-class Mark(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=12, forbid_unknown_fields=True):
+class Mark(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=13, forbid_unknown_fields=True):
     name: str
 
 
@@ -36,7 +36,7 @@ class Secret(Resource):"""
 
 _ROW = 'Kind("example.dev/v1", "Gadget", "gadgets.example.dev", "gadget", (), True, "config", False),'
 
-_CREATE = "ops = (*snapshot.checks, Check(key, absent=True), *rules.consequences(None, tree), put)"
+_CREATE = "ops = (*snapshot.checks, Check(key, absent=True), *self.consequences(kind, None, tree, snapshot), put)"
 
 EDITS: Mapping[str, Sequence[tuple[str, str]]] = {
     "controlplane/level.py": (
@@ -50,7 +50,7 @@ EDITS: Mapping[str, Sequence[tuple[str, str]]] = {
     "controlplane/commands.py": (
         (f"COMMAND_VERSION: Final = {COMMAND_VERSION}", f"COMMAND_VERSION: Final = {NEWER_LEVEL}"),
         ("\nOp = Check", _OPERATION),
-        ("    Attest: 1,\n", f"    Attest: 1,\n    Mark: {NEWER_LEVEL},\n"),
+        ("    Forget: 2,\n", f"    Forget: 2,\n    Mark: {NEWER_LEVEL},\n"),
     ),
     "controlplane/store/draft.py": (
         ("    Key,\n", "    Key,\n    Mark,\n"),

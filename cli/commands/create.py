@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from api.errors import Invalid
+from api.wellknown import PREEMPTION_POLICIES
 from cli import generators, options
 from cli.commands.create_roles import ROLE_COMMANDS
 from cli.connect import call, one_line_errors
@@ -21,7 +22,14 @@ if TYPE_CHECKING:  # gRPC is loaded when the call is made
     from component.rpc_client import RpcClient
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-ALIASES = {"ns": "namespace", "cm": "configmap", "deploy": "deployment", "sa": "serviceaccount"}
+ALIASES = {
+    "ns": "namespace",
+    "cm": "configmap",
+    "deploy": "deployment",
+    "sa": "serviceaccount",
+    "resourcequota": "quota",
+    "pc": "priorityclass",
+}
 
 
 class _Kinds(VerbGroup):
@@ -114,6 +122,38 @@ def create_generic_secret(
     """Create a Secret from literals and files."""
     with one_line_errors():
         tree = generators.secret(name, kind, _entries(**sources))
+    send_all([tree], namespace, dry_run, output)
+
+
+@create.command("quota")
+@common
+@click.option("--hard", default="", help="What all objects may take together: pods=5,requests.cpu=2")
+@click.option("--scopes", default="", help="Count only pods that all of these look at: BestEffort,NotTerminating")
+def create_quota(name: str, namespace: str, dry_run: str, output: str, hard: str, scopes: str) -> None:
+    """Create a ResourceQuota."""
+    with one_line_errors():
+        tree = generators.resource_quota(name, hard, scopes)
+    send_all([tree], namespace, dry_run, output)
+
+
+@create.command("priorityclass")
+@common
+@click.option("--value", type=int, default=0, show_default=True, help="Pods of higher values are placed first.")
+@click.option("--global-default", "is_default", is_flag=True, help="For pods that name no class.")
+@click.option("--description", default="", help="When to use it.")
+@click.option(
+    "--preemption-policy",
+    "policy",
+    type=click.Choice(PREEMPTION_POLICIES),
+    default=PREEMPTION_POLICIES[0],
+    show_default=True,
+    help="Whether its pods may remove others of lower priority.",
+)
+def create_priority_class(
+    name: str, namespace: str, dry_run: str, output: str, value: int, description: str, policy: str, *, is_default: bool
+) -> None:
+    """Create a PriorityClass."""
+    tree = generators.priority_class(name, value, description, policy, is_default=is_default)
     send_all([tree], namespace, dry_run, output)
 
 

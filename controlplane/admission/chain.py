@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from api.object import Tree
 from controlplane.admission.default_tolerations import DefaultTolerations
+from controlplane.admission.limit_ranger import LimitRanger
 from controlplane.admission.namespace_lifecycle import NamespaceLifecycle
 from controlplane.admission.node_restriction import NodeRestriction
+from controlplane.admission.priority import Priority
 from controlplane.admission.request import Request, Snapshot
+from controlplane.admission.resource_quota import ResourceQuota
 from controlplane.admission.service_account import DefaultServiceAccount
 from controlplane.admission.token_mount import TokenMount
 
@@ -36,6 +39,11 @@ class Chain:
     mutators: Sequence[Mutator] = ()
     validators: Sequence[Validator] = ()
 
+    @property
+    def limits_quotas(self) -> bool:
+        """Whether what exceeds a quota is refused; it is counted in any case."""
+        return any(isinstance(plugin, ResourceQuota) for plugin in self.validators)
+
     def admit(self, request: Request, snapshot: Snapshot) -> Tree:
         """Return the tree after every mutator."""
         for plugin in self.mutators:
@@ -54,9 +62,38 @@ class Chain:
             plugin.check(request, snapshot)
 
 
-def default_chain() -> Chain:
-    """Every plugin of this version in its order."""
+MUTATORS: Sequence[tuple[str, Callable[[], Mutator]]] = (
+    ("NodeRestriction", NodeRestriction),
+    ("LimitRanger", LimitRanger),
+    ("ServiceAccount", DefaultServiceAccount),
+    ("ServiceAccount", TokenMount),
+    ("Priority", Priority),
+    ("DefaultTolerationSeconds", DefaultTolerations),
+)
+"""Every plugin that changes objects, in order, by the name that Kubernetes has for it."""
+
+VALIDATORS: Sequence[tuple[str, Callable[[], Validator]]] = (
+    ("NodeRestriction", NodeRestriction),
+    ("NamespaceLifecycle", NamespaceLifecycle),
+    ("LimitRanger", LimitRanger),
+    ("Priority", Priority),
+    ("ResourceQuota", ResourceQuota),
+)
+"""Every plugin that judges them."""
+
+REQUIRED = frozenset({"NodeRestriction", "NamespaceLifecycle"})
+"""Without these a node could write anything, and namespaces could not be emptied."""
+
+
+def default_chain(disabled: Collection[str] = ()) -> Chain:
+    """Every plugin of this version in its order, but for those disabled by name. ValueError for a name that cannot be."""
+    known = {name for name, _ in (*MUTATORS, *VALIDATORS)}
+    for name in disabled:
+        if name not in known:
+            raise ValueError(f"there is no admission plugin {name!r}; there are {', '.join(sorted(known))}")
+        if name in REQUIRED:
+            raise ValueError(f"the admission plugin {name} cannot be disabled: the system needs it")
     return Chain(
-        mutators=(NodeRestriction(), DefaultServiceAccount(), TokenMount(), DefaultTolerations()),
-        validators=(NodeRestriction(), NamespaceLifecycle()),
+        mutators=[plugin() for name, plugin in MUTATORS if name not in disabled],
+        validators=[plugin() for name, plugin in VALIDATORS if name not in disabled],
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
+from api.errors import Forbidden
 from api.object import Object, Tree
 from api.scheme import Kind
 
@@ -72,9 +74,19 @@ class Request:
     tree: Tree
     old: Tree | None = None
 
+    def forbidden(self, why: str) -> Forbidden:
+        """The refusal of this request, in Kubernetes' words."""
+        return Forbidden(f'{self.kind.resource} "{self.name}" is forbidden: {why}')
+
 
 class Snapshot(Protocol):
-    """The state a decision is made on. What is read here becomes a check of the transaction."""
+    """The state a decision is made on."""
 
     def get(self, resource: str, namespace: str, name: str) -> Object | None:
-        """Return the object as it is now, or None."""
+        """Return the object as it is now, or None. It becomes a check of the transaction."""
+
+    def list(self, resource: str, namespace: str) -> Sequence[Object]:
+        """Return all objects of a kind in a namespace, "" for one without namespaces. They may change meanwhile."""
+
+    def ledger(self, name: str) -> Mapping[str, int]:
+        """Return the amounts of a ledger. They may change meanwhile: limits of the transaction make sure."""

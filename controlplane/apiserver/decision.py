@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from api.errors import ApiError, TooLarge
 from api.object import Object
+from controlplane.admission.resource_quota import QUOTA_LEDGERS
 from controlplane.apiserver.objects import object_of
-from controlplane.commands import Check, CommitRefused, Key, Op
+from controlplane.commands import Add, Check, CommitRefused, Key, Op, Refused
 from controlplane.store.state import State
 
 RETRIES: Final = 5
@@ -42,6 +44,14 @@ class Snapshot:
             self._checks[key] = Check(key, found.uid)
         return found
 
+    def list(self, resource: str, namespace: str) -> Sequence[Object]:
+        """Return all objects of a kind in a namespace; the decision stands when they change."""
+        return [object_of(stored) for stored in self.state.scan(resource, namespace)]
+
+    def ledger(self, name: str) -> Mapping[str, int]:
+        """Return the amounts of a ledger; the decision stands when they change."""
+        return self.state.ledger(name)
+
     @property
     def checks(self) -> tuple[Check, ...]:
         """One for each object read."""
@@ -57,6 +67,14 @@ class Decision:
 
     subject: Object
     ops: tuple[Op, ...] = ()
+
+
+def retried(refused: Refused, ops: Sequence[Op]) -> bool:
+    """Whether to decide again on newer state: it changed, or it can say better why a quota is used up."""
+    if refused.reason == "Limit":
+        op = ops[refused.op_index]
+        return isinstance(op, Add) and op.ledger.startswith(QUOTA_LEDGERS)
+    return refused.reason in RETRIED
 
 
 def told(refused: CommitRefused) -> ApiError:

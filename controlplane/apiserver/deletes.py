@@ -59,12 +59,12 @@ def decide(writing: Writing, identity: Identity, deletion: Deletion, snapshot: S
     waiting = metadata.get("finalizers") or metadata["deletionGracePeriodSeconds"] or rules.held(new)
     if not waiting:
         rules.leaving(old, snapshot)
-        ops = (*snapshot.checks, unchanged, *rules.consequences(old, None), Delete(key))
+        ops = (*snapshot.checks, unchanged, *writing.consequences(kind, old, None, snapshot), Delete(key))
         return Decision(object_of(stored), ops)
     put = put_of(kind, new)
     if put.body == stored.body:
         return Decision(object_of(stored))
-    ops = (*snapshot.checks, unchanged, *rules.consequences(old, new), put)
+    ops = (*snapshot.checks, unchanged, *writing.consequences(kind, old, new, snapshot), put)
     return Decision(object_at(put.envelope, put.body, 0), ops)
 
 

@@ -21,8 +21,9 @@ from component.env import Env
 from controlplane.admission.request import Identity
 from controlplane.apiserver import apply, deletes, incoming
 from controlplane.apiserver.authorizer import Authorizer
-from controlplane.apiserver.decision import RETRIED, RETRIES, Decision, Snapshot, told
+from controlplane.apiserver.decision import RETRIES, Decision, Snapshot, retried, told
 from controlplane.apiserver.objects import key_of, object_of
+from controlplane.apiserver.quota_counting import QuotaCounting
 from controlplane.apiserver.sending import Sending
 from controlplane.apiserver.writes import Writing
 from controlplane.commands import (
@@ -123,6 +124,7 @@ class Transactions:
         self._replica = replica
         self._writing = writing
         self._authorizer = authorizer
+        self._counting = QuotaCounting(replica)
         self._env = env
 
     async def run(
@@ -159,11 +161,12 @@ class Transactions:
                     since=sending.since,
                     actor=identity.user,
                 )
+                await self._counting.settle(plan.ops)
                 if not sending.repeated:
                     return plan.as_done(committed)
                 return _recalled(steps, committed, self._replica.state) if committed.changed else _trial(plan)
             except CommitRefused as error:
-                if error.refused.reason not in RETRIED:
+                if not retried(error.refused, plan.ops):
                     plan.refuse(error.refused.op_index, told(error))
                     return plan.as_refused()
                 if conflicts == RETRIES:

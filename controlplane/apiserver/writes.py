@@ -10,6 +10,7 @@ from api.errors import AlreadyExists, Conflict, FieldError, Invalid, NotFound
 from api.managed_fields import Managed
 from api.names import safe_text
 from api.object import Tree
+from api.scheme import Kind
 from component.env import Env
 from controlplane.admission.chain import Chain
 from controlplane.admission.request import Identity, Request, Verb
@@ -18,7 +19,8 @@ from controlplane.apiserver.decision import Decision, Snapshot
 from controlplane.apiserver.incoming import Incoming, refuse
 from controlplane.apiserver.kinds.base import KindRules
 from controlplane.apiserver.objects import key_of, object_at, object_of, put_of, tree_of
-from controlplane.commands import Check, Delete, Stored
+from controlplane.apiserver.quota_ledgers import accounting
+from controlplane.commands import Check, Delete, Op, Stored
 
 SERVER_OWNED = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink")
 """Metadata that only the API writes; what clients send there is replaced, so that a read object can be sent back."""
@@ -68,7 +70,7 @@ class Writing:
         if managed:
             tree = ownership.with_entries(tree, managed_fields.written(managed))
         put = put_of(kind, tree)
-        ops = (*snapshot.checks, Check(key, absent=True), *rules.consequences(None, tree), put)
+        ops = (*snapshot.checks, Check(key, absent=True), *self.consequences(kind, None, tree, snapshot), put)
         return Decision(object_at(put.envelope, put.body, 0), ops)
 
     def update(
@@ -132,8 +134,14 @@ class Writing:
         subject = object_at(put.envelope, put.body, stored.revision)  # what a dry run shows: nothing newer is stored
         if _finished(new) and not rules.held(new):
             rules.leaving(new, snapshot)
-            return Decision(subject, (*snapshot.checks, unchanged, *rules.consequences(old, None), Delete(key)))
-        return Decision(subject, (*snapshot.checks, unchanged, *rules.consequences(old, new), put))
+            gone = self.consequences(kind, old, None, snapshot)
+            return Decision(subject, (*snapshot.checks, unchanged, *gone, Delete(key)))
+        return Decision(subject, (*snapshot.checks, unchanged, *self.consequences(kind, old, new, snapshot), put))
+
+    def consequences(self, kind: Kind, old: Tree | None, new: Tree | None, snapshot: Snapshot) -> Sequence[Op]:
+        """What goes with replacing `old` by `new`, None for no object: by the rules of the kind, and in quotas."""
+        counted = accounting(kind, old, new, snapshot.state, limited=self.chain.limits_quotas)
+        return (*self.rules_of(kind.resource).consequences(old, new), *counted)
 
     def _admit(self, request: Request, incoming: Incoming, snapshot: Snapshot) -> Tree:
         """Mutating plugins, validation, validating plugins, allocation."""

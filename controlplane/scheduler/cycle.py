@@ -61,10 +61,10 @@ def schedule(snapshot: Snapshot, pods: Sequence[Waiting], *, batch: int = BATCH)
 
 
 def by_class(pods: Iterable[Waiting]) -> list[list[Waiting]]:
-    """Pods of equal classes together, in the order in which the classes first appear."""
-    classes: dict[PodClass, list[Waiting]] = {}
+    """Pods of equal classes and priorities together, in the order in which these first appear."""
+    classes: dict[tuple[int, PodClass], list[Waiting]] = {}
     for pod in pods:
-        classes.setdefault(pod.pod_class, []).append(pod)
+        classes.setdefault((pod.priority, pod.pod_class), []).append(pod)
     return list(classes.values())
 
 

@@ -23,6 +23,7 @@ from controlplane.commands import (
     Check,
     Claim,
     Delete,
+    Forget,
     Key,
     Op,
     Put,
@@ -114,12 +115,12 @@ class Draft:
                 return self._put(op, op_index)
             case Delete():
                 return self._delete(op)
-            case Claim() | Release() | Add() | Set():
+            case Claim() | Release() | Add() | Forget() | Set():
                 return self._evaluate_holding(op)
             case _:
                 return self._evaluate_cluster_op(op)
 
-    def _evaluate_holding(self, op: Claim | Release | Add | Set) -> tuple[Reason, str] | None:
+    def _evaluate_holding(self, op: Claim | Release | Add | Forget | Set) -> tuple[Reason, str] | None:
         match op:
             case Claim():
                 return self._claim(op)
@@ -127,6 +128,9 @@ class Draft:
                 return self._release(op)
             case Add():
                 return self._add(op)
+            case Forget(ledger):
+                self.ledgers[ledger] = _NO_AMOUNTS
+                return None
             case Set():
                 return self._set(op)
 

@@ -31,6 +31,7 @@ OPAQUE = {("ObjectMeta", "managedFields")}
 QUANTITIES = {
     ("ContainerStatus", "allocatedResources"),
     ("EmptyDirVolumeSource", "sizeLimit"),
+    *(("LimitRangeItem", each) for each in ("default", "defaultRequest", "max", "maxLimitRequestRatio", "min")),
     ("NodeAllocatableMappedResources", "quantity"),
     ("NodeAllocatableOverheadResources", "perContainer"),
     ("NodeAllocatableOverheadResources", "perPod"),
@@ -39,6 +40,9 @@ QUANTITIES = {
     ("PodSpec", "overhead"),
     ("PodStatus", "allocatedResources"),
     ("ResourceFieldSelector", "divisor"),
+    ("ResourceQuotaSpec", "hard"),
+    ("ResourceQuotaStatus", "hard"),
+    ("ResourceQuotaStatus", "used"),
     ("ResourceRequirements", "limits"),
     ("ResourceRequirements", "requests"),
     ("VolumeResourceRequirements", "limits"),
@@ -178,6 +182,7 @@ def test_scope_and_status_of_a_kind_are_those_of_the_api(kind):
         "apps": "AppsV1Api",
         "discovery.k8s.io": "DiscoveryV1Api",
         scheme.RBAC: "RbacAuthorizationV1Api",
+        "scheduling.k8s.io": "SchedulingV1Api",
     }
     api_class = getattr(client, group.get(kind.group, "CoordinationV1Api"))
     snake = re.sub(r"(?<!^)(?=[A-Z])", "_", kind.kind).lower()

@@ -32,6 +32,9 @@ class Objects:
             return None
         return Object("namespaces", "", name, "u", 1, canonical({"metadata": {"name": name, **metadata}}))
 
+    def list(self, resource, namespace):
+        return []
+
 
 def request(verb="create", resource="pods", tree=None, old=None, identity=ADMIN, name="a", namespace="default"):
     tree = {"metadata": {"name": name}, "spec": {}} if tree is None else tree
@@ -185,6 +188,16 @@ def test_plugins_run_in_their_order_and_the_first_objection_counts():
 def test_the_default_chain_completes_a_pod_and_minds_its_namespace():
     chain = default_chain()
     tree = chain.admit(request(), Objects())
-    assert tree["spec"].keys() == {"serviceAccount", "serviceAccountName", "tolerations"}
+    added = {"serviceAccount", "serviceAccountName", "tolerations", "priority", "preemptionPolicy"}
+    assert tree["spec"].keys() == added
     with pytest.raises(NotFound):
         chain.check(request(tree=tree), Objects())
+
+
+def test_plugins_can_be_left_out_by_name_but_for_those_the_system_needs():
+    tree = default_chain(["Priority", "DefaultTolerationSeconds"]).admit(request(), Objects())
+    assert tree["spec"].keys() == {"serviceAccount", "serviceAccountName"}
+    with pytest.raises(ValueError, match="NamespaceLifecycle cannot be disabled"):
+        default_chain(["NamespaceLifecycle"])
+    with pytest.raises(ValueError, match=r"no admission plugin 'Prioriti'; there are .*Priority"):
+        default_chain(["Prioriti"])

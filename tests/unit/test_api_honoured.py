@@ -94,7 +94,6 @@ def test_what_is_honoured_or_off_is_accepted(tree):
         (pod(shareProcessNamespace=True), "spec.shareProcessNamespace: not supported yet"),
         (pod(setHostnameAsFQDN=True), "spec.setHostnameAsFQDN: not supported yet"),
         (pod(imagePullSecrets=[{"name": "s"}]), "spec.imagePullSecrets: not supported yet"),
-        (pod(priorityClassName="high"), "spec.priorityClassName: not supported yet"),
         (pod(activeDeadlineSeconds=10), "spec.activeDeadlineSeconds: not supported yet"),
         (pod(schedulerName="mine"), 'spec.schedulerName: "mine" is not supported yet; supported: "default-scheduler"'),
         (pod(hostUsers=False), "spec.hostUsers: false is not supported yet; supported: true"),
@@ -174,9 +173,9 @@ def test_status_and_metadata_are_never_refused():
 
 
 def test_refusals_come_in_document_order():
-    tree = pod(runtimeClassName="a", priorityClassName="b")
+    tree = pod(runtimeClassName="a", shareProcessNamespace=True)
     fields_refused = [fault.split(":")[0] for fault in refused("pod", copy.deepcopy(tree))]
-    assert fields_refused == ["spec.runtimeClassName", "spec.priorityClassName"]
+    assert fields_refused == ["spec.runtimeClassName", "spec.shareProcessNamespace"]
 
 
 def test_fields_that_no_type_has_are_left_to_the_strict_check():

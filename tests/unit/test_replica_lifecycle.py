@@ -11,6 +11,7 @@ from api import errors
 from component.env import Env
 from controlplane import replica_snapshots
 from controlplane.commands import (
+    COMMAND_VERSION,
     Attest,
     Envelope,
     Key,
@@ -206,7 +207,7 @@ async def test_an_older_snapshot_never_replaces_a_newer_state(replica, log, tmp_
 
 
 async def test_a_newer_command_ends_the_replica_and_nothing_after_it_is_applied(replica, log):
-    log.deliver([entry(1, put(1)), Entry(2, 1, b"\x02new"), entry(3, put(3))])
+    log.deliver([entry(1, put(1)), Entry(2, 1, bytes([COMMAND_VERSION + 1]) + b"new"), entry(3, put(3))])
     log.deliver([entry(3, put(3))])
     with pytest.raises(UnknownCommandVersion):
         await replica.wait_failed()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from api.wellknown import ZONE_LABEL
 from controlplane.scheduler import facts
-from controlplane.scheduler.cycle import Placed, Unschedulable, Waiting, schedule
+from controlplane.scheduler.cycle import Placed, Unschedulable, Waiting, by_class, schedule
 from controlplane.scheduler.filters import PodClass, TolerationRule
 from controlplane.scheduler.snapshot import NodeFacts, NodeTaint, PodUse, Snapshot
 from tests.builders import cached, node, pod, replica_set, taint
@@ -195,3 +197,11 @@ def test_a_pod_of_an_unknown_node_is_counted_once_the_node_is_known():
     wants = PodClass(requests=(("cpu", 500), ("pods", 1)))
     (answer,) = schedule(snapshot, [Waiting("b", "default", "b", wants)])
     assert isinstance(answer, Unschedulable)
+
+
+def test_equal_pods_of_different_priority_are_not_placed_together():
+    low, high, between = (
+        dataclasses.replace(waiting(name=name), priority=priority)
+        for name, priority in (("low", 1), ("high", 9), ("b", 5))
+    )
+    assert [[each.name for each in equal] for equal in by_class([high, between, low])] == [["high"], ["b"], ["low"]]

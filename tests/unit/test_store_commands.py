@@ -17,6 +17,7 @@ from controlplane.commands import (
     CommitRefused,
     Delete,
     Envelope,
+    Forget,
     Key,
     Malformed,
     Put,
@@ -50,6 +51,7 @@ EVERY_OP = (
     RaiseLevel(2),
     StartIncarnation(),
     Attest("r1", 1000, b"d" * 16),
+    Forget("quota/default/small"),
 )
 
 
@@ -77,6 +79,9 @@ GOLDEN = {
         RaiseLevel: "920902",
         StartIncarnation: "910a",
         Attest: "940ba27231cd03e8c41064646464646464646464646464646464",
+    },
+    2: {
+        Forget: "920cb371756f74612f64656661756c742f736d616c6c",
     },
 }
 """The bytes of every operation, by the version that brought it.
@@ -113,10 +118,11 @@ def test_the_bytes_around_operations_never_change():
 
 
 def test_an_operation_of_a_higher_version_than_the_bytes_claim_is_malformed_as_it_is_to_an_older_program(monkeypatch):
-    monkeypatch.setattr(commands, "COMMAND_VERSION", 2)
-    monkeypatch.setattr(commands, "OPERATION_LEVELS", {**commands.OPERATION_LEVELS, Set: 2})
+    newer = commands.COMMAND_VERSION + 1
+    monkeypatch.setattr(commands, "COMMAND_VERSION", newer)
+    monkeypatch.setattr(commands, "OPERATION_LEVELS", {**commands.OPERATION_LEVELS, Set: newer})
     data = encode_transaction(Transaction(ID, (Delete(KEY), Set("name", b""))))
-    assert data[0] == 2
+    assert data[0] == newer
     assert decode_transaction(data).ops[0] == Delete(KEY)
     with pytest.raises(Malformed):
         decode_transaction(b"\x01" + data[1:])
@@ -139,8 +145,8 @@ def test_an_operation_of_a_higher_version_than_the_bytes_claim_is_malformed_as_i
 )
 def test_bytes_that_must_not_enter_the_log_are_told(data):
     with pytest.raises(Malformed):
-        check_transaction(data, 1)
-    check_transaction(encode_transaction(Transaction(ID, EVERY_OP)), 1)
+        check_transaction(data, commands.COMMAND_VERSION)
+    check_transaction(encode_transaction(Transaction(ID, EVERY_OP)), commands.COMMAND_VERSION)
 
 
 @pytest.mark.parametrize(

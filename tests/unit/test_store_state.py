@@ -6,6 +6,7 @@ import pytest
 
 from controlplane.commands import (
     ADDED,
+    COMMAND_VERSION,
     DELETED,
     MODIFIED,
     OBJECT_LIMIT_BYTES,
@@ -292,7 +293,7 @@ def test_a_newer_command_changes_nothing_and_stops_the_replica(log):
     before = log.state.digest
     good = encode_transaction(Transaction(bytes(16), (pod(A),)))
     with pytest.raises(UnknownCommandVersion):
-        log.apply(good, b"\x02new")
+        log.apply(good, bytes([COMMAND_VERSION + 1]) + b"new")
     assert (log.state.get(A), log.state.applied_index, log.state.digest) == (None, 0, before)
 
 

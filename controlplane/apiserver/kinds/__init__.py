@@ -9,6 +9,7 @@ from controlplane.apiserver.kinds.base import KindRules
 from controlplane.apiserver.kinds.namespaces import NamespaceRules
 from controlplane.apiserver.kinds.nodes import NodeRules
 from controlplane.apiserver.kinds.pods import PodRules
+from controlplane.apiserver.kinds.quotas import QuotaRules
 from controlplane.apiserver.kinds.services import ServiceRules
 
 
@@ -18,5 +19,6 @@ def kind_rules(env: Env, pod_range: str, service_range: str) -> Mapping[str, Kin
         "namespaces": NamespaceRules(),
         "nodes": NodeRules(pod_range),
         "pods": PodRules(),
+        "resourcequotas": QuotaRules(),
         "services": ServiceRules(service_range, env.rng),
     }
