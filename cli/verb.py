@@ -18,7 +18,7 @@ META_CONFIG = "timonier.config"
 META_USER = "timonier.as"
 META_GROUPS = "timonier.as-group"
 META_NAMESPACE = "timonier.namespace"
-FEW = 10  # names that still fit into an error
+FEW = 16  # names that still fit into an error
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 

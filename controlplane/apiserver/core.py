@@ -32,7 +32,6 @@ from component.env import Env
 from controlplane.admission.chain import Chain
 from controlplane.admission.escalation import RoleEscalation
 from controlplane.admission.request import Identity
-from controlplane.admission.resource_quota import QUOTAS
 from controlplane.apiserver import apply, binding, deletes, incoming, mass_deletion, patches, selecting
 from controlplane.apiserver.authorizer import Authorizer
 from controlplane.apiserver.decision import RETRIES, Decision, Snapshot, retried, told
@@ -42,7 +41,6 @@ from controlplane.apiserver.mass_deletion import PAGE_OBJECTS
 from controlplane.apiserver.objects import key_of, object_at, object_of
 from controlplane.apiserver.pages import Pages
 from controlplane.apiserver.past import NOW, At, ObjectHistory, Past
-from controlplane.apiserver.quota_counting import QuotaCounting
 from controlplane.apiserver.reviews import Reviews
 from controlplane.apiserver.sending import ONCE, Sending
 from controlplane.apiserver.transactions import Transactions
@@ -89,7 +87,6 @@ class ApiCore:
         self.authorizer = Authorizer(lambda: replica.state)
         chain = chain.with_validator(RoleEscalation(self.authorizer))
         self.writing = Writing(chain, kind_rules(env, pod_range, service_range), env)
-        self._counting = QuotaCounting(replica)
         self._transactions = Transactions(replica, self.writing, self.authorizer, env)
         self._reviews = Reviews(self.authorizer, replica.read_barrier)
         self.past = Past(replica, env)
@@ -461,8 +458,7 @@ class ApiCore:
             else:
                 if not committed.changed:
                     return _answer(decision, refusal)
-                if resource == QUOTAS and decision is not None:
-                    await self._counting.settle(decision.ops)
+                await self._transactions.counting.settle(decision.ops if decision else ())
                 return self._made(resource, committed.last_revision, decision, sending)
         raise Conflict(f"given up after {RETRIES} retries, the state keeps changing: {conflict}")
 

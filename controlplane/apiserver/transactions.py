@@ -118,13 +118,13 @@ class Plan:
 
 
 class Transactions:
-    """Decides, proposes and tries again; one for each replica."""
+    """Decides, proposes and tries again; one for each replica. `counting` is for quotas that are made on the way."""
 
     def __init__(self, replica: Replica, writing: Writing, authorizer: Authorizer, env: Env) -> None:
         self._replica = replica
         self._writing = writing
         self._authorizer = authorizer
-        self._counting = QuotaCounting(replica)
+        self.counting = QuotaCounting(replica)
         self._env = env
 
     async def run(
@@ -161,7 +161,7 @@ class Transactions:
                     since=sending.since,
                     actor=identity.user,
                 )
-                await self._counting.settle(plan.ops)
+                await self.counting.settle(plan.ops)
                 if not sending.repeated:
                     return plan.as_done(committed)
                 return _recalled(steps, committed, self._replica.state) if committed.changed else _trial(plan)
