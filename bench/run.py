@@ -30,6 +30,7 @@ PARTS = (
     "cli_start",
     "raft_log",
     "api_overhead",
+    "authorize",
     "store_apply",
     "history",
     "scheduler_place",

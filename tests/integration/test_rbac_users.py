@@ -101,6 +101,16 @@ async def test_an_admin_of_a_namespace_gives_no_more_than_they_have(cluster):
         await boss.create(binding("more", "ClusterRole/admin", "User:boss"))
 
 
+async def test_who_may_let_in_nodes_may_not_let_in_replicas(cluster):
+    await cluster.local.create(role("joins", paths("post", "/timonier/join-tokens/node")))
+    await cluster.local.create(binding("joins", "ClusterRole/joins", "User:porter"))
+    porter = cluster.client(cluster.keys.client("porter"))
+    for asked in ("node", ""):
+        assert (await porter.create_join_token(asked)).token
+    with pytest.raises(errors.Forbidden, match='User "porter" cannot post path "/timonier/join-tokens/replica"'):
+        await porter.create_join_token("replica")
+
+
 async def test_a_command_line_acts_as_others_by_metadata(cluster):
     await cluster.local.create(role("acting", rule("impersonate", "users groups", names="joan views")))
     await cluster.local.create(binding("acting", "ClusterRole/acting", "User:helper"))

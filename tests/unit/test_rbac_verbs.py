@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from api import errors
+from api.object import canonical
 from api.scheme import RBAC
 from component.client import Binding, Removal, Write
 from controlplane.admission.request import ANONYMOUS, Identity, groups_of
@@ -208,12 +211,19 @@ async def test_paths_are_for_who_may_and_administrators(cluster, allow):
         (rule("get"), rule("escalate", "roles", RBAC, names="other"), False),
     ],
 )
-async def test_a_role_gives_no_more_than_its_writer_has(api, jane, allow, given, held, allowed):
+async def test_a_role_gives_no_more_than_its_writer_has(cluster, api, jane, allow, given, held, allowed):
     await allow(rule("create update patch", "roles", RBAC), held)
-    await api.create(role("old", namespace="default"))
+    for name in ("old", "applied", "patched", "owned"):
+        await api.create(role(name, namespace="default"))
+    patch = canonical({"rules": [given]})
+    owned = canonical(role("owned", given, namespace="default"))
     for write in (
         jane.create(role("new", given, namespace="default")),
         jane.update(role("old", given, namespace="default")),
+        jane.apply(role("applied", given, namespace="default")),
+        jane.patch(f"roles.{RBAC}", "default", "patched", "merge", patch),
+        cluster.core.patch(replace(JANE, manager="m"), f"roles.{RBAC}", "default", "owned", "apply", owned, force=True),
+        only(cluster.core.transaction(JANE, [Write("create", role("newer", given, namespace="default"))])),
     ):
         if allowed:
             await write
