@@ -6,6 +6,7 @@ Imported by every command, also for its `--help`: what is heavy (gRPC, YAML, asy
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -87,7 +88,7 @@ def call(work: Callable[[RpcClient, str], Awaitable[Answer]]) -> Answer:
             return Handshake(tls, str(config_path()), system_env()).obstacle(address)
 
         connect = partial(Replicas, metadata=acting)
-        async with RpcClient(found.endpoints, tls, system_env(), explain=explain, connect=connect) as client:
+        async with RpcClient(found.endpoints, tls, system_env(), explain=explain, warn=warn, connect=connect) as client:
             return await work(client, chosen or found.namespace)
 
     with one_line_errors():
@@ -104,6 +105,16 @@ def acting_as() -> tuple[tuple[str, str], ...]:
     if groups and not user:
         raise click.UsageError("--as-group needs --as: groups are those of a user")
     return (*([("impersonate-user", user)] if user else ()), *(("impersonate-group", group) for group in groups))
+
+
+def warn(text: str) -> None:
+    """Print a warning of the API, in yellow on a terminal."""
+    from cli import colour  # noqa: PLC0415 - seldom needed
+
+    heading = "Warning:"
+    if colour.wanted(terminal=sys.stderr.isatty(), environ=os.environ):
+        heading = click.style(heading, fg="yellow")
+    click.echo(f"{heading} {text}", err=True)
 
 
 def fail_after(problems: Sequence[ApiError]) -> None:

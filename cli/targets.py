@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from api import scheme
+from api import retired, scheme
 from api.errors import ApiError, Invalid, NotFound
 from api.object import Tree
 from api.scheme import KINDS, Kind
@@ -87,8 +87,9 @@ def targets_of(trees: Sequence[Tree]) -> tuple[list[tuple[Target, Tree]], list[A
 
 
 def kind_of(tree: Tree) -> Kind:
-    """The kind that an object of a manifest says it is; NotFound."""
-    return scheme.by_kind(str(tree.get("apiVersion", "")), str(tree.get("kind", "")))
+    """The kind that an object of a manifest says it is, also in a version that is retired; NotFound."""
+    api_version, kind = str(tree.get("apiVersion", "")), str(tree.get("kind", ""))
+    return scheme.by_kind(retired.current_version(api_version, kind), kind)
 
 
 def namespace_of(tree: Tree, kind: Kind, chosen: str, default: str) -> str:

@@ -24,6 +24,9 @@ MAX_MESSAGE_BYTES = 16 << 20
 ERROR_KEY = "timonier-error-bin"
 """Trailing metadata that carries the error itself: JSON of `_Wire`. Only our servers send it."""
 
+WARNING_KEY = "timonier-warning-bin"
+"""Trailing metadata of a call that was done: what the caller should know, UTF-8, once for each warning."""
+
 MAX_DETAILS = 2_000  # characters; status messages travel in headers, which other clients limit to 8 KiB
 MAX_ERROR_BYTES = 32 << 10  # of the JSON in ERROR_KEY
 MAX_METADATA_BYTES = 128 << 10

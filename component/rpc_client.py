@@ -30,7 +30,7 @@ from component.client import (
 )
 from component.env import Env
 from component.rpc import Tls, error_of
-from component.rpc_failover import Explain, Patience, Repeat, Replicas, judge
+from component.rpc_failover import Explain, Patience, Repeat, Replicas, Warn, judge
 from component.rpc_messages import (
     OUTCOMES,
     PATCH_TYPES,
@@ -66,7 +66,7 @@ class RpcClient:
     Each call has `timeout_seconds` altogether and moves to the next replica when one cannot serve. A write says which
     one it is, so that it is done once, however often and late it arrives; Unknown is raised when no replica could tell.
     What is no write of objects (leadership, members) is not sent again: when its connection breaks, Unknown. With `explain` errors tell
-    why no replica can be reached.
+    why no replica can be reached; `warn` is told what the API warns of.
     """
 
     def __init__(
@@ -77,11 +77,13 @@ class RpcClient:
         *,
         timeout_seconds: float = TIMEOUT_SECONDS,
         explain: Explain | None = None,
+        warn: Warn | None = None,
         connect: Connect = Replicas,
     ) -> None:
         self._env = env
         self._timeout_seconds = timeout_seconds
         self._replicas = connect(endpoints, tls, env, explain)
+        self._replicas.warn = warn
         self._revision = 0  # the newest that a write made or was told
         self._revision_time = 0.0
 

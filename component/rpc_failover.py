@@ -57,6 +57,9 @@ Verdict = Literal["final", "elsewhere", "doubtful"]
 Metadata = tuple[tuple[str, str], ...]
 """Of calls: names in small letters."""
 
+Warn = Callable[[str], None]
+"""Told what a replica warned of in a call that was done."""
+
 Explain = Callable[[str], Awaitable["Obstacle | None"]]
 """Address -> why no connection to it comes about; `component.handshake` knows."""
 
@@ -137,11 +140,11 @@ class Attempt:
         self._asking: asyncio.Task[None] | None = None
         self._silent = False
 
-    async def answer(self) -> Any:
-        """The call's answer; Silent, or what the call raises."""
+    async def answer(self, warn: Warn | None = None) -> Any:
+        """The call's answer; Silent, or what the call raises. Warnings come before it."""
         self._ask_later()
         try:
-            return await self._call
+            return await _with_warnings(self._call, warn) if warn is not None else await self._call
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if not self._silent or (task is not None and task.cancelling()):
@@ -165,6 +168,14 @@ class Attempt:
         else:
             self._silent = True
             self._call.cancel()
+
+
+async def _with_warnings(call: Any, warn: Warn) -> Any:
+    answer = await call
+    for key, value in await call.trailing_metadata() or ():
+        if key == rpc.WARNING_KEY:
+            warn(value.decode(errors="replace"))
+    return answer
 
 
 class Silent(errors.Unavailable):
@@ -200,8 +211,10 @@ class Replicas:
     """All replicas of a cluster; remembers which one is good.
 
     `explain` is asked when no replica can be reached: what waiting cannot mend is raised as Unauthenticated.
-    `metadata` goes with every call.
+    `metadata` goes with every call. `warn`, once set, is told what replicas warn of.
     """
+
+    warn: Warn | None = None
 
     def __init__(
         self,
@@ -267,7 +280,7 @@ class Replicas:
                 if repeat == "never":
                     return await send(request, timeout=seconds)
                 attempt = Attempt(replica, send(request, timeout=min(seconds, ATTEMPT_SECONDS)), sign_seconds)
-                return await attempt.answer()
+                return await attempt.answer(self.warn)
             except grpc.aio.AioRpcError as failure:
                 verdict, last = judge(failure)
             except Silent as silence:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from api import retired
 from api.errors import ApiError, Conflict
 from api.object import Tree, canonical
 from cli import options
-from cli.connect import call, fail_after
+from cli.connect import call, fail_after, warn
 from cli.manifests import refusals, send_each, writes_of
 from cli.output import told
 from cli.targets import read_manifests, target_of
@@ -106,6 +107,9 @@ async def _one_by_one(client: RpcClient, order: Order, default: str) -> list[Api
 
 
 async def _send_fields(client: RpcClient, order: Order, tree: Tree) -> None:
+    tree, warning = retired.modern(tree)
+    if warning:
+        warn(warning)
     target = target_of(tree)
     namespace = str(tree["metadata"].get("namespace") or "")
     try:

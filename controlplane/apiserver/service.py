@@ -11,11 +11,13 @@ from typing import Any, Final, Protocol, TypeVar
 import grpc
 from google.protobuf import message_factory
 
-from api import scheme
+from api import retired, scheme
 from api.errors import ApiError, Invalid, Unavailable
+from api.object import Tree
 from api.v1 import apiserver_pb2 as pb
 from api.v1 import resource_pb2
-from component.client import ApplyOutcome, Binding, Collection, Operation, PatchType
+from component import rpc
+from component.client import ApplyOutcome, Binding, Collection, Operation, PatchType, Write
 from component.rpc_server import Context
 from controlplane.admission.request import Identity
 from controlplane.apiserver.authn import Authenticator
@@ -116,7 +118,7 @@ class ApiService:
 
     async def create(self, request: pb.CreateRequest, context: Context) -> resource_pb2.Resource:
         """Create."""
-        tree = tree_of_message(request.object)
+        tree = _modern(context, tree_of_message(request.object))
         return message_of(await self._core.create(self._identify(context), tree, **_how(request)))
 
     async def get(self, request: pb.GetRequest, context: Context) -> resource_pb2.Resource:
@@ -151,12 +153,12 @@ class ApiService:
 
     async def update(self, request: pb.UpdateRequest, context: Context) -> resource_pb2.Resource:
         """Update."""
-        tree = tree_of_message(request.object)
+        tree = _modern(context, tree_of_message(request.object))
         return message_of(await self._core.update(self._writer(request, context), tree, **_how(request)))
 
     async def update_status(self, request: pb.UpdateRequest, context: Context) -> resource_pb2.Resource:
         """UpdateStatus."""
-        tree = tree_of_message(request.object)
+        tree = _modern(context, tree_of_message(request.object))
         return message_of(await self._core.update_status(self._writer(request, context), tree, **_how(request)))
 
     async def delete(self, request: pb.DeleteRequest, context: Context) -> resource_pb2.Resource:
@@ -198,7 +200,7 @@ class ApiService:
 
     async def apply(self, request: pb.ApplyRequest, context: Context) -> pb.ApplyResponse:
         """Apply."""
-        tree = tree_of_message(request.object)
+        tree = _modern(context, tree_of_message(request.object))
         stored, outcome = await self._core.apply(self._writer(request, context), tree, **_how(request))
         return pb.ApplyResponse(object=message_of(stored), outcome=_OUTCOMES[outcome])
 
@@ -209,7 +211,10 @@ class ApiService:
         for index, sent in enumerate(request.operations):
             if index % DECODED_AT_ONCE == 0:
                 await asyncio.sleep(0)
-            operations.append(operation_of(sent))
+            operation = operation_of(sent)
+            if isinstance(operation, Write):
+                operation = replace(operation, tree=_modern(context, operation.tree))
+            operations.append(operation)
         done = await self._core.transaction(identity, operations, dry_run=request.dry_run, sending=sending_of(request))
         return transaction_message(done)
 
@@ -406,6 +411,17 @@ def _handler(method: Any, behaviour: Callable[..., Any]) -> Any:
     }[method.client_streaming, method.server_streaming]
     request_type: Any = message_factory.GetMessageClass(method.input_type)
     return make(behaviour, request_type.FromString, _serialized)
+
+
+def _modern(context: Context, tree: Tree) -> Tree:
+    """The object in the API version of today; the caller is told if that is another one."""
+    current, warning = retired.modern(tree)
+    if warning:
+        told = context.trailing_metadata() or ()
+        entry = (rpc.WARNING_KEY, warning.encode())
+        if entry not in told:
+            context.set_trailing_metadata((*told, entry))
+    return current
 
 
 def _program(context: Context) -> str:

@@ -16,7 +16,7 @@ from api import errors
 from api.v1 import apiserver_pb2 as pb
 from api.v1 import apiserver_pb2_grpc, resource_pb2
 from component import rpc
-from component.client import Collection
+from component.client import Collection, Write
 from component.rpc_client import RpcClient
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.mass_deletion import PAGE_OBJECTS
@@ -496,3 +496,30 @@ async def test_a_large_collection_is_deleted_in_pages_and_refusals_name_their_ob
     namespaces = [page async for page in client.delete_collection(Collection("namespaces"), dry_run=True)]
     refused = {each.object.name: each.error for each in namespaces[0] if each.error}
     assert isinstance(refused["default"], errors.Forbidden)
+
+
+async def test_a_retired_version_is_taken_as_the_one_of_today_with_a_warning(cluster):
+    told = []
+    old = replica_set_of("extensions/v1beta1")
+    async with RpcClient(cluster.addresses, cluster.keys.admin, cluster.env, warn=told.append) as client:
+        created = await client.create(old("a"))
+        await client.transaction([Write("apply", old("b")), Write("apply", old("c")), Write("apply", old("a"))])
+        listed = await client.list("replicasets.apps", "default")
+    assert created.tree()["apiVersion"] == "apps/v1"
+    assert created.tree()["spec"]["selector"] == {"matchLabels": {"app": "a"}}
+    assert [each.name for each in listed.items] == ["a", "b", "c"]
+    text = "extensions/v1beta1 ReplicaSet is retired: it was taken as apps/v1 ReplicaSet, write that instead"
+    assert told == [text, text]
+
+
+def replica_set_of(api_version):
+    def named(name):
+        template = {"metadata": {"labels": {"app": "a"}}, "spec": pod("x")["spec"]}
+        return {
+            "apiVersion": api_version,
+            "kind": "ReplicaSet",
+            "metadata": {"name": name},
+            "spec": {"template": template},
+        }
+
+    return named

@@ -71,3 +71,13 @@ def test_who_owns_which_fields_is_shown_on_request(api):
     shown = json.loads(tim(api, "get", "cm", "a", "-o", "json", "--show-managed-fields").stdout)
     assert shown["metadata"]["managedFields"] == OWNED
     assert tim(api, "get", "cm", "a", "-o", "jsonpath={.metadata.managedFields[0].manager}").stdout == "a"
+
+
+def test_a_retired_version_is_taken_as_the_one_of_today_with_a_warning(api):
+    old = "{apiVersion: rbac.authorization.k8s.io/v1beta1, kind: Role, metadata: {name: r}}"
+    result = tim(api, "apply", "--server-side", "-f", "-", stdin=old)
+    assert result.stdout == "role.rbac.authorization.k8s.io/r serverside-applied\n"
+    assert result.stderr == (
+        "Warning: rbac.authorization.k8s.io/v1beta1 Role is retired: "
+        "it was taken as rbac.authorization.k8s.io/v1 Role, write that instead\n"
+    )
