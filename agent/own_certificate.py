@@ -22,6 +22,7 @@ from component.rpc import Tls, error_of
 
 log = structlog.get_logger()
 
+FIRST_LOOK_SECONDS = 20.0  # after a start: the session is there by then
 LOOK_SECONDS = 600.0
 DEADLINE_SECONDS = 10.0
 _METHOD = "/api.v1.ApiServer/RenewCertificate"
@@ -62,9 +63,10 @@ class CertificateRenewal:
 
     async def run(self) -> None:
         """Look now and then, until cancelled."""
+        await asyncio.sleep(FIRST_LOOK_SECONDS)
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
             await self.renew_if_due()
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def renew_if_due(self) -> bool:
         """Renew if it is time; whether that was done. Failures are logged: there is a third of a year to mend them."""
