@@ -173,7 +173,7 @@ def held_of(token: str, early_seconds: float) -> Held:
     """Read from a token until when it is to be used; `early_seconds` before that it is due. jwt.Malformed."""
     try:
         times = msgspec.json.decode(jwt.parts(token).payload, type=_Times)
-    except msgspec.DecodeError as error:
+    except jwt.UNREADABLE as error:
         raise jwt.Malformed("it does not say when it was made and when it expires") from error
     used_seconds = min(RENEWED_AT * (times.exp - times.iat), OLDEST_SECONDS)
     return Held(token, times.iat + used_seconds - early_seconds, times.exp)

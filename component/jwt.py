@@ -16,6 +16,9 @@ import msgspec
 LONGEST_CHARACTERS = 16 << 10
 """Ours have about 1,000; headers of HTTP requests end below this."""
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What reading JSON of strangers may raise."""
+
 
 class Malformed(ValueError):
     """The text is no token; the message says why, without quoting it."""
@@ -41,7 +44,7 @@ def parts(token: str) -> Parts:
     header, payload, signature = map(decoded, segments)
     try:
         fields = msgspec.json.decode(header, type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise Malformed("its header is no JSON object") from error
     return Parts(fields, payload, token.rpartition(".")[0].encode(), signature)
 

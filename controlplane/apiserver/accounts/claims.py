@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from api.errors import Unauthenticated
+from component import jwt
 from component.env import parse_time
 from controlplane.admission.request import ACCOUNTS_GROUP, AUTHENTICATED_GROUP, Identity
 from controlplane.commands import Key, Stored
@@ -99,7 +100,7 @@ def read_claims(payload: bytes) -> Claims:
     """Read what a token of ours says. Unauthenticated."""
     try:
         claims = msgspec.json.decode(payload, type=Claims)
-    except msgspec.DecodeError as error:
+    except jwt.UNREADABLE as error:
         raise Unauthenticated("the token does not say what a service account's says") from error
     if claims.sub != f"{USER_PREFIX}{claims.bound.namespace}:{claims.bound.serviceaccount.name}":
         raise Unauthenticated("the token's subject is not the service account that it names")

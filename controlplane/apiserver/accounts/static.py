@@ -53,4 +53,4 @@ def read_tokens(text: str, path: str) -> StaticTokens:
 
 
 def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode(errors="surrogateescape")).digest()
+    return hashlib.sha256(token.encode(errors="backslashreplace")).digest()
