@@ -31,9 +31,9 @@ from agent.probe_actions import ProbeActions
 from agent.reports import ReportBook
 from agent.runtime.protocol import Container, ContainerRuntime, RuntimeFailure
 from agent.session import Explain, Refused, Session
+from agent.session_calls import SessionCalls
 from agent.streams import Streams
-from agent.token_calls import TokenCalls
-from agent.tokens import Tokens
+from agent.tokens import Tokens, asking
 from agent.volumes import VolumeFailure
 from agent.worker import PodWorker
 from api.core import NodeStatus
@@ -105,7 +105,8 @@ class NodeAgent:
         self._streams = Streams(lambda: self._pods, runtime, paths, env)
         self._session = Session(self, self._reports, connect, env, explain)
         self._certificate = certificate
-        self._tokens = Tokens(TokenCalls(lambda: self._session.channel), paths, env)
+        self._calls = SessionCalls(lambda: self._session.channel)
+        self._tokens = Tokens(asking(self._calls), paths, env)
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -121,8 +122,7 @@ class NodeAgent:
                 group.create_task(limits.run())
                 group.create_task(self._tokens.run(self._workers))
                 if self._certificate is not None:
-                    renewal = CertificateRenewal(self._certificate, lambda: self._session.channel, self._env)
-                    group.create_task(renewal.run())
+                    group.create_task(CertificateRenewal(self._certificate, self._calls, self._env).run())
         finally:
             await self._streams.close()
             await self._probes.close()

@@ -6,29 +6,21 @@ The key stays the same, so that only one file changes and a crash at any moment 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import grpc
-import grpc.aio
 import structlog
 
+from agent.session_calls import NotAnswered, SessionCalls
 from api.v1 import apiserver_pb2 as pb
 from component import pki
 from component.env import Env
 from component.files import write_private
-from component.rpc import Tls, error_of
+from component.rpc import Tls
 
 log = structlog.get_logger()
 
 FIRST_LOOK_SECONDS = 20.0  # after a start: the session is there by then
 LOOK_SECONDS = 600.0
-DEADLINE_SECONDS = 10.0
-_METHOD = "/api.v1.ApiServer/RenewCertificate"
-
-Channel = Callable[[], grpc.aio.Channel | None]
-"""The channel of the session; None while there is none."""
 
 
 class OwnCertificate:
@@ -56,9 +48,9 @@ class OwnCertificate:
 class CertificateRenewal:
     """Renews at two thirds of the certificate's life, and tries again every ten minutes if that fails."""
 
-    def __init__(self, own: OwnCertificate, channel: Channel, env: Env) -> None:
+    def __init__(self, own: OwnCertificate, calls: SessionCalls, env: Env) -> None:
         self._own = own
-        self._channel = channel
+        self._calls = calls
         self._env = env
 
     async def run(self) -> None:
@@ -70,33 +62,22 @@ class CertificateRenewal:
 
     async def renew_if_due(self) -> bool:
         """Renew if it is time; whether that was done. Failures are logged: there is a third of a year to mend them."""
-        channel, tls = self._channel(), self._own.tls
-        if channel is None or self._env.now() < pki.renewal_time(tls.cert_pem):
+        tls = self._own.tls
+        if self._env.now() < pki.renewal_time(tls.cert_pem):
             return False
         try:
-            cert_pem = await self._signed(channel, tls)
+            cert_pem = await self._signed(tls)
             await asyncio.to_thread(self._own.replace, cert_pem)
-        except grpc.aio.AioRpcError as error:
-            self._tell(str(error_of(error)))
-        except (grpc.aio.UsageError, pki.CertificateProblem, OSError) as error:
-            self._tell(str(error))
-        else:
-            days = pki.days_left(cert_pem, self._env.now())
-            log.info("certificate_renewed", days_left=round(days, 1))
-            return True
-        return False
+        except (NotAnswered, pki.CertificateProblem, OSError) as error:
+            days = pki.days_left(tls.cert_pem, self._env.now())
+            log.warning("certificate_not_renewed", days_left=round(days, 1), error=str(error))
+            return False
+        days = pki.days_left(cert_pem, self._env.now())
+        log.info("certificate_renewed", days_left=round(days, 1))
+        return True
 
-    async def _signed(self, channel: grpc.aio.Channel, tls: Tls) -> bytes:
+    async def _signed(self, tls: Tls) -> bytes:
         request_pem = pki.request_for(tls.key_pem, pki.read_subject(tls.cert_pem).common_name)
-        call: Any = channel.unary_unary(
-            _METHOD,
-            request_serializer=pb.RenewCertificateRequest.SerializeToString,
-            response_deserializer=pb.RenewCertificateResponse.FromString,
-        )
         request = pb.RenewCertificateRequest(request=request_pem.decode())
-        response: pb.RenewCertificateResponse = await call(request, timeout=DEADLINE_SECONDS)
-        return response.certificate.encode()
-
-    def _tell(self, error: str) -> None:
-        days = pki.days_left(self._own.tls.cert_pem, self._env.now())
-        log.warning("certificate_not_renewed", days_left=round(days, 1), error=error)
+        answer = await self._calls.ask("RenewCertificate", request, pb.RenewCertificateResponse)
+        return answer.certificate.encode()

@@ -14,8 +14,10 @@ import msgspec
 import structlog
 
 from agent.paths import Paths
+from agent.session_calls import NotAnswered, SessionCalls
 from agent.volumes import VolumeFailure
 from api.core import Pod
+from api.v1 import apiserver_pb2 as pb
 from api.volume import ServiceAccountTokenProjection
 from component import jwt
 from component.env import Env
@@ -38,10 +40,6 @@ DEFAULT_SECONDS = 3600
 
 Place = tuple[str, str]
 """Volume and path of a token's file in one pod."""
-
-
-class TokenNotHad(Exception):
-    """The control plane gave no token; the message says why. A retry may help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ class Mounted(Protocol):
 
 
 class Tokens:
-    """What the pods of this node hold. `ask` gets a new token, or raises TokenNotHad."""
+    """What the pods of this node hold. `ask` gets a new token, or raises NotAnswered."""
 
     def __init__(self, ask: Callable[[Wanted], Awaitable[str]], paths: Paths, env: Env) -> None:
         self._ask = ask
@@ -135,7 +133,7 @@ class Tokens:
         try:
             token = await self._ask(wanted)
             fresh = held_of(token, self._env.rng.uniform(0, SPREAD_SECONDS))
-        except (TokenNotHad, jwt.Malformed) as error:
+        except (NotAnswered, jwt.Malformed) as error:
             if held is None:
                 message = f'MountVolume.SetUp failed for volume "{place[0]}" : failed to fetch token: {error}'
                 raise VolumeFailure(message) from error
@@ -162,6 +160,22 @@ class Tokens:
             self._refused.add(pod.metadata.uid)
             left_seconds = round(held.expiry_time - self._env.now())
             log.warning("token_not_renewed", pod_uid=pod.metadata.uid, left_seconds=left_seconds, error=error)
+
+
+def asking(calls: SessionCalls) -> Callable[[Wanted], Awaitable[str]]:
+    """What gets tokens from the control plane. NotAnswered."""
+
+    async def ask(wanted: Wanted) -> str:
+        request = pb.CreateTokenRequest(
+            namespace=wanted.namespace,
+            service_account=wanted.account,
+            audiences=[wanted.audience] if wanted.audience else [],
+            expiration_seconds=wanted.seconds,
+            bound=pb.BoundObject(kind="Pod", api_version="v1", name=wanted.pod, uid=wanted.uid),
+        )
+        return (await calls.ask("CreateToken", request, pb.CreateTokenResponse)).token
+
+    return ask
 
 
 class _Times(msgspec.Struct):

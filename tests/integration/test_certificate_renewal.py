@@ -12,6 +12,7 @@ import pytest
 import structlog
 
 from agent.own_certificate import CertificateRenewal, OwnCertificate
+from agent.session_calls import SessionCalls
 from api.errors import Forbidden, Invalid
 from component import pki
 from component.env import Env, system_env
@@ -45,7 +46,7 @@ class Rig:
     @asynccontextmanager
     async def renewal(self, own: OwnCertificate, env: Env | None = None):
         async with channel(self.address, own.tls) as connected:
-            yield CertificateRenewal(own, lambda: connected, env or system_env())
+            yield CertificateRenewal(own, SessionCalls(lambda: connected), env or system_env())
 
 
 @pytest.fixture
@@ -92,8 +93,11 @@ async def test_a_young_certificate_is_left_alone(rig):
         assert not await renewal.renew_if_due()
 
 
-async def test_without_a_session_nothing_is_tried(rig):
-    assert not await CertificateRenewal(rig.own(age_days=300), lambda: None, system_env()).renew_if_due()
+async def test_without_a_session_it_is_tried_later(rig):
+    renewal = CertificateRenewal(rig.own(age_days=300), SessionCalls(lambda: None), system_env())
+    with structlog.testing.capture_logs() as logs:
+        assert not await renewal.renew_if_due()
+    assert logs[0]["error"] == "there is no session with the control plane"
 
 
 async def test_a_node_that_was_deleted_keeps_its_old_certificate_and_says_why(rig):

@@ -9,7 +9,8 @@ import pytest
 import structlog
 
 from agent.paths import Paths
-from agent.tokens import OLDEST_SECONDS, SPREAD_SECONDS, TokenNotHad, Tokens, Wanted, held_of
+from agent.session_calls import NotAnswered
+from agent.tokens import OLDEST_SECONDS, SPREAD_SECONDS, Tokens, Wanted, held_of
 from agent.volumes import VolumeFailure
 from api.core import Pod
 from component import jwt
@@ -34,7 +35,7 @@ class Desk:
 
     async def __call__(self, wanted):
         if self.away:
-            raise TokenNotHad("there is no session with the control plane")
+            raise NotAnswered("there is no session with the control plane")
         self.asked.append(wanted)
         return token(self.clock(), wanted.seconds, len(self.asked))
 
