@@ -90,6 +90,7 @@ class NodeAgent:
         self._cluster = Cluster()
         self._refusal = ""  # why there is no session, when waiting alone will not bring one
         self._cluster_known = asyncio.Event()
+        self._inputs_known = asyncio.Event()
         self._checkpoint = Checkpoint(paths, boot_id)
         self._checkpoint_problem = ""
         self._start_failure = ""
@@ -211,6 +212,7 @@ class NodeAgent:
     async def inputs(self, message: node_pb2.Inputs) -> None:
         """Remember, then act. Raises BrokenChain."""
         changes = self._inputs.apply(message)
+        self._inputs_known.set()
         await self._save(message, synced=changes.calls_for_action)
         self._full_received = self._full_received or message.full
         if self._pods is not None:
@@ -246,6 +248,7 @@ class NodeAgent:
         self._inputs.set_cluster_domain(remembered.cluster.cluster_domain)
         if remembered.inputs is not None:
             self._inputs.apply(remembered.inputs)
+            self._inputs_known.set()
         await self._save(None)
         self._cluster_known.set()
         log.info("checkpoint_loaded", revision=self._inputs.revision, pods=len(self._inputs.pods))
@@ -283,6 +286,9 @@ class NodeAgent:
             paths=self._paths,
             env=self._env,
         )
+
+        # A pod that is assigned later begins with nothing: what runs here must find its assignment.
+        await self._inputs_known.wait()
 
         async def adopt() -> None:
             await pods.adopt(rebooted=self._rebooted)

@@ -29,7 +29,7 @@ def runs(rig, name):
 
 async def until_running(rig, name):
     await rig.until(
-        lambda: rig.runtime.running(name) and "running" in rig.container(name=name)["state"], f"{name} runs"
+        lambda: rig.runtime.running(name) and "running" in rig.container(name=name).get("state", {}), f"{name} runs"
     )
 
 
