@@ -16,7 +16,7 @@ from cli.commands.create_roles import ROLE_COMMANDS
 from cli.connect import call, one_line_errors
 from cli.creating import common, send_all
 from cli.targets import read_manifests
-from cli.verb import VerbGroup
+from cli.verb import META_NAMESPACE, VerbGroup, remember
 
 if TYPE_CHECKING:  # gRPC is loaded when the call is made
     from component.rpc_client import RpcClient
@@ -62,8 +62,13 @@ def create(
 ) -> None:
     """Create objects from manifests or from options; one that exists already is an error."""
     if ctx.invoked_subcommand:
-        if files:
+        if files or recursive:
             raise click.UsageError("either -f FILE or a kind and its options")
+        if dry_run != "none" or output:
+            raise click.UsageError(
+                f"write --dry-run and -o behind the kind: tim create {ctx.invoked_subcommand} NAME ..."
+            )
+        remember(META_NAMESPACE)(ctx, ctx.command.params[0], namespace)
         return
     if not files:
         raise click.UsageError(f"say what to create: -f FILE, or one of {', '.join(sorted(create.commands))}")

@@ -23,6 +23,7 @@ ORDER = (
     "test_pods",
     "test_pod_fields",
     "test_commands",
+    "test_permissions",
     "test_network",
     "test_bad_input",
     "test_rollouts",

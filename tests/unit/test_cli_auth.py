@@ -181,6 +181,15 @@ def test_a_binding_names_its_role_and_subjects():
     assert created("clusterrolebinding", "b", "--clusterrole=view", "--group=g")["kind"] == "ClusterRoleBinding"
 
 
+def test_a_namespace_before_the_kind_counts_and_other_options_there_are_refused():
+    where = tim(
+        None, "create", "-n", "shop", "role", "r", "--verb=get", "--resource=pods", "--dry-run=client", "-o", "yaml"
+    )
+    assert yaml.safe_load(where.stdout)["metadata"]["namespace"] == "shop"
+    for words in (("--dry-run=client",), ("-o", "yaml")):
+        assert "behind the kind" in error_line(tim(None, "create", *words, "namespace", "a"))
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
