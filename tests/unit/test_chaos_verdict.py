@@ -42,9 +42,9 @@ def problems(history, changes=CHANGES, watched=None, final=()) -> list[str]:
     for change in changes:
         sightings.add("w", change, "u1")
     rows = sightings.rows(history)
-    segments = [Watched("w", "configmaps", START, list(changes) if watched is None else watched, 15)]
+    segments = [Watched("w", "secrets", START, list(changes) if watched is None else watched, 15)]
     items = tuple(
-        Object("configmaps", "chaos", name, "u1", revision, canonical({"metadata": {"labels": {"token": token}}}))
+        Object("secrets", "chaos", name, "u1", revision, canonical({"metadata": {"labels": {"token": token}}}))
         for name, revision, token in final
     )
     return judge(Recording("chaos", history), rows, segments, {"r1": ObjectList(items, 15)}, START).problems

@@ -202,6 +202,7 @@ async def test_a_late_refusal_of_a_lost_copy_says_nothing_about_the_new_one(lead
 
 async def test_what_was_certainly_refused_by_the_deadline_is_unavailable(follower):
     async def refuse():
+        follower.become(NOBODY)  # else it may be on its way again, and so doubtful, when the deadline comes
         raise NotLeader
 
     follower.link.answer = refuse
