@@ -172,9 +172,17 @@ async def test_what_is_wrong_comes_back_as_what_it_is(rest):
         assert told["message"]
 
 
-async def test_bodies_of_other_forms_are_refused_by_name(rest):
+async def test_a_body_in_protobuf_is_read_and_answered_in_json(rest):
     protobuf = {"headers": {"Content-Type": "application/vnd.kubernetes.protobuf"}}
+    body = b'k8s\x00\n\x0f\n\x02v1\x12\tConfigMap\x12\x1b\n\x11\n\x01c\x12\x00\x1a\x00"\x00*\x002\x008\x00B\x00\x12\x06\n\x01a\x12\x01b\x1a\x00"\x00'
+    answer = await rest.ask("POST", MAPS, body, **protobuf)
+    assert (answer.status, answer.tree["data"]) == (201, {"a": "b"})
     answer = await rest.ask("POST", MAPS, b"k8s\x00", **protobuf)
+    assert (answer.status, answer.tree["reason"]) == (400, "BadRequest")
+
+
+async def test_bodies_of_other_forms_are_refused_by_name(rest):
+    answer = await rest.ask("POST", MAPS, b"<a/>", headers={"Content-Type": "application/xml"})
     assert (answer.status, answer.tree["reason"]) == (415, "UnsupportedMediaType")
     assert (await rest.ask("PATCH", f"{MAPS}/a", {})).status == 415
     accept = {"headers": {"Accept": "application/vnd.kubernetes.protobuf"}}

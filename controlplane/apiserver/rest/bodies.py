@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from aiohttp import web
 
-from api import manifest, strict
+from api import manifest, protobuf_objects, strict
 from api.errors import TooLarge
 from api.object import Tree
 from component.client import Propagation
@@ -46,12 +46,17 @@ async def read(request: web.Request) -> bytes:
 
 
 async def value(request: web.Request) -> Any:
-    """Return the body, JSON or YAML, as a tree. Refusal, Invalid."""
+    """Return the body, JSON, YAML or Kubernetes' protobuf, as a tree. Refusal, Invalid."""
     form = negotiation.sent_as(request.headers.get("Content-Type", ""))
     data = await read(request)
     if form == negotiation.YAML:
         # The parser may take long; meanwhile the loop goes on.
         return await asyncio.to_thread(manifest.load_value, data, "body")
+    if form == negotiation.PROTOBUF:
+        try:
+            return protobuf_objects.decode(data)
+        except protobuf_objects.Malformed as error:
+            raise bad_request(f"the body is not Kubernetes' protobuf: {error}") from None
     return json_value(data)
 
 

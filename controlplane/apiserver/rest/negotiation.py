@@ -1,6 +1,7 @@
 """Which form of an answer a client wants, and which form the body has that it sent. Pure.
 
-JSON is always there; YAML for single documents. Protobuf is refused, and clients that name JSON beside it get JSON.
+JSON is always there; YAML for single documents. Protobuf is read, because clients written in Go send it unasked, but never
+written: those clients name JSON beside it.
 """
 
 from __future__ import annotations
@@ -57,13 +58,15 @@ def accepted(accept: str, shapes: Collection[tuple[str, str]] = ()) -> Form:
     return PLAIN
 
 
-def sent_as(content_type: str) -> Literal["application/json", "application/yaml"]:
-    """The form of a body by its Content-Type, which may be missing. Raises Refusal."""
+def sent_as(content_type: str) -> str:
+    """The form of a body by its Content-Type, which may be missing: JSON, YAML or PROTOBUF. Raises Refusal."""
     media, _ = _clause(content_type)
     if media in {"", JSON}:
         return JSON
     if media in _YAML_NAMES:
         return YAML
+    if media == PROTOBUF:
+        return PROTOBUF
     raise unsupported(media)
 
 
@@ -76,7 +79,7 @@ def patch_type(content_type: str) -> PatchType:
     return found
 
 
-def unsupported(media: str, known: Collection[str] = (JSON, YAML)) -> Refusal:
+def unsupported(media: str, known: Collection[str] = (JSON, YAML, PROTOBUF)) -> Refusal:
     """A body of a type that cannot be read here."""
     said = f'the body is "{media}"' if media else "the body has no Content-Type"
     return Refusal(415, "UnsupportedMediaType", f"{said}; it must be one of {', '.join(known)}")
