@@ -78,6 +78,7 @@ class HttpsServer:
         app.router.add_get("/healthz", self._is_ready)
         app.router.add_get("/readyz", self._is_ready)
         app.router.add_get("/version", self._versions)
+        app.router.add_get("/version/", self._versions)
         self._api.add_to(app)
         self._runner = web.AppRunner(
             app,

@@ -131,18 +131,22 @@ async def test_a_watch_ends_with_its_reader(rest):
 
 async def test_a_reader_that_takes_nothing_is_cut_off_and_hurts_nobody(tmp_path):
     async with serving_rest(tmp_path, slow_reader_seconds=0.3) as rest:
-        for number in range(8):
+        for number in range(12):
             await rest.ask("POST", MAPS, config_map(f"a{number}", {"k": "x" * 900_000}))
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)  # or the kernel would take all of it
+        connection.connect(("127.0.0.1", rest.port))
         reader, writer = await asyncio.open_connection(
-            "127.0.0.1", rest.port, ssl=rest.tls(rest.keys.admin), limit=1 << 10, family=socket.AF_INET
+            sock=connection, ssl=rest.tls(rest.keys.admin), server_hostname="x", limit=1_024
         )
-        writer.write(f"GET {MAPS}?watch=1 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        await writer.drain()
-        await reader.readline()
-        waiting = rest.watches
-        await eventually(lambda: not waiting)
-        assert (await rest.ask("GET", f"{MAPS}/a0")).status == 200
-        writer.transport.abort()
+        try:
+            writer.write(f"GET {MAPS}?watch=1 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            await writer.drain()
+            await reader.readline()
+            await eventually(lambda: not rest.watches)
+            assert (await rest.ask("GET", f"{MAPS}/a0")).status == 200
+        finally:
+            writer.transport.abort()
 
 
 async def run(rest, query, *sent, protocol="v5.channel.k8s.io"):

@@ -103,8 +103,9 @@ class RestApi:
 
     def add_to(self, app: web.Application) -> None:
         """Add all routes."""
-        app.router.add_get("/api", self._guarded(self._core_versions))
-        app.router.add_get("/apis", self._guarded(self._groups))
+        for slash in ("", "/"):  # some clients write one behind
+            app.router.add_get(f"/api{slash}", self._guarded(self._core_versions))
+            app.router.add_get(f"/apis{slash}", self._guarded(self._groups))
         for path, document in self._documents.items():
             app.router.add_get(path, self._guarded(document))
         app.router.add_route("*", "/api/{rest:.+}", self._answered(self._resource))
