@@ -18,7 +18,7 @@ help:
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml deploy/setup.sh
-	deploy/setup.sh $(VENV)
+	deploy/setup.sh --tests $(VENV)
 	@touch $(STAMP)
 
 demo: $(STAMP)

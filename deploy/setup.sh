@@ -1,10 +1,14 @@
 #!/bin/sh
 # Installs what a checkout needs to run: Debian packages, then the Python packages into a virtual environment of its
-# own. Says what it installs; does nothing that is done already. With --peers also what the benchmarks compare with.
+# own. Says what it installs; does nothing that is done already. With --peers also what the benchmarks compare with, with
+# --tests also other clients that tests try if they are there.
 set -eu
-peers=
-if [ "${1:-}" = --peers ]; then peers="etcd-server etcd-client"; shift; fi
-venv=${1:?usage: deploy/setup.sh [--peers] VENV}
+peers= clients=
+case "${1:-}" in
+--peers) peers="etcd-server etcd-client"; shift ;;
+--tests) command -v kubectl >/dev/null || clients=kubernetes-client; shift ;;
+esac
+venv=${1:?usage: deploy/setup.sh [--peers|--tests] VENV}
 packages="podman crun conmon nftables libnftables1 iproute2 conntrack util-linux procps busybox-static python3 python3-venv curl $peers"
 
 fail() { echo "setup: $1" >&2; exit 1; }
@@ -24,6 +28,12 @@ if [ -n "$missing" ]; then
     # shellcheck disable=SC2086
     RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $missing >/dev/null ||
         fail "apt-get install$missing failed: run it by hand to see why"
+fi
+if [ -n "$clients" ]; then
+    echo "setup: installing Debian packages that only tests use: $clients"
+    { apt-cache show "$clients" || apt-get update -qq; } >/dev/null 2>&1 || true
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$clients" >/dev/null 2>&1 ||
+        echo "setup: $clients cannot be had here: the tests that use kubectl will be skipped"
 fi
 
 # The distribution's interpreter first: it is built with optimisations that one compiled at home (pyenv) mostly lacks,

@@ -24,6 +24,7 @@ ORDER = (
     "test_pod_fields",
     "test_commands",
     "test_permissions",
+    "test_kubectl",
     "test_network",
     "test_bad_input",
     "test_rollouts",

@@ -1,0 +1,120 @@
+"""kubectl as it is installed, unmodified and with the lab's own kubeconfig, against a real cluster.
+
+Only commands that send JSON in every version: for some that make objects out of options, newer ones know nothing but protobuf.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cluster import Done, Space, eventually, run
+from tests.e2e.test_pods import FOREVER, pod
+
+KUBECTL = shutil.which("kubectl")
+
+pytestmark = pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed")
+
+
+LABELS = {"app": "web"}
+DEPLOYMENT = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "web", "labels": LABELS},
+    "spec": {
+        "replicas": 2,
+        "selector": {"matchLabels": LABELS},
+        "template": {
+            "metadata": {"labels": LABELS},
+            # Nothing that an old kubectl does not know: `rollout undo` would drop it.
+            "spec": {
+                "terminationGracePeriodSeconds": 1,
+                "containers": [{"name": "main", "image": "localhost/busybox:1", "command": ["sh", "-c", FOREVER]}],
+            },
+        },
+    },
+}
+
+
+class Kubectl:
+    """kubectl in one namespace, with a home of its own."""
+
+    def __init__(self, space: Space, home) -> None:
+        self.space = space
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "KUBECONFIG": str(space.cluster.lab.admin_conf),
+        }
+
+    def __call__(self, *words: str, stdin: str = "", code: int = 0) -> Done:
+        command = [KUBECTL, "-n", self.space.name, *words]
+        done = run(command, stdin=stdin, environment=self.environment)
+        assert done.code == code, f"kubectl {' '.join(words)}: exit code {done.code}: {done.err}{done.out}"
+        return done
+
+    def tree(self, *words: str) -> dict:
+        return json.loads(self(*words, "-o", "json").out)
+
+    @property
+    def minor(self) -> int:
+        """The version behind 1."""
+        version = self.tree("version", "--client")["clientVersion"]
+        return int("".join(filter(str.isdigit, version["minor"])))
+
+
+@pytest.fixture
+def kubectl(space: Space, tmp_path) -> Kubectl:
+    return Kubectl(space, tmp_path)
+
+
+def test_a_deployment_lives_from_apply_to_delete(kubectl, tmp_path):
+    manifest = str(tmp_path / "web.json")
+    Path(manifest).write_text(json.dumps(DEPLOYMENT), encoding="utf-8")
+    assert "deployment.apps/web created" in kubectl("apply", "-f", manifest).out
+    assert "successfully rolled out" in kubectl("rollout", "status", "deployment/web").out
+    assert "deployment.apps/web unchanged" in kubectl("apply", "-f", manifest).out
+    kubectl("wait", "--for=condition=Available", "deployment/web", "--timeout=60s")
+    rows = kubectl("get", "deployments,pods", "-o", "wide").out
+    assert "UP-TO-DATE" in rows
+    assert "NODE" in rows
+    assert "Running" in rows
+    assert "StrategyType:" in kubectl("describe", "deployment", "web").out
+    kubectl("scale", "deployment", "web", "--replicas=1")
+    eventually("it is scaled", lambda: kubectl.tree("get", "deployment", "web")["status"].get("readyReplicas") == 1)
+    kubectl("label", "deployment", "web", "tier=front")
+    assert kubectl("get", "deployment", "-l", "tier=front", "-o", "name").out == "deployment.apps/web\n"
+    kubectl("set", "env", "deployment/web", "COLOUR=red")
+    kubectl("rollout", "status", "deployment/web")
+    assert "2" in kubectl("rollout", "history", "deployment/web").out
+    kubectl("rollout", "undo", "deployment/web")
+    kubectl("rollout", "status", "deployment/web")
+    assert "web" in kubectl("get", "events").out
+    kubectl("delete", "-f", manifest)
+    assert kubectl("get", "deployment", "web", code=1).err.startswith("Error from server (NotFound)")
+
+
+def test_a_pod_shows_its_log_and_takes_commands(kubectl):
+    kubectl("create", "-f", "-", stdin=pod("shell", "echo one; echo two; " + FOREVER))
+    kubectl("wait", "--for=condition=Ready", "pod/shell", "--timeout=60s")
+    eventually("it printed", lambda: kubectl("logs", "shell").out == "one\ntwo\n")
+    assert kubectl("logs", "shell", "--tail=1").out == "two\n"
+    assert "Container ID:" in kubectl("describe", "pod", "shell").out
+    if kubectl.minor < 31:
+        assert "SPDY" in kubectl("exec", "shell", "--", "true", code=1).err
+    else:
+        done = kubectl("exec", "-i", "shell", "--", "sh", "-c", "cat; echo err >&2; exit 7", stdin="through\n", code=7)
+        assert done.out == "through\n"
+        assert "err\n" in done.err
+    kubectl("delete", "pod", "shell", "--grace-period=1")
+
+
+def test_what_is_refused_says_why(kubectl):
+    bad = pod("bad", FOREVER, "restartPolicy: Sometimes")
+    assert "spec.restartPolicy" in kubectl("apply", "--validate=false", "-f", "-", stdin=bad, code=1).err
+    assert "NotFound" in kubectl("get", "pods", "absent", code=1).err
+    assert "absent" in kubectl("get", "absents", code=1).err
