@@ -27,7 +27,7 @@ from api.pod import PodOS, PodSpec
 from api.policy import LimitRangeItem
 from api.probe import GRPCAction, HTTPGetAction, Lifecycle, LifecycleHandler, Probe
 from api.scheme import Kind
-from api.security import PodSecurityContext, SecurityContext
+from api.security import PodSecurityContext, SeccompProfile, SecurityContext
 from api.service import ServicePort, ServiceSpec
 from api.shape import Shape, fields
 from api.volume import (
@@ -100,7 +100,10 @@ HONOURED: dict[type[Resource], dict[str, Rule]] = {
     },
     PodOS: {"name": _only("linux")},
     Toleration: _all("key operator value effect tolerationSeconds"),
-    PodSecurityContext: _all("runAsUser runAsGroup runAsNonRoot supplementalGroups fsGroup fsGroupChangePolicy"),
+    PodSecurityContext: _all(
+        "runAsUser runAsGroup runAsNonRoot supplementalGroups fsGroup fsGroupChangePolicy seccompProfile"
+    ),
+    SeccompProfile: {"type": Only(("RuntimeDefault",), off=False)},  # what the runtime does by itself
     Container: {
         **_all("name image imagePullPolicy command args workingDir env envFrom stdin tty"),
         **_all("ports resources volumeMounts securityContext lifecycle"),
@@ -135,7 +138,7 @@ HONOURED: dict[type[Resource], dict[str, Rule]] = {
     HTTPGetAction: _all("path port host scheme httpHeaders"),
     SecurityContext: {
         **_all("privileged runAsUser runAsGroup runAsNonRoot readOnlyRootFilesystem capabilities"),
-        **_all("allowPrivilegeEscalation"),
+        **_all("allowPrivilegeEscalation seccompProfile"),
         "procMount": _only("Default"),
     },
     Volume: _all("name emptyDir hostPath configMap secret downwardAPI projected"),

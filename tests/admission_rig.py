@@ -14,7 +14,7 @@ class Objects:
 
     def __init__(self, *trees, ledgers=None):
         self.ledgers = ledgers or {}
-        self.warnings = []
+        self.warnings, self.audits = [], []
         self.objects = {}
         for tree in trees:
             kind = by_kind(tree["apiVersion"], tree["kind"])
@@ -28,6 +28,12 @@ class Objects:
 
     def list(self, resource, namespace):
         return [self.objects[key] for key in sorted(self.objects) if key[:2] == (resource, namespace)]
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+    def audit(self, text):
+        self.audits.append(text)
 
     def ledger(self, name):
         return self.ledgers.get(name, {})

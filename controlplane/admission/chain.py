@@ -11,6 +11,7 @@ from controlplane.admission.default_tolerations import DefaultTolerations
 from controlplane.admission.limit_ranger import LimitRanger
 from controlplane.admission.namespace_lifecycle import NamespaceLifecycle
 from controlplane.admission.node_restriction import NodeRestriction
+from controlplane.admission.pod_security import PodSecurity
 from controlplane.admission.priority import Priority
 from controlplane.admission.request import Request, Snapshot
 from controlplane.admission.resource_quota import ResourceQuota
@@ -76,6 +77,7 @@ VALIDATORS: Sequence[tuple[str, Callable[[], Validator]]] = (
     ("NodeRestriction", NodeRestriction),
     ("NamespaceLifecycle", NamespaceLifecycle),
     ("LimitRanger", LimitRanger),
+    ("PodSecurity", PodSecurity),
     ("Priority", Priority),
     ("ResourceQuota", ResourceQuota),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -79,6 +79,29 @@ class Request:
         return Forbidden(f'{self.kind.resource} "{self.name}" is forbidden: {why}')
 
 
+class Remarks:
+    """What is to be told besides the outcome of a request, once each however often it is decided.
+
+    `tell` gets the warnings; without one nobody hears them. `audits` are for the log.
+    """
+
+    def __init__(self, tell: Callable[[str], None] | None = None) -> None:
+        self._tell = tell
+        self._warnings: set[str] = set()
+        self.audits: list[str] = []
+
+    def warn(self, text: str) -> None:
+        """Tell the caller."""
+        if self._tell is not None and text not in self._warnings:
+            self._warnings.add(text)
+            self._tell(text)
+
+    def audit(self, text: str) -> None:
+        """Tell the log, when the request is done."""
+        if text not in self.audits:
+            self.audits.append(text)
+
+
 class Snapshot(Protocol):
     """The state a decision is made on."""
 
@@ -87,6 +110,12 @@ class Snapshot(Protocol):
 
     def list(self, resource: str, namespace: str) -> Sequence[Object]:
         """Return all objects of a kind in a namespace, "" for one without namespaces. They may change meanwhile."""
+
+    def warn(self, text: str) -> None:
+        """Tell the caller something."""
+
+    def audit(self, text: str) -> None:
+        """Tell the log something, if the request is done."""
 
     def ledger(self, name: str) -> Mapping[str, int]:
         """Return the amounts of a ledger. They may change meanwhile: limits of the transaction make sure."""

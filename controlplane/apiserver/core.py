@@ -31,10 +31,10 @@ from component.client import (
 from component.env import Env
 from controlplane.admission.chain import Chain
 from controlplane.admission.escalation import RoleEscalation
-from controlplane.admission.request import Identity
+from controlplane.admission.request import Identity, Remarks
 from controlplane.apiserver import apply, binding, deletes, incoming, mass_deletion, patches, selecting
 from controlplane.apiserver.authorizer import Authorizer
-from controlplane.apiserver.decision import RETRIES, Decision, Snapshot, retried, told
+from controlplane.apiserver.decision import RETRIES, Decision, Snapshot, answer, log_audits, retried, told
 from controlplane.apiserver.freshness import LINEARIZABLE, Freshness, wait_fresh
 from controlplane.apiserver.kinds import kind_rules
 from controlplane.apiserver.mass_deletion import PAGE_OBJECTS
@@ -59,12 +59,13 @@ class How(TypedDict, total=False):
 
     An `epoch` other than 0 marks a write of the leader's scheduler and controllers: it is refused with Conflict once
     another leader has begun. A request that a client may send again says which one it is by its `sending`, and is done
-    once.
+    once. What the caller is to be told besides is added to `remarks`.
     """
 
     dry_run: bool
     epoch: int
     sending: Sending
+    remarks: Remarks
 
 
 class ApiCore:
@@ -423,6 +424,7 @@ class ApiCore:
         dry_run: bool = False,
         epoch: int = 0,
         sending: Sending = ONCE,
+        remarks: Remarks | None = None,
     ) -> Object:
         """Decide on the state here and commit; again on newer state while the commit finds it changed.
 
@@ -432,17 +434,18 @@ class ApiCore:
         a repeated sending, only once the request's id is used up.
         """
         fresh = False
+        remarks = Remarks() if remarks is None else remarks
         conflict: CommitRefused | None = None
         resource = asked if isinstance(asked, str) else asked.qualified
         check = None if isinstance(asked, str) else asked
         for attempt in range(1 + RETRIES):
-            decision, refusal = self._try(identity, check, decide)
+            decision, refusal = self._try(identity, check, decide, remarks)
             if not fresh and (dry_run or decision is None or not decision.ops):
                 await self._replica.read_barrier()
                 fresh = True
-                decision, refusal = self._try(identity, check, decide)
+                decision, refusal = self._try(identity, check, decide, remarks)
             if dry_run or not (sending.repeated or (decision and decision.ops)):
-                return _answer(decision, refusal)
+                return answer(decision, refusal)
             try:
                 committed = await self._replica.commit(
                     decision.ops if decision else (),
@@ -457,18 +460,19 @@ class ApiCore:
                     raise told(error) from None
             else:
                 if not committed.changed:
-                    return _answer(decision, refusal)
+                    return answer(decision, refusal)
                 await self._transactions.counting.settle(decision.ops if decision else ())
+                log_audits(remarks, identity)
                 return self._made(resource, committed.last_revision, decision, sending)
         raise Conflict(f"given up after {RETRIES} retries, the state keeps changing: {conflict}")
 
     def _try(
-        self, identity: Identity, asked: Attributes | None, decide: Callable[[Snapshot], Decision]
+        self, identity: Identity, asked: Attributes | None, decide: Callable[[Snapshot], Decision], remarks: Remarks
     ) -> tuple[Decision | None, ApiError | None]:
         try:
             if asked is not None:
                 self.authorizer.check(identity, asked)
-            decision = decide(Snapshot(self._replica.state))
+            decision = decide(Snapshot(self._replica.state, remarks))
             self._replica.levels.check(decision.ops)
         except ApiError as error:
             return None, error
@@ -484,13 +488,6 @@ class ApiCore:
         if decision is not None and not sending.repeated:
             return structs.replace(decision.subject, revision=revision)
         raise Unknown(f"the write was done, at revision {revision}, too long ago to be shown: read what became of it")
-
-
-def _answer(decision: Decision | None, refusal: ApiError | None) -> Object:
-    if decision is not None:
-        return decision.subject
-    assert refusal is not None, "no decision and no reason"
-    raise refusal
 
 
 def _check_point(fresh: Freshness, at: At) -> None:

@@ -6,12 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
 from api.errors import ApiError, TooLarge
 from api.object import Object
+from controlplane.admission.request import Identity, Remarks
 from controlplane.admission.resource_quota import QUOTA_LEDGERS
 from controlplane.apiserver.objects import object_of
 from controlplane.commands import Add, Check, CommitRefused, Key, Op, Refused
 from controlplane.store.state import State
+
+log = structlog.get_logger()
 
 RETRIES: Final = 5
 """How often a write is tried again that collided with another; a precondition of the caller makes the retry fail."""
@@ -22,8 +27,9 @@ RETRIED: Final = frozenset({"Exists", "NotFound", "Conflict", "Claimed", "Underf
 class Snapshot:
     """The state while one decision is made. Objects read with `get` must be the same when the decision commits."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, remarks: Remarks | None = None) -> None:
         self.state = state
+        self._remarks = remarks or Remarks()
         self._checks: dict[Key, Check] = {}
 
     def get(self, resource: str, namespace: str, name: str) -> Object | None:
@@ -52,6 +58,14 @@ class Snapshot:
         """Return the amounts of a ledger; the decision stands when they change."""
         return self.state.ledger(name)
 
+    def warn(self, text: str) -> None:
+        """Tell the caller something."""
+        self._remarks.warn(text)
+
+    def audit(self, text: str) -> None:
+        """Tell the log something, if the decision comes to pass."""
+        self._remarks.audit(text)
+
     @property
     def checks(self) -> tuple[Check, ...]:
         """One for each object read."""
@@ -67,6 +81,20 @@ class Decision:
 
     subject: Object
     ops: tuple[Op, ...] = ()
+
+
+def answer(decision: Decision | None, refusal: ApiError | None) -> Object:
+    """What the caller gets when nothing is to be committed."""
+    if decision is not None:
+        return decision.subject
+    assert refusal is not None, "no decision and no reason"
+    raise refusal
+
+
+def log_audits(remarks: Remarks, identity: Identity) -> None:
+    """Write what was noted for the log while a request was decided that is done now."""
+    for text in remarks.audits:
+        log.warning("pod_security_violated", user=identity.user, message=text)
 
 
 def retried(refused: Refused, ops: Sequence[Op]) -> bool:

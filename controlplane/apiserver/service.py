@@ -19,7 +19,7 @@ from api.v1 import resource_pb2
 from component import rpc
 from component.client import ApplyOutcome, Binding, Collection, Operation, PatchType, Write
 from component.rpc_server import Context
-from controlplane.admission.request import Identity
+from controlplane.admission.request import Identity, Remarks
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.core import ApiCore, How
 from controlplane.apiserver.freshness import Freshness
@@ -119,7 +119,7 @@ class ApiService:
     async def create(self, request: pb.CreateRequest, context: Context) -> resource_pb2.Resource:
         """Create."""
         tree = _modern(context, tree_of_message(request.object))
-        return message_of(await self._core.create(self._identify(context), tree, **_how(request)))
+        return message_of(await self._core.create(self._identify(context), tree, **_how(request, context)))
 
     async def get(self, request: pb.GetRequest, context: Context) -> resource_pb2.Resource:
         """Get."""
@@ -154,12 +154,14 @@ class ApiService:
     async def update(self, request: pb.UpdateRequest, context: Context) -> resource_pb2.Resource:
         """Update."""
         tree = _modern(context, tree_of_message(request.object))
-        return message_of(await self._core.update(self._writer(request, context), tree, **_how(request)))
+        return message_of(await self._core.update(self._writer(request, context), tree, **_how(request, context)))
 
     async def update_status(self, request: pb.UpdateRequest, context: Context) -> resource_pb2.Resource:
         """UpdateStatus."""
         tree = _modern(context, tree_of_message(request.object))
-        return message_of(await self._core.update_status(self._writer(request, context), tree, **_how(request)))
+        return message_of(
+            await self._core.update_status(self._writer(request, context), tree, **_how(request, context))
+        )
 
     async def delete(self, request: pb.DeleteRequest, context: Context) -> resource_pb2.Resource:
         """Delete."""
@@ -173,7 +175,7 @@ class ApiService:
                 revision=request.resource_version,
                 grace_seconds=request.grace_seconds if request.HasField("grace_seconds") else None,
                 propagation=PROPAGATIONS.get(request.propagation, ""),
-                **_how(request),
+                **_how(request, context),
             )
         )
 
@@ -201,7 +203,7 @@ class ApiService:
     async def apply(self, request: pb.ApplyRequest, context: Context) -> pb.ApplyResponse:
         """Apply."""
         tree = _modern(context, tree_of_message(request.object))
-        stored, outcome = await self._core.apply(self._writer(request, context), tree, **_how(request))
+        stored, outcome = await self._core.apply(self._writer(request, context), tree, **_how(request, context))
         return pb.ApplyResponse(object=message_of(stored), outcome=_OUTCOMES[outcome])
 
     async def transaction(self, request: pb.TransactionRequest, context: Context) -> pb.TransactionResponse:
@@ -235,7 +237,7 @@ class ApiService:
                 request.patch.encode(),
                 subresource=request.subresource,
                 force=request.force,
-                **_how(request),
+                **_how(request, context),
             )
         )
 
@@ -417,11 +419,15 @@ def _modern(context: Context, tree: Tree) -> Tree:
     """The object in the API version of today; the caller is told if that is another one."""
     current, warning = retired.modern(tree)
     if warning:
-        told = context.trailing_metadata() or ()
-        entry = (rpc.WARNING_KEY, warning.encode())
-        if entry not in told:
-            context.set_trailing_metadata((*told, entry))
+        _warn(context, warning)
     return current
+
+
+def _warn(context: Context, text: str) -> None:
+    told = context.trailing_metadata() or ()
+    entry = (rpc.WARNING_KEY, text.encode())
+    if entry not in told:
+        context.set_trailing_metadata((*told, entry))
 
 
 def _program(context: Context) -> str:
@@ -430,8 +436,9 @@ def _program(context: Context) -> str:
     return str(agent).partition("/")[0]
 
 
-def _how(request: Any) -> How:
-    return {"dry_run": request.dry_run, "sending": sending_of(request)}
+def _how(request: Any, context: Context) -> How:
+    remarks = Remarks(lambda text: _warn(context, text))
+    return {"dry_run": request.dry_run, "sending": sending_of(request), "remarks": remarks}
 
 
 def _at(request: pb.GetRequest | pb.ListRequest) -> At:

@@ -11,7 +11,8 @@ from api import manifest
 from api.object import Object
 from component.client import Collection, ObjectList, PatchType
 from component.env import Env
-from controlplane.apiserver.core import ApiCore
+from controlplane.admission.request import Remarks
+from controlplane.apiserver.core import ApiCore, How
 from controlplane.apiserver.objects import tree_of
 from controlplane.apiserver.rest import answers, bodies, encoding, negotiation, queries
 from controlplane.apiserver.rest.call import Call
@@ -35,19 +36,18 @@ class Writing:
         if call.kind.namespaced and not call.target.namespace:
             raise not_allowed("creating without a namespace in the path")
         tree = await bodies.object_of(call)
-        created = await self._core.create(call.identity, tree, dry_run=queries.dry_run(call.query))
+        created = await self._core.create(call.identity, tree, **_how(call))
         return await _answer(call, created, 201)
 
     async def update(self, call: Call) -> web.StreamResponse:
         """Everything but the status."""
         tree = await bodies.object_of(call)
-        return await _answer(call, await self._core.update(call.identity, tree, dry_run=queries.dry_run(call.query)))
+        return await _answer(call, await self._core.update(call.identity, tree, **_how(call)))
 
     async def update_status(self, call: Call) -> web.StreamResponse:
         """Nothing but the status."""
         tree = await bodies.object_of(call)
-        dry_run = queries.dry_run(call.query)
-        return await _answer(call, await self._core.update_status(call.identity, tree, dry_run=dry_run))
+        return await _answer(call, await self._core.update_status(call.identity, tree, **_how(call)))
 
     async def patch(self, call: Call) -> web.StreamResponse:
         """An object, or its status; a patch of type "apply" makes what is not there."""
@@ -66,7 +66,7 @@ class Writing:
             await _patch(call, patch_type),
             subresource=STATUS if call.target.subresource == STATUS else "",
             force=force,
-            dry_run=queries.dry_run(call.query),
+            **_how(call),
         )
         return await _answer(call, patched)
 
@@ -120,6 +120,10 @@ class Writing:
                 break
         listed = ObjectList(tuple(deleted), max((each.revision for each in deleted), default=0), token)
         return await answers.pieces(call.request, list_pieces(view, listed), view.form)
+
+
+def _how(call: Call) -> How:
+    return {"dry_run": queries.dry_run(call.query), "remarks": Remarks(call.warnings.append)}
 
 
 async def _patch(call: Call, patch_type: PatchType) -> bytes:
