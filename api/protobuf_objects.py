@@ -7,16 +7,14 @@ Clients written in Go send it for the kinds they know; nothing here ever writes 
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any, Final
 
 import msgspec
 
 from api.object import Tree
+from api.protobuf_fields import Field, by_number
 from api.protobuf_messages import MESSAGES
 
 MAGIC: Final = b"k8s\x00"
@@ -24,23 +22,11 @@ MAGIC: Final = b"k8s\x00"
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _TYPE_META, _RAW, _CONTENT_ENCODING = 1, 2, 3
-_ROW: Final = re.compile(r"([\w+]+)=(\d+)([\[{]?)(?::(\w+)|(\w))(\*?)")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Malformed(ValueError):
     """The bytes are not what they should be; the message says where."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """`name` "+" joins the message's fields to those around it; `many` is "[" for lists, "{" for maps, else ""."""
-
-    name: str
-    many: str
-    message: str
-    letter: str
-    only_when_set: bool
 
 
 def decode(data: bytes) -> Tree:
@@ -65,7 +51,7 @@ def _held(parts: Mapping[int, bytes | int], number: int) -> bytes:
 
 
 def _message(name: str, data: bytes) -> Tree:
-    known = _table(name)
+    known = by_number(name)
     tree: Tree = {}
     for number, wire_type, raw in _fields(data, name):
         field = known.get(number)
@@ -86,18 +72,7 @@ def _message(name: str, data: bytes) -> Tree:
     return tree
 
 
-@cache
-def _table(name: str) -> Mapping[int, _Field]:
-    found = {}
-    for row in MESSAGES[name].split():
-        match = _ROW.fullmatch(row)
-        assert match is not None, f"{name}: {row} says nothing"
-        field, number, many, message, letter, marked = match.groups()
-        found[int(number)] = _Field(field, many, message or "", letter or "", bool(marked))
-    return found
-
-
-def _items(field: _Field, wire_type: int, raw: bytes | int, where: str) -> Iterator[Any]:
+def _items(field: Field, wire_type: int, raw: bytes | int, where: str) -> Iterator[Any]:
     if wire_type == _BYTES and field.letter in {"i", "b"}:  # several packed into one
         data, position = _bytes(raw, where), 0
         while position < len(data):
@@ -107,13 +82,13 @@ def _items(field: _Field, wire_type: int, raw: bytes | int, where: str) -> Itera
         yield _value(field, raw, where)
 
 
-def _entry(field: _Field, raw: bytes | int, where: str) -> tuple[str, Any]:
+def _entry(field: Field, raw: bytes | int, where: str) -> tuple[str, Any]:
     parts = {number: value for number, _, value in _fields(_bytes(raw, where), where)}
     value = parts.get(2, 0 if field.letter in {"i", "b"} else b"")
     return _text(parts.get(1, b""), where), _value(field, value, where)
 
 
-def _value(field: _Field, raw: bytes | int, where: str) -> Any:
+def _value(field: Field, raw: bytes | int, where: str) -> Any:
     if not field.message:
         return _LETTERS[field.letter](raw, where)
     tree = _message(field.message, _bytes(raw, where))

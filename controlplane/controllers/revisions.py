@@ -8,6 +8,7 @@ from api.apps import Deployment, ReplicaSet
 from api.meta import ObjectMeta
 from api.names import TEMPLATE_HASH_LABEL, template_hash
 from api.object import Tree
+from api.protobuf_fields import meaning
 from api.wellknown import LAST_APPLIED_ANNOTATION, REVISION_ANNOTATION
 from component.informer import Cached
 from controlplane.controllers.ownership import owner_reference
@@ -18,6 +19,7 @@ DESIRED = "deployment.kubernetes.io/desired-replicas"
 MOST = "deployment.kubernetes.io/max-replicas"
 _OWN = frozenset({LAST_APPLIED_ANNOTATION, REVISION_ANNOTATION, HISTORY, DESIRED, MOST})
 _HISTORY_LIMIT = 2_000  # characters
+TEMPLATE = "PodTemplateSpec"  # the message that a template is
 
 
 def number(text: str | None) -> int:
@@ -55,10 +57,12 @@ def bare_template(spec: Tree) -> Tree:
 def find_new(spec: Tree, replica_sets: Sequence[Cached[ReplicaSet]]) -> Cached[ReplicaSet] | None:
     """The oldest replica set that has the deployment's template now; a rollback finds the old one again."""
     wanted = bare_template(spec)
-    for replica_set in by_age(replica_sets):
-        if bare_template(replica_set.object.tree()["spec"]) == wanted:
-            return replica_set
-    return None
+    templates = [(each, bare_template(each.object.tree()["spec"])) for each in by_age(replica_sets)]
+    found = next((each for each, template in templates if template == wanted), None)
+    if found is not None:
+        return found
+    meant = meaning(TEMPLATE, wanted)
+    return next((each for each, template in templates if meaning(TEMPLATE, template) == meant), None)
 
 
 def next_revision(old: Sequence[Cached[ReplicaSet]]) -> int:
@@ -87,7 +91,7 @@ def name_of_new(deployment: Cached[Deployment], spec: Tree) -> str:
 
 
 def _hash_of_new(deployment: Cached[Deployment], spec: Tree) -> str:
-    return template_hash(bare_template(spec), deployment.view.status.collision_count or 0)
+    return template_hash(meaning(TEMPLATE, bare_template(spec)), deployment.view.status.collision_count or 0)
 
 
 def new_replica_set(deployment: Cached[Deployment], spec: Tree, revision: int, replicas: int, limits: Limits) -> Tree:

@@ -165,6 +165,18 @@ def test_rolling_back_finds_the_old_replica_set_and_gives_it_the_next_revision()
     assert update["spec"]["replicas"] == 1
 
 
+def test_a_template_with_empty_values_that_mean_nothing_is_still_the_old_one():
+    """kubectl rolls back to what its types made of the old replica set's template: with `resources: {}` and the like."""
+    tree = deployment(replicas=3)
+    old, new = stored_set(tree, replicas=0), stored_set(tree, "example/web:2", revision=2)
+    written = tree["spec"]["template"]
+    written["metadata"]["creationTimestamp"] = None
+    written["spec"] |= {"hostNetwork": False, "nodeSelector": {}}
+    written["spec"]["containers"][0]["resources"] = {}
+    assert created(decide(tree, [old, new])) is None
+    assert updated(decide(tree, [old, new]))[old["metadata"]["name"]]["metadata"]["annotations"][REVISION] == "3"
+
+
 def test_change_cause_is_copied_to_the_new_replica_set_only():
     tree = deployment(image="v2")
     tree["metadata"]["annotations"] = {"kubernetes.io/change-cause": "upgrade"}

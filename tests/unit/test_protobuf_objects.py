@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import protobuf_objects, scheme, shape
+from api import scheme, shape
+from api.protobuf_fields import by_name, by_number, meaning
 from api.protobuf_messages import MESSAGES
 from api.protobuf_objects import MAGIC, Malformed, decode
 
@@ -146,17 +147,40 @@ def structs(struct, found):
     return found
 
 
-def names(message):
-    for each in protobuf_objects._table(message).values():
-        if each.name == "+":
-            yield from names(each.message)
-        else:
-            assert not each.message or each.message in MESSAGES
-            yield each.name
-
-
 @pytest.mark.parametrize("kind", scheme.KINDS, ids=lambda kind: kind.kind)
 def test_every_field_of_a_kind_has_its_number(kind):
     for struct in structs(kind.type, set()):
-        missing = shape.fields(struct).keys() - {*names(struct.__name__)} - {"apiVersion", "kind"}
+        missing = shape.fields(struct).keys() - by_name(struct.__name__).keys() - {"apiVersion", "kind"}
         assert not missing - {"runningInUserNamespace"}, struct  # of a node's status, newer than the numbers
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_every_message_that_a_field_names_is_there(message):
+    assert {each.message for each in by_number(message).values() if each.message} <= MESSAGES.keys()
+
+
+def test_what_a_go_program_adds_and_drops_changes_no_meaning():
+    written = {
+        "metadata": {"creationTimestamp": None, "labels": {"app": ""}},
+        "spec": {
+            "containers": [{"name": "a", "args": [""], "resources": {}, "env": [{"name": "E", "value": ""}]}],
+            "volumes": [{"name": "v", "emptyDir": {}}],
+            "hostNetwork": False,
+            "nodeSelector": {},
+            "terminationGracePeriodSeconds": 0,
+            "affinity": {"podAffinity": {}},
+        },
+    }
+    assert meaning("PodTemplateSpec", written) == {
+        "metadata": {"labels": {"app": ""}},
+        "spec": {
+            "containers": [{"name": "a", "args": [""], "env": [{"name": "E"}]}],
+            "volumes": [{"name": "v", "emptyDir": {}}],
+            "terminationGracePeriodSeconds": 0,
+            "affinity": {"podAffinity": {}},
+        },
+    }
+
+
+def test_fields_that_no_message_has_keep_what_they_say():
+    assert meaning("PodSpec", {"novelty": ""}) == {"novelty": ""}
