@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from agent.paths import Paths
 from api import errors
 from api.object import Tree, canonical
 from api.v1 import apiserver_pb2, node_pb2, node_pb2_grpc, resource_pb2
+from component import jwt
 from component.env import system_env
 from component.rpc import channel, status_of
 from lab.images import BUSYBOX
@@ -107,6 +109,8 @@ class ControlPlane(node_pb2_grpc.NodeServiceServicer):
         self.answer_reports = True
         self.retry_reports = 0
         self.delete_gone = True
+        self.token_requests: list[apiserver_pb2.CreateTokenRequest] = []
+        self.token_refusal = ""
         self.dials: dict[str, asyncio.Queue[apiserver_pb2.StreamFrame | None]] = {}
         self.to_agent: dict[str, asyncio.Queue[apiserver_pb2.StreamFrame | None]] = {}
         self._outboxes: set[asyncio.Queue[node_pb2.ServerMessage | None]] = set()
@@ -115,6 +119,13 @@ class ControlPlane(node_pb2_grpc.NodeServiceServicer):
     async def start(self, port: int = 0) -> None:
         self._server = grpc.aio.server()
         node_pb2_grpc.add_NodeServiceServicer_to_server(self, self._server)
+        making = grpc.unary_unary_rpc_method_handler(
+            self._create_token,
+            apiserver_pb2.CreateTokenRequest.FromString,
+            apiserver_pb2.CreateTokenResponse.SerializeToString,
+        )
+        handlers = grpc.method_handlers_generic_handler("api.v1.ApiServer", {"CreateToken": making})
+        self._server.add_generic_rpc_handlers((handlers,))
         bound = self._server.add_insecure_port(f"127.0.0.1:{port}")
         self.address = f"127.0.0.1:{bound}"
         await self._server.start()
@@ -231,6 +242,15 @@ class ControlPlane(node_pb2_grpc.NodeServiceServicer):
             tree = msgspec.json.decode(stored.json)
             if tree["status"] != self.statuses[pod.uid]:
                 self.put({**tree, "status": self.statuses[pod.uid]})
+
+    async def _create_token(self, request, context):
+        self.token_requests.append(request)
+        if self.token_refusal:
+            status = status_of(errors.Unavailable(self.token_refusal))
+            await context.abort(status.code, status.details, status.trailing_metadata)
+        times = {"iat": int(time.time()), "exp": int(time.time()) + request.expiration_seconds}
+        payload = canonical({**times, "number": len(self.token_requests)})
+        return apiserver_pb2.CreateTokenResponse(token=f"{jwt.signed_part({'alg': 'ES256'}, payload)}.c2ln")
 
     async def Dial(self, request_iterator, context):  # noqa: N802
         first = await anext(request_iterator)
