@@ -26,10 +26,13 @@ _AGES = (
 
 
 def age(timestamp: str, now: float) -> str:
-    """How long ago an RFC 3339 time was, in kubectl's words: 45s, 3m20s, 5h2m, 8d."""
+    """How long ago an RFC 3339 time was, in kubectl's words: 45s, 3m20s, 5h2m, 8d. What is no time is `<invalid>`."""
     if not timestamp:
         return "<unknown>"
-    seconds = max(0, int(now - datetime.fromisoformat(timestamp).timestamp()))
+    try:
+        seconds = max(0, int(now - datetime.fromisoformat(timestamp).timestamp()))
+    except ValueError:  # kept from before times were checked
+        return "<invalid>"
     for limit, unit, letter, smaller, small in _AGES:
         if seconds < limit:
             rest = seconds % unit // smaller if smaller else 0

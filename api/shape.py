@@ -16,7 +16,10 @@ import msgspec
 
 from api.meta import IntOrString, Quantity, Resource
 
-Form = Literal["string", "integer", "boolean", "quantity", "integer or string", "object", "list", "map", "any"]
+Form = Literal["string", "time", "integer", "boolean", "quantity", "integer or string", "object", "list", "map", "any"]
+
+_TIME_NAMES = ("Time", "Timestamp", "startedAt", "finishedAt", "timeAdded")
+"""How the names of text fields end that hold an instant, in RFC 3339."""
 
 _SCALARS: dict[Any, Form] = {
     str: "string",
@@ -57,4 +60,12 @@ def _shape(hint: Any) -> Shape:
 def fields(struct: type[Resource]) -> Mapping[str, Shape]:
     """Return the fields of a type by their JSON names, in the order of their definition."""
     hints = typing.get_type_hints(struct)
-    return {field.encode_name: _shape(hints[field.name]) for field in msgspec.structs.fields(struct)}
+    return {
+        field.encode_name: _named(field.encode_name, _shape(hints[field.name]))
+        for field in msgspec.structs.fields(struct)
+    }
+
+
+def _named(name: str, shape: Shape) -> Shape:
+    """The types have text for instants; Kubernetes has a type of its own, and their names tell."""
+    return Shape("time") if shape.form == "string" and name.endswith(_TIME_NAMES) else shape

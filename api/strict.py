@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from api.errors import FieldError, Invalid
@@ -21,6 +23,8 @@ DEPTH_LIMIT = 100
 
 _INTEGER_LIMIT = 2**63
 _SHOWN_CHARACTERS = 40
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+"""RFC 3339, section 5.6, as strictly as Kubernetes reads it."""
 
 
 def prune(tree: Tree) -> Tree:
@@ -112,12 +116,23 @@ def _check_value(shape: Shape, value: Any, path: str, errors: list[FieldError]) 
             errors.append(FieldError(path, _wrong(form, value)))
 
 
+def _is_time(value: Any) -> bool:
+    if type(value) is not str or not _TIME.fullmatch(value):
+        return False
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
+
+
 def _is_integer(value: Any) -> bool:
     return type(value) is int and -_INTEGER_LIMIT <= value < _INTEGER_LIMIT
 
 
 _ACCEPTS: dict[Form, Callable[[Any], bool]] = {
     "string": lambda value: type(value) is str,
+    "time": _is_time,
     "integer": _is_integer,
     "boolean": lambda value: type(value) is bool,
     "quantity": lambda value: type(value) in {str, int, float},
@@ -129,17 +144,18 @@ _NAMES = {str: "string", bool: "boolean", int: "integer", float: "number", dict:
 
 
 def _wrong(form: Form, value: Any) -> str:
+    wanted = "RFC 3339 time" if form == "time" else form
     if value is None:
-        return f"expected {form}, got null"
+        return f"expected {wanted}, got null"
     name = _NAMES.get(type(value), type(value).__name__)
     if isinstance(value, dict | list):
-        return f"expected {form}, got {name}"
+        return f"expected {wanted}, got {name}"
     if type(value) is int and "integer" in form:
-        return f"expected {form}, got {value}, which does not fit 64 bits"
+        return f"expected {wanted}, got {value}, which does not fit 64 bits"
     shown = json.dumps(value, ensure_ascii=False)
     if len(shown) > _SHOWN_CHARACTERS:
         shown = shown[:_SHOWN_CHARACTERS] + "..."
-    return f"expected {form}, got {name} {shown}"
+    return f"expected {wanted}, got {name} {shown}"
 
 
 def _unknown(name: str, known: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterator
 
 from api.coordination import Lease
@@ -26,7 +25,6 @@ from api.node import Node
 from api.validate_pod import TAINT_EFFECTS
 
 EVENT_TYPES = ("Normal", "Warning")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 
 def node_faults(node: Node, old: Node | None) -> Iterator[FieldError]:
@@ -79,9 +77,6 @@ def lease_faults(lease: Lease) -> Iterator[FieldError]:
     if spec.lease_duration_seconds is not None and spec.lease_duration_seconds <= 0:
         yield invalid("spec.leaseDurationSeconds", spec.lease_duration_seconds, "must be greater than 0")
     yield from check_range("spec.leaseTransitions", spec.lease_transitions, 0)
-    for name, time in (("acquireTime", spec.acquire_time), ("renewTime", spec.renew_time)):
-        if time is not None and not _TIME.fullmatch(time):
-            yield invalid(f"spec.{name}", time, "must be an RFC 3339 time (such as 2025-01-15T08:30:00.000000Z)")
 
 
 def event_faults(event: Event) -> Iterator[FieldError]:

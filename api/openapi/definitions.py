@@ -34,7 +34,6 @@ _BYTES = {("Secret", "data"), ("ConfigMap", "binaryData")}
 _MICRO_TIMES = {("Event", "eventTime"), ("EventSeries", "lastObservedTime")} | {
     ("LeaseSpec", name) for name in ("acquireTime", "renewTime")
 }
-_TIME_ENDS = ("Time", "Timestamp", "startedAt", "finishedAt", "timeAdded")
 _INT64 = frozenset(
     [
         "generation",
@@ -181,7 +180,7 @@ def _element(where: tuple[str, str], shape: Shape) -> Schema:
         return {"type": "integer", "format": "int64" if name in _INT64 else "int32"}
     if shape.form == "string" and where in _BYTES:
         return {"type": "string", "format": "byte"}
-    if shape.form == "string" and name.endswith(_TIME_ENDS):
+    if shape.form == "time":
         return {"$ref": machinery.MICRO_TIME if where in _MICRO_TIMES else machinery.TIME}
     if name == "managedFields":
         return {"$ref": machinery.MANAGED_FIELDS_ENTRY}

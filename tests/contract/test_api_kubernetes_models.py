@@ -86,14 +86,12 @@ def described(form):
             return form.struct.__name__
         case "integer or string":
             return "object"
-        case "quantity":
-            return "str"
         case plain:
-            return {"string": "str", "integer": "int", "boolean": "bool"}[plain]
+            return {"string": "str", "quantity": "str", "time": "datetime", "integer": "int", "boolean": "bool"}[plain]
 
 
 def expected(text):
-    text = text.replace("datetime", "str").replace("bytes", "str")
+    text = text.replace("bytes", "str")
     return re.sub(r"\b(V1\w+|CoreV1\w+|DiscoveryV1\w+|RbacV1\w+)", lambda match: our_name(match[1]), text)
 
 

@@ -2,12 +2,14 @@
 
 from hypothesis import strategies as st
 
+from api.required import required_fields
 from api.shape import fields
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=8)
 NAMES = st.sampled_from(["a", "b", "web", "main-1"])
 SCALARS = {
     "string": TEXT,
+    "time": st.sampled_from(["2030-01-31T12:00:00Z", "2001-02-03T04:05:06.789+01:00"]),
     "integer": st.integers(-(2**63), 2**63 - 1),
     "boolean": st.booleans(),
     "quantity": st.one_of(st.sampled_from(["1", "250m", "64Mi"]), st.integers(0, 99), st.floats(0, 9)),
@@ -28,11 +30,15 @@ def of_shape(shape, depth):
 
 @st.composite
 def of_type(draw, struct, depth=6):
-    """A tree with some of the fields of a type: whatever the type can encode, sensible or not."""
+    """A tree with some of the fields of a type: whatever the type can encode, sensible or not.
+
+    Times that cannot be absent are there: a view of a tree without them has "", which is none.
+    """
     shapes = fields(struct)
     names = sorted(shapes) if depth > 0 else []
     chosen = draw(st.lists(st.sampled_from(names), unique=True, max_size=5)) if names else []
-    return {name: draw(of_shape(shapes[name], depth)) for name in chosen}
+    needed = [name for name in required_fields(struct) if shapes[name].form == "time" and name not in chosen]
+    return {name: draw(of_shape(shapes[name], depth)) for name in [*needed, *chosen]}
 
 
 PORTS = st.lists(st.integers(1, 65535), unique=True, max_size=2).map(

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from api import scheme, strict
@@ -93,3 +95,38 @@ def test_nesting_is_bounded():
         tree = {"a": [tree]}
     with pytest.raises(Invalid, match="nested deeper than 100 levels"):
         strict.prune(tree)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2030-01-31T12:00:00Z",
+        "2030-01-31T12:00:00.123456Z",
+        "2030-01-31T12:00:00.123456789+02:00",
+        "1999-12-31T23:59:59-00:30",
+    ],
+)
+def test_times_are_rfc_3339(value):
+    assert errors(POD, {"status": {"startTime": value}}) == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "yesterday",
+        "2030-01-31",
+        "2030-01-31T12:00:00",
+        "2030-02-30T12:00:00Z",
+        "2030-01-31 12:00:00Z",
+        "2030-01-31T12:00:00z",
+        5,
+    ],
+)
+def test_what_is_no_time_is_refused_where_one_belongs(value):
+    """It would be stored, and everything that computes with it would fail."""
+    assert len(errors(scheme.lookup("lease"), {"spec": {"renewTime": value}})) == 1
+    kind = "integer" if value == 5 else "string"
+    assert errors(POD, {"status": {"containerStatuses": [{"state": {"running": {"startedAt": value}}}]}}) == [
+        f"status.containerStatuses[0].state.running.startedAt: expected RFC 3339 time, got {kind} {json.dumps(value)}"
+    ]

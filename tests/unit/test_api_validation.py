@@ -375,12 +375,6 @@ def test_the_range_and_the_identity_of_a_node_stay():
             "spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0",
         ),
         ("lease", "spec|leaseTransitions", -1, "spec.leaseTransitions: Invalid value: -1"),
-        (
-            "lease",
-            "spec|renewTime",
-            "yesterday",
-            'spec.renewTime: Invalid value: "yesterday": must be an RFC 3339 time',
-        ),
         ("event", "involvedObject|namespace", "other", "involvedObject.namespace: Invalid value"),
         ("event", "type", "Bad", 'type: Unsupported value: "Bad"'),
         ("event", "count", -1, "count: Invalid value: -1"),

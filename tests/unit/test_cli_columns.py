@@ -49,6 +49,10 @@ def test_an_unset_time_is_an_unknown_age_and_the_future_is_now():
     assert age(rfc3339(NOW + 50), NOW) == "0s"
 
 
+def test_what_is_no_time_does_not_hide_other_rows():
+    assert age("yesterday", NOW) == "<invalid>"
+
+
 @given(st.integers(0, 10**9))
 def test_every_age_is_short(seconds):
     assert len(age(rfc3339(NOW - seconds), NOW)) <= 7
