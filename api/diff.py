@@ -8,7 +8,8 @@ from typing import Any
 from api.object import Tree
 from api.wellknown import LAST_APPLIED_ANNOTATION
 
-_BOOKKEEPING = ("metadata.generation", "metadata.resourceVersion", "metadata.managedFields")
+_OWNERS = "metadata.managedFields"
+_BOOKKEEPING = frozenset({"metadata.generation", "metadata.resourceVersion", _OWNERS})
 
 
 def changed_paths(before: Tree, after: Tree) -> list[str]:
@@ -18,14 +19,16 @@ def changed_paths(before: Tree, after: Tree) -> list[str]:
     applied last, who owns which fields) is named only when nothing else changed.
     """
     paths = sorted(_paths("", before, after))
-    told = [path for path in paths if not path.startswith(_BOOKKEEPING) and LAST_APPLIED_ANNOTATION not in path]
+    told = [path for path in paths if path not in _BOOKKEEPING and LAST_APPLIED_ANNOTATION not in path]
     return told or paths
 
 
 def _paths(path: str, before: Any, after: Any) -> Iterator[str]:
     if before == after:
         return
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
+    if path == _OWNERS:
+        yield path  # their paths say nothing to people
+    elif isinstance(before, Mapping) and isinstance(after, Mapping):
         absent: Mapping[str, Any] | None = {} if path == "metadata" else None  # labels and annotations, one by one
         for name in before.keys() | after.keys():
             yield from _paths(_below(path, name), before.get(name, absent), after.get(name, absent))

@@ -33,3 +33,10 @@ def test_bookkeeping_is_named_only_when_nothing_else_changed():
     assert changed_paths(before, after) == ["spec.replicas"]
     applied = f"metadata.annotations[{LAST_APPLIED_ANNOTATION}]"
     assert changed_paths(before, {**after, "spec": {"replicas": 1}}) == [applied, "metadata.generation"]
+
+
+def test_who_owns_which_fields_is_no_change_of_its_own():
+    before = {"metadata": {"managedFields": [{"manager": "a", "fieldsV1": {"f:data": {}}}]}, "data": {"x": "1"}}
+    after = {"metadata": {"managedFields": [{"manager": "b", "fieldsV1": {"f:spec": {}}}]}, "data": {"x": "2"}}
+    assert changed_paths(before, after) == ["data.x"]
+    assert changed_paths(before, {**after, "data": before["data"]}) == ["metadata.managedFields"]
