@@ -177,3 +177,16 @@ def test_reports_are_bounded(book):
         put(book, "Running", f"u{number}")
     sizes = [len(book.take(number).pods) for number in range(3)]
     assert sizes == [200, 200, 50]
+
+
+def test_what_the_control_plane_holds_replaces_what_waited_to_be_told(book):
+    book.put_status("uid-web", "default", "web", {"phase": "Running"})
+    book.restore("uid-web", '{"phase":"Failed"}')
+    assert book.last_status("uid-web") == {"phase": "Failed"}
+    assert book.take(1) is None
+    assert book.unacknowledged == 0
+    book.put_gone("uid-web", "default", "web")
+    book.restore("uid-web", '{"phase":"Failed"}')
+    assert [each.gone for each in book.take(2).pods] == [True]
+    book.restore("uid-nobody", "{}")
+    assert book.last_status("uid-nobody") == {}
