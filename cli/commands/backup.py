@@ -31,7 +31,7 @@ key_option = click.option(
     ),
 )
 def backup() -> None:
-    """Save, verify and restore the state of the cluster. A backup holds all Secrets and the cluster's CA key."""
+    """Save, verify and restore the state of the cluster. A backup holds all Secrets and the cluster's keys."""
 
 
 @backup.command()
@@ -60,7 +60,7 @@ def save(file: Path) -> None:
     finally:
         fresh.unlink(missing_ok=True)
     click.echo(f"saved and verified {file}: {describe(manifest)}")
-    click.echo("keep it as safe as the cluster: it holds all Secrets and the key of the cluster's CA", err=True)
+    click.echo("keep it as safe as the cluster: it holds all Secrets and the cluster's keys", err=True)
 
 
 @backup.command()
