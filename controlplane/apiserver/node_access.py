@@ -26,8 +26,6 @@ WRITES: Mapping[str, frozenset[str]] = {
 
 def node_allows(node: str, asked: Attributes, state: State) -> bool:
     """Whether the request is one that a node has to make."""
-    if asked.path:
-        return False
     if asked.verb in WRITES.get(asked.qualified, ()) and asked.subresource in {"", "status"}:
         return True
     named = asked.verb == "get" and asked.name and not asked.subresource

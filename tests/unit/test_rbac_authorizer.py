@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from api.scheme import by_kind
-from controlplane.admission.request import Identity
+from api.scheme import AUTHORIZATION, by_kind
+from controlplane.admission.request import Identity, node_identity
+from controlplane.apiserver import incoming
 from controlplane.apiserver.authorizer import Authorizer
 from controlplane.apiserver.authz import PATHS, check_of
 from controlplane.apiserver.objects import key_of, put_of
+from controlplane.apiserver.reviews import Reviews
 from controlplane.commands import Delete
-from controlplane.rbac.attributes import Attributes
+from controlplane.rbac.attributes import Attributes, on_path
 from controlplane.store.state import State
-from tests.api_server import ADMIN, config_map
+from tests.api_server import ADMIN, config_map, pod
 from tests.rbac import binding, role, rule
 
 JANE = Identity("jane")
@@ -110,6 +112,51 @@ def test_a_state_that_replaces_another_is_read_whole(rig):
     assert rig.may()
     rig.state = old
     assert rig.may()
+
+
+@pytest.mark.parametrize(
+    ("verb", "subresource", "name", "allowed"),
+    [
+        ("get", "", "mine", True),
+        ("get", "", "theirs", False),
+        ("get", "", "", False),
+        ("list", "", "mine", False),
+        ("get", "log", "mine", False),
+        ("update", "status", "mine", True),
+        ("create", "exec", "mine", False),
+        ("create", "binding", "mine", False),
+        ("deletecollection", "", "", False),
+    ],
+)
+def test_a_node_may_ask_for_its_pods_and_no_part_of_them_but_the_status(rig, verb, subresource, name, allowed):
+    for each, node in (("mine", "n1"), ("theirs", "n2")):
+        rig.put(pod(each, nodeName=node, metadata={"namespace": "default"}))
+    asked = Attributes(verb, "", "pods", subresource, "default", name)
+    assert rig.may(asked, node_identity("n1")) is allowed
+    assert not rig.may(on_path("get", "/metrics"), node_identity("n1"))
+
+
+async def test_what_a_question_is_refused_counts_only_on_a_state_that_is_new_enough(rig):
+    async def barrier():
+        rig.put(READER, GIVEN)
+
+    spec = {"resourceAttributes": {"verb": "list", "resource": "pods", "namespace": "default"}}
+    tree = {"apiVersion": f"{AUTHORIZATION}/v1", "kind": "SelfSubjectAccessReview", "spec": spec}
+    answer = await Reviews(rig.authorizer, barrier).answer(JANE, incoming.read(tree, questions=True))
+    assert answer.tree()["status"]["allowed"]
+
+
+async def test_a_refusal_counts_only_on_a_state_that_is_new_enough(cluster):
+    made = []
+
+    async def make():
+        del cluster.replica.read_barrier
+        made.append(await cluster.local.create(READER))
+        made.append(await cluster.local.create(GIVEN))
+
+    cluster.replica.read_barrier = make
+    await cluster.core.authorize(JANE, LIST)
+    assert len(made) == 2
 
 
 def test_administrators_are_not_looked_up(rig):

@@ -78,6 +78,7 @@ def test_a_cluster_role_binding_gives_a_role_everywhere(index):
     index.put_binding(("", "b"), binding)
     for namespace in ("", "web", "other"):
         assert index.grants("jane", (), namespace).allow(get("pods", namespace))
+        assert len(index.grants("jane", (), namespace).all) == 1
 
 
 def test_a_role_is_looked_for_in_the_bindings_own_namespace(index):
