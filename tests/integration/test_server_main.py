@@ -68,6 +68,22 @@ def test_ranges_without_room_are_told_in_one_line(tmp_path):
         assert wrong in json.loads(ended.stderr)["reason"]
 
 
+def test_tokens_and_keys_that_cannot_be_used_are_told_in_one_line_without_being_shown(tmp_path):
+    template = ServerConfig(replica="r1", cluster_uid="c1", replicas={"r1": "127.0.0.1"})
+    for relative, content in plan_cluster(template, system_env()).replicas["r1"].items():
+        write_private(tmp_path / relative, content)
+    tokens = tmp_path / "tokens.csv"
+    tokens.write_text("0123456789abcdef,jane\n")
+    ended = run(tmp_path, "api", token_auth_file=str(tokens))
+    assert ended.returncode == 1
+    assert f"{tokens}, line 1: write token,user,uid" in json.loads(ended.stderr)["reason"]
+    assert "0123456789abcdef" not in ended.stderr
+    (tmp_path / "pki" / "sa.key").write_text("no key")
+    ended = run(tmp_path, "api")
+    assert ended.returncode == 1
+    assert "pki/sa.key: it holds no key in PEM" in json.loads(ended.stderr)["reason"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
