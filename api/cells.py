@@ -1,4 +1,7 @@
-"""The words in the cells of tables, as kubectl shows them: ages, states, ports, selectors. Pure: trees and the time in, text out."""
+"""The words in the cells of tables, as kubectl shows them: ages, states, ports, selectors. Pure: trees and the time in, text out.
+
+A cell can be made of everything the types let in: one strange object must not hide the others.
+"""
 
 from __future__ import annotations
 
@@ -57,14 +60,16 @@ def last_seen(event: Tree) -> str:
 
 def pod_gates(pod: Tree, _now: float) -> str:
     """Readiness gates that are open, of all."""
-    gates = [each["conditionType"] for each in at(pod, "spec.readinessGates", [])]
-    true = {each["type"] for each in at(pod, "status.conditions", []) if each["status"] == "True"}
+    gates = [each.get("conditionType", "") for each in at(pod, "spec.readinessGates", [])]
+    true = {each.get("type", "") for each in at(pod, "status.conditions", []) if each.get("status") == "True"}
     return f"{sum(gate in true for gate in gates)}/{len(gates)}" if gates else NONE
 
 
 def node_status(node: Tree, _now: float) -> str:
     """Whether the node is heard and well, and whether it takes pods."""
-    ready = next((each["status"] for each in at(node, "status.conditions", []) if each["type"] == "Ready"), "Unknown")
+    ready = next(
+        (each.get("status", "") for each in at(node, "status.conditions", []) if each.get("type") == "Ready"), "Unknown"
+    )
     words = ["Ready" if ready == "True" else "NotReady"]
     if at(node, "spec.unschedulable", default=False):
         words.append("SchedulingDisabled")
@@ -81,14 +86,16 @@ def node_address(kind: str) -> Cell:
     """A cell with the node's first address of a kind, such as InternalIP."""
 
     def cell(node: Tree, _now: float) -> str:
-        return next((each["address"] for each in at(node, "status.addresses", []) if each["type"] == kind), NONE)
+        return next(
+            (each.get("address", "") for each in at(node, "status.addresses", []) if each.get("type") == kind), NONE
+        )
 
     return cell
 
 
 def service_ports(service: Tree, _now: float) -> str:
     """Ports with their protocols."""
-    return _joined([f"{each['port']}/{each.get('protocol', 'TCP')}" for each in at(service, "spec.ports", [])])
+    return _joined([f"{each.get('port', '')}/{each.get('protocol', 'TCP')}" for each in at(service, "spec.ports", [])])
 
 
 def slice_ports(slice_: Tree, _now: float) -> str:
@@ -119,13 +126,13 @@ def _selector(chosen: Mapping[str, Any]) -> str:
     expressions = chosen.get("matchExpressions", [])
     labels = chosen.get("matchLabels", {} if expressions else chosen)
     parts = [(key, f"{key}={value}") for key, value in labels.items()]
-    parts += [(each["key"], _expression(each)) for each in expressions]
+    parts += [(each.get("key", ""), _expression(each)) for each in expressions]
     return _joined([text for _key, text in sorted(parts)])
 
 
 def _expression(requirement: Tree) -> str:
-    key, values = requirement["key"], ",".join(sorted(requirement.get("values", [])))
-    match requirement["operator"]:
+    key, values = requirement.get("key", ""), ",".join(sorted(requirement.get("values", [])))
+    match requirement.get("operator", ""):
         case "Exists":
             return str(key)
         case "DoesNotExist":
@@ -160,9 +167,9 @@ def subjects(kind: str) -> Cell:
     """A cell with those of a kind to whom a binding gives something; service accounts with their namespaces."""
 
     def cell(binding: Tree, _now: float) -> str:
-        chosen = [each for each in binding.get("subjects", []) if each["kind"] == kind]
-        prefix = "{namespace}/" if kind == "ServiceAccount" else ""
-        return ", ".join(f"{prefix.format_map(each)}{each['name']}" for each in chosen)
+        chosen = [each for each in binding.get("subjects", []) if each.get("kind") == kind]
+        prefixes = [f"{each.get('namespace', '')}/" if kind == "ServiceAccount" else "" for each in chosen]
+        return ", ".join(prefix + each.get("name", "") for prefix, each in zip(prefixes, chosen, strict=True))
 
     return cell
 

@@ -93,7 +93,9 @@ def _sidecars(pod: Tree) -> frozenset[str]:
 
 
 def _true(pod: Tree, condition: str) -> bool:
-    return any(each["type"] == condition and each["status"] == "True" for each in at(pod, "status.conditions", []))
+    return any(
+        each.get("type") == condition and each.get("status") == "True" for each in at(pod, "status.conditions", [])
+    )
 
 
 def _end(terminated: Tree) -> str:
