@@ -24,6 +24,7 @@ PARTS = (
     "deployment",
     "failover",
     "api",
+    "rest",
     "scale",
     "atomic",
     "memory",

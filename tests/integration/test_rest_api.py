@@ -132,7 +132,8 @@ WRONG = [
     ("POST", MAPS, pod("a"), 400, "BadRequest"),
     ("POST", MAPS, [], 400, "BadRequest"),
     ("POST", MAPS, "{", 400, "BadRequest"),
-    ("POST", MAPS, {"metadata": "x"}, 400, "BadRequest"),
+    ("POST", MAPS, '{"data":{"k":"1","k":"2"}}', 400, "BadRequest"),
+    ("POST", MAPS, '{"metadata": "x"}', 400, "BadRequest"),
     ("PUT", f"{MAPS}/a", config_map("b"), 400, "BadRequest"),
     ("PUT", f"{MAPS}/no", config_map("no"), 404, "NotFound"),
     ("POST", "/api/v1/namespaces", {"metadata": {"name": "default"}}, 409, "AlreadyExists"),
@@ -236,6 +237,8 @@ async def test_unknown_fields_are_refused_dropped_with_a_warning_or_dropped(rest
     patched = await rest.ask("PATCH", f"{MAPS}/a?fieldValidation=Warn", {"shape": 1, "data": {"k": "2"}}, **MERGE)
     assert (patched.status, patched.tree["data"]) == (200, {"k": "2"})
     assert "shape" in patched.headers["Warning"]
+    twice = '{"metadata":{"name":"c"},"data":{"k":"1","k":"2"}}'
+    assert (await rest.ask("POST", f"{MAPS}?fieldValidation=Ignore", twice)).tree["data"] == {"k": "2"}
     wrong = await rest.ask("POST", f"{MAPS}?fieldValidation=Ignore", config_map("b") | {"data": 1})
     assert wrong.status == 422
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -22,6 +23,7 @@ BODY_LIMIT_BYTES: Final = 3 << 20
 """Of an object as sent, which white space may make longer than it is stored; the limit of Kubernetes, too."""
 
 BODY_SECONDS: Final = 30.0
+CHECKED_AT_ONCE_BYTES: Final = 32 << 10  # more is looked through in a thread
 
 Wire = TypeVar("Wire")
 
@@ -46,7 +48,10 @@ async def read(request: web.Request) -> bytes:
 
 
 async def value(request: web.Request) -> Any:
-    """Return the body, JSON, YAML or Kubernetes' protobuf, as a tree. Refusal, Invalid."""
+    """Return the body, JSON, YAML or Kubernetes' protobuf, as a tree. Refusal, Invalid.
+
+    A key that is given twice is refused, unless the client said that it does not care.
+    """
     form = negotiation.sent_as(request.headers.get("Content-Type", ""))
     data = await read(request)
     if form == negotiation.YAML:
@@ -57,7 +62,7 @@ async def value(request: web.Request) -> Any:
             return protobuf_objects.decode(data)
         except protobuf_objects.Malformed as error:
             raise bad_request(f"the body is not Kubernetes' protobuf: {error}") from None
-    return json_value(data)
+    return await strict_json(data, request.query)
 
 
 def json_value(data: bytes) -> Any:
@@ -66,6 +71,32 @@ def json_value(data: bytes) -> Any:
         return msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise bad_request(f"the body is not JSON: {error}") from None
+
+
+async def strict_json(data: bytes, query: Query) -> Any:
+    """Return what JSON says; Refusal also for a key that is given twice, of which decoders take the last."""
+    decoded = json_value(data)
+    if queries.validation(query) == "Strict":
+        if len(data) <= CHECKED_AT_ONCE_BYTES:
+            _check_keys(data)
+        else:
+            await asyncio.to_thread(_check_keys, data)
+    return decoded
+
+
+def _check_keys(data: bytes) -> None:
+    try:
+        json.loads(data, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise bad_request(f"the body is not JSON: {error}") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> None:
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            raise bad_request(f'the key "{name}" is given twice')
+        seen.add(name)
 
 
 async def object_of(call: Call) -> Tree:

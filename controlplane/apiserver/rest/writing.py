@@ -131,10 +131,10 @@ async def _patch(call: Call, patch_type: PatchType) -> bytes:
     data = await bodies.read(call.request)
     if patch_type == "apply":  # YAML, of which JSON is a part
         tree = await asyncio.to_thread(manifest.load_value, data, "body")
-    elif patch_type == "json" or queries.validation(call.query) == "Strict":
-        return data
     else:
-        tree = bodies.json_value(data)
+        tree = await bodies.strict_json(data, call.query)
+    if patch_type == "json" or (patch_type != "apply" and queries.validation(call.query) == "Strict"):
+        return data
     return encoding.encoded(bodies.known_only(call, tree) if isinstance(tree, dict) else tree)
 
 

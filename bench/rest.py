@@ -1,0 +1,182 @@
+"""The API over HTTPS, as Kubernetes' clients speak it, beside the same verbs over gRPC: create, get, list, watch.
+
+Both go to the leader of the same three replicas, with the same objects, in turns. The HTTPS client is aiohttp with one
+connection for each client, as HTTP/1.1 has it; gRPC shares a few.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import ssl
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import aiohttp
+
+from api.errors import ApiError
+from bench import api_calls
+from bench.api_calls import CHANGING, LISTED, STANDING, VALUE_BYTES, WATCHED
+from bench.load import CALL_SECONDS, CHANNELS, Measured, Side
+from bench.replicas import Replicas, leader_of
+from bench.report import Report, fsync_ms, percentile, run_part, until
+from component.rpc import API_SERVER_NAME
+
+CLIENTS = (1, 16, 64)
+HTTPS_PORT = 6443
+START_SECONDS = 30.0
+WATCH_SECONDS = 30.0
+LISTS = "create", "get", "list"
+
+
+class Https(Side):
+    """The leader's HTTPS port; a "channel" is a session with as many connections as it has clients."""
+
+    def __init__(self, address: str, context: ssl.SSLContext, processes: Mapping[str, list[int]]) -> None:
+        self.name = "https"
+        self.url = f"https://{address}:{HTTPS_PORT}/api/v1/namespaces"
+        self.channels = [
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=context, limit=0),
+                timeout=aiohttp.ClientTimeout(total=CALL_SECONDS),
+                auto_decompress=False,
+            )
+            for _ in range(CHANNELS)
+        ]
+        self._processes = processes
+
+    async def ask(self, session: aiohttp.ClientSession, method: str, path: str, body: bytes | None = None) -> bytes:
+        headers = {"Content-Type": "application/json"} if body else {}
+        async with session.request(
+            method, self.url + path, data=body, headers=headers, server_hostname=API_SERVER_NAME
+        ) as response:
+            data = await response.read()
+            if response.status >= 400:
+                raise SystemExit(f"bench: {method} {path}: {response.status} {data[:300]!r}")
+            return data
+
+    async def create(self, number: int, session: aiohttp.ClientSession, namespace: str = CHANGING) -> None:
+        await self.ask(session, "POST", f"/{namespace}/configmaps", _config_map(number))
+
+    async def get(self, number: int, session: aiohttp.ClientSession) -> None:
+        await self.ask(session, "GET", f"/{STANDING}/configmaps/c{number % LISTED}")
+
+    async def list(self, _number: int, session: aiohttp.ClientSession) -> None:
+        await self.ask(session, "GET", f"/{STANDING}/configmaps")
+
+
+def _config_map(number: int) -> bytes:
+    tree = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"c{number}"}, "data": {"value": ""}}
+    tree["data"]["value"] = "x" * (VALUE_BYTES - len(json.dumps(tree)))
+    return json.dumps(tree).encode()
+
+
+async def bench(report: Report, quick: bool) -> None:
+    seconds, rounds = (0.5, 1) if quick else (1.5, 3)
+    folder = Path(tempfile.mkdtemp(prefix="timonier-bench-"))
+    replicas = Replicas(folder / "replicas")
+    try:
+        report.setting(
+            f"three replicas on loopback, fsync (p50 {fsync_ms(folder):.2f} ms), TLS; {VALUE_BYTES} bytes an object, "
+            f"{rounds} rounds of {seconds:g} s a verb in turns, medians; lists of {LISTED}"
+        )
+        replicas.start()
+        leader = await _leader(replicas)
+        processes = {"API": [replicas.pids(leader)[1]]}
+        grpc_side = Side("grpc", replicas.endpoints[leader], replicas.tls, processes)
+        https = Https(replicas.addresses[leader], _context(replicas, folder), processes)
+        try:
+            await _run(report, grpc_side, https, seconds, rounds)
+        finally:
+            await grpc_side.close()
+            await https.close()
+    finally:
+        replicas.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _leader(replicas: Replicas) -> str:
+    async with replicas.client() as client:
+
+        async def leading() -> str:
+            with contextlib.suppress(ApiError):
+                return await leader_of(client)
+            return ""
+
+        return await until(leading, START_SECONDS, "three replicas ready")
+
+
+def _context(replicas: Replicas, folder: Path) -> ssl.SSLContext:
+    certificate, key = folder / "client.crt", folder / "client.key"
+    certificate.write_bytes(replicas.tls.cert_pem)
+    key.write_bytes(replicas.tls.key_pem)
+    context = ssl.create_default_context(cadata=replicas.tls.ca_pem.decode())
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+async def _run(report: Report, grpc_side: Side, https: Https, seconds: float, rounds: int) -> None:
+    verbs = api_calls.timonier()
+    await api_calls.make_namespaces(grpc_side)
+    await grpc_side.load(16, 120.0, verbs.stand, range(LISTED))
+    calls = {
+        "grpc": (grpc_side, {"create": verbs.create, "get": verbs.get, "list": verbs.list}),
+        "https": (https, {"create": https.create, "get": https.get, "list": https.list}),
+    }
+    rows: dict[tuple[str, int, str], list[Measured]] = {}
+    turn = 0
+    for _ in range(rounds):
+        for clients in CLIENTS:
+            for verb in LISTS:
+                for name, (side, known) in calls.items():
+                    turn += 1
+                    found = await side.load(clients, seconds, known[verb], range(turn << 20, (turn + 1) << 20))
+                    rows.setdefault((verb, clients, name), []).append(found)
+    for verb in LISTS:
+        table = [_row(f"{name}, {clients} clients", rows[verb, clients, name]) for clients in CLIENTS for name in calls]
+        report.say(f"  {verb}: calls a second, latency, CPU of the leader's API process and of the load generator")
+        report.table(("", "per s", "p50 ms", "p99 ms", "API us", "client us"), table)
+        peer, ours = (statistics.median(each.per_second for each in rows[verb, 16, name]) for name in calls)
+        report.figure(f"{verb}s a second over HTTPS, 16 clients", ours, "/s", peer=peer, peer_name="gRPC")
+    delays = await _watch_delays(https, max(20, int(100 * seconds)))
+    report.figure("watch over HTTPS, call to event, p50", percentile(delays, 0.5) * 1e3, "ms")
+    report.figure("watch over HTTPS, call to event, p99", percentile(delays, 0.99) * 1e3, "ms")
+
+
+def _row(name: str, found: list[Measured]) -> tuple[object, ...]:
+    values = (
+        (lambda each: each.per_second, 1.0),
+        (lambda each: each.p50, 1e3),
+        (lambda each: each.p99, 1e3),
+        (lambda each: each.servers_cpu, 1e6),
+        (lambda each: each.own_cpu, 1e6),
+    )
+    return name, *(statistics.median(map(value, found)) * scale for value, scale in values)
+
+
+async def _watch_delays(https: Https, count: int) -> list[float]:
+    """From the call of a create to its line in a watch, one create after the other."""
+    session, delays = https.channels[0], []
+    url = f"{https.url}/{WATCHED}/configmaps?watch=1"
+    async with asyncio.timeout(WATCH_SECONDS), session.get(url, server_hostname=API_SERVER_NAME) as response:
+        await response.content.readline()  # the ConfigMap that every namespace has
+        for number in range(count):
+            began = time.perf_counter()
+            await https.create(number, https.channels[1], WATCHED)
+            while json.loads(await response.content.readline())["object"]["metadata"]["name"] != f"c{number}":
+                pass
+            delays.append(time.perf_counter() - began)
+    return delays
+
+
+def main() -> None:
+    run_part("rest", __doc__ or "", bench)
+
+
+if __name__ == "__main__":
+    main()
