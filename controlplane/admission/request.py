@@ -27,11 +27,18 @@ class Identity:
     """Who asks: the common name and the organisations of a client certificate, as in Kubernetes, or what a token says.
 
     `manager` is the program that does, as whose its changes are recorded (metadata.managedFields); no permission depends on it.
+    `impersonator` is the user who acts as this one.
     """
 
     user: str
     groups: tuple[str, ...] = ()
     manager: str = ""
+    impersonator: str = ""
+
+    @property
+    def actor(self) -> str:
+        """Whom history names as the writer."""
+        return f"{self.user} (by {self.impersonator})" if self.impersonator else self.user
 
     @property
     def node(self) -> str:

@@ -452,7 +452,7 @@ class ApiCore:
                     epoch=epoch,
                     transaction_id=sending.transaction_id(attempt),
                     since=sending.since,
-                    actor=identity.user,
+                    actor=identity.actor,
                 )
             except CommitRefused as error:
                 conflict, fresh = error, True  # whatever refused it is applied here by now

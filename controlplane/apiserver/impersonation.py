@@ -57,7 +57,7 @@ def impersonated(authorizer: Authorizer, identity: Identity, user: str, groups: 
         wanted = (ACCOUNTS_GROUP, f"{ACCOUNTS_GROUP}:{namespace}")
     if user == ANONYMOUS.user and UNAUTHENTICATED_GROUP not in wanted:
         wanted = (*wanted, UNAUTHENTICATED_GROUP)
-    return Identity(user, wanted)
+    return Identity(user, wanted, impersonator=identity.user)
 
 
 def _account(user: str) -> tuple[str, str]:

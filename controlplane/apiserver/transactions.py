@@ -159,7 +159,7 @@ class Transactions:
                     () if plan.refused else plan.ops,
                     transaction_id=sending.transaction_id(conflicts),
                     since=sending.since,
-                    actor=identity.user,
+                    actor=identity.actor,
                 )
                 await self.counting.settle(plan.ops)
                 if not sending.repeated:

@@ -329,7 +329,7 @@ def test_whoever_shows_nothing_is_in_no_group_of_those_who_do():
 async def test_acting_as_somebody_needs_the_verb_for_each_of_the_names(cluster, allow):
     as_joan = [("impersonate-user", "joan"), ("impersonate-group", "ops"), ("other", "x")]
     authorizer = cluster.core.authorizer
-    assert assumed(authorizer, ADMIN, as_joan) == Identity("joan", ("ops",))
+    assert assumed(authorizer, ADMIN, as_joan) == Identity("joan", ("ops",), impersonator=ADMIN.user)
     assert assumed(authorizer, JANE, [("other", "x")]) is JANE
     with pytest.raises(
         errors.Forbidden, match='users "joan" is forbidden: User "jane" cannot impersonate resource "users"'
@@ -339,7 +339,7 @@ async def test_acting_as_somebody_needs_the_verb_for_each_of_the_names(cluster, 
     with pytest.raises(errors.Forbidden, match='groups "ops" is forbidden'):
         assumed(authorizer, JANE, as_joan)
     await allow(rule("impersonate", "users", names="joan"), rule("impersonate", "groups", names="ops"), namespace="")
-    assert assumed(authorizer, JANE, as_joan) == Identity("joan", ("ops",))
+    assert assumed(authorizer, JANE, as_joan) == Identity("joan", ("ops",), impersonator=JANE.user)
     for headers in (
         [("impersonate-user", "ops")],
         [("impersonate-user", "joan"), ("impersonate-group", "system:masters")],
@@ -347,6 +347,13 @@ async def test_acting_as_somebody_needs_the_verb_for_each_of_the_names(cluster, 
     ):
         with pytest.raises(errors.Forbidden):
             assumed(authorizer, JANE, headers)
+
+
+async def test_history_names_who_acted_and_as_whom(cluster):
+    as_joan = [("impersonate-user", "joan"), ("impersonate-group", "system:masters")]
+    await cluster.core.create(assumed(cluster.core.authorizer, ADMIN, as_joan), config_map("a"))
+    [change] = (await cluster.core.history(ADMIN, "configmaps", "default", "a")).changes
+    assert change.actor == "joan (by kubernetes-admin)"
 
 
 async def test_a_service_account_is_acted_as_by_who_may_in_its_namespace(cluster, allow):
