@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from api.errors import ApiError, Unavailable, Unknown
+from api.errors import ApiError, Forbidden, Unavailable, Unknown
 from component.env import system_env
 from lab import cluster as labs
 from tests.e2e.cluster import Cluster, eventually, tell
@@ -130,3 +131,40 @@ def test_without_a_majority_the_error_says_so_and_stops(healthy):
     with pytest.raises(ApiError) as failed:
         healthy.call(write())
     assert isinstance(failed.value, Unavailable | Unknown)
+
+
+def test_a_quota_is_exact_through_the_death_of_the_leader(healthy, space):
+    bound = 30
+    healthy.tim("create", "quota", "few", f"--hard=secrets={bound}", "-n", space.name)
+    leader = leading(healthy)
+    killed = [(leader, process, healthy.kill(leader, process)) for process in ("raft", "api")]
+    refusals = healthy.call(create_secrets(healthy, space.name, "first", 2 * bound))
+    assert len(healthy.list("secrets", space.name)) <= bound
+    healthy.wait_restarted(killed)
+    refusals += healthy.call(create_secrets(healthy, space.name, "second", bound))
+    names = sorted(each["metadata"]["name"] for each in healthy.list("secrets", space.name))
+    assert len(names) == bound
+    assert any("exceeded quota: few, requested: secrets=1" in str(each) for each in refusals)
+    for name in names[:5]:
+        healthy.call(healthy.client.delete("secrets", space.name, name))
+    healthy.call(create_secrets(healthy, space.name, "third", 10))
+    assert len(healthy.list("secrets", space.name)) == bound
+    eventually(
+        "the quota's status says what is used",
+        lambda: healthy.get("resourcequotas", space.name, "few")["status"]["used"] == {"secrets": str(bound)},
+    )
+
+
+async def create_secrets(cluster: Cluster, namespace: str, prefix: str, count: int) -> list[ApiError]:
+    """All at once; returns what was not acknowledged. A refusal is final, everything else may have been done."""
+
+    async def create(number: int) -> ApiError | None:
+        metadata = {"name": f"{prefix}-{number}", "namespace": namespace}
+        try:
+            await cluster.client.create({"apiVersion": "v1", "kind": "Secret", "metadata": metadata})
+        except (Forbidden, Unavailable, Unknown) as error:
+            return error
+        return None
+
+    outcomes = await asyncio.gather(*(create(number) for number in range(count)))
+    return [each for each in outcomes if each is not None]
