@@ -32,6 +32,7 @@ PARTS = (
     "raft_log",
     "api_overhead",
     "authorize",
+    "quota",
     "store_apply",
     "history",
     "scheduler_place",
