@@ -9,11 +9,13 @@ import click
 
 from api import retired
 from api.errors import ApiError, Conflict
-from api.object import Tree, canonical
+from api.object import Object, Tree, canonical
+from api.selectors import parse_label_selector
 from cli import options
 from cli.connect import call, fail_after, warn
 from cli.manifests import refusals, send_each, writes_of
 from cli.output import told
+from cli.pruning import kinds_of, prune
 from cli.targets import read_manifests, target_of
 from cli.verb import Verb
 
@@ -34,6 +36,10 @@ class Order:
     server_side: bool
     force_conflicts: bool
     field_manager: str
+    selector: str
+    prune: bool
+    everything: bool
+    prune_allowlist: tuple[str, ...]
     dry_run: str
     output: str
 
@@ -57,6 +63,22 @@ class Order:
             )
         if not self.server_side and (self.force_conflicts or self.field_manager != MANAGER):
             raise click.UsageError("--force-conflicts and --field-manager need --server-side")
+        if self.prune and (self.server_side or self.atomic):
+            raise click.UsageError(
+                "--prune goes neither with --server-side nor with --atomic: it deletes afterwards, one by one"
+            )
+        if self.prune and bool(self.selector) == self.everything:
+            raise click.UsageError("--prune needs -l LABELS, which say what belongs to the manifests, or --all")
+        if not self.prune and (self.everything or self.prune_allowlist):
+            raise click.UsageError("--all and --prune-allowlist need --prune")
+
+    def trees(self) -> list[Tree]:
+        """The objects of the manifests, those that the labels choose. Invalid."""
+        trees = read_manifests(self.files, recursive=self.recursive)
+        if not self.selector:
+            return trees
+        selected = parse_label_selector(self.selector)
+        return [tree for tree in trees if selected.matches(_labels(tree))]
 
 
 @click.command(
@@ -66,6 +88,7 @@ class Order:
         "tim apply -R -f folder/",
         "tim apply --atomic -f folder/     all of it at one revision, or nothing",
         "tim apply --server-side -f web.yaml     owning only the fields that it names",
+        "tim apply --prune -l app=web -f folder/     and delete what is not in it any more",
         "generate | tim apply -f -",
     ),
 )
@@ -77,6 +100,17 @@ class Order:
 @click.option(
     "--field-manager", default=MANAGER, show_default=True, metavar="NAME", help="With --server-side: as whose fields."
 )
+@options.selector("Apply (and prune) only objects with these labels.")
+@click.option(
+    "--prune", is_flag=True, help="Then delete what was applied before with these labels and is not in the manifests."
+)
+@click.option("--all", "everything", is_flag=True, help="With --prune: whatever its labels.")
+@click.option(
+    "--prune-allowlist",
+    multiple=True,
+    metavar="GROUP/VERSION/KIND",
+    help="With --prune: look only through these kinds.",
+)
 @options.dry_run
 @options.output("name", "yaml", "json")
 def apply(**chosen: Any) -> None:
@@ -87,23 +121,42 @@ def apply(**chosen: Any) -> None:
     """
     order = Order(**chosen)
     order.check()
-    work = _together if order.atomic else _one_by_one
-    problems = call(lambda client, default: work(client, order, default))
+    kinds = kinds_of(order.prune_allowlist) if order.prune else []
+
+    async def work(client: RpcClient, default: str) -> list[ApiError]:
+        if order.atomic:
+            return await _together(client, order, default)
+        applied, problems = await _one_by_one(client, order, default)
+        if problems or not order.prune:  # who was not heard to the end may have meant more
+            return problems
+        return await prune(client, kinds, applied, order.selector, dry_run=order.trial)
+
+    problems = call(work)
     if order.atomic and problems:
         click.echo(f"nothing was changed: {len(problems)} reasons against it", err=True)
     fail_after(problems)
 
 
-async def _one_by_one(client: RpcClient, order: Order, default: str) -> list[ApiError]:
+async def _one_by_one(client: RpcClient, order: Order, default: str) -> tuple[list[Object], list[ApiError]]:
+    """Apply each object; returns what was applied and what was refused."""
+    applied: list[Object] = []
+
     async def send(tree: Tree) -> None:
         if order.server_side:
             await _send_fields(client, order, tree)
             return
         stored, outcome = await client.apply(tree, dry_run=order.trial)
+        applied.append(stored)
         click.echo(told(stored, outcome + order.suffix, order.output))
 
-    trees = read_manifests(order.files, recursive=order.recursive)
-    return await send_each(trees, order.namespace, default, send)
+    problems = await send_each(order.trees(), order.namespace, default, send)
+    return applied, problems
+
+
+def _labels(tree: Tree) -> dict[str, str]:
+    metadata = tree.get("metadata")
+    labels = metadata.get("labels") if isinstance(metadata, dict) else None
+    return labels if isinstance(labels, dict) else {}
 
 
 async def _send_fields(client: RpcClient, order: Order, tree: Tree) -> None:
@@ -131,7 +184,7 @@ async def _send_fields(client: RpcClient, order: Order, tree: Tree) -> None:
 
 
 async def _together(client: RpcClient, order: Order, default: str) -> list[ApiError]:
-    writes, problems = writes_of(read_manifests(order.files, recursive=order.recursive), order.namespace, default)
+    writes, problems = writes_of(order.trees(), order.namespace, default)
     result = await client.transaction(writes, dry_run=order.trial or bool(problems))
     if problems or not result.committed:
         return [*problems, *refusals(writes, result)]
