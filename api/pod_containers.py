@@ -6,8 +6,11 @@ running beside the others (Kubernetes: "Sidecar containers").
 
 from __future__ import annotations
 
-from api.container import Container
-from api.pod import PodSpec
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # only names of types: tables of pods are printed without loading them
+    from api.container import Container
+    from api.pod import PodSpec
 
 ALWAYS = "Always"
 
