@@ -31,7 +31,7 @@ CLIENTS = (1, 16, 64)
 HTTPS_PORT = 6443
 START_SECONDS = 30.0
 WATCH_SECONDS = 30.0
-LISTS = "create", "get", "list"
+VERBS = "create", "get", "list"
 
 
 class Https(Side):
@@ -132,12 +132,12 @@ async def _run(report: Report, grpc_side: Side, https: Https, seconds: float, ro
     turn = 0
     for _ in range(rounds):
         for clients in CLIENTS:
-            for verb in LISTS:
+            for verb in VERBS:
                 for name, (side, known) in calls.items():
                     turn += 1
                     found = await side.load(clients, seconds, known[verb], range(turn << 20, (turn + 1) << 20))
                     rows.setdefault((verb, clients, name), []).append(found)
-    for verb in LISTS:
+    for verb in VERBS:
         table = [_row(f"{name}, {clients} clients", rows[verb, clients, name]) for clients in CLIENTS for name in calls]
         report.say(f"  {verb}: calls a second, latency, CPU of the leader's API process and of the load generator")
         report.table(("", "per s", "p50 ms", "p99 ms", "API us", "client us"), table)
