@@ -73,8 +73,8 @@ def reconcile(
         return [*claimed.updates, *scaling]  # the pods' own events bring the pass that reports
     return [
         *claimed.updates,
+        *_report(desired, alive, surroundings),  # before what may be refused again, after which nothing more is done
         *scaling,
-        *_report(desired, alive, surroundings),
         *_wake(replica_set, alive, surroundings),
     ]
 

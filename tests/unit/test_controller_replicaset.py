@@ -186,6 +186,8 @@ def test_a_failed_create_is_reported_and_tried_again():
     )
     assert len(created(actions)) == 1
     assert any(isinstance(a, Record) and a.reason == "FailedCreate" for a in actions)
+    kinds = [type(each) for each in actions]
+    assert kinds.index(UpdateStatus) < kinds.index(Create), "what follows a refused create is not done"
 
 
 def test_a_failure_that_is_over_is_not_reported_any_more():
