@@ -102,12 +102,12 @@ def test_an_agent_that_is_killed_between_init_containers_goes_on_where_it_was(sp
     cluster.in_host(host, "touch", f"/proc/{pid}/root/work/go")
     eventually("the agent runs again", lambda: cluster.processes(host)["agent"] not in {0, old})
     pod = space.wait_ready("staged")
-    assert space.exec("staged", "cat", "/work/steps", container="side").out.split() == [
-        "first",
-        "side",
-        "second",
-        "main",
-    ]
+
+    def steps() -> list[str]:
+        return space.exec("staged", "cat", "/work/steps", container="side").out.split()
+
+    eventually("the main container has begun", lambda: "main" in steps())
+    assert steps() == ["first", "side", "second", "main"]
     assert [restarts(pod, name) for name in ("first", "side", "second", "main")] == [0, 0, 0, 0]
     assert container_status(pod, "second")["state"]["terminated"]["reason"] == "Completed"
     assert "Init Containers:" in space.tim("describe pod", "staged").out

@@ -211,6 +211,7 @@ async def test_init_containers_prepare_a_volume_beside_a_sidecar_and_a_killed_ag
     folder = rig.paths.volume("uid-web", "work")
     (folder / "go").touch()
     await rig.until_ready()
+    await rig.until(lambda: "main" in (folder / "steps").read_text())  # a moment after its container began to run
     assert (folder / "steps").read_text().split() == ["first", "side", "second", "main"]
     assert before < {c.id for c in await rig.runtime.list_containers()}
     rig.plane.put(deleting(pod))
