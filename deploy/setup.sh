@@ -3,7 +3,7 @@
 # own. Says what it installs; does nothing that is done already. With --peers also what the benchmarks compare with, with
 # --tests also other clients that tests try if they are there.
 set -eu
-peers= clients=
+peers="" clients=""
 case "${1:-}" in
 --peers) peers="etcd-server etcd-client"; shift ;;
 --tests) command -v kubectl >/dev/null || clients=kubernetes-client; shift ;;
