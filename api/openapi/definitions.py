@@ -72,7 +72,8 @@ def name_of(struct: type[Resource]) -> str:
     """Kubernetes' full name of a type. Modules without whole objects hold parts of pods, nodes and volumes: the core group's."""
     if struct.__module__ == "api.meta" and struct.__name__ not in _CORE_IN_META:
         return f"{META}.{struct.__name__}"
-    return name_of_kind(_versions().get(struct.__module__, "v1"), struct.__name__)
+    version = _api_version(struct) or _versions().get(struct.__module__, "v1")
+    return name_of_kind(version, struct.__name__)
 
 
 def list_name(name: str) -> str:
@@ -99,8 +100,9 @@ def definitions(kinds: Iterable[tuple[str, str, bool]], others: Iterable[str] = 
 
 @cache
 def _versions() -> Mapping[str, str]:
-    """By module, the api version of the whole objects in it."""
-    types = {kind.type for kind in (*KINDS, *REVIEWS)} | set(Resource.__subclasses__())
+    """By module, the api version of the whole objects in it; of several the one that is defined last."""
+    kinds = [kind.type for kind in (*KINDS, *REVIEWS)]  # loads them
+    types = (*kinds, *Resource.__subclasses__())
     return {struct.__module__: version for struct in types if (version := _api_version(struct))}
 
 
