@@ -245,9 +245,10 @@ class ApiCore:
         *,
         dry_run: bool = False,
         sending: Sending = ONCE,
+        remarks: Remarks | None = None,
     ) -> TransactionResult:
         """Do all of it or nothing; see `controlplane.apiserver.transactions`. TooLarge, Conflict after all retries."""
-        return await self._transactions.run(identity, operations, sending, dry_run=dry_run)
+        return await self._transactions.run(identity, operations, sending, remarks or Remarks(), dry_run=dry_run)
 
     async def patch(
         self,

@@ -217,7 +217,10 @@ class ApiService:
             if isinstance(operation, Write):
                 operation = replace(operation, tree=_modern(context, operation.tree))
             operations.append(operation)
-        done = await self._core.transaction(identity, operations, dry_run=request.dry_run, sending=sending_of(request))
+        remarks, sending = _remarks(context), sending_of(request)
+        done = await self._core.transaction(
+            identity, operations, dry_run=request.dry_run, sending=sending, remarks=remarks
+        )
         return transaction_message(done)
 
     async def patch(self, request: pb.PatchRequest, context: Context) -> resource_pb2.Resource:
@@ -437,8 +440,11 @@ def _program(context: Context) -> str:
 
 
 def _how(request: Any, context: Context) -> How:
-    remarks = Remarks(lambda text: _warn(context, text))
-    return {"dry_run": request.dry_run, "sending": sending_of(request), "remarks": remarks}
+    return {"dry_run": request.dry_run, "sending": sending_of(request), "remarks": _remarks(context)}
+
+
+def _remarks(context: Context) -> Remarks:
+    return Remarks(lambda text: _warn(context, text))
 
 
 def _at(request: pb.GetRequest | pb.ListRequest) -> At:

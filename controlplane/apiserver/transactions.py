@@ -18,10 +18,10 @@ from api.errors import ApiError, Conflict, Invalid, NotFound, TooLarge
 from api.object import Object
 from component.client import Operation, OperationOutcome, OperationResult, Removal, TransactionResult
 from component.env import Env
-from controlplane.admission.request import Identity
+from controlplane.admission.request import Identity, Remarks
 from controlplane.apiserver import apply, deletes, incoming
 from controlplane.apiserver.authorizer import Authorizer
-from controlplane.apiserver.decision import RETRIES, Decision, Snapshot, retried, told
+from controlplane.apiserver.decision import RETRIES, Decision, Snapshot, log_audits, retried, told
 from controlplane.apiserver.objects import key_of, object_of
 from controlplane.apiserver.quota_counting import QuotaCounting
 from controlplane.apiserver.sending import Sending
@@ -128,11 +128,18 @@ class Transactions:
         self._env = env
 
     async def run(
-        self, identity: Identity, operations: Sequence[Operation | ApiError], sending: Sending, *, dry_run: bool
+        self,
+        identity: Identity,
+        operations: Sequence[Operation | ApiError],
+        sending: Sending,
+        remarks: Remarks,
+        *,
+        dry_run: bool,
     ) -> TransactionResult:
         """Do all operations in order, or none.
 
-        An error among the operations stands for one that could not even be read: it is among the reasons.
+        An error among the operations stands for one that could not even be read: it is among the reasons. What the
+        caller is to be told besides is added to `remarks`.
 
         Raises Invalid, TooLarge (a limit, before anything is proposed), Conflict when the state kept changing,
         Unavailable and Unknown as any write.
@@ -146,7 +153,7 @@ class Transactions:
         while True:
             if (before := self._committed_before(sending)) is not None:
                 return _recalled(steps, before, self._replica.state)
-            plan = await rehearsed(self._replica.state.clone(), steps, self._replica.levels)
+            plan = await rehearsed(self._replica.state.clone(), steps, self._replica.levels, remarks)
             final = plan.refused or not plan.ops
             if final and not fresh:  # a refusal counts only on a state that is not older than the request
                 await self._replica.read_barrier()
@@ -161,6 +168,7 @@ class Transactions:
                     since=sending.since,
                     actor=identity.actor,
                 )
+                log_audits(remarks, identity)
                 await self.counting.settle(plan.ops)
                 if not sending.repeated:
                     return plan.as_done(committed)
@@ -233,7 +241,7 @@ class Transactions:
         return None
 
 
-async def rehearsed(state: State, steps: Sequence[Step], levels: LevelGate) -> Plan:
+async def rehearsed(state: State, steps: Sequence[Step], levels: LevelGate, remarks: Remarks) -> Plan:
     """Decide every step on `state`, a copy that is used up by it. Lets others run in between."""
     plan = Plan(state.revision)
     refused_namespaces: set[str] = set()
@@ -241,7 +249,7 @@ async def rehearsed(state: State, steps: Sequence[Step], levels: LevelGate) -> P
         if index % DECIDED_AT_ONCE == 0:
             await asyncio.sleep(0)
         try:
-            _rehearse(plan, state, step, levels)
+            _rehearse(plan, step, Snapshot(state, remarks), levels)
         except ApiError as error:
             plan.results.append(OperationResult("refused", None, _explained(error, step, refused_namespaces)))
             if step.key is not None and step.key.resource == "namespaces":
@@ -249,10 +257,11 @@ async def rehearsed(state: State, steps: Sequence[Step], levels: LevelGate) -> P
     return plan
 
 
-def _rehearse(plan: Plan, state: State, step: Step, levels: LevelGate) -> None:
+def _rehearse(plan: Plan, step: Step, snapshot: Snapshot, levels: LevelGate) -> None:
     if isinstance(step.decide, ApiError):
         raise step.decide
-    decision, outcome = step.decide(Snapshot(state))
+    state = snapshot.state
+    decision, outcome = step.decide(snapshot)
     subject = decision.subject
     if decision.ops:
         levels.check(decision.ops)
