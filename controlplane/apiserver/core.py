@@ -1,21 +1,19 @@
 """The API without a transport: every verb over plain values, in one fixed order.
 
 Authorise, decode, default, admit, validate, admit again, propose with a check for whatever the decision depended on.
-Decisions are pure (`writes`, `deletes`, `apply`, `binding`); this shell reads the state, commits and tries again.
+Decisions are pure (`writes`, `deletes`, `apply`, `binding`); `committing` makes them on the state and commits.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import replace
-from typing import Final, TypedDict, Unpack
-
-from msgspec import structs
+from typing import Final, Unpack
 
 from api import scheme
-from api.errors import ApiError, Conflict, Expired, Invalid, NotFound, Unknown
+from api.errors import ApiError, Conflict, Expired, Invalid, NotFound
 from api.object import Object, Tree
 from component.client import (
     ApplyOutcome,
@@ -34,11 +32,12 @@ from controlplane.admission.escalation import RoleEscalation
 from controlplane.admission.request import Identity, Remarks
 from controlplane.apiserver import apply, binding, deletes, incoming, mass_deletion, patches, selecting
 from controlplane.apiserver.authorizer import Authorizer
-from controlplane.apiserver.decision import RETRIES, Decision, Snapshot, answer, log_audits, retried, told
+from controlplane.apiserver.committing import Committing, How
+from controlplane.apiserver.decision import Decision, Snapshot
 from controlplane.apiserver.freshness import LINEARIZABLE, Freshness, wait_fresh
 from controlplane.apiserver.kinds import kind_rules
 from controlplane.apiserver.mass_deletion import PAGE_OBJECTS
-from controlplane.apiserver.objects import key_of, object_at, object_of
+from controlplane.apiserver.objects import key_of, object_of
 from controlplane.apiserver.pages import Pages
 from controlplane.apiserver.past import NOW, At, ObjectHistory, Past
 from controlplane.apiserver.reviews import Reviews
@@ -46,26 +45,12 @@ from controlplane.apiserver.sending import ONCE, Sending
 from controlplane.apiserver.transactions import Transactions
 from controlplane.apiserver.watches import Batch, watch
 from controlplane.apiserver.writes import Writing
-from controlplane.commands import CommitRefused, Key, Op
+from controlplane.commands import Key, Op
 from controlplane.rbac.attributes import Attributes, on
 from controlplane.replica import Replica
 
 CONVERTED_AT_ONCE: Final = 1_000
 """Objects of a list made before others may run: 1 to 2 ms; a controller lists 100,000 pods in one call."""
-
-
-class How(TypedDict, total=False):
-    """What every write may be told besides what it writes.
-
-    An `epoch` other than 0 marks a write of the leader's scheduler and controllers: it is refused with Conflict once
-    another leader has begun. A request that a client may send again says which one it is by its `sending`, and is done
-    once. What the caller is to be told besides is added to `remarks`.
-    """
-
-    dry_run: bool
-    epoch: int
-    sending: Sending
-    remarks: Remarks
 
 
 class ApiCore:
@@ -89,9 +74,22 @@ class ApiCore:
         chain = chain.with_validator(RoleEscalation(self.authorizer))
         self.writing = Writing(chain, kind_rules(env, pod_range, service_range), env)
         self._transactions = Transactions(replica, self.writing, self.authorizer, env)
+        self._committing = Committing(replica, self.authorizer, self._transactions.counting.settle)
         self._reviews = Reviews(self.authorizer, replica.read_barrier)
         self.past = Past(replica, env)
         self._pages = Pages(env)
+
+    # Permissions
+
+    async def authorize(self, identity: Identity, asked: Attributes) -> None:
+        """Raise Forbidden unless `identity` may make the request; waits only before a refusal.
+
+        A refusal counts only on a state that is not older than the request: a role given a moment ago, at another
+        replica, must be known.
+        """
+        if not self.authorizer.allows(identity, asked):
+            await self._replica.read_barrier()
+            self.authorizer.check(identity, asked)
 
     # Writes
 
@@ -105,7 +103,7 @@ class ApiCore:
             await self.authorize(identity, on(given.kind, "create", given.namespace))
             return await self._reviews.answer(identity, given)
         uid = given.uid or self._env.new_uid()
-        return await self._commit(
+        return await self._committing.commit(
             identity,
             on(given.kind, "create", given.namespace),
             lambda state: self.writing.create(identity, given, uid, state),
@@ -124,12 +122,12 @@ class ApiCore:
             made = self.writing.create(identity, given, uid, state)
             return replace(made, ops=(*spent, *made.ops))
 
-        return await self._commit(identity, on(given.kind, "create", given.namespace), decide)
+        return await self._committing.commit(identity, on(given.kind, "create", given.namespace), decide)
 
     async def update(self, identity: Identity, tree: Tree, **how: Unpack[How]) -> Object:
         """Replace all but the status. metadata.uid and resourceVersion are preconditions when given."""
         given = incoming.read(tree)
-        return await self._commit(
+        return await self._committing.commit(
             identity,
             on(given.kind, "update", given.namespace, given.name),
             lambda state: self.writing.update(identity, given, state),
@@ -139,7 +137,7 @@ class ApiCore:
     async def update_status(self, identity: Identity, tree: Tree, **how: Unpack[How]) -> Object:
         """Replace the status only. Preconditions as `update`."""
         given = incoming.read(tree, with_defaults=False)
-        return await self._commit(
+        return await self._committing.commit(
             identity,
             on(given.kind, "update", given.namespace, given.name, "status"),
             lambda state: self.writing.update_status(identity, given, state),
@@ -168,7 +166,7 @@ class ApiCore:
         deletion = deletes.Deletion(
             kind, incoming.namespace_of(kind, namespace), name, uid, revision, grace_seconds, propagation
         )
-        return await self._commit(
+        return await self._committing.commit(
             identity,
             asked or on(kind, "delete", deletion.namespace, name),
             lambda state: deletes.decide(self.writing, identity, deletion, state),
@@ -236,7 +234,7 @@ class ApiCore:
             outcome = applied.outcome
             return applied.decision
 
-        return await self._commit(identity, given.kind.resource, decide, **how), outcome
+        return await self._committing.commit(identity, given.kind.resource, decide, **how), outcome
 
     async def transaction(
         self,
@@ -286,7 +284,7 @@ class ApiCore:
                 self.authorizer.check(identity, creating)
             return patches.decide(self.writing, identity, patch, state)
 
-        return await self._commit(
+        return await self._committing.commit(
             identity,
             asked or on(kind, "patch", patch.namespace, name, subresource),
             decide,
@@ -302,7 +300,9 @@ class ApiCore:
         async def bind_one(each: Binding) -> ApiError | None:
             asked = on(kind, "create", each.namespace, each.name, "binding")
             try:
-                await self._commit(identity, asked, lambda state: binding.decide(self._env, each, state), epoch=epoch)
+                await self._committing.commit(
+                    identity, asked, lambda state: binding.decide(self._env, each, state), epoch=epoch
+                )
             except ApiError as error:
                 return error
             return None
@@ -403,92 +403,6 @@ class ApiCore:
         async with aclosing(watch(self._replica, kind, selection, revision)) as batches:
             async for batch in batches:
                 yield batch
-
-    # The shell around decisions
-
-    async def authorize(self, identity: Identity, asked: Attributes) -> None:
-        """Raise Forbidden unless `identity` may make the request; waits only before a refusal.
-
-        A refusal counts only on a state that is not older than the request: a role given a moment ago, at another
-        replica, must be known.
-        """
-        if not self.authorizer.allows(identity, asked):
-            await self._replica.read_barrier()
-            self.authorizer.check(identity, asked)
-
-    async def _commit(
-        self,
-        identity: Identity,
-        asked: Attributes | str,
-        decide: Callable[[Snapshot], Decision],
-        *,
-        dry_run: bool = False,
-        epoch: int = 0,
-        sending: Sending = ONCE,
-        remarks: Remarks | None = None,
-    ) -> Object:
-        """Decide on the state here and commit; again on newer state while the commit finds it changed.
-
-        `asked` is what the caller needs to be allowed; only a resource, where that is part of the decision.
-
-        A refusal, or finding that nothing has to change, counts only on a state that is not older than the request; of
-        a repeated sending, only once the request's id is used up.
-        """
-        fresh = False
-        remarks = Remarks() if remarks is None else remarks
-        conflict: CommitRefused | None = None
-        resource = asked if isinstance(asked, str) else asked.qualified
-        check = None if isinstance(asked, str) else asked
-        for attempt in range(1 + RETRIES):
-            decision, refusal = self._try(identity, check, decide, remarks)
-            if not fresh and (dry_run or decision is None or not decision.ops):
-                await self._replica.read_barrier()
-                fresh = True
-                decision, refusal = self._try(identity, check, decide, remarks)
-            if dry_run or not (sending.repeated or (decision and decision.ops)):
-                return answer(decision, refusal)
-            try:
-                committed = await self._replica.commit(
-                    decision.ops if decision else (),
-                    epoch=epoch,
-                    transaction_id=sending.transaction_id(attempt),
-                    since=sending.since,
-                    actor=identity.actor,
-                )
-            except CommitRefused as error:
-                conflict, fresh = error, True  # whatever refused it is applied here by now
-                if decision is None or not retried(error.refused, decision.ops):
-                    raise told(error) from None
-            else:
-                if not committed.changed:
-                    return answer(decision, refusal)
-                await self._transactions.counting.settle(decision.ops if decision else ())
-                log_audits(remarks, identity)
-                return self._made(resource, committed.last_revision, decision, sending)
-        raise Conflict(f"given up after {RETRIES} retries, the state keeps changing: {conflict}")
-
-    def _try(
-        self, identity: Identity, asked: Attributes | None, decide: Callable[[Snapshot], Decision], remarks: Remarks
-    ) -> tuple[Decision | None, ApiError | None]:
-        try:
-            if asked is not None:
-                self.authorizer.check(identity, asked)
-            decision = decide(Snapshot(self._replica.state, remarks))
-            self._replica.levels.check(decision.ops)
-        except ApiError as error:
-            return None, error
-        return decision, None
-
-    def _made(self, resource: str, revision: int, decision: Decision | None, sending: Sending) -> Object:
-        """The object that a commit left; any sending of the request may have been the one that was committed."""
-        if sending.id:
-            with suppress(Expired):
-                for event in self._replica.hub.cursor(resource, revision - 1).pull(limit=1):
-                    if event.revision == revision:
-                        return object_at(event.envelope, event.body, revision)
-        if decision is not None and not sending.repeated:
-            return structs.replace(decision.subject, revision=revision)
-        raise Unknown(f"the write was done, at revision {revision}, too long ago to be shown: read what became of it")
 
 
 def _check_point(fresh: Freshness, at: At) -> None:

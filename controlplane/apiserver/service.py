@@ -21,7 +21,8 @@ from component.client import ApplyOutcome, Binding, Collection, Operation, Patch
 from component.rpc_server import Context
 from controlplane.admission.request import Identity, Remarks
 from controlplane.apiserver.authn import Authenticator
-from controlplane.apiserver.core import ApiCore, How
+from controlplane.apiserver.committing import How
+from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.freshness import Freshness
 from controlplane.apiserver.incoming import DEFAULT_NAMESPACE
 from controlplane.apiserver.messages import (

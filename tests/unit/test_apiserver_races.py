@@ -6,7 +6,7 @@ import pytest
 
 from api import errors
 from component.client import Binding
-from controlplane.apiserver.core import RETRIES
+from controlplane.apiserver.decision import RETRIES
 from tests.api_server import config_map, node, pod
 
 

@@ -12,7 +12,8 @@ from api.object import Object
 from component.client import Collection, ObjectList, PatchType
 from component.env import Env
 from controlplane.admission.request import Remarks
-from controlplane.apiserver.core import ApiCore, How
+from controlplane.apiserver.committing import How
+from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.objects import tree_of
 from controlplane.apiserver.rest import answers, bodies, encoding, negotiation, queries
 from controlplane.apiserver.rest.call import Call

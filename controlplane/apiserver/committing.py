@@ -1,0 +1,122 @@
+"""From a decision to a commit: decide on the state here, commit, and again on newer state if it changed meanwhile.
+
+It must not know verbs or what is decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import TypedDict
+
+from msgspec import structs
+
+from api.errors import ApiError, Conflict, Expired, Unknown
+from api.object import Object
+from controlplane.admission.request import Identity, Remarks
+from controlplane.apiserver.authorizer import Authorizer
+from controlplane.apiserver.decision import RETRIES, Decision, Snapshot, answer, log_audits, retried, told
+from controlplane.apiserver.objects import object_at
+from controlplane.apiserver.sending import ONCE, Sending
+from controlplane.commands import CommitRefused, Op
+from controlplane.rbac.attributes import Attributes
+from controlplane.replica import Replica
+
+
+class How(TypedDict, total=False):
+    """What every write may be told besides what it writes.
+
+    An `epoch` other than 0 marks a write of the leader's scheduler and controllers: it is refused with Conflict once
+    another leader has begun. A request that a client may send again says which one it is by its `sending`, and is done
+    once. What the caller is to be told besides is added to `remarks`.
+    """
+
+    dry_run: bool
+    epoch: int
+    sending: Sending
+    remarks: Remarks
+
+
+class Committing:
+    """The shell around decisions. `settle` is told of the operations of each commit before its caller is."""
+
+    def __init__(
+        self, replica: Replica, authorizer: Authorizer, settle: Callable[[Sequence[Op]], Awaitable[None]]
+    ) -> None:
+        self._replica = replica
+        self._authorizer = authorizer
+        self._settle = settle
+
+    async def commit(
+        self,
+        identity: Identity,
+        asked: Attributes | str,
+        decide: Callable[[Snapshot], Decision],
+        *,
+        dry_run: bool = False,
+        epoch: int = 0,
+        sending: Sending = ONCE,
+        remarks: Remarks | None = None,
+    ) -> Object:
+        """Decide on the state here and commit; again on newer state while the commit finds it changed.
+
+        `asked` is what the caller needs to be allowed; only a resource, where that is part of the decision.
+
+        A refusal, or finding that nothing has to change, counts only on a state that is not older than the request; of
+        a repeated sending, only once the request's id is used up.
+        """
+        fresh = False
+        remarks = Remarks() if remarks is None else remarks
+        conflict: CommitRefused | None = None
+        resource = asked if isinstance(asked, str) else asked.qualified
+        check = None if isinstance(asked, str) else asked
+        for attempt in range(1 + RETRIES):
+            decision, refusal = self._try(identity, check, decide, remarks)
+            if not fresh and (dry_run or decision is None or not decision.ops):
+                await self._replica.read_barrier()
+                fresh = True
+                decision, refusal = self._try(identity, check, decide, remarks)
+            if dry_run or not (sending.repeated or (decision and decision.ops)):
+                return answer(decision, refusal)
+            try:
+                committed = await self._replica.commit(
+                    decision.ops if decision else (),
+                    epoch=epoch,
+                    transaction_id=sending.transaction_id(attempt),
+                    since=sending.since,
+                    actor=identity.actor,
+                )
+            except CommitRefused as error:
+                conflict, fresh = error, True  # whatever refused it is applied here by now
+                if decision is None or not retried(error.refused, decision.ops):
+                    raise told(error) from None
+            else:
+                if not committed.changed:
+                    return answer(decision, refusal)
+                await self._settle(decision.ops if decision else ())
+                log_audits(remarks, identity)
+                return self._made(resource, committed.last_revision, decision, sending)
+        raise Conflict(f"given up after {RETRIES} retries, the state keeps changing: {conflict}")
+
+    def _try(
+        self, identity: Identity, asked: Attributes | None, decide: Callable[[Snapshot], Decision], remarks: Remarks
+    ) -> tuple[Decision | None, ApiError | None]:
+        try:
+            if asked is not None:
+                self._authorizer.check(identity, asked)
+            decision = decide(Snapshot(self._replica.state, remarks))
+            self._replica.levels.check(decision.ops)
+        except ApiError as error:
+            return None, error
+        return decision, None
+
+    def _made(self, resource: str, revision: int, decision: Decision | None, sending: Sending) -> Object:
+        """The object that a commit left; any sending of the request may have been the one that was committed."""
+        if sending.id:
+            with suppress(Expired):
+                for event in self._replica.hub.cursor(resource, revision - 1).pull(limit=1):
+                    if event.revision == revision:
+                        return object_at(event.envelope, event.body, revision)
+        if decision is not None and not sending.repeated:
+            return structs.replace(decision.subject, revision=revision)
+        raise Unknown(f"the write was done, at revision {revision}, too long ago to be shown: read what became of it")
