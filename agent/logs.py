@@ -66,7 +66,7 @@ class _Formatter:
             return b""
         head = b""
         if self._options.timestamps and not self._line_open[record.stream]:
-            head = record.stamp + b" "
+            head = record.stamp.replace(b"+00:00", b"Z") + b" "  # UTC as Kubernetes writes it, and Go
         self._line_open[record.stream] = record.partial
         return head + record.text + (b"" if record.partial else b"\n")
 

@@ -54,10 +54,10 @@ async def test_pieces_of_a_line_are_joined_and_streams_kept_in_order(tmp_path):
     assert await read(path) == b"long line\noops\n"
 
 
-async def test_timestamps_stand_once_per_line(tmp_path):
+async def test_timestamps_stand_once_per_line_and_utc_as_kubernetes_writes_it(tmp_path):
     path = tmp_path / "0.log"
     path.write_bytes(line(1, "long ", tag="P") + line(1, "line") + line(2, "next"))
-    wanted = f"{stamp(1)} long line\n{stamp(2)} next\n".encode()
+    wanted = f"{stamp(1)} long line\n{stamp(2)} next\n".replace("+00:00", "Z").encode()
     assert await read(path, timestamps=True) == wanted
 
 
