@@ -42,8 +42,8 @@ def test_a_cut_off_replica_shows_what_it_knew_for_as_long_as_the_reader_allows(
     cluster: Cluster, space: Space, cut_off: str, tmp_path: Path
 ) -> None:
     at_victim = speaking_to(cluster, cut_off, tmp_path)
-    get = ("get", "configmaps", "-n", space.name, "-o", "name")
-    space.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: written-elsewhere}}")
+    get = ("get", "secrets", "-n", space.name, "-o", "name")
+    space.apply("{apiVersion: v1, kind: Secret, metadata: {name: written-elsewhere}}")
     stale = at_victim(*get, "--stale=10m")
     assert (stale.code, stale.out) == (0, ""), stale.err  # the namespace is older than the cut, the object is not
     assert at_victim("get", "namespace", space.name, "--stale=10m").code == 0
@@ -55,6 +55,6 @@ def test_a_cut_off_replica_shows_what_it_knew_for_as_long_as_the_reader_allows(
     eventually("a state that is too old is refused", refused)
     assert "more than the 1 s allowed" in at_victim(*get, "--stale=1s").error_line
     assert at_victim(*get).code == 1, "a linearizable read needs a leader"
-    assert space.tim("get configmaps", "--stale", "-o", "name").out == "configmap/written-elsewhere\n"
+    assert space.tim("get secrets", "--stale", "-o", "name").out == "secret/written-elsewhere\n"
     cluster.tim("lab", "heal", "--name", cluster.lab.name, "--all")
-    eventually("it has caught up", lambda: at_victim(*get, "--stale=1s").out == "configmap/written-elsewhere\n")
+    eventually("it has caught up", lambda: at_victim(*get, "--stale=1s").out == "secret/written-elsewhere\n")

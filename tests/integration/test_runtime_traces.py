@@ -55,7 +55,9 @@ async def test_a_pin_that_lost_its_namespace_is_not_valid_and_made_again(host):
     sandbox = await host.runtime.make_sandbox(uid, "h", **arguments)
     before = Path(sandbox.netns_path).stat().st_ino
     subprocess.run(["umount", sandbox.netns_path], check=True)
-    assert await host.runtime.make_sandbox(uid, "h", **arguments) == sandbox
+    again = await host.runtime.make_sandbox(uid, "h", **arguments)
+    assert again == replace(sandbox, id=again.id)
+    assert again.id != sandbox.id  # containers of the lost namespaces are not of this one
     assert Path(sandbox.netns_path).stat().st_ino != before
     assert len(mounts_below(Path(sandbox.netns_path).parent)) == 4
 
