@@ -41,7 +41,7 @@ class OwnCertificate:
         before, after = pki.read_subject(old.cert_pem), pki.read_subject(cert_pem)
         if (before.common_name, before.groups) != (after.common_name, after.groups):
             raise pki.CertificateProblem(f"it is for {after.common_name!r}, not {before.common_name!r}")
-        write_private(self._cert_path, cert_pem)
+        write_private(self._cert_path, cert_pem, durable=True)
         self.tls = Tls(old.ca_pem, cert_pem, old.key_pem)
 
 

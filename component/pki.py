@@ -123,6 +123,31 @@ def sign_request(
     return _sign(ca, public_key, common_name, now, groups, _server_names(dns_names, addresses))
 
 
+def reissue(ca: KeyPair, cert_pem: bytes, key_pem: bytes, now: float) -> bytes:
+    """Sign a certificate of ours anew: the same identity, names and key, for a whole life from `now`.
+
+    Raises CertificateProblem when it is of another CA or key, or when the CA itself is not good at `now`.
+    """
+    check_key(cert_pem, key_pem)
+    check_signed_by(cert_pem, ca.cert_pem)
+    try:
+        check_key(ca.cert_pem, ca.key_pem)
+    except CertificateProblem as problem:
+        raise CertificateProblem(f"the CA's key does not fit its certificate: {problem}") from problem
+    authority = read_subject(ca.cert_pem)
+    if now < authority.not_before:
+        raise CertificateProblem("this machine's clock stands before the day on which the CA was made: set it")
+    if now >= authority.not_after:
+        raise CertificateProblem("the CA itself has expired: nobody would accept what it signs")
+    old, subject = x509.load_pem_x509_certificate(cert_pem), read_subject(cert_pem)
+    try:
+        names = list(old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    except x509.ExtensionNotFound:
+        names = []
+    public_key = _private_key(key_pem).public_key()
+    return _sign(ca, public_key, subject.common_name, now, subject.groups, names)
+
+
 def ca_hash(ca_cert_pem: bytes) -> str:
     """The pin of a CA: "sha256:" and the hex digest of its public key (RFC 7469), as `kubeadm join` takes it."""
     certificate = x509.load_pem_x509_certificate(ca_cert_pem)

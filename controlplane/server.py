@@ -47,6 +47,7 @@ from controlplane.apiserver.sessions import ClusterFacts, NodeSessions
 from controlplane.apiserver.status import StatusSource
 from controlplane.apiserver.streams import NodeStreams
 from controlplane.backup import Facts
+from controlplane.certificate_loop import CertificateLoop
 from controlplane.collection import Collection
 from controlplane.config import ServerConfig, join_host_port
 from controlplane.confirm_loop import ConfirmLoop
@@ -70,7 +71,7 @@ log = structlog.get_logger()
 HAND_OVER_SECONDS = 1.0
 HAND_OVER_POLLS = 100
 SWITCH_INTERVAL_SECONDS = 0.0005  # a busy helper thread must not hold the loop for the default 5 ms
-PKI_FILES = ("ca.crt", "ca.key", "api.crt", "api.key", "sa.key")
+PKI_FILES = ("ca.crt", "ca.key", "api.crt", "api.key", "sa.key")  # read at the start; certificates change later
 
 
 class Server:
@@ -84,7 +85,8 @@ class Server:
         self._env = env
         self._version = version
         self._files = _pki_files(Path(config.pki_dir))
-        tls = Tls(self._files["ca.crt"], self._files["api.crt"], self._files["api.key"])
+        self._certificates = CertificateLoop(Path(config.pki_dir), env)
+        tls = self._certificates.tls
         self._members = Members(config)
         self._peers = Peers(self._members.peers, tls)
         self._raft = SocketLog(config.raft_socket, config.replica, time_factor=config.time_factor)
@@ -137,11 +139,10 @@ class Server:
         self._members.listen(lambda: self._peers.set_endpoints(self._members.peers))
         await self._replica.start()
         self._collection.start()
-        config, pki_dir = self._config, Path(self._config.pki_dir)
+        config, own = self._config, self._certificates
         try:
             await self._grpc.start(join_host_port(config.listen, config.grpc_port))
-            await self._https.start(config.listen, config.https_port, pki_dir / "api.crt", pki_dir / "api.key")
-            self._warn_of_expiry()
+            await self._https.start(config.listen, config.https_port, own.cert_path, own.key_path)
             log.info("api_started", grpc_port=config.grpc_port, https_port=config.https_port)
             await self._until_stopped()
         finally:
@@ -152,11 +153,15 @@ class Server:
         """Let `run` return; safe in a signal handler of the loop."""
         self._stop.set()
 
-    def _warn_of_expiry(self) -> None:
-        for name in ("ca.crt", "api.crt"):
-            days = pki.days_left(self._files[name], self._env.now())
-            if days < pki.WARNING_DAYS:
-                log.warning("certificate_expires", path=str(Path(self._config.pki_dir, name)), days_left=round(days, 1))
+    def look_at_certificates(self) -> None:
+        """Renew what is due and take what changed on disk, now rather than within ten minutes; safe as `stop`."""
+        self._certificates.look_now()
+
+    def _show(self, tls: Tls) -> None:
+        """Serve and connect with this certificate from now on. OSError when its files cannot be loaded."""
+        self._https.renew(self._certificates.cert_path, self._certificates.key_path)
+        self._grpc.renew(tls)
+        self._peers.renew(tls)
 
     async def _until_stopped(self) -> None:
         """Return after `stop`; raise when the replica failed. The reports to the peers and health run meanwhile."""
@@ -168,6 +173,7 @@ class Server:
             asyncio.ensure_future(self._membership_loop.run()),
             asyncio.ensure_future(ConfirmLoop(self._replica).run()),
             asyncio.ensure_future(self._collection.run()),
+            asyncio.ensure_future(self._certificates.run(self._show)),
             asyncio.ensure_future(LevelLoop(self._replica, self._status.gathered).run()),
             asyncio.ensure_future(self._grpc.follow_readiness(lambda: self._replica.ready)),
             self._raft.run,

@@ -1,12 +1,15 @@
-"""`tim pki`: credentials for people, made on a machine that holds the cluster's certificate authority."""
+"""`tim pki`: credentials for people, and this replica's own, on a machine that holds the certificate authorities."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import yaml
 
+from cli.output import align
+from cli.own_certificates import certificate_rows, renew_all
 from cli.people import Person, client_configuration, person_of
 from cli.verb import Verb, VerbGroup
 from component import config
@@ -23,10 +26,47 @@ LONGEST_DAYS = 3650
     examples=(
         "tim pki user jane --group developers -o jane.conf",
         "tim --kubeconfig jane.conf auth whoami",
+        "tim pki show",
+        "tim pki renew --offline",
     ),
 )
 def pki() -> None:
     """Credentials signed by the cluster's certificate authority."""
+
+
+def pki_dir_option(command: Callable[..., None]) -> Callable[..., None]:
+    """`--pki-dir`."""
+    return click.option(
+        "--pki-dir",
+        "folder",
+        type=click.Path(path_type=Path, file_okay=False, exists=True),
+        default=Path("/etc/timonier/pki"),
+        show_default=True,
+        help="Where the certificates and keys are.",
+    )(command)
+
+
+@pki.command(cls=Verb)
+@pki_dir_option
+def show(folder: Path) -> None:
+    """List this machine's certificates: whose they are, and for how long they are good."""
+    click.echo(align(certificate_rows(folder, system_env().now())))
+
+
+@pki.command(cls=Verb)
+@click.option("--offline", is_flag=True, help="Do it here, with the keys on this machine and without the cluster.")
+@pki_dir_option
+def renew(folder: Path, *, offline: bool) -> None:
+    """Sign this replica's certificates anew, due or not. Names and keys stay.
+
+    A replica does so by itself from two thirds of their life on: this is for one that could not. If it runs, it takes
+    them within ten minutes, or at once after `systemctl reload timonier-api`.
+    """
+    if not offline:
+        raise click.UsageError(
+            "a running replica renews its certificates by itself; say --offline to do it here and now"
+        )
+    renew_all(folder, system_env().now())
 
 
 @pki.command(cls=Verb)

@@ -62,10 +62,11 @@ class HttpsServer:
         self._ready = ready
         self._version = version
         self._runner: web.AppRunner | None = None
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 
     async def start(self, host: str, port: int, cert_path: Path, key_path: Path) -> int:
         """Listen and return the port; OSError when the address is taken."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context = self._context
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(cert_path, key_path)
         context.load_verify_locations(cadata=self._desk.ca_pem.decode())
@@ -91,6 +92,10 @@ class HttpsServer:
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port, ssl_context=context, reuse_address=True).start()
         return int(self._runner.addresses[0][1])
+
+    def renew(self, cert_path: Path, key_path: Path) -> None:
+        """Show this certificate from the next connection on; those that are there stay. OSError."""
+        self._context.load_cert_chain(cert_path, key_path)
 
     async def close(self) -> None:
         """Stop listening and end open connections."""

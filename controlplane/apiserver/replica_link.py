@@ -114,22 +114,41 @@ class Peers:
         self._stubs: dict[str, raft_pb2_grpc.ReplicaLinkStub] = {}
         self._proposals: dict[str, ProposalStream] = {}
         self._leaving: set[asyncio.Task[None]] = set()
+        self._former: list[grpc.aio.Channel] = []  # with the certificate before: streams on them go on
         self.set_endpoints(endpoints)
 
     def set_endpoints(self, endpoints: Mapping[str, str]) -> None:
         """The other members' addresses by id are these from now on; streams to others end."""
         for replica in [known for known, address in self._addresses.items() if endpoints.get(known) != address]:
-            leaving = asyncio.ensure_future(self._leave(replica, self._channels.pop(replica)))
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
+            self._retire(replica, self._channels.pop(replica))
             del self._addresses[replica], self._stubs[replica]
         for replica, address in endpoints.items():
             if replica not in self._addresses:
                 self._addresses[replica] = address
-                self._channels[replica] = channel(address, self._tls)
-                self._stubs[replica] = raft_pb2_grpc.ReplicaLinkStub(  # type: ignore[no-untyped-call] # generated
-                    self._channels[replica]
-                )
+                self._connect(replica)
+
+    def renew(self, tls: Tls) -> None:
+        """Show this certificate from now on. Streams under way go on over the connections that are there.
+
+        Those connections are closed at the next renewal, months later, or at the end.
+        """
+        self._tls = tls
+        for each in self._former:
+            self._retire("", each)
+        self._former = list(self._channels.values())
+        for replica in self._addresses:
+            self._connect(replica)
+
+    def _connect(self, replica: str) -> None:
+        self._channels[replica] = channel(self._addresses[replica], self._tls)
+        self._stubs[replica] = raft_pb2_grpc.ReplicaLinkStub(  # type: ignore[no-untyped-call] # generated
+            self._channels[replica]
+        )
+
+    def _retire(self, replica: str, gone: grpc.aio.Channel) -> None:
+        leaving = asyncio.ensure_future(self._leave(replica, gone))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
 
     async def _leave(self, replica: str, gone: grpc.aio.Channel) -> None:
         stream = self._proposals.pop(replica, None)
@@ -214,7 +233,7 @@ class Peers:
         await asyncio.gather(*self._leaving)
         for stream in self._proposals.values():
             await stream.close()
-        for each in self._channels.values():
+        for each in (*self._channels.values(), *self._former):
             await each.close()
 
     async def _report_to(self, replica: str, directory: SessionDirectory) -> None:

@@ -64,6 +64,7 @@ class ApiServer:
     """Serves `ApiService`, health and reflection. Further services are added to `server` before `start`.
 
     Peers need a certificate of the CA in `tls`; without `tls` nobody can be told apart and every call is refused.
+    `renew` changes the certificate while it serves.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class ApiServer:
         self._core = core
         self._service = ApiService(core, streams, tokens, status, authenticator)
         self._authenticator = authenticator
-        self._tls = tls
+        self._tls = self._told_tls = tls
         self._health = health.aio.HealthServicer()
 
     @cached_property
@@ -99,13 +100,20 @@ class ApiServer:
             if self._tls is None:
                 port = self.server.add_insecure_port(address)
             else:
-                pairs = [(self._tls.key_pem, self._tls.cert_pem)]
-                credentials = grpc.ssl_server_credentials(pairs, self._tls.ca_pem, require_client_auth=True)
+                credentials = grpc.dynamic_ssl_server_credentials(
+                    _configuration(self._tls),
+                    self._newer_configuration,  # type: ignore[arg-type] # gRPC documents None for "no change"
+                    require_client_authentication=True,
+                )
                 port = self.server.add_secure_port(address, credentials)
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address}: is another server running there? ({error})") from error
         await self.server.start()
         return port
+
+    def renew(self, tls: Tls) -> None:
+        """Show this certificate from the next connection on; those that are there stay."""
+        self._tls = tls
 
     async def follow_readiness(self, ready: Callable[[], bool]) -> None:
         """Keep the health service telling the truth, until cancelled."""
@@ -122,6 +130,18 @@ class ApiServer:
         self._service.end_watches()
         await self.server.stop(STOP_SECONDS)
 
+    def _newer_configuration(self) -> grpc.ServerCertificateConfiguration | None:
+        """What changed since it last asked; gRPC asks before every handshake, on threads of its own."""
+        tls = self._tls
+        if tls is None or tls is self._told_tls:
+            return None
+        self._told_tls = tls
+        return _configuration(tls)
+
     async def _tell_health(self, *, ready: bool) -> None:
         for service in _READINESS_SERVICES:
             await self._health.set(service, _SERVING if ready else _NOT_SERVING)
+
+
+def _configuration(tls: Tls) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(tls.key_pem, tls.cert_pem)], tls.ca_pem)

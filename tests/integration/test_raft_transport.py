@@ -2,13 +2,16 @@
 
 import random
 import socket
+import ssl
 import time
 
 import pytest
+from cryptography import x509
 
 from api.v1 import raft_pb2
 from component import pki
 from component.env import Env
+from component.files import write_private
 from controlplane.raft import frames
 from controlplane.raft.membership import Member, Membership
 from controlplane.raft.poller import Poller
@@ -77,10 +80,31 @@ class Peers:
     def connected(self):
         return all(self.transports[name].connected(peer) for name, peer in (NAMES, NAMES[::-1]))
 
+    def shown(self, name):
+        """The serial number of what a new connection to this transport is shown."""
+        other = NAMES[1 - NAMES.index(name)]
+        context = ssl.create_default_context(cadata=self.ca.cert_pem.decode())
+        context.load_cert_chain(self.folder / f"{other}.crt", self.folder / f"{other}.key")
+        with socket.create_connection(self.addresses[name]) as connection:
+            connection.setblocking(False)
+            tls = context.wrap_socket(connection, server_hostname="x", do_handshake_on_connect=False)
+            with tls:
+                self.until(lambda: shaken(tls))
+                return x509.load_der_x509_certificate(tls.getpeercert(True)).serial_number
+
     def close(self):
         for transport in self.transports.values():
             transport.close()
         self.poller.close()
+
+
+def shaken(tls) -> bool:
+    """One step of a handshake; whether it was the last."""
+    try:
+        tls.do_handshake()
+    except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return False
+    return True
 
 
 @pytest.fixture(params=[True, False], ids=["tls", "plain"])
@@ -210,3 +234,20 @@ def test_a_peer_that_takes_nothing_loses_its_session(plain):
         assert sender.backlog_bytes("r2") <= MAX_BACKLOG_BYTES + (8 << 20)
     assert ("r1", "disconnected", "r2") in plain.events
     plain.until(plain.connected)
+
+
+def test_a_session_goes_on_when_the_certificate_is_renewed_and_the_next_one_shows_the_new_one(tmp_path):
+    peers = Peers(tmp_path, tls=True)
+    try:
+        peers.until(peers.connected)
+        before = {name: peers.shown(name) for name in NAMES}
+        peers.events.clear()
+        for name in NAMES:
+            cert, key = tmp_path / f"{name}.crt", tmp_path / f"{name}.key"
+            write_private(cert, pki.reissue(peers.ca, cert.read_bytes(), key.read_bytes(), time.time()))
+        assert peers.transports["r1"].send("r2", append(1))
+        peers.until(lambda: peers.heard)
+        assert not peers.events, "the session lives on"
+        assert not set(before.values()) & {peers.shown(name) for name in NAMES}
+    finally:
+        peers.close()
