@@ -1,4 +1,4 @@
-"""Answers the control plane's requests to look into containers: dials back and carries logs or a command's streams."""
+"""Answers the control plane's requests to look into containers: dials back and carries logs, a command's streams or a port's."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 import structlog
 
+from agent.forwarding import carry_connection, connect
 from agent.log_format import since_bound
 from agent.logs import LogOptions, read_log
 from agent.observed import attempts, dead
@@ -125,6 +126,9 @@ class Streams:
         if request.WhichOneof("request") == "exec":
             await self._exec(call, inbox, request.exec)
             return
+        if request.WhichOneof("request") == "forward":
+            await self._forward(call, inbox, request.forward)
+            return
         async for piece in self._logs(request.logs, inbox):
             if inbox.ended:  # the client sends nothing: the end of its frames is its own
                 return
@@ -168,6 +172,17 @@ class Streams:
             await _carry(call, inbox, stream)
         finally:
             await stream.close()
+
+    async def _forward(self, call: Any, inbox: Inbox, request: apiserver_pb2.ForwardStart) -> None:
+        worker = self._worker(request.namespace, request.pod)
+        sandbox = worker.observed.sandbox
+        if sandbox is None or worker.observed.sandbox_lost:
+            raise errors.NotReady(f"pod {request.pod} is not running")
+        connection = await connect(sandbox.netns_path, request.port, request.pod)
+        try:
+            await carry_connection(call, inbox, connection)
+        finally:
+            connection.close()
 
     def _worker(self, namespace: str, name: str) -> PodWorker:
         pods = self._pods()

@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "logs": ("cli.commands.logs:logs", "Print the logs of containers."),
     "patch": ("cli.commands.patch:patch", "Change fields of objects."),
     "pki": ("cli.commands.pki:pki", "Credentials signed by the cluster's certificate authority."),
+    "port-forward": ("cli.commands.port_forward:port_forward", "Reach ports of a pod from this machine."),
     "replica": ("cli.commands.replica:replica", "The replicas of the control plane: see, add, remove."),
     "reset": ("cli.commands.reset:reset", "Make this machine a stranger to its cluster again."),
     "rollout": ("cli.commands.rollout:rollout", "Follow, undo or restart rollouts of a Deployment."),

@@ -335,6 +335,23 @@ class RpcClient:
                     raise errors.ERRORS.get(frame.error.reason, errors.ApiError)(frame.error.message)
                 yield frame
 
+    async def forward(
+        self, start: pb.ForwardStart, frames: AsyncIterator[pb.StreamFrame]
+    ) -> AsyncGenerator[pb.StreamFrame]:
+        """Carry one connection to a port of a pod: sends `frames` (stdin, stdin_closed), yields stdout, stdout_closed.
+
+        It is over with the last frame. NotFound, NotReady, Unavailable (nothing listens, or the node is out of reach).
+        """
+
+        async def sent() -> AsyncIterator[pb.StreamFrame]:
+            yield pb.StreamFrame(forward=start)
+            async for frame in frames:
+                yield frame
+
+        async with aclosing(self._stream("PortForward", sent())) as received:
+            async for frame in received:
+                yield frame
+
     async def moment(
         self, *, revision: int | None = None, time: str = "", not_older_than: int | None = None
     ) -> pb.MomentResponse:

@@ -88,7 +88,7 @@ _STREAMS = ("container", "stdin", "stdout", "stderr", "tty")
 CONNECTED: Mapping[str, Sequence[str]] = {
     "exec": (*_STREAMS, "command"),
     "attach": _STREAMS,
-    "portforward": (),
+    "portforward": ("ports",),
     "proxy": (),
 }
 """Subresources that are streams in both directions, and their parameters."""

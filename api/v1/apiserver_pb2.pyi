@@ -457,6 +457,16 @@ class ExecStart(_message.Message):
     tty: bool
     def __init__(self, namespace: _Optional[str] = ..., pod: _Optional[str] = ..., container: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., stdin: _Optional[bool] = ..., tty: _Optional[bool] = ...) -> None: ...
 
+class ForwardStart(_message.Message):
+    __slots__ = ("namespace", "pod", "port")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    POD_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    pod: str
+    port: int
+    def __init__(self, namespace: _Optional[str] = ..., pod: _Optional[str] = ..., port: _Optional[int] = ...) -> None: ...
+
 class TerminalSize(_message.Message):
     __slots__ = ("width", "height")
     WIDTH_FIELD_NUMBER: _ClassVar[int]
@@ -466,7 +476,7 @@ class TerminalSize(_message.Message):
     def __init__(self, width: _Optional[int] = ..., height: _Optional[int] = ...) -> None: ...
 
 class StreamFrame(_message.Message):
-    __slots__ = ("exec", "accept", "logs", "stdin", "stdout", "stderr", "stdin_closed", "resize", "exit_code", "error", "ended")
+    __slots__ = ("exec", "accept", "logs", "stdin", "stdout", "stderr", "stdin_closed", "resize", "exit_code", "error", "ended", "forward", "stdout_closed")
     EXEC_FIELD_NUMBER: _ClassVar[int]
     ACCEPT_FIELD_NUMBER: _ClassVar[int]
     LOGS_FIELD_NUMBER: _ClassVar[int]
@@ -478,6 +488,8 @@ class StreamFrame(_message.Message):
     EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     ENDED_FIELD_NUMBER: _ClassVar[int]
+    FORWARD_FIELD_NUMBER: _ClassVar[int]
+    STDOUT_CLOSED_FIELD_NUMBER: _ClassVar[int]
     exec: ExecStart
     accept: str
     logs: LogsRequest
@@ -489,7 +501,9 @@ class StreamFrame(_message.Message):
     exit_code: int
     error: StreamError
     ended: bool
-    def __init__(self, exec: _Optional[_Union[ExecStart, _Mapping]] = ..., accept: _Optional[str] = ..., logs: _Optional[_Union[LogsRequest, _Mapping]] = ..., stdin: _Optional[bytes] = ..., stdout: _Optional[bytes] = ..., stderr: _Optional[bytes] = ..., stdin_closed: _Optional[bool] = ..., resize: _Optional[_Union[TerminalSize, _Mapping]] = ..., exit_code: _Optional[int] = ..., error: _Optional[_Union[StreamError, _Mapping]] = ..., ended: _Optional[bool] = ...) -> None: ...
+    forward: ForwardStart
+    stdout_closed: bool
+    def __init__(self, exec: _Optional[_Union[ExecStart, _Mapping]] = ..., accept: _Optional[str] = ..., logs: _Optional[_Union[LogsRequest, _Mapping]] = ..., stdin: _Optional[bytes] = ..., stdout: _Optional[bytes] = ..., stderr: _Optional[bytes] = ..., stdin_closed: _Optional[bool] = ..., resize: _Optional[_Union[TerminalSize, _Mapping]] = ..., exit_code: _Optional[int] = ..., error: _Optional[_Union[StreamError, _Mapping]] = ..., ended: _Optional[bool] = ..., forward: _Optional[_Union[ForwardStart, _Mapping]] = ..., stdout_closed: _Optional[bool] = ...) -> None: ...
 
 class StreamError(_message.Message):
     __slots__ = ("reason", "message")

@@ -123,6 +123,11 @@ class ApiServerStub:
                 request_serializer=api_dot_v1_dot_apiserver__pb2.StreamFrame.SerializeToString,
                 response_deserializer=api_dot_v1_dot_apiserver__pb2.StreamFrame.FromString,
                 _registered_method=True)
+        self.PortForward = channel.stream_stream(
+                '/api.v1.ApiServer/PortForward',
+                request_serializer=api_dot_v1_dot_apiserver__pb2.StreamFrame.SerializeToString,
+                response_deserializer=api_dot_v1_dot_apiserver__pb2.StreamFrame.FromString,
+                _registered_method=True)
         self.CreateJoinToken = channel.unary_unary(
                 '/api.v1.ApiServer/CreateJoinToken',
                 request_serializer=api_dot_v1_dot_apiserver__pb2.CreateJoinTokenRequest.SerializeToString,
@@ -298,6 +303,15 @@ class ApiServerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PortForward(self, request_iterator, context):
+        """One connection to a port of a pod. The first frame must be `forward`, then `stdin` and `stdin_closed`; back come
+        `stdout` and `stdout_closed`, and `ended` once both directions have. FAILED_PRECONDITION: the pod does not run;
+        UNAVAILABLE: nothing listens at the port, or the node cannot be reached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateJoinToken(self, request, context):
         """Makes a short-lived single-use token with which one node or replica may join.
         """
@@ -432,6 +446,11 @@ def add_ApiServerServicer_to_server(servicer, server):
             ),
             'Exec': grpc.stream_stream_rpc_method_handler(
                     servicer.Exec,
+                    request_deserializer=api_dot_v1_dot_apiserver__pb2.StreamFrame.FromString,
+                    response_serializer=api_dot_v1_dot_apiserver__pb2.StreamFrame.SerializeToString,
+            ),
+            'PortForward': grpc.stream_stream_rpc_method_handler(
+                    servicer.PortForward,
                     request_deserializer=api_dot_v1_dot_apiserver__pb2.StreamFrame.FromString,
                     response_serializer=api_dot_v1_dot_apiserver__pb2.StreamFrame.SerializeToString,
             ),
@@ -909,6 +928,33 @@ class ApiServer:
             request_iterator,
             target,
             '/api.v1.ApiServer/Exec',
+            api_dot_v1_dot_apiserver__pb2.StreamFrame.SerializeToString,
+            api_dot_v1_dot_apiserver__pb2.StreamFrame.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PortForward(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/api.v1.ApiServer/PortForward',
             api_dot_v1_dot_apiserver__pb2.StreamFrame.SerializeToString,
             api_dot_v1_dot_apiserver__pb2.StreamFrame.FromString,
             options,

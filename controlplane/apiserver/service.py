@@ -80,6 +80,9 @@ class NodeStreams(Protocol):
     def exec(self, frames: AsyncIterator[pb.StreamFrame]) -> AsyncIterator[pb.StreamFrame]:
         """Run the command that the first frame names."""
 
+    def forward(self, frames: AsyncIterator[pb.StreamFrame]) -> AsyncIterator[pb.StreamFrame]:
+        """Carry a connection to the port of a pod that the first frame names."""
+
 
 class JoinTokens(Protocol):
     """Makes tokens."""
@@ -342,6 +345,22 @@ class ApiService:
             async for frame in frames:
                 yield frame
 
+    async def port_forward(
+        self,
+        request_iterator: AsyncIterator[pb.StreamFrame],
+        context: Context,
+    ) -> AsyncIterator[pb.StreamFrame]:
+        """PortForward."""
+        first = await anext(aiter(request_iterator), None)
+        if first is None or first.WhichOneof("frame") != "forward":
+            raise Invalid("the first frame of PortForward must be `forward`")
+        start = first.forward
+        asked = on(_PODS, "create", start.namespace or DEFAULT_NAMESPACE, start.pod, "portforward")
+        await self._core.authorize(self._identify(context), asked)
+        async with ending(self._streams.forward(_with_first(first, request_iterator))) as frames:
+            async for frame in frames:
+                yield frame
+
     async def create_join_token(
         self,
         request: pb.CreateJoinTokenRequest,
@@ -383,6 +402,7 @@ def method_handlers(service: ApiService) -> dict[str, Any]:
         "Bind": service.bind,
         "Logs": service.logs,
         "Exec": service.exec,
+        "PortForward": service.port_forward,
         "CreateJoinToken": service.create_join_token,
         "ClusterStatus": service.cluster_status,
     }

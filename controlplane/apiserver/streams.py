@@ -1,4 +1,4 @@
-"""Reaching into nodes: logs and commands of containers, through the sessions that nodes hold open.
+"""Reaching into nodes: logs and commands of containers and ports of pods, through the sessions that nodes hold open.
 
 Nodes listen on nothing. The replica that holds the node's session asks the agent over it to dial back with a
 one-time id; another replica relays the client's stream to that one. Every stream is bounded by queues of
@@ -23,6 +23,7 @@ StreamFrame = apiserver_pb2.StreamFrame
 
 QUEUE_FRAMES = 64
 DIAL_SECONDS = 10.0
+LARGEST_PORT = 65_535
 
 
 class PodReader(Protocol):
@@ -107,13 +108,34 @@ class NodeStreams:
                 return
         raise errors.Unavailable(f"the connection to node {node!r} was lost while the command ran")
 
+    async def forward(self, frames: AsyncIterator[StreamFrame]) -> AsyncIterator[StreamFrame]:
+        """Carry one connection to a port of a pod, which the first frame names. Invalid, NotFound, NotReady, Unavailable."""
+        first = await anext(frames, None)
+        if first is None or first.WhichOneof("frame") != "forward":
+            raise errors.Invalid("the first frame of PortForward must be `forward`")
+        start = first.forward
+        if not 0 < start.port <= LARGEST_PORT:
+            raise errors.Invalid(f"port: {start.port} is no port: 1 to {LARGEST_PORT}")
+        node = _node(await self._pod(start.namespace, start.pod))
+        async for frame in self._frames(node, _chain(first, frames)):
+            match frame.WhichOneof("frame"):
+                case "error":
+                    raise _error(frame.error)
+                case "ended":
+                    return
+            yield frame
+        raise errors.Unavailable(f"the connection to node {node!r} was lost")
+
     async def relayed(self, frames: AsyncIterator[StreamFrame]) -> AsyncIterator[StreamFrame]:
         """Serve a stream that another replica passes on because the node's session is here."""
         first = await anext(frames, None)
         if first is None:
             return
-        start = first.exec if first.WhichOneof("frame") == "exec" else first.logs
-        node, _ = await self._locate(start.namespace, start.pod, start.container)
+        if first.WhichOneof("frame") == "forward":
+            node = _node(await self._pod(first.forward.namespace, first.forward.pod))
+        else:
+            start = first.exec if first.WhichOneof("frame") == "exec" else first.logs
+            node, _ = await self._locate(start.namespace, start.pod, start.container)
         async for frame in self._bridge(node, _chain(first, frames)):
             yield frame
 
@@ -150,11 +172,14 @@ class NodeStreams:
         stream_id = self._env.new_uid()
         bridge = self._waiting[stream_id] = Bridge(node)
         message = node_pb2.OpenStream(stream_id=stream_id)
-        if first.WhichOneof("frame") == "exec":
-            message.exec.CopyFrom(first.exec)
-        else:
-            message.logs.CopyFrom(first.logs)
-        pump = asyncio.ensure_future(_pump(frames, bridge.to_agent, end=first.WhichOneof("frame") == "exec"))
+        match first.WhichOneof("frame"):
+            case "exec":
+                message.exec.CopyFrom(first.exec)
+            case "forward":
+                message.forward.CopyFrom(first.forward)
+            case _:
+                message.logs.CopyFrom(first.logs)
+        pump = asyncio.ensure_future(_pump(frames, bridge.to_agent, end=first.WhichOneof("frame") != "logs"))
         try:
             link.send(node_pb2.ServerMessage(open_stream=message))
             try:
@@ -172,8 +197,11 @@ class NodeStreams:
             await asyncio.gather(pump, return_exceptions=True)
             _end(bridge.to_agent)
 
+    async def _pod(self, namespace: str, name: str) -> Pod:
+        return (await self._pods.get("pods", namespace, name)).view(Pod)
+
     async def _locate(self, namespace: str, name: str, container: str) -> tuple[str, str]:
-        pod = (await self._pods.get("pods", namespace, name)).view(Pod)
+        pod = await self._pod(namespace, name)
         names = [each.name for each in pod.spec.containers]
         inits = [each.name for each in pod.spec.init_containers]
         choice = f"choose one of: {names}" + (f" or one of the init containers: {inits}" if inits else "")
@@ -183,9 +211,13 @@ class NodeStreams:
             container = names[0]
         if container not in (*inits, *names):
             raise errors.NotFound(f"container {container} is not valid for pod {name}, {choice}")
-        if not pod.spec.node_name:
-            raise errors.NotReady(f"pod {name} is not assigned to a node yet")
-        return pod.spec.node_name, container
+        return _node(pod), container
+
+
+def _node(pod: Pod) -> str:
+    if not pod.spec.node_name:
+        raise errors.NotReady(f"pod {pod.metadata.name} is not assigned to a node yet")
+    return pod.spec.node_name
 
 
 async def _one(frame: StreamFrame) -> AsyncIterator[StreamFrame]:

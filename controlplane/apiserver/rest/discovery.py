@@ -34,6 +34,7 @@ _GROUP_ORDER: Final = ("", "apps")  # clients that look for a name in several gr
 _SPECIAL: Final = {
     ("pods", "log"): ("Pod", ("get",)),
     ("pods", "exec"): ("PodExecOptions", ("create", "get")),
+    ("pods", "portforward"): ("PodPortForwardOptions", ("create", "get")),
     ("namespaces", "finalize"): ("Namespace", ("update",)),
 }
 

@@ -22,6 +22,7 @@ WATCH_PREFIX: Final = "watch"
 STATUS: Final = "status"
 SCALE: Final = "scale"
 EXEC: Final = "exec"
+PORT_FORWARD: Final = "portforward"
 
 _OF_NAMESPACES: Final = frozenset({STATUS, "finalize"})
 """What may follow a namespace's name without being a resource inside it."""
@@ -99,7 +100,8 @@ def offers(kind: Kind, subresource: str) -> bool:
             return has_scale(kind)
         case "":
             return True
-    return (kind.resource, subresource) in {("pods", "log"), ("pods", EXEC), ("namespaces", "finalize")}
+    others = {("pods", "log"), ("pods", EXEC), ("pods", PORT_FORWARD), ("namespaces", "finalize")}
+    return (kind.resource, subresource) in others
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ KNOWN: Final = frozenset(
         *("watch", "allowWatchBookmarks", "timeoutSeconds", "sendInitialEvents"),
         *("gracePeriodSeconds", "propagationPolicy", "orphanDependents"),
         *("container", "follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes"),
-        *("insecureSkipTLSVerifyBackend", "stream", "command", "stdin", "stdout", "stderr", "tty"),
+        *("insecureSkipTLSVerifyBackend", "stream", "command", "stdin", "stdout", "stderr", "tty", "ports"),
     }
 )
 """Every name that some verb understands: a misspelled selector must not select everything."""
