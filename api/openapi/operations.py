@@ -56,6 +56,7 @@ PARAMETERS: Mapping[str, tuple[str, str]] = {
     "limitBytes": ("integer", "At most so many bytes."),
     "timestamps": ("boolean", "A time in front of every line."),
     "command": ("string", "The program; each further one is an argument of it."),
+    "ports": ("integer", "A port of the pod; each further one is another."),
     "stdin": ("boolean", "Send standard input."),
     "stdout": ("boolean", "Receive standard output."),
     "stderr": ("boolean", "Receive standard error."),

@@ -73,13 +73,19 @@ class _Forwards:
         self._client = client
         self._pod = pod
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, addresses: Sequence[str], pairs: Sequence[Pair]) -> None:
         """Serve until the pod is gone. Unavailable when nothing could be listened on, NotFound."""
-        async with AsyncExitStack() as servers:
-            for pair in pairs:
-                await self._listen(servers, addresses, pair)
-            await self._lost
+        try:
+            async with AsyncExitStack() as servers:
+                for pair in pairs:
+                    await self._listen(servers, addresses, pair)
+                await self._lost
+        finally:
+            for task in tuple(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _listen(self, servers: AsyncExitStack, addresses: Sequence[str], pair: Pair) -> None:
         local, problems = pair.local, list[str]()
@@ -92,8 +98,10 @@ class _Forwards:
             local = listener.getsockname()[1]
             bound = Pair(local, pair.remote)
 
-            async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, bound: Pair = bound) -> None:
-                await self._serve(reader, writer, bound)
+            def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, bound: Pair = bound) -> None:
+                task = asyncio.ensure_future(self._serve(reader, writer, bound))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
             server = await asyncio.start_server(serve, sock=listener)
             servers.callback(server.close)
@@ -109,6 +117,8 @@ class _Forwards:
         except ConnectionError:
             pass  # whoever connected has gone
         except ApiError as error:
+            if reader.exception() is not None:
+                return  # it was reset here, and ended there for that
             _note(f"an error occurred forwarding {pair.local} -> {pair.remote}: {error}")
             if isinstance(error, NotFound) and not self._lost.done():
                 self._lost.set_exception(error)
@@ -119,18 +129,22 @@ class _Forwards:
         from api.v1.apiserver_pb2 import ForwardStart  # noqa: PLC0415 - help does without protobuf
 
         start = ForwardStart(namespace=self._pod.namespace, pod=self._pod.name, port=pair.remote)
-        async with aclosing(self._client.forward(start, _said(reader))) as frames:
-            async for frame in frames:
-                match frame.WhichOneof("frame"):
-                    case "stdout":
-                        writer.write(frame.stdout)
-                        await writer.drain()
-                    case "stdout_closed":
-                        writer.write_eof()
+        over = asyncio.Event()
+        try:
+            async with aclosing(self._client.forward(start, _said(reader, over))) as frames:
+                async for frame in frames:
+                    match frame.WhichOneof("frame"):
+                        case "stdout":
+                            writer.write(frame.stdout)
+                            await writer.drain()
+                        case "stdout_closed":
+                            writer.write_eof()
+        finally:
+            over.set()
 
 
-async def _said(reader: asyncio.StreamReader) -> AsyncIterator[StreamFrame]:
-    """What whoever connected says; does not end by itself unless they have gone: the pod may go on after their last."""
+async def _said(reader: asyncio.StreamReader, over: asyncio.Event) -> AsyncIterator[StreamFrame]:
+    """What whoever connected says; goes on until all is over, as the pod may have more to say after their last."""
     from api.v1.apiserver_pb2 import StreamFrame  # noqa: PLC0415 - help does without protobuf
 
     try:
@@ -139,7 +153,7 @@ async def _said(reader: asyncio.StreamReader) -> AsyncIterator[StreamFrame]:
     except ConnectionError:
         return
     yield StreamFrame(stdin_closed=True)
-    await asyncio.get_running_loop().create_future()
+    await over.wait()
 
 
 def _listener(address: str, port: int) -> socket.socket:

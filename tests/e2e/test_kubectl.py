@@ -8,12 +8,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.cluster import Done, Space, eventually, run
+from tests.e2e.cluster import TIM, Done, Space, eventually, run
 from tests.e2e.test_pods import FOREVER, pod
+from tests.waiting import DEADLINE_SECONDS
 
 KUBECTL = shutil.which("kubectl")
 
@@ -111,6 +116,42 @@ def test_a_pod_shows_its_log_and_takes_commands(kubectl):
         assert done.out == "through\n"
         assert "err\n" in done.err
     kubectl("delete", "pod", "shell", "--grace-period=1")
+
+
+SERVER = "mkdir /w && echo hello > /w/index.html && exec httpd -f -p 8080 -h /w"
+
+
+@contextmanager
+def forwarding(*words: str, environment: dict[str, str]) -> Iterator[str]:
+    """A program that forwards a port, as the URL at which it listens."""
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, env=environment, text=True)
+    try:
+        line = process.stdout.readline()  # only once it listens, or has ended
+        assert line.startswith("Forwarding from 127.0.0.1:"), line
+        yield f"http://{line.split()[2]}/"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def fetched(url: str) -> bytes:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(url, timeout=DEADLINE_SECONDS) as answer:
+        return answer.read()
+
+
+def test_ports_of_pods_are_reached_from_outside_by_kubectl_and_tim(kubectl):
+    space = kubectl.space
+    space.apply(pod("web", SERVER))
+    space.wait_ready("web")
+    eventually("it serves", lambda: space.exec("web", "wget", "-qO-", "localhost:8080", check=False).out == "hello\n")
+    if kubectl.minor >= 31:
+        words = (KUBECTL, "-n", space.name, "port-forward", "pod/web", ":8080", "--address=127.0.0.1")
+        with forwarding(*words, environment=kubectl.environment) as url:
+            assert [fetched(url) for _ in range(3)] == [b"hello\n"] * 3
+    words = (TIM, "port-forward", "-n", space.name, "web", ":8080", "--address=127.0.0.1")
+    with forwarding(*words, environment=space.cluster.environment()) as url:
+        assert [fetched(url) for _ in range(3)] == [b"hello\n"] * 3
 
 
 def test_what_is_refused_says_why(kubectl):

@@ -354,6 +354,24 @@ async def test_a_command_gets_its_input_and_gives_its_exit_code(rig):
     assert got[-1].exit_code == 3
 
 
+async def test_a_connection_to_a_port_goes_both_ways_until_it_has_ended(rig):
+    async def frames(port):
+        yield pb.StreamFrame(forward=pb.ForwardStart(namespace="default", pod="a", port=port))
+        yield pb.StreamFrame(stdin=b"hello")
+        yield pb.StreamFrame(stdin_closed=True)
+
+    async with rig.agent() as agent:
+        await rig.pod("a")
+        said = [pb.StreamFrame(stdout=b"hello"), pb.StreamFrame(stdout_closed=True), pb.StreamFrame(ended=True)]
+        answering = asyncio.ensure_future(answer(rig, agent, said))
+        got = [frame.WhichOneof("frame") async for frame in rig.streams.forward(frames(80))]
+        request, _ = await answering
+        with pytest.raises(Invalid, match="70000 is no port"):
+            await anext(aiter(rig.streams.forward(frames(70_000))))
+    assert got == ["stdout", "stdout_closed"]
+    assert request.forward.port == 80
+
+
 @pytest.mark.parametrize(
     ("frames", "error", "message"),
     [

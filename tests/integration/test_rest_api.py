@@ -83,7 +83,7 @@ async def test_somebody_unknown_learns_health_and_version_only(rest):
 
 
 async def test_who_may_only_read_is_told_what_he_may_not(rest):
-    rules = [{"apiGroups": [""], "resources": ["configmaps", "pods/exec"], "verbs": ["get", "list"]}]
+    rules = [{"apiGroups": [""], "resources": ["configmaps", "pods/exec", "pods/portforward"], "verbs": ["get", "list"]}]
     role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "r"}, "rules": rules}
     group = {"kind": "Group", "name": "developers", "apiGroup": "rbac.authorization.k8s.io"}
     reference = {"kind": "Role", "name": "r", "apiGroup": "rbac.authorization.k8s.io"}
@@ -99,6 +99,7 @@ async def test_who_may_only_read_is_told_what_he_may_not(rest):
         ("GET", "/api/v1/secrets"),
         ("PUT", f"{MAPS}/a"),
         ("GET", f"{PODS}/a/exec?command=true"),
+        ("GET", f"{PODS}/a/portforward?ports=80"),
     ):
         answer = await rest.ask(method, path, config_map("a") if method != "GET" else None, session=reader)
         assert (answer.status, answer.tree["reason"]) == (403, "Forbidden")
