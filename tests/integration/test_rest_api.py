@@ -83,7 +83,9 @@ async def test_somebody_unknown_learns_health_and_version_only(rest):
 
 
 async def test_who_may_only_read_is_told_what_he_may_not(rest):
-    rules = [{"apiGroups": [""], "resources": ["configmaps", "pods/exec", "pods/portforward"], "verbs": ["get", "list"]}]
+    rules = [
+        {"apiGroups": [""], "resources": ["configmaps", "pods/exec", "pods/portforward"], "verbs": ["get", "list"]}
+    ]
     role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "r"}, "rules": rules}
     group = {"kind": "Group", "name": "developers", "apiGroup": "rbac.authorization.k8s.io"}
     reference = {"kind": "Role", "name": "r", "apiGroup": "rbac.authorization.k8s.io"}
