@@ -322,14 +322,7 @@ class RpcClient:
 
         NotFound, NotReady, Unavailable as Logs; a frame of type error is raised as the error it names.
         """
-
-        async def sent() -> AsyncIterator[pb.StreamFrame]:
-            yield pb.StreamFrame(exec=start)
-            if frames is not None:
-                async for frame in frames:
-                    yield frame
-
-        async with aclosing(self._stream("Exec", sent())) as received:
+        async with aclosing(self._stream("Exec", _sent(pb.StreamFrame(exec=start), frames))) as received:
             async for frame in received:
                 if frame.WhichOneof("frame") == "error":
                     raise errors.ERRORS.get(frame.error.reason, errors.ApiError)(frame.error.message)
@@ -342,13 +335,7 @@ class RpcClient:
 
         It is over with the last frame. NotFound, NotReady, Unavailable (nothing listens, or the node is out of reach).
         """
-
-        async def sent() -> AsyncIterator[pb.StreamFrame]:
-            yield pb.StreamFrame(forward=start)
-            async for frame in frames:
-                yield frame
-
-        async with aclosing(self._stream("PortForward", sent())) as received:
+        async with aclosing(self._stream("PortForward", _sent(pb.StreamFrame(forward=start), frames))) as received:
             async for frame in received:
                 yield frame
 
@@ -502,3 +489,10 @@ class RpcClient:
             raise error_of(failure) from None
         finally:
             call.cancel()
+
+
+async def _sent(first: pb.StreamFrame, rest: AsyncIterator[pb.StreamFrame] | None) -> AsyncIterator[pb.StreamFrame]:
+    yield first
+    if rest is not None:
+        async for frame in rest:
+            yield frame

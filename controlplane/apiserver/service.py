@@ -331,40 +331,37 @@ class ApiService:
                 yield pb.LogsResponse(data=data)
 
     async def exec(
-        self,
-        request_iterator: AsyncIterator[pb.StreamFrame],
-        context: Context,
+        self, request_iterator: AsyncIterator[pb.StreamFrame], context: Context
     ) -> AsyncIterator[pb.StreamFrame]:
         """Exec."""
-        first = await anext(aiter(request_iterator), None)
-        if first is None or first.WhichOneof("frame") != "exec":
-            raise Invalid("the first frame of Exec must be `exec`")
-        asked = on(_PODS, "create", first.exec.namespace or DEFAULT_NAMESPACE, first.exec.pod, "exec")
-        await self._core.authorize(self._identify(context), asked)
+        first = await self._first(request_iterator, "exec", "exec", context)
         async with ending(self._streams.exec(_with_first(first, request_iterator))) as frames:
             async for frame in frames:
                 yield frame
 
     async def port_forward(
-        self,
-        request_iterator: AsyncIterator[pb.StreamFrame],
-        context: Context,
+        self, request_iterator: AsyncIterator[pb.StreamFrame], context: Context
     ) -> AsyncIterator[pb.StreamFrame]:
         """PortForward."""
-        first = await anext(aiter(request_iterator), None)
-        if first is None or first.WhichOneof("frame") != "forward":
-            raise Invalid("the first frame of PortForward must be `forward`")
-        start = first.forward
-        asked = on(_PODS, "create", start.namespace or DEFAULT_NAMESPACE, start.pod, "portforward")
-        await self._core.authorize(self._identify(context), asked)
+        first = await self._first(request_iterator, "forward", "portforward", context)
         async with ending(self._streams.forward(_with_first(first, request_iterator))) as frames:
             async for frame in frames:
                 yield frame
 
+    async def _first(
+        self, frames: AsyncIterator[pb.StreamFrame], kind: str, subresource: str, context: Context
+    ) -> pb.StreamFrame:
+        """The frame that says what is wanted of a pod, once the caller may have it. Invalid, Forbidden."""
+        first = await anext(aiter(frames), None)
+        if first is None or first.WhichOneof("frame") != kind:
+            raise Invalid(f"the first frame must be `{kind}`")
+        start = getattr(first, kind)
+        asked = on(_PODS, "create", start.namespace or DEFAULT_NAMESPACE, start.pod, subresource)
+        await self._core.authorize(self._identify(context), asked)
+        return first
+
     async def create_join_token(
-        self,
-        request: pb.CreateJoinTokenRequest,
-        context: Context,
+        self, request: pb.CreateJoinTokenRequest, context: Context
     ) -> pb.CreateJoinTokenResponse:
         """CreateJoinToken. Whoever may let in a replica gets all keys of the cluster with it."""
         asked = on_path("post", f"/timonier/join-tokens/{request.role or 'node'}")
