@@ -18,6 +18,9 @@ class ServerConfig(msgspec.Struct, kw_only=True, frozen=True):
     History goes back for `history_hours`, but takes at most `history_mebibytes` on disk; 0 of either keeps none.
     All objects together may take `state_quota_mebibytes`; the leader's value counts.
     `token_auth_file` names a file of users' tokens, "" for none; every replica needs it.
+    `audit_level` says how much of writes and refused requests is recorded, "" for Metadata; `audit_policy_file` names
+    a policy instead. `audit_log` is the file, "" for audit/audit.log in `data_dir`: one that has reached
+    `audit_log_mebibytes` is put aside, and so many as `audit_log_kept` says stay.
     Admission plugins in `disabled_admission_plugins` are left out; all replicas should agree.
     """
 
@@ -42,6 +45,11 @@ class ServerConfig(msgspec.Struct, kw_only=True, frozen=True):
     state_quota_mebibytes: int = 1024
     token_auth_file: str = ""
     disabled_admission_plugins: list[str] = []
+    audit_level: Literal["", "None", "Metadata", "Request", "RequestResponse"] = ""
+    audit_policy_file: str = ""
+    audit_log: str = ""
+    audit_log_mebibytes: int = 64
+    audit_log_kept: int = 5
     joined: bool = False
     replica_uids: dict[str, str] = {}
     incarnation: int = 0
@@ -56,6 +64,10 @@ class ServerConfig(msgspec.Struct, kw_only=True, frozen=True):
             raise ValueError("history_hours and history_mebibytes must be 0 or more")
         if self.state_quota_mebibytes < 1:
             raise ValueError(f"state_quota_mebibytes {self.state_quota_mebibytes} must be 1 or more")
+        if self.audit_level and self.audit_policy_file:
+            raise ValueError("audit_level and audit_policy_file exclude each other: the policy's rules name the levels")
+        if self.audit_log_mebibytes < 1 or self.audit_log_kept < 0:
+            raise ValueError("audit_log_mebibytes must be 1 or more and audit_log_kept 0 or more")
         if self.time_factor <= 0:
             raise ValueError(f"time_factor {self.time_factor:g} must be more than 0")
 
@@ -63,6 +75,11 @@ class ServerConfig(msgspec.Struct, kw_only=True, frozen=True):
     def endpoints(self) -> dict[str, str]:
         """The gRPC address of every replica, host:port by id."""
         return {replica: join_host_port(host, self.grpc_port) for replica, host in self.replicas.items()}
+
+    @property
+    def audit_path(self) -> Path:
+        """The file that requests are recorded in."""
+        return Path(self.audit_log or Path(self.data_dir, "audit", "audit.log"))
 
     @property
     def raft_socket(self) -> Path:

@@ -46,6 +46,10 @@ from controlplane.apiserver.service import SERVICE_NAME
 from controlplane.apiserver.sessions import ClusterFacts, NodeSessions
 from controlplane.apiserver.status import StatusSource
 from controlplane.apiserver.streams import NodeStreams
+from controlplane.audit.file import RotatingFile
+from controlplane.audit.log import AuditLog
+from controlplane.audit.policy import AuditPolicy, PolicyProblem, policy_of, read_policy
+from controlplane.audit.writer import AuditWriter
 from controlplane.backup import Facts
 from controlplane.certificate_loop import CertificateLoop
 from controlplane.collection import Collection
@@ -69,6 +73,7 @@ from controlplane.replica import Replica
 log = structlog.get_logger()
 
 HAND_OVER_SECONDS = 1.0
+AUDIT_CLOSE_SECONDS = 2.0
 HAND_OVER_POLLS = 100
 SWITCH_INTERVAL_SECONDS = 0.0005  # a busy helper thread must not hold the loop for the default 5 ms
 PKI_FILES = ("ca.crt", "ca.key", "api.crt", "api.key", "sa.key")  # read at the start; certificates change later
@@ -118,12 +123,18 @@ class Server:
         self._renewals = RenewalDesk(self._system, ca, self._authenticator, env)
         self._signing = _signing_keys(Path(config.pki_dir) / "sa.key", self._files["sa.key"])
         self._issuer = issuer_of(config.cluster_domain)
-        self._grpc = ApiServer(self._core, self._streams, self._desk, self._status, self._authenticator, tls)
+        self._audit_file = AuditWriter(
+            RotatingFile(config.audit_path, config.audit_log_mebibytes << 20, config.audit_log_kept)
+        )
+        audit = AuditLog(_audit_policy(config), self._audit_file.put, env)
+        self._grpc = ApiServer(self._core, self._streams, self._desk, self._status, self._authenticator, tls, audit)
         self._tokens = TokenDesk(
             self._replica, self._core.authorize, self._signing, self._issuer, self._authenticator, env
         )
         api = self._rest_api()
-        self._https = HttpsServer(self._desk, self._replica_join_desk(ca), api, lambda: self._replica.ready, version)
+        self._https = HttpsServer(
+            self._desk, self._replica_join_desk(ca), api, lambda: self._replica.ready, version, audit
+        )
         self._replica_desk = ReplicaDesk(config.replica, self._replica, self._raft, self._peers)
         self._membership_loop = MembershipLoop(self._replica, self._raft, self._members)
         self._collection = Collection(env, lambda: self._replica.state.transaction_count)
@@ -137,6 +148,7 @@ class Server:
         self._replica.on_leadership(self._work.leadership_changed)
         self._replica.on_status(self._members.status_changed)
         self._members.listen(lambda: self._peers.set_endpoints(self._members.peers))
+        self._audit_file.start()
         await self._replica.start()
         self._collection.start()
         config, own = self._config, self._certificates
@@ -207,6 +219,7 @@ class Server:
         await self._replica.close()
         await self._peers.close()
         self._collection.close()
+        await asyncio.to_thread(self._audit_file.close, AUDIT_CLOSE_SECONDS)
 
     def _add_services(self, server: grpc.aio.Server) -> None:
         config = self._config
@@ -292,6 +305,14 @@ def _signing_keys(path: Path, pem: bytes) -> SigningKeys:
         return read_keys(pem)
     except KeyProblem as problem:
         raise OSError(f"{path}: {problem}") from problem
+
+
+def _audit_policy(config: ServerConfig) -> AuditPolicy:
+    path = config.audit_policy_file
+    try:
+        return read_policy(Path(path).read_text(encoding="utf-8"), path) if path else policy_of(config.audit_level)
+    except (PolicyProblem, UnicodeDecodeError) as problem:
+        raise OSError(str(problem)) from problem
 
 
 def _static_tokens(path: str) -> StaticTokens:

@@ -128,6 +128,7 @@ def _install_replicas(lab: Lab, env: Env) -> None:
             pki_dir=str(host.state_dir / "etc" / "pki"),
             data_dir=str(host.state_dir / "data"),
             run_dir=str(host.run_dir),
+            audit_log=str(host.state_dir / "log" / "audit.log"),
             log_format="json",
         )
         config.write(own, path)

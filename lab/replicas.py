@@ -53,6 +53,7 @@ def install(host: Host, joined: JoinedReplica) -> None:
         "pki_dir": str(etc / "pki"),
         "data_dir": str(host.state_dir / "data"),
         "run_dir": str(host.run_dir),
+        "audit_log": str(host.state_dir / "log" / "audit.log"),
         "log_format": "json",
     }
     write_private(etc / "server.yaml", yaml.safe_dump(settings, sort_keys=False).encode())

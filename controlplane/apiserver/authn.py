@@ -34,7 +34,7 @@ class Authenticator:
         """
         latest, identity = self._latest
         if latest is not context:  # the check of a call and its handler ask one right after the other
-            identity = self.acting(self._identify(context), _metadata(context))
+            identity = self.acting(self.shown(context), _metadata(context))
             self._latest = context, identity
         return identity
 
@@ -42,7 +42,8 @@ class Authenticator:
         """Return who `identity` acts as, by headers whose names are in small letters; itself without any. Forbidden."""
         return assumed(self._authorizer, identity, headers)
 
-    def _identify(self, context: Context) -> Identity:
+    def shown(self, context: Context) -> Identity:
+        """Return whose certificate the peer showed, whomever it acts as. Unauthenticated."""
         return self.of_certificate(next(iter(context.auth_context().get("x509_pem_cert", ())), b""))
 
     def of_certificate(self, pem: bytes) -> Identity:

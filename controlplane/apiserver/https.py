@@ -19,7 +19,10 @@ from controlplane.admission.request import MASTERS_GROUP, Identity
 from controlplane.apiserver.join import JoinDesk
 from controlplane.apiserver.replica_join import ReplicaJoinDesk
 from controlplane.apiserver.rest.api import RestApi
+from controlplane.apiserver.rest.auditing import auditing
+from controlplane.apiserver.rest.call import REASON
 from controlplane.apiserver.rest.discovery import version_info
+from controlplane.audit.log import AuditLog
 from controlplane.level import FIRST_LEVEL
 
 log = structlog.get_logger()
@@ -55,12 +58,14 @@ class HttpsServer:
         api: RestApi,
         ready: Callable[[], bool],
         version: str,
+        audit: AuditLog | None = None,
     ) -> None:
         self._desk = desk
         self._api = api
         self._replica_desk = replica_desk
         self._ready = ready
         self._version = version
+        self._outer = [] if audit is None else [auditing(audit)]
         self._runner: web.AppRunner | None = None
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 
@@ -71,7 +76,7 @@ class HttpsServer:
         context.load_cert_chain(cert_path, key_path)
         context.load_verify_locations(cadata=self._desk.ca_pem.decode())
         context.verify_mode = ssl.CERT_OPTIONAL
-        app = web.Application(client_max_size=LARGEST_BODY_BYTES, middlewares=[_answering_errors])
+        app = web.Application(client_max_size=LARGEST_BODY_BYTES, middlewares=[*self._outer, _answering_errors])
         app.router.add_get(CA_PATH, self._ca)
         app.router.add_post(JOIN_PATH, self._join)
         app.router.add_post(JOIN_REPLICA_PATH, self._join_replica)
@@ -144,6 +149,7 @@ async def _answering_errors(
     try:
         return await handler(request)
     except errors.ApiError as error:
+        request[REASON] = error.reason
         return _error(STATUSES[type(error)], error.reason, str(error))
     except web.HTTPException as error:
         return _error(error.status, error.reason.replace(" ", ""), error.text or error.reason)

@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from component.rpc import MESSAGE_OPTIONS, Tls
 from component.rpc_server import CheckedCalls
 from controlplane.apiserver import authz
+from controlplane.apiserver.audit_rpc import recorder
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.service import (
@@ -25,6 +26,7 @@ from controlplane.apiserver.service import (
     StatusSource,
     method_handlers,
 )
+from controlplane.audit.log import AuditLog
 
 STOP_SECONDS: Final = 2.0
 READINESS_SECONDS: Final = 0.1
@@ -75,17 +77,19 @@ class ApiServer:
         status: StatusSource,
         authenticator: Authenticator,
         tls: Tls | None,
+        audit: AuditLog | None = None,
     ) -> None:
         self._core = core
         self._service = ApiService(core, streams, tokens, status, authenticator)
         self._authenticator = authenticator
         self._tls = self._told_tls = tls
+        self._record = None if audit is None else recorder(audit, authenticator)
         self._health = health.aio.HealthServicer()
 
     @cached_property
     def server(self) -> grpc.aio.Server:
         """The server; must first be asked for inside the running loop."""
-        checked = CheckedCalls(authz.check_of(self._authenticator, self._core.authorize))
+        checked = CheckedCalls(authz.check_of(self._authenticator, self._core.authorize), self._record)
         server = grpc.aio.server(interceptors=[checked], options=SERVER_OPTIONS)
         handlers = grpc.method_handlers_generic_handler(SERVICE_NAME, method_handlers(self._service))
         server.add_generic_rpc_handlers((handlers,))

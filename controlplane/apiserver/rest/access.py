@@ -6,6 +6,7 @@ What they may do is decided by the core's authorizer, before it is asked for any
 from __future__ import annotations
 
 import ssl
+from typing import Final
 
 from aiohttp import web
 
@@ -13,6 +14,12 @@ from api.errors import Unauthenticated
 from controlplane.admission.request import Identity
 from controlplane.apiserver.accounts.bearer import BearerAuthenticator, bearer_token
 from controlplane.apiserver.authn import Authenticator
+
+CALLER: Final = web.RequestKey("caller", Identity)
+"""Who showed a certificate or a token, once that is known, for the audit log."""
+
+ACTING: Final = web.RequestKey("acting", Identity)
+"""Whom the caller acts as; the caller itself where nothing else is asked for."""
 
 
 class Callers:
@@ -35,5 +42,7 @@ class Callers:
             identity = (await self._bearer.caller(token)).identity
         else:
             raise Unauthenticated("a client certificate or a bearer token is needed")
+        request[CALLER] = identity
         headers = ((name.lower(), value) for name, value in request.headers.items())
-        return self._authenticator.acting(identity, headers)
+        request[ACTING] = acting = self._authenticator.acting(identity, headers)
+        return acting

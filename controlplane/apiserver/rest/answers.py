@@ -11,6 +11,7 @@ import yaml
 from aiohttp import web
 
 from api.object import Tree
+from controlplane.apiserver.rest.call import ANSWERED
 from controlplane.apiserver.rest.negotiation import JSON, PLAIN, YAML, Form
 from controlplane.apiserver.rest.refusals import Refusal
 from controlplane.apiserver.rest.streaming import Outflow
@@ -39,6 +40,7 @@ async def body(
     request: web.Request, data: bytes, status: int = 200, warnings: Sequence[str] = (), form: Form = PLAIN
 ) -> web.StreamResponse:
     """Answer with JSON that is encoded already. Refusal when it is too large for the form."""
+    request[ANSWERED] = data
     if form.media == YAML:
         data = await _yaml(data)
     elif len(data) <= PACKED_BYTES and request.query.get("pretty", "false").lower() in {"true", "1", ""}:

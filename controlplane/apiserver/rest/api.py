@@ -16,7 +16,7 @@ from component.env import Env
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.rest import answers, bodies, negotiation, paths, queries
 from controlplane.apiserver.rest.access import Callers
-from controlplane.apiserver.rest.call import SUBJECT, Call
+from controlplane.apiserver.rest.call import ASKED, MANAGER, REASON, SUBJECT, Call
 from controlplane.apiserver.rest.discovery import AGGREGATED, AGGREGATED_GROUP, AGGREGATED_VERSIONS, Discovery
 from controlplane.apiserver.rest.exec import Commands
 from controlplane.apiserver.rest.forward import Forwards
@@ -139,6 +139,7 @@ class RestApi:
             except Exception:  # the outermost frame of a request
                 log.exception("request_failed", method=request.method, path=request.path)
                 status = internal_error()
+            request[REASON] = status["reason"]
             return await answers.tree(request, status, status["code"])
 
         return serve
@@ -153,8 +154,10 @@ class RestApi:
         queries.check_known(request.query)
         verb = _verb(request, meant)
         asked = _asked(verb, meant, request.query)
+        request[ASKED] = asked
         await self._core.authorize(identity, asked)
         manager = queries.manager(request.query, request.headers.get("User-Agent", ""))
+        request[MANAGER] = manager
         call = Call(request, replace(identity, manager=manager), meant, asked)
         procedure = self._procedures.get((meant.api_version, meant.plural, meant.subresource))
         if procedure is not None and verb == "create":

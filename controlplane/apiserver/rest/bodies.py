@@ -15,7 +15,7 @@ from api.errors import TooLarge
 from api.object import Tree
 from component.client import Propagation
 from controlplane.apiserver.rest import negotiation, queries
-from controlplane.apiserver.rest.call import SUBJECT, Call
+from controlplane.apiserver.rest.call import DRY_RUN, SENT, SUBJECT, Call
 from controlplane.apiserver.rest.queries import Query
 from controlplane.apiserver.rest.refusals import Refusal, bad_request
 
@@ -44,7 +44,8 @@ async def read(request: web.Request) -> bytes:
         raise bad_request(f"the body cannot be read: {error}") from error
     except TimeoutError:
         raise Refusal(408, "Timeout", f"the body did not arrive within {BODY_SECONDS:g} s") from None
-    return bytes(data)
+    request[SENT] = sent = bytes(data)
+    return sent
 
 
 async def value(request: web.Request) -> Any:
@@ -171,7 +172,9 @@ class Deleting(msgspec.Struct, frozen=True):
 async def deleting(request: web.Request) -> Deleting:
     """Return what the body, a DeleteOptions if there is any, and the query say; the body counts first. Refusal."""
     tree = await value(request) if request.can_read_body else None
-    return deleting_of({} if tree is None else tree, request.query)
+    wanted = deleting_of({} if tree is None else tree, request.query)
+    request[DRY_RUN] = wanted.dry_run
+    return wanted
 
 
 def deleting_of(tree: Any, query: Query) -> Deleting:

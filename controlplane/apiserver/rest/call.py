@@ -17,6 +17,24 @@ from controlplane.rbac.attributes import Attributes
 SUBJECT: Final = web.RequestKey("subject", Target)
 """What the request is about, as far as it is known yet: what an error tells of."""
 
+ASKED: Final = web.RequestKey("asked", Attributes)
+"""What the caller needs to be allowed, once it is known."""
+
+MANAGER: Final = web.RequestKey("manager", str)
+"""As whose the changes count."""
+
+DRY_RUN: Final = web.RequestKey("dry_run", bool)
+"""Whether the body says, or the query, that nothing is to be stored; set where a body can say so."""
+
+REASON: Final = web.RequestKey("reason", str)
+"""Why the request was refused, in one word."""
+
+SENT: Final = web.RequestKey("sent", bytes)
+"""The body, once it was read."""
+
+ANSWERED: Final = web.RequestKey("answered", bytes)
+"""The JSON that was answered with."""
+
 
 @dataclass
 class Call:
