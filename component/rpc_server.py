@@ -77,7 +77,7 @@ class Messages:
         return self
 
     async def __anext__(self) -> Any:
-        """Return the next message."""
+        """Return the next message. grpc wants its iterator left alone until somebody reads."""
         message = await anext(self._messages)
         if self.first is None:
             self.first = message
@@ -124,7 +124,7 @@ def _told(serve: Serve, method: str, record: Record, *, streaming: bool) -> Serv
 
     async def call(request: Any, context: Context) -> Any:
         if streaming:
-            request = Messages(aiter(request))
+            request = Messages(request)
         ended = record(method, request, context)
         try:
             answer = await serve(request, context)

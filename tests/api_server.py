@@ -23,6 +23,7 @@ from controlplane.apiserver.bootstrap import bootstrap
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.local_client import LocalClient
 from controlplane.apiserver.server import ApiServer
+from controlplane.audit.log import AuditLog
 from controlplane.commands import RaiseLevel
 from controlplane.level import KNOWN_LEVEL
 from controlplane.raft.protocol import NotLeader
@@ -103,11 +104,18 @@ class Cluster:
     servers: list[ApiServer] = field(default_factory=list)
     addresses: list[str] = field(default_factory=list)
     clients: list[RpcClient] = field(default_factory=list)
+    audit: AuditLog | None = None
 
     async def serve(self, port: int = 0) -> str:
         """Start one more endpoint; returns its address."""
         server = ApiServer(
-            self.core, NoStreams(), Tokens(), Status(), Authenticator(self.core.authorizer), self.keys.server
+            self.core,
+            NoStreams(),
+            Tokens(),
+            Status(),
+            Authenticator(self.core.authorizer),
+            self.keys.server,
+            self.audit,
         )
         bound = await server.start(f"127.0.0.1:{port}")
         self.servers.append(server)

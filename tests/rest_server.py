@@ -111,7 +111,7 @@ class Rest:
 
 
 @asynccontextmanager
-async def serving_rest(folder: Path, streams=None, **options) -> AsyncIterator[Rest]:
+async def serving_rest(folder: Path, streams=None, audit=None, **options) -> AsyncIterator[Rest]:
     """A running server over its own core."""
     keys = make_pki()
     (folder / "crt").write_bytes(keys.server.cert_pem)
@@ -129,7 +129,7 @@ async def serving_rest(folder: Path, streams=None, **options) -> AsyncIterator[R
             key_documents(ACCOUNT_KEYS, ISSUER),
             **options,
         )
-        server = HttpsServer(desk, None, api, lambda: True, "1.2.3")
+        server = HttpsServer(desk, None, api, lambda: True, "1.2.3", audit)
         port = await server.start("127.0.0.1", 0, folder / "crt", folder / "key")
         rest = Rest(cluster, keys, server, port, folder)
         try:

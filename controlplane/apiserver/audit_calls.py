@@ -6,10 +6,10 @@ Pure. What cannot be told from the call alone is named by the call's own path.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from api import errors, retired, scheme
 from api.errors import NotFound
@@ -174,6 +174,10 @@ def _exec(first: pb.StreamFrame, _answer: Any) -> Sequence[Part]:
     return _pod("create", "exec", first.exec.namespace, first.exec.pod)
 
 
+def _forward(first: pb.StreamFrame, _answer: Any) -> Sequence[Part]:
+    return _pod("create", "portforward", first.forward.namespace, first.forward.pod)
+
+
 def _token(request: pb.CreateTokenRequest, _answer: Any) -> Sequence[Part]:
     namespace = request.namespace or DEFAULT_NAMESPACE
     return (Part(Attributes("create", "", "serviceaccounts", "token", namespace, request.service_account)),)
@@ -203,5 +207,6 @@ _PARTS: Final[Mapping[str, Callable[[Any, Any], Sequence[Part]]]] = {
     "Bind": _bindings,
     "Logs": _logs,
     "Exec": _exec,
+    "PortForward": _forward,
     "CreateToken": _token,
 }

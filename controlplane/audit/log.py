@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import structlog
 
 from component.env import Env
@@ -16,8 +16,7 @@ from controlplane.rbac.attributes import Attributes
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """One thing that a request asked for, what it sent for that and what it was answered; `reason` "" was done."""
 
     asked: Attributes
@@ -27,16 +26,14 @@ class Part:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(msgspec.Struct, frozen=True):
     """When a request began: seconds since the epoch, and on the clock that never goes back."""
 
     received_time: float
     monotonic_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
+class Circumstances(msgspec.Struct, frozen=True):
     """What all parts of a request have in common; the fields mean what `Event` says."""
 
     start: Start

@@ -6,7 +6,6 @@ the policy says; queries of paths, error messages and what streams carry are sho
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -36,16 +35,14 @@ NOT_SHOWN: Final = "never shown"
 UNREADABLE: Final = "does not parse"
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(msgspec.Struct, frozen=True):
     """An object as it was sent or answered; `form` is "json", "yaml" or "protobuf"."""
 
     data: bytes
     form: str = "json"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """A request that is over. `code` is an HTTP status on either transport, `uri` a path without its query.
 
     `caller` is who showed a certificate or token, `acting` whom it acted as, if anybody. `part` counts the writes of one
@@ -98,7 +95,7 @@ def line_of(event: Event) -> bytes:
         "level": level.title,
         "auditID": event.audit_id,
         "stage": COMPLETE,
-        "requestURI": _bounded(event.uri),
+        "requestURI": _bounded(asked.path or event.uri),
         "verb": asked.verb,
         "user": _user(event.caller),
     }

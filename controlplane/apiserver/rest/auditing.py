@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import web
+from msgspec import structs
 
 from controlplane.admission.request import Identity
 from controlplane.apiserver.rest import negotiation
 from controlplane.apiserver.rest.access import ACTING, CALLER
-from controlplane.apiserver.rest.call import ANSWERED, ASKED, DRY_RUN, MANAGER, REASON, SENT
+from controlplane.apiserver.rest.call import ANSWERED, ASKED, DRY_RUN, MANAGER, REASON, SENT, SUBJECT
 from controlplane.audit.log import AuditLog, Circumstances, Part, Start
 from controlplane.audit.record import Document
 from controlplane.rbac.attributes import Attributes, on_path
@@ -48,6 +49,9 @@ def _part(request: web.Request, code: int, reason: str) -> Part:
     asked: Attributes | None = request.get(ASKED)
     if asked is None:
         return Part(on_path(request.method.lower(), request.path), code=code, reason=reason)
+    subject = request.get(SUBJECT)
+    if subject is not None and subject.name and not asked.name:
+        asked = structs.replace(asked, name=subject.name)  # of what was created, as its body says
     sent, answered = request.get(SENT), request.get(ANSWERED)
     shown = answered is not None and asked.verb not in _OF_MANY
     return Part(
