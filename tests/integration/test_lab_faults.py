@@ -115,6 +115,7 @@ def test_a_one_way_partition_lets_the_other_direction_through(lab: Lab):
 def test_a_frozen_host_stands_still_and_goes_on_when_thawed(lab: Lab):
     host = lab.host("r1")
     start(host, f"while :; do date +%N > {host.state_dir}/data/clock; done")
+    wait_until((host.state_dir / "data" / "clock").exists)
     running = pid(host)
     freezing.freeze(host)
     assert machine.frozen(running)
