@@ -5,21 +5,26 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from lab import machine
 from lab.layout import Host, LabProblem
+
+STOP_POLLS: Final = 2_000  # a process that waits for a disk stops when that answers
+POLL_SECONDS: Final = 0.001
 
 
 def freeze(host: Host, process: str = "") -> None:
     """Stop one program of a host, or all processes of it, containers included. LabProblem when it does not run."""
     if process:
-        _signal([_pid_of(host, process)], signal.SIGSTOP)
+        _stop([_pid_of(host, process)])
         return
     stopped: set[int] = set()
     holder = _holder(host)
     while found := machine.processes([holder]) - stopped:  # again until nothing was started meanwhile
-        _signal(sorted(found, key=lambda pid: pid != holder), signal.SIGSTOP)
+        _stop(sorted(found, key=lambda pid: pid != holder))
         stopped |= found
 
 
@@ -46,6 +51,15 @@ def _pid_of(host: Host, process: str) -> int:
     if not running[process]["pid"]:
         raise LabProblem(f"{process} on host {host.name} does not run just now: try again")
     return int(running[process]["pid"])
+
+
+def _stop(pids: Sequence[int]) -> None:
+    """Stop processes, and return once they stand still: until then each may start another one."""
+    _signal(pids, signal.SIGSTOP)
+    for _ in range(STOP_POLLS):
+        if all(map(machine.stands_still, pids)):
+            return
+        time.sleep(POLL_SECONDS)
 
 
 def _signal(pids: Iterable[int], number: signal.Signals) -> None:

@@ -98,9 +98,18 @@ def pid_of(path: Path) -> int:
 
 def frozen(pid: int) -> bool:
     """Whether a process is stopped by a signal (proc(5), state T)."""
+    return _process_state(pid) == "T"
+
+
+def stands_still(pid: int) -> bool:
+    """Whether a process does nothing any more: stopped by a signal, or over."""
+    return _process_state(pid) in {"T", "Z", "X", ""}
+
+
+def _process_state(pid: int) -> str:
     with contextlib.suppress(OSError, IndexError):
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] == "T"
-    return False
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0]
+    return ""
 
 
 def processes(pids: Iterable[int]) -> set[int]:
