@@ -163,19 +163,31 @@ class EpochlessReplica(ObservedReplica):
 class LedgerlessCore(ApiCore):
     """Binds without taking the pod's share of its node."""
 
-    async def _commit(self, identity, resource, decide, **more):
-        def without(state):
-            decision = decide(state)
-            return replace(decision, ops=tuple(op for op in decision.ops if not isinstance(op, Add)))
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        commit = self._committing.commit
 
-        return await super()._commit(identity, resource, without, **more)
+        async def commit_without(identity, asked, decide, **more):
+            def without(state):
+                decision = decide(state)
+                return replace(decision, ops=tuple(op for op in decision.ops if not isinstance(op, Add)))
+
+            return await commit(identity, asked, without, **more)
+
+        self._committing.commit = commit_without
 
 
 class AmnesicCore(ApiCore):
     """Takes every sending of a request for a request of its own."""
 
-    async def _commit(self, identity, resource, decide, **more):
-        return await super()._commit(identity, resource, decide, **{**more, "sending": ONCE})
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        commit = self._committing.commit
+
+        async def commit_anew(identity, asked, decide, **more):
+            return await commit(identity, asked, decide, **{**more, "sending": ONCE})
+
+        self._committing.commit = commit_anew
 
 
 def install_without_incarnation(state: State, data_dir: Path, env: Env) -> None:
