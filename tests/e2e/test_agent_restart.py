@@ -80,11 +80,11 @@ metadata: {name: staged}
 spec:
   terminationGracePeriodSeconds: 2
   initContainers:
-    - {name: first, image: "localhost/busybox:1", command: [sh, -c, "echo first >> /work/steps"], volumeMounts: &work [{name: work, mountPath: /work}]}
-    - {name: side, image: "localhost/busybox:1", command: [sh, -c, "echo side >> /work/steps; FOREVER"], restartPolicy: Always, volumeMounts: *work}
-    - {name: second, image: "localhost/busybox:1", command: [sh, -c, "until [ -e /work/go ]; do sleep 0.1; done; echo second >> /work/steps"], volumeMounts: *work}
+    - {name: first, image: "localhost/busybox:1", command: [sh, -c, "echo first >> /stage/steps"], volumeMounts: &work [{name: work, mountPath: /stage}]}
+    - {name: side, image: "localhost/busybox:1", command: [sh, -c, "echo side >> /stage/steps; FOREVER"], restartPolicy: Always, volumeMounts: *work}
+    - {name: second, image: "localhost/busybox:1", command: [sh, -c, "until [ -e /stage/go ]; do sleep 0.1; done; echo second >> /stage/steps"], volumeMounts: *work}
   containers:
-    - {name: main, image: "localhost/busybox:1", command: [sh, -c, "echo main >> /work/steps; FOREVER"], volumeMounts: *work}
+    - {name: main, image: "localhost/busybox:1", command: [sh, -c, "echo main >> /stage/steps; FOREVER"], volumeMounts: *work}
   volumes: [{name: work, emptyDir: {}}]
 """.replace("FOREVER", FOREVER)
 
@@ -99,13 +99,13 @@ def test_an_agent_that_is_killed_between_init_containers_goes_on_where_it_was(sp
     host, uid = pod["spec"]["nodeName"], pod["metadata"]["uid"]
     old, pid = cluster.processes(host)["agent"], cluster.containers(host)[f"{uid}_side_0"]["Pid"]
     cluster.kill(host, "agent")
-    cluster.in_host(host, "touch", f"/proc/{pid}/root/work/go")
+    cluster.in_host(host, "touch", f"/proc/{pid}/root/stage/go")
     eventually("the agent runs again", lambda: cluster.processes(host)["agent"] not in {0, old})
     pod = space.wait_ready("staged")
 
     def steps() -> list[str]:
         """None while the agent has not connected again: what it does goes on before."""
-        return space.exec("staged", "cat", "/work/steps", container="side", check=False).out.split()
+        return space.exec("staged", "cat", "/stage/steps", container="side", check=False).out.split()
 
     eventually("the main container has begun", lambda: "main" in steps())
     assert steps() == ["first", "side", "second", "main"]

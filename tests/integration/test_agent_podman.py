@@ -186,19 +186,19 @@ async def test_a_full_log_is_rotated_and_no_line_is_lost(rig):
 
 
 async def test_init_containers_prepare_a_volume_beside_a_sidecar_and_a_killed_agent_repeats_none(rig):
-    mount = [{"name": "work", "mountPath": "/work"}]
+    mount = [{"name": "work", "mountPath": "/stage"}]
 
     def step(name, script, **fields):
         return container_tree(name, command=["sh", "-c", script], volumeMounts=mount, **fields)
 
     inits = [
-        step("first", "echo first >> /work/steps"),
+        step("first", "echo first >> /stage/steps"),
         step(
-            "side", "trap 'exit 0' TERM; echo side >> /work/steps; while :; do sleep 0.1; done", restartPolicy="Always"
+            "side", "trap 'exit 0' TERM; echo side >> /stage/steps; while :; do sleep 0.1; done", restartPolicy="Always"
         ),
-        step("second", "until [ -e /work/go ]; do sleep 0.05; done; echo second >> /work/steps"),
+        step("second", "until [ -e /stage/go ]; do sleep 0.05; done; echo second >> /stage/steps"),
     ]
-    main = step("main", "trap 'exit 0' TERM; echo main >> /work/steps; while :; do sleep 0.1; done")
+    main = step("main", "trap 'exit 0' TERM; echo main >> /stage/steps; while :; do sleep 0.1; done")
     volumes = [{"name": "work", "emptyDir": {}}]
     pod = pod_tree("web", main, initContainers=inits, volumes=volumes)
     rig.plane.put(pod)
