@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,8 @@ if TYPE_CHECKING:  # a type is loaded when a kind's is first asked for: the comm
 class Kind:
     """One kind of object. `resource` is the plural, with the group behind a dot unless it is the core group.
 
-    `module`, below `api`, defines its type, which bears the kind's name.
+    `module`, below `api`, defines its type, which bears the kind's name. `categories` are names that stand for several
+    kinds.
     """
 
     api_version: str
@@ -32,6 +34,7 @@ class Kind:
     namespaced: bool
     module: str
     has_status: bool
+    categories: tuple[str, ...] = ()
 
     @property
     def type(self) -> builtins.type[Resource]:
@@ -114,49 +117,86 @@ REVIEWS: tuple[Kind, ...] = (
 )
 """Kinds that are only created: the answer is in what the create returns, and nothing is stored."""
 
-_BY_RESOURCE = {kind.resource: kind for kind in KINDS}
-_REVIEWS = {kind.resource: kind for kind in REVIEWS}
-_BY_KIND = {(kind.api_version, kind.kind): kind for kind in (*KINDS, *REVIEWS)}
-_BY_WORD = {
-    word.lower(): kind
-    for kind in KINDS
-    for word in (
-        kind.resource,
-        kind.plural,
-        kind.singular,
-        f"{kind.singular}.{kind.group}".rstrip("."),
-        *kind.short_names,
-    )
-}
+
+class Scheme:
+    """All kinds that a cluster knows: those of this program and `custom` ones, one `Kind` for each version that is served.
+
+    Of several versions of a kind the first is the one that is meant when none is named.
+    """
+
+    def __init__(self, custom: Sequence[Kind] = ()) -> None:
+        self.custom = tuple(custom)
+        self._by_resource = {kind.resource: kind for kind in (*reversed(self.custom), *KINDS)}
+        self._reviews = {kind.resource: kind for kind in REVIEWS}
+        self._by_kind = {(kind.api_version, kind.kind): kind for kind in (*self.custom, *KINDS, *REVIEWS)}
+        self._by_path = {(kind.api_version, kind.plural): kind for kind in (*self.custom, *KINDS)}
+        first = [kind for kind in self.custom if self._by_resource[kind.resource] is kind]
+        self.kinds = (*KINDS, *first)
+        self._by_word = {word.lower(): kind for kind in reversed(self.kinds) for word in _words(kind)}
+
+    def by_resource(self, resource: str) -> Kind:
+        """Find a kind by plural and group, such as `deployments.apps`. Raises NotFound."""
+        if kind := self._by_resource.get(resource):
+            return kind
+        raise NotFound(f'there is no resource "{resource}"')
+
+    def served(self, resource: str) -> Kind:
+        """Find a kind as `by_resource`, also among those that are only created. Raises NotFound."""
+        return self._reviews.get(resource) or self.by_resource(resource)
+
+    def by_kind(self, api_version: str, kind: str) -> Kind:
+        """Find a kind by what objects say of themselves. Raises NotFound, naming the version that exists."""
+        if found := self._by_kind.get((api_version, kind)):
+            return found
+        for other in (*self.kinds, *REVIEWS):
+            if other.kind == kind:
+                raise NotFound(f'there is no kind "{kind}" in "{api_version}"; use apiVersion "{other.api_version}"')
+        raise NotFound(f'there is no kind "{kind}" in "{api_version}"')
+
+    def by_path(self, api_version: str, plural: str) -> Kind:
+        """Find a kind by the version and the plural that a path names. Raises NotFound."""
+        if found := self._by_path.get((api_version, plural)):
+            return found
+        raise NotFound(f'there is no resource "{plural}" in "{api_version}"')
+
+    def lookup(self, word: str) -> Kind:
+        """Find a kind by what people type: plural, plural.group, singular, kind or short name, in any case. Raises NotFound."""
+        if kind := self._by_word.get(word.lower()):
+            return kind
+        raise NotFound(f'there is no resource type "{word}"')
+
+    def in_category(self, word: str) -> Sequence[Kind]:
+        """The custom kinds that a name for several stands for."""
+        return [kind for kind in self.kinds if word in kind.categories]
+
+
+def _words(kind: Kind) -> Iterator[str]:
+    yield from (kind.resource, kind.plural, kind.singular, *kind.short_names)
+    yield f"{kind.singular}.{kind.group}".rstrip(".")
+
+
+BUILT_IN = Scheme()
+"""The kinds of this program alone."""
 
 
 def by_resource(resource: str) -> Kind:
-    """Find a kind by plural and group, such as `deployments.apps`. Raises NotFound."""
-    if kind := _BY_RESOURCE.get(resource):
-        return kind
-    raise NotFound(f'there is no resource "{resource}"')
-
-
-def served(resource: str) -> Kind:
-    """Find a kind as `by_resource`, also among those that are only created. Raises NotFound."""
-    return _REVIEWS.get(resource) or by_resource(resource)
+    """Find one of this program's kinds, as `Scheme.by_resource`."""
+    return BUILT_IN.by_resource(resource)
 
 
 def by_kind(api_version: str, kind: str) -> Kind:
-    """Find a kind by what objects say of themselves. Raises NotFound, naming the version that exists."""
-    if found := _BY_KIND.get((api_version, kind)):
-        return found
-    for other in (*KINDS, *REVIEWS):
-        if other.kind == kind:
-            raise NotFound(f'there is no kind "{kind}" in "{api_version}"; use apiVersion "{other.api_version}"')
-    raise NotFound(f'there is no kind "{kind}" in "{api_version}"')
+    """Find one of this program's kinds, as `Scheme.by_kind`."""
+    return BUILT_IN.by_kind(api_version, kind)
+
+
+def served(resource: str) -> Kind:
+    """Find one of this program's kinds, as `Scheme.served`."""
+    return BUILT_IN.served(resource)
 
 
 def lookup(word: str) -> Kind:
-    """Find a kind by what people type: plural, plural.group, singular, kind or short name, in any case. Raises NotFound."""
-    if kind := _BY_WORD.get(word.lower()):
-        return kind
-    raise NotFound(f'there is no resource type "{word}"')
+    """Find one of this program's kinds, as `Scheme.lookup`."""
+    return BUILT_IN.lookup(word)
 
 
 def decode(kind: Kind, source: Tree | bytes) -> Any:

@@ -21,7 +21,7 @@ from cli.past import Moment
 from cli.targets import Target, namespace_of, parse, read_manifests, targets_of
 
 if TYPE_CHECKING:  # gRPC is loaded when the call is made
-    from cli.path_steps import Path
+    from api.path_steps import Path
     from component.rpc_client import RpcClient
 
 CUSTOM = "custom-columns="
@@ -239,7 +239,7 @@ class Listing:
 
 
 def _sort_path(text: str) -> Path:
-    from cli import jsonpath  # noqa: PLC0415 - most starts sort nothing
+    from api import jsonpath  # noqa: PLC0415 - most starts sort nothing
 
     try:
         return jsonpath.path(text)

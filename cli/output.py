@@ -41,7 +41,7 @@ def document(objects: Sequence[Object], output: str, *, single: bool, managed_fi
     if single and len(trees) == 1:
         tree = trees[0]
     if output.startswith("jsonpath="):
-        from cli.jsonpath import Template  # noqa: PLC0415 - most starts print tables
+        from api.jsonpath import Template  # noqa: PLC0415 - most starts print tables
 
         return Template(output.removeprefix("jsonpath=")).render(tree)
     return as_yaml(tree) if output == "yaml" else as_json(tree)

@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from api import jsonpath
 from api.cells import NONE, Cell
 from api.errors import Invalid
 from api.object import Tree
+from api.path_steps import Path
 from api.quantity import parse
-from cli import jsonpath
-from cli.path_steps import Path
 
 _DIGITS = re.compile(r"(\d+)")
 

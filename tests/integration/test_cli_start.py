@@ -12,7 +12,7 @@ from component import kubeconfig
 
 FORBIDDEN = (
     *("numpy", "cryptography", "aiohttp", "structlog", "controlplane", "agent", "netplugin"),
-    *("api.pod", "cli.jsonpath", "difflib"),
+    *("api.pod", "api.jsonpath", "difflib"),
 )
 
 pytestmark = pytest.mark.slow

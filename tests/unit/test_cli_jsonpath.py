@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.jsonpath import BadPath, Template, path
+from api.jsonpath import BadPath, Template, path
 
 # The input of the documentation's table of functions.
 LIST = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cli import jsonpath
+from api import jsonpath
 from cli.shaping import columns, in_order
 from tests.cli_rig import CliApi, error_line, pod, tim
 

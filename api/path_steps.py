@@ -1,4 +1,4 @@
-"""The parts of a JSONPath: each leads from values to others. Pure; `cli.jsonpath` reads them from text."""
+"""The parts of a JSONPath: each leads from values to others. Pure; `api.jsonpath` reads them from text."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from cli.path_steps import Path, Range, Step, compared, descend, every, index, key, part, union, where
+from api.path_steps import Path, Range, Step, compared, descend, every, index, key, part, union, where
 
 _NAME = re.compile(r"(?:\\.|[^\\.\[\](){}\s'\",=!<>?@$*:])+")
 _QUOTED = re.compile(r"'((?:\\.|[^'\\])*)'|\"((?:\\.|[^\"\\])*)\"")
