@@ -31,6 +31,7 @@ from controlplane.apiserver.backup_desk import BackupDesk
 from controlplane.apiserver.bootstrap import bootstrap
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.directory import SessionDirectory
+from controlplane.apiserver.handlers import SERVICE_NAME
 from controlplane.apiserver.https import HttpsServer
 from controlplane.apiserver.join import JoinDesk
 from controlplane.apiserver.local_client import LocalClient
@@ -42,7 +43,6 @@ from controlplane.apiserver.rest.access import Callers
 from controlplane.apiserver.rest.api import RestApi
 from controlplane.apiserver.rest.tokens import TokenProcedures, key_documents
 from controlplane.apiserver.server import ApiServer
-from controlplane.apiserver.service import SERVICE_NAME
 from controlplane.apiserver.sessions import ClusterFacts, NodeSessions
 from controlplane.apiserver.status import StatusSource
 from controlplane.apiserver.streams import NodeStreams

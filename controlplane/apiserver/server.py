@@ -18,14 +18,10 @@ from controlplane.apiserver import authz
 from controlplane.apiserver.audit_rpc import recorder
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.core import ApiCore
-from controlplane.apiserver.service import (
-    SERVICE_NAME,
-    ApiService,
-    JoinTokens,
-    NodeStreams,
-    StatusSource,
-    method_handlers,
-)
+from controlplane.apiserver.handlers import SERVICE_NAME, method_handlers
+from controlplane.apiserver.service import ApiService, JoinTokens, StatusSource
+from controlplane.apiserver.stream_calls import NodeStreams, StreamCalls
+from controlplane.apiserver.watch_calls import WatchCalls
 from controlplane.audit.log import AuditLog
 
 STOP_SECONDS: Final = 2.0
@@ -80,7 +76,9 @@ class ApiServer:
         audit: AuditLog | None = None,
     ) -> None:
         self._core = core
-        self._service = ApiService(core, streams, tokens, status, authenticator)
+        self._objects = ApiService(core, tokens, status, authenticator)
+        self._streams = StreamCalls(core, streams, authenticator)
+        self._watches = WatchCalls(core, authenticator)
         self._authenticator = authenticator
         self._tls = self._told_tls = tls
         self._record = None if audit is None else recorder(audit, authenticator)
@@ -91,7 +89,8 @@ class ApiServer:
         """The server; must first be asked for inside the running loop."""
         checked = CheckedCalls(authz.check_of(self._authenticator, self._core.authorize), self._record)
         server = grpc.aio.server(interceptors=[checked], options=SERVER_OPTIONS)
-        handlers = grpc.method_handlers_generic_handler(SERVICE_NAME, method_handlers(self._service))
+        behaviours = self._objects.behaviours() | self._streams.behaviours() | self._watches.behaviours()
+        handlers = grpc.method_handlers_generic_handler(SERVICE_NAME, method_handlers(behaviours))
         server.add_generic_rpc_handlers((handlers,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(_SERVICES, server)
@@ -131,7 +130,7 @@ class ApiServer:
     async def close(self) -> None:
         """Take no more calls, end watches, give calls under way two seconds, and cancel the rest."""
         await self._health.enter_graceful_shutdown()
-        self._service.end_watches()
+        self._watches.end_watches()
         await self.server.stop(STOP_SECONDS)
 
     def _newer_configuration(self) -> grpc.ServerCertificateConfiguration | None:

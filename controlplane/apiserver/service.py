@@ -1,18 +1,14 @@
-"""`ApiServer` over gRPC: messages to plain values and back. No rule of the API lives here."""
+"""Objects over gRPC: messages to plain values and back. No rule of the API lives here."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
-import grpc
-from google.protobuf import message_factory
-
-from api import retired, scheme
-from api.errors import ApiError, Invalid, Unavailable
+from api import retired
+from api.errors import ApiError, Invalid
 from api.object import Tree
 from api.v1 import apiserver_pb2 as pb
 from api.v1 import resource_pb2
@@ -24,7 +20,6 @@ from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.committing import How
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.freshness import Freshness
-from controlplane.apiserver.incoming import DEFAULT_NAMESPACE
 from controlplane.apiserver.messages import (
     PROPAGATIONS,
     deleted_message,
@@ -39,22 +34,13 @@ from controlplane.apiserver.messages import (
     tree_of_message,
 )
 from controlplane.apiserver.past import At
-from controlplane.apiserver.watches import Batch
-from controlplane.rbac.attributes import on, on_path
-from controlplane.watch.frames import bookmark_frame
-
-Item = TypeVar("Item")
-
-SERVICE_NAME: Final = "api.v1.ApiServer"
+from controlplane.rbac.attributes import on_path
 
 PAGE_BYTES: Final = 3 << 20
 """Of one List response: below the 4 MB that gRPC clients accept unless told otherwise."""
 
-WATCH_MESSAGE_BYTES: Final = 1 << 20
 DECODED_AT_ONCE: Final = 50  # operations of a transaction, before others may run
-SLOW_READER_SECONDS: Final = 30.0
 
-_PODS: Final = scheme.by_resource("pods")
 _PATCH_TYPES: dict[int, PatchType] = {
     pb.PatchRequest.JSON: "json",
     pb.PatchRequest.MERGE: "merge",
@@ -69,19 +55,6 @@ _OUTCOMES: dict[ApplyOutcome, pb.ApplyResponse.Outcome] = {
 
 
 ManagedRequest = pb.UpdateRequest | pb.ApplyRequest | pb.TransactionRequest | pb.PatchRequest
-
-
-class NodeStreams(Protocol):
-    """Reaches into containers; whether the caller may was decided before."""
-
-    def logs(self, request: pb.LogsRequest) -> AsyncIterator[bytes]:
-        """Yield a container's log. NotFound, NotReady, Unavailable."""
-
-    def exec(self, frames: AsyncIterator[pb.StreamFrame]) -> AsyncIterator[pb.StreamFrame]:
-        """Run the command that the first frame names."""
-
-    def forward(self, frames: AsyncIterator[pb.StreamFrame]) -> AsyncIterator[pb.StreamFrame]:
-        """Carry a connection to the port of a pod that the first frame names."""
 
 
 class JoinTokens(Protocol):
@@ -104,21 +77,14 @@ class ApiService:
     def __init__(
         self,
         core: ApiCore,
-        streams: NodeStreams,
         tokens: JoinTokens,
         status: StatusSource,
         authenticator: Authenticator,
-        *,
-        slow_reader_seconds: float = SLOW_READER_SECONDS,
     ) -> None:
         self._core = core
-        self._streams = streams
         self._tokens = tokens
         self._status = status
         self._identify = authenticator.identify
-        self._slow_reader_seconds = slow_reader_seconds
-        self._waiting: set[asyncio.Task[Any]] = set()  # watches with nothing to send
-        self._closing = False
 
     async def create(self, request: pb.CreateRequest, context: Context) -> resource_pb2.Resource:
         """Create."""
@@ -266,99 +232,30 @@ class ApiService:
         bindings = [Binding(each.namespace, each.name, each.uid, each.node) for each in request.bindings]
         return pb.BindResponse(results=map(result_of, await self._core.bind(self._identify(context), bindings)))
 
-    async def watch(self, request: pb.WatchRequest, context: Context) -> None:
-        """Watch: cached frames of single events, concatenated; nothing is decoded or encoded per watcher."""
-        batches = self._core.watch(
-            self._identify(context),
-            request.resource,
-            request.namespace,
-            revision=request.resource_version if request.HasField("resource_version") else None,
-            label_selector=request.label_selector,
-            field_selector=request.field_selector,
-        )
-        task = asyncio.current_task()
-        assert task is not None, "grpc runs every handler in a task"
-        try:
-            async with aclosing(batches):
-                while not self._closing:
-                    self._waiting.add(task)
-                    batch = await anext(batches)
-                    self._waiting.discard(task)
-                    await self._send(context, batch)
-        except asyncio.CancelledError:
-            if not self._closing:
-                raise
-        finally:
-            self._waiting.discard(task)
-        raise Unavailable("this replica is shutting down: go on at another one")
-
-    def end_watches(self) -> None:
-        """Send all watchers to another replica; without this they would keep a closing server waiting.
-
-        A write is never cancelled: while one is under way grpc sends no status, and the watcher would learn nothing.
-        """
-        self._closing = True
-        for task in self._waiting:
-            task.cancel()
+    def behaviours(self) -> dict[str, Callable[..., Any]]:
+        """What answers each RPC, by name."""
+        return {
+            "Create": self.create,
+            "Get": self.get,
+            "List": self.list,
+            "Update": self.update,
+            "UpdateStatus": self.update_status,
+            "Delete": self.delete,
+            "DeleteCollection": self.delete_collection,
+            "Apply": self.apply,
+            "Transaction": self.transaction,
+            "Patch": self.patch,
+            "Moment": self.moment,
+            "History": self.history,
+            "Bind": self.bind,
+            "CreateJoinToken": self.create_join_token,
+            "ClusterStatus": self.cluster_status,
+        }
 
     def _writer(self, request: ManagedRequest, context: Context) -> Identity:
         """Who asks, and as whose the changes are recorded: what the request says, or the program's name."""
         identity = self._identify(context)
         return replace(identity, manager=request.field_manager or identity.manager or _program(context))
-
-    async def _send(self, context: Context, batch: Batch) -> None:
-        frames = [event.frame for event in batch.events]
-        if batch.bookmark:
-            frames.append(bookmark_frame(batch.bookmark))
-        for message in _joined(frames):
-            await self._write(context, message)
-
-    async def _write(self, context: Context, message: bytes) -> None:
-        try:
-            # Not wait_for: in Python 3.11 it swallows a cancellation that meets the end of the write.
-            async with asyncio.timeout(self._slow_reader_seconds):
-                await context.write(message)
-        except TimeoutError:
-            seconds = f"{self._slow_reader_seconds:g} s"
-            raise Unavailable(f"nothing was read for {seconds}: watch on from the last revision that came") from None
-
-    async def logs(self, request: pb.LogsRequest, context: Context) -> AsyncIterator[pb.LogsResponse]:
-        """Logs."""
-        asked = on(_PODS, "get", request.namespace or DEFAULT_NAMESPACE, request.pod, "log")
-        await self._core.authorize(self._identify(context), asked)
-        async with ending(self._streams.logs(request)) as lines:
-            async for data in lines:
-                yield pb.LogsResponse(data=data)
-
-    async def exec(
-        self, request_iterator: AsyncIterator[pb.StreamFrame], context: Context
-    ) -> AsyncIterator[pb.StreamFrame]:
-        """Exec."""
-        first = await self._first(request_iterator, "exec", "exec", context)
-        async with ending(self._streams.exec(_with_first(first, request_iterator))) as frames:
-            async for frame in frames:
-                yield frame
-
-    async def port_forward(
-        self, request_iterator: AsyncIterator[pb.StreamFrame], context: Context
-    ) -> AsyncIterator[pb.StreamFrame]:
-        """PortForward."""
-        first = await self._first(request_iterator, "forward", "portforward", context)
-        async with ending(self._streams.forward(_with_first(first, request_iterator))) as frames:
-            async for frame in frames:
-                yield frame
-
-    async def _first(
-        self, frames: AsyncIterator[pb.StreamFrame], kind: str, subresource: str, context: Context
-    ) -> pb.StreamFrame:
-        """The frame that says what is wanted of a pod, once the caller may have it. Invalid, Forbidden."""
-        first = await anext(aiter(frames), None)
-        if first is None or first.WhichOneof("frame") != kind:
-            raise Invalid(f"the first frame must be `{kind}`")
-        start = getattr(first, kind)
-        asked = on(_PODS, "create", start.namespace or DEFAULT_NAMESPACE, start.pod, subresource)
-        await self._core.authorize(self._identify(context), asked)
-        return first
 
     async def create_join_token(
         self, request: pb.CreateJoinTokenRequest, context: Context
@@ -375,65 +272,6 @@ class ApiService:
     ) -> pb.ClusterStatusResponse:
         """ClusterStatus."""
         return await self._status.cluster_status()
-
-
-def method_handlers(service: ApiService) -> dict[str, Any]:
-    """The handler of each RPC that `service` serves, by name; the replicas' own affairs are `ReplicaDesk`'s.
-
-    A method that answers with bytes has encoded them itself.
-    """
-    behaviours: dict[str, Callable[..., Any]] = {
-        "Create": service.create,
-        "Get": service.get,
-        "List": service.list,
-        "Update": service.update,
-        "UpdateStatus": service.update_status,
-        "Delete": service.delete,
-        "DeleteCollection": service.delete_collection,
-        "Watch": service.watch,
-        "Apply": service.apply,
-        "Transaction": service.transaction,
-        "Patch": service.patch,
-        "Moment": service.moment,
-        "History": service.history,
-        "Bind": service.bind,
-        "Logs": service.logs,
-        "Exec": service.exec,
-        "PortForward": service.port_forward,
-        "CreateJoinToken": service.create_join_token,
-        "ClusterStatus": service.cluster_status,
-    }
-    return {
-        method.name: _handler(method, behaviours[method.name])
-        for method in pb.DESCRIPTOR.services_by_name["ApiServer"].methods
-        if method.name in behaviours
-    }
-
-
-async def _with_first(first: Item, rest: AsyncIterator[Item]) -> AsyncIterator[Item]:
-    yield first
-    async for each in rest:
-        yield each
-
-
-@asynccontextmanager
-async def ending(items: AsyncIterator[Item]) -> AsyncIterator[AsyncIterator[Item]]:
-    """When the client goes, the generator behind the port ends now and not when it is collected."""
-    try:
-        yield items
-    finally:
-        if isinstance(items, AsyncGenerator):
-            await items.aclose()
-
-
-def _handler(method: Any, behaviour: Callable[..., Any]) -> Any:
-    make = {
-        (False, False): grpc.unary_unary_rpc_method_handler,
-        (False, True): grpc.unary_stream_rpc_method_handler,
-        (True, True): grpc.stream_stream_rpc_method_handler,
-    }[method.client_streaming, method.server_streaming]
-    request_type: Any = message_factory.GetMessageClass(method.input_type)
-    return make(behaviour, request_type.FromString, _serialized)
 
 
 def _modern(context: Context, tree: Tree) -> Tree:
@@ -476,22 +314,3 @@ def _fresh(request: pb.GetRequest | pb.ListRequest) -> Freshness:
 
 def _not_older_than(request: pb.GetRequest | pb.ListRequest | pb.MomentRequest) -> int | None:
     return request.not_older_than if request.HasField("not_older_than") else None
-
-
-def _serialized(message: Any) -> bytes:
-    data: bytes = message if isinstance(message, bytes) else message.SerializeToString()
-    return data
-
-
-def _joined(frames: Iterable[bytes]) -> Iterator[bytes]:
-    """Concatenate frames to messages of about a megabyte: a batch may be larger than a message can be."""
-    message: list[bytes] = []
-    size = 0
-    for frame in frames:
-        if message and size + len(frame) > WATCH_MESSAGE_BYTES:
-            yield b"".join(message)
-            message, size = [], 0
-        message.append(frame)
-        size += len(frame)
-    if message:
-        yield b"".join(message)

@@ -312,7 +312,7 @@ async def drain(call):
 
 
 async def test_a_reader_that_stops_reading_is_let_go(cluster, client):
-    cluster.servers[0]._service._slow_reader_seconds = 0.2
+    cluster.servers[0]._watches._slow_reader_seconds = 0.2
     watch, ended = cluster.core.watch, []
 
     async def watched(*args, **kwargs):

@@ -18,9 +18,9 @@ from component import pki
 from component.env import Env, system_env
 from component.rpc import channel
 from controlplane.apiserver.authn import Authenticator
+from controlplane.apiserver.handlers import SERVICE_NAME
 from controlplane.apiserver.renewal import RenewalDesk
 from controlplane.apiserver.server import ApiServer
-from controlplane.apiserver.service import SERVICE_NAME
 from tests.api_server import NoStreams, Status, Tokens, make_pki, node, running_core
 
 DAY = 86_400.0

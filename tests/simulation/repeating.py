@@ -23,7 +23,9 @@ from component.rpc_client import RpcClient
 from component.rpc_failover import Replica, Replicas
 from controlplane.admission.request import MASTERS_GROUP, Identity
 from controlplane.apiserver.core import ApiCore
-from controlplane.apiserver.service import ApiService, method_handlers
+from controlplane.apiserver.handlers import method_handlers
+from controlplane.apiserver.service import ApiService
+from controlplane.apiserver.watch_calls import WatchCalls
 from tests.simulation.network import Lost, NobodyListens
 
 if TYPE_CHECKING:
@@ -41,7 +43,8 @@ _ANSWERS = {
 def handlers(core: ApiCore) -> dict[str, Any]:
     """The production service of one API process, for calls that everybody may make."""
     everybody = SimpleNamespace(identify=lambda _context: ADMIN)
-    return method_handlers(ApiService(core, None, None, None, everybody))
+    objects = ApiService(core, None, None, everybody)
+    return method_handlers(objects.behaviours() | WatchCalls(core, everybody).behaviours())
 
 
 class RepeatingClient(RpcClient):

@@ -30,7 +30,7 @@ from controlplane.apiserver.rest.schemas import Schemas
 from controlplane.apiserver.rest.streaming import SLOW_READER_SECONDS
 from controlplane.apiserver.rest.watching import Watching
 from controlplane.apiserver.rest.writing import Writing
-from controlplane.apiserver.service import NodeStreams
+from controlplane.apiserver.stream_calls import NodeStreams
 from controlplane.rbac.attributes import Attributes, on, on_path
 
 log = structlog.get_logger()

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
 
 from api.v1.apiserver_pb2 import ForwardStart, StreamFrame
-from controlplane.apiserver.service import NodeStreams, ending
+from controlplane.apiserver.stream_calls import NodeStreams, ending
 
 CONNECTIONS_AT_ONCE: Final = 64
 """Of one client's WebSocket."""

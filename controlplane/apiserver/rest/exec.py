@@ -21,7 +21,7 @@ from controlplane.apiserver.rest import queries
 from controlplane.apiserver.rest.call import Call
 from controlplane.apiserver.rest.encoding import encoded
 from controlplane.apiserver.rest.refusals import Refusal, bad_request, internal_error, status_of
-from controlplane.apiserver.service import NodeStreams, ending
+from controlplane.apiserver.stream_calls import NodeStreams, ending
 
 log = structlog.get_logger()
 

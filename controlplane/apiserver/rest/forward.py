@@ -21,7 +21,7 @@ from controlplane.apiserver.rest.call import Call
 from controlplane.apiserver.rest.connection import CONNECTIONS_AT_ONCE, Connection
 from controlplane.apiserver.rest.refusals import Refusal, bad_request
 from controlplane.apiserver.rest.tunnel import Tunnel
-from controlplane.apiserver.service import NodeStreams
+from controlplane.apiserver.stream_calls import NodeStreams
 
 log = structlog.get_logger()
 

@@ -14,7 +14,7 @@ from controlplane.apiserver.rest.call import Call
 from controlplane.apiserver.rest.queries import Query
 from controlplane.apiserver.rest.refusals import bad_request
 from controlplane.apiserver.rest.streaming import Outflow
-from controlplane.apiserver.service import NodeStreams, ending
+from controlplane.apiserver.stream_calls import NodeStreams, ending
 
 HEAD_WITHIN_SECONDS: Final = 1.0
 """A silent container has nothing to send; who follows it gets the answer's head all the same."""

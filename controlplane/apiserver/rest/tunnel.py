@@ -15,7 +15,7 @@ from api.errors import ApiError
 from api.v1.apiserver_pb2 import ForwardStart
 from controlplane.apiserver.rest import spdy
 from controlplane.apiserver.rest.connection import CONNECTIONS_AT_ONCE, Connection
-from controlplane.apiserver.service import NodeStreams
+from controlplane.apiserver.stream_calls import NodeStreams
 
 STREAM_TYPE, PORT, REQUEST = "streamtype", "port", "requestid"
 LARGEST_PORT: Final = 65_535
