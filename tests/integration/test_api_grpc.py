@@ -434,7 +434,7 @@ async def test_a_command_that_did_not_run_is_an_error_of_its_kind(cluster, clien
         await anext(frames)
         yield pb.StreamFrame(error=pb.StreamError(reason="NotReady", message="the container has not started"))
 
-    cluster.servers[0]._service._streams.exec = refuse
+    cluster.servers[0]._streams._streams.exec = refuse
     with pytest.raises(errors.NotReady, match="has not started"):
         await anext(client.exec(pb.ExecStart(pod="a", command=["x"])))
 
@@ -444,7 +444,7 @@ async def test_a_log_that_cannot_be_read_is_an_error_of_its_kind(cluster, client
         raise errors.NotFound("no such container")
         yield b""
 
-    cluster.servers[0]._service._streams.logs = refuse
+    cluster.servers[0]._streams._streams.logs = refuse
     with pytest.raises(errors.NotFound, match="no such container"):
         await anext(client.logs(pb.LogsRequest(pod="a")))
 
