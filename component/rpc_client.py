@@ -5,9 +5,9 @@ Imported by the command line, so it must stay light (see `component.rpc`).
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from typing import Any, Literal, Self
+from typing import Literal
 
 import grpc
 import grpc.aio
@@ -15,7 +15,6 @@ import grpc.aio
 from api import errors
 from api.object import Object, Tree
 from api.v1 import apiserver_pb2 as pb
-from api.v1 import resource_pb2
 from component.client import (
     ApplyOutcome,
     Binding,
@@ -28,9 +27,8 @@ from component.client import (
     TransactionResult,
     WatchEvent,
 )
-from component.env import Env
-from component.rpc import Tls, error_of
-from component.rpc_failover import Explain, Patience, Repeat, Replicas, Warn, judge
+from component.rpc_cluster import ClusterCalls
+from component.rpc_failover import Patience, judge
 from component.rpc_messages import (
     OUTCOMES,
     PATCH_TYPES,
@@ -45,57 +43,15 @@ from component.rpc_messages import (
 )
 from component.rpc_watch import watch_once
 
-TIMEOUT_SECONDS = 30.0
-
 MANAGER = "tim"
 """As whose the changes are recorded that say nothing else (metadata.managedFields)."""
-
-SINCE_SECONDS = 5.0
-"""A revision known for longer is asked for anew before a write: replicas remember what was done for some time only."""
-
-Connect = Callable[[Sequence[str], Tls | None, Env, Explain | None], Replicas]
-"""How the replicas at some addresses are reached."""
 
 SETTLED_SECONDS = 1.0
 """A watch that lived so long was well; when it breaks, the whole time-out is there again to find another replica."""
 
 
-class RpcClient:
-    """Implements `component.client.ApiClient` on `endpoints` ("host:port" of every replica known).
-
-    Each call has `timeout_seconds` altogether and moves to the next replica when one cannot serve. A write says which
-    one it is, so that it is done once, however often and late it arrives; Unknown is raised when no replica could tell.
-    What is no write of objects (leadership, members) is not sent again: when its connection breaks, Unknown. With `explain` errors tell
-    why no replica can be reached; `warn` is told what the API warns of.
-    """
-
-    def __init__(
-        self,
-        endpoints: Sequence[str],
-        tls: Tls | None,
-        env: Env,
-        *,
-        timeout_seconds: float = TIMEOUT_SECONDS,
-        explain: Explain | None = None,
-        warn: Warn | None = None,
-        connect: Connect = Replicas,
-    ) -> None:
-        self._env = env
-        self._timeout_seconds = timeout_seconds
-        self._replicas = connect(endpoints, tls, env, explain)
-        self._replicas.warn = warn
-        self._revision = 0  # the newest that a write made or was told
-        self._revision_time = 0.0
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """End watches and streams and disconnect."""
-        await self._replicas.close()
+class RpcClient(ClusterCalls):
+    """Implements `component.client.ApiClient`; how a call finds its replica is `Calls`' business."""
 
     async def create(self, tree: Tree, *, dry_run: bool = False) -> Object:
         """Store a new object. The uid is chosen here, so that a repeated attempt is recognised as the same one."""
@@ -339,125 +295,6 @@ class RpcClient:
             async for frame in received:
                 yield frame
 
-    async def moment(
-        self, *, revision: int | None = None, time: str = "", not_older_than: int | None = None
-    ) -> pb.MomentResponse:
-        """What a revision, a time (RFC 3339) or now stands for. Expired, Invalid for what has not come yet.
-
-        Now is told by any replica that has reached `not_older_than`, without its asking a leader.
-        """
-        request = pb.MomentRequest(revision=revision, time=time, not_older_than=not_older_than)
-        response: pb.MomentResponse = await self._read("Moment", request)
-        return response
-
-    async def history(self, resource: str, namespace: str, name: str, *, limit: int = 0) -> pb.HistoryResponse:
-        """Return the latest changes of an object, oldest first. NotFound.
-
-        Where they do not go back to its creation, every replica is asked, and the one with the longest history counts.
-        """
-        request = pb.HistoryRequest(resource=resource, namespace=namespace, name=name, limit=limit)
-        best: pb.HistoryResponse | None = None
-        missing: errors.NotFound | None = None
-        for _ in range(len(self._replicas)):
-            try:
-                found: pb.HistoryResponse = await self._call("History", request, "read")
-            except errors.NotFound as error:
-                missing = error
-            else:
-                if best is None or found.oldest_revision < best.oldest_revision:
-                    best = found
-                if not found.complete or (found.changes and found.changes[0].type == resource_pb2.ADDED):
-                    break
-            self._replicas.turn()
-        if best is None:
-            assert missing is not None, "there is a replica"
-            raise missing
-        return best
-
-    async def cluster_status(self) -> pb.ClusterStatusResponse:
-        """Who answers, and how the replicas are. Works without a quorum."""
-        response: pb.ClusterStatusResponse = await self._call("ClusterStatus", pb.ClusterStatusRequest(), "read")
-        return response
-
-    async def create_join_token(self, role: str, *, name: str = "", ttl_seconds: int = 0) -> pb.CreateJoinTokenResponse:
-        """Make a single-use token for one node ("node"). A repeated attempt may leave an unused token, which expires."""
-        request = pb.CreateJoinTokenRequest(role=role, name=name, ttl_seconds=ttl_seconds)
-        response: pb.CreateJoinTokenResponse = await self._call("CreateJoinToken", request, "safe")
-        return response
-
-    async def create_token(
-        self,
-        namespace: str,
-        service_account: str,
-        *,
-        audiences: Sequence[str] = (),
-        expiration_seconds: int = 0,
-        pod: str = "",
-        uid: str = "",
-    ) -> pb.CreateTokenResponse:
-        """Make a token for a service account; with `pod` it is good only while that pod exists. NotFound, Conflict."""
-        bound = pb.BoundObject(kind="Pod", api_version="v1", name=pod, uid=uid) if pod else None
-        request = pb.CreateTokenRequest(
-            namespace=namespace,
-            service_account=service_account,
-            audiences=audiences,
-            expiration_seconds=expiration_seconds,
-            bound=bound,
-        )
-        response: pb.CreateTokenResponse = await self._call("CreateToken", request, "safe")
-        return response
-
-    async def backup(self) -> AsyncGenerator[bytes]:
-        """Yield the pieces of a backup file. Unavailable without a quorum or when the connection breaks: start anew."""
-        async with aclosing(self._stream("Backup", pb.BackupRequest())) as chunks:
-            async for chunk in chunks:
-                yield chunk.data
-
-    async def remove_replica(self, replica: str) -> None:
-        """Take a replica out; returns once that is committed. NotFound, NotReady."""
-        await self._call("RemoveReplica", pb.RemoveReplicaRequest(replica=replica), "never")
-
-    async def transfer_leadership(self, to: str = "") -> str:
-        """Let another replica lead and return its id. NotFound, NotReady."""
-        request = pb.TransferLeadershipRequest(to=to)
-        response: pb.TransferLeadershipResponse = await self._call("TransferLeadership", request, "never")
-        return response.leader
-
-    async def _call(self, method: str, request: Any, repeat: Repeat) -> Any:
-        return await self._replicas.call(method, request, self._timeout_seconds, repeat)
-
-    async def _write(self, method: str, request: Any) -> Any:
-        """A write of objects, done once."""
-        if request.dry_run:
-            return await self._call(method, request, "safe")
-        if self._env.monotonic() - self._revision_time > SINCE_SECONDS or not self._revision:
-            seen = await self.moment(not_older_than=0)
-            if not seen.revision:  # an empty cluster, or a replica that knows nothing yet
-                seen = await self.moment()
-            self._revision, self._revision_time = seen.revision, self._env.monotonic()
-        request.sending.id = self._env.rng.randbytes(16)
-        request.sending.since = self._revision
-        response = await self._call(method, request, "write")
-        revision = response.object.resource_version if method == "Apply" else response.resource_version
-        if revision > self._revision:
-            self._revision, self._revision_time = revision, self._env.monotonic()
-        return response
-
-    async def _read(self, method: str, request: pb.GetRequest | pb.ListRequest | pb.MomentRequest) -> Any:
-        """A read; one of a revision goes to every replica until the history of one goes back, or reaches, far enough."""
-        repeat: Repeat = "read"
-        if isinstance(request, pb.MomentRequest):
-            everywhere = True
-        else:
-            everywhere = request.HasField("at_revision") or request.HasField("not_older_than")
-            repeat = "once" if request.HasField("stale_seconds") else "read"
-        for _ in range(len(self._replicas) - 1 if everywhere else 0):
-            try:
-                return await self._call(method, request, repeat)
-            except errors.Expired:
-                self._replicas.turn()
-        return await self._call(method, request, repeat)
-
     async def _update(self, method: str, tree: Tree, *, dry_run: bool) -> Object:
         request = pb.UpdateRequest(object=message_of(tree), dry_run=dry_run, field_manager=MANAGER)
         return stored_of(await self._write(method, request))
@@ -477,18 +314,6 @@ class RpcClient:
             page = await self._page(following)
             items += page.items
         return ObjectList(tuple(items), page.revision)
-
-    async def _stream(self, method: str, request: Any) -> AsyncGenerator[Any]:
-        """One streaming call on one replica: what a container prints cannot be asked for twice."""
-        replica = await self._replicas.connected(Patience(self._env, self._timeout_seconds))
-        call = getattr(replica.stub, method)(request)
-        try:
-            async for response in call:
-                yield response
-        except grpc.aio.AioRpcError as failure:
-            raise error_of(failure) from None
-        finally:
-            call.cancel()
 
 
 async def _sent(first: pb.StreamFrame, rest: AsyncIterator[pb.StreamFrame] | None) -> AsyncIterator[pb.StreamFrame]:

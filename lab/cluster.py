@@ -29,7 +29,8 @@ from component.env import Env
 from component.files import write_private
 from component.join import join
 from component.rpc import Tls
-from component.rpc_client import TIMEOUT_SECONDS, RpcClient
+from component.rpc_calls import TIMEOUT_SECONDS
+from component.rpc_client import RpcClient
 from controlplane.bootstrap import plan_cluster
 from controlplane.config import ServerConfig
 from lab import disks, machine, network

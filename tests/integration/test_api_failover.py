@@ -11,7 +11,8 @@ import pytest
 
 from api import errors
 from component.env import Env
-from component.rpc_client import SINCE_SECONDS, RpcClient
+from component.rpc_calls import SINCE_SECONDS
+from component.rpc_client import RpcClient
 from component.rpc_failover import ATTEMPT_SECONDS, UNSERVED_SECONDS
 from controlplane.apiserver.watches import Batch
 from controlplane.replica import DEADLINE_SECONDS as REPLICA_SECONDS
