@@ -15,7 +15,7 @@ from agent.volumes import VolumeFailure
 from api.core import Pod
 from component import jwt
 from tests.agent_rig import pod_tree
-from tests.fakes import FakeClock, fake_env
+from tests.fake_env import FakeClock, fake_env
 
 PLACE = ("access", "token")
 

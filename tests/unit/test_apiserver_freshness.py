@@ -15,7 +15,7 @@ from controlplane.apiserver.past import At
 from controlplane.confirm_loop import PERIOD_SECONDS, ConfirmLoop
 from controlplane.replica import Replica
 from tests.api_server import ADMIN, NoPeers, config_map, make_env
-from tests.fakes import FakeClock
+from tests.fake_env import FakeClock
 from tests.single_log import SingleLog
 
 KIND = "configmaps"

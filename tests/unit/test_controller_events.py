@@ -11,7 +11,8 @@ from api import errors
 from controlplane.controllers import events
 from controlplane.controllers.actions import Record
 from tests.builders import cached, pod
-from tests.fakes import FakeApi, FakeClock, fake_env
+from tests.fake_env import FakeClock, fake_env
+from tests.fakes import FakeApi
 from tests.waiting import eventually
 
 

@@ -15,7 +15,8 @@ from controlplane.controllers.events import EventWriter
 from controlplane.controllers.loop import ControllerLoop, Source, own_key
 from controlplane.controllers.tasks import run_together
 from tests.builders import config_map, owned_by
-from tests.fakes import FakeApi, FakeClock, fake_env
+from tests.fake_env import FakeClock, fake_env
+from tests.fakes import FakeApi
 from tests.waiting import eventually
 
 

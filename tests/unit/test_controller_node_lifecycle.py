@@ -10,7 +10,7 @@ from controlplane.controllers.actions import Delete, Record, Update, UpdateStatu
 from controlplane.controllers.heartbeats import Heartbeats, NodeLifecycleController
 from controlplane.controllers.node_lifecycle import NODE_LOST, Surroundings, reconcile
 from tests.builders import NOW, cached, node, pod, taint
-from tests.fakes import FakeClock, fake_env
+from tests.fake_env import FakeClock, fake_env
 
 NOT_READY = "node.kubernetes.io/not-ready"
 UNREACHABLE = "node.kubernetes.io/unreachable"

@@ -11,7 +11,8 @@ import pytest
 from api import errors
 from controlplane.controllers.run import run_all
 from tests.builders import config_map, deployment, namespace, node, owned_by, pod, service
-from tests.fakes import FakeApi, FakeClock, fake_env
+from tests.fake_env import FakeClock, fake_env
+from tests.fakes import FakeApi
 from tests.waiting import eventually
 
 SLICES = "endpointslices.discovery.k8s.io"

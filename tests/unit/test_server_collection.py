@@ -14,7 +14,7 @@ import pytest
 
 from controlplane import collection
 from controlplane.collection import Collection
-from tests.fakes import FakeClock, fake_env
+from tests.fake_env import FakeClock, fake_env
 from tests.waiting import eventually
 
 
