@@ -65,12 +65,6 @@ class Kubectl:
     def tree(self, *words: str) -> dict:
         return json.loads(self(*words, "-o", "json").out)
 
-    @property
-    def minor(self) -> int:
-        """The version behind 1."""
-        version = self.tree("version", "--client")["clientVersion"]
-        return int("".join(filter(str.isdigit, version["minor"])))
-
 
 @pytest.fixture
 def kubectl(space: Space, tmp_path) -> Kubectl:
@@ -103,18 +97,27 @@ def test_a_deployment_lives_from_apply_to_delete(kubectl, tmp_path):
     assert kubectl("get", "deployment", "web", code=1).err.startswith("Error from server (NotFound)")
 
 
-def test_a_pod_shows_its_log_and_takes_commands(kubectl):
+def test_a_pod_shows_its_log(kubectl):
     kubectl("create", "-f", "-", stdin=pod("shell", "echo one; echo two; " + FOREVER))
     kubectl("wait", "--for=condition=Ready", "pod/shell", "--timeout=60s")
     eventually("it printed", lambda: kubectl("logs", "shell").out == "one\ntwo\n")
     assert kubectl("logs", "shell", "--tail=1").out == "two\n"
     assert "Container ID:" in kubectl("describe", "pod", "shell").out
-    if kubectl.minor < 31:
-        assert "SPDY" in kubectl("exec", "shell", "--", "true", code=1).err
-    else:
-        done = kubectl("exec", "-i", "shell", "--", "sh", "-c", "cat; echo err >&2; exit 7", stdin="through\n", code=7)
-        assert done.out == "through\n"
-        assert "err\n" in done.err
+    kubectl("delete", "pod", "shell", "--grace-period=1")
+
+
+SPDY = {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false", "KUBECTL_PORT_FORWARD_WEBSOCKETS": "false"}
+"""What every kubectl before 1.31 does."""
+
+
+@pytest.mark.parametrize("how", [{}, SPDY], ids=["websocket", "spdy"])
+def test_a_pod_takes_commands(kubectl, how):
+    kubectl.environment |= how
+    kubectl("create", "-f", "-", stdin=pod("shell", FOREVER))
+    kubectl("wait", "--for=condition=Ready", "pod/shell", "--timeout=60s")
+    done = kubectl("exec", "-i", "shell", "--", "sh", "-c", "cat; echo err >&2; exit 7", stdin="through\n", code=7)
+    assert done.out == "through\n"
+    assert "err\n" in done.err
     kubectl("delete", "pod", "shell", "--grace-period=1")
 
 
@@ -145,9 +148,9 @@ def test_ports_of_pods_are_reached_from_outside_by_kubectl_and_tim(kubectl):
     space.apply(pod("web", SERVER))
     space.wait_ready("web")
     eventually("it serves", lambda: space.exec("web", "wget", "-qO-", "localhost:8080", check=False).out == "hello\n")
-    if kubectl.minor >= 31:
-        words = (KUBECTL, "-n", space.name, "port-forward", "pod/web", ":8080", "--address=127.0.0.1")
-        with forwarding(*words, environment=kubectl.environment) as url:
+    words = (KUBECTL, "-n", space.name, "port-forward", "pod/web", ":8080", "--address=127.0.0.1")
+    for how in ({}, SPDY):
+        with forwarding(*words, environment=kubectl.environment | how) as url:
             assert [fetched(url) for _ in range(3)] == [b"hello\n"] * 3
     words = (TIM, "port-forward", "-n", space.name, "web", ":8080", "--address=127.0.0.1")
     with forwarding(*words, environment=space.cluster.environment()) as url:

@@ -152,7 +152,12 @@ async def test_channels_say_their_port_first_and_the_socket_ends_with_the_last_c
     ("path", "headers", "status", "said"),
     [
         ("a/portforward?ports=80", {}, 400, "needs an upgrade to WebSocket"),
-        ("a/portforward?ports=80", {"Connection": "Upgrade", "Upgrade": "SPDY/3.1"}, 501, "from version 1.31 on"),
+        (
+            "a/portforward?ports=80",
+            {"Connection": "Upgrade", "Upgrade": "SPDY/2"},
+            400,
+            "needs an upgrade to WebSocket",
+        ),
         ("a/portforward", {"protocol": V4}, 400, "ports: Required value"),
         ("a/portforward?ports=0", {"protocol": V4}, 400, "ports: Invalid value"),
         ("a/portforward?ports=80,x", {"protocol": V4}, 400, "ports: Invalid value"),

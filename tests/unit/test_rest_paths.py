@@ -13,7 +13,8 @@ from component.client import ObjectList
 from controlplane.apiserver.freshness import Freshness
 from controlplane.apiserver.past import At
 from controlplane.apiserver.rest import negotiation, paths, queries
-from controlplane.apiserver.rest.exec import exit_status, frame_of
+from controlplane.apiserver.rest.channels import frame_of
+from controlplane.apiserver.rest.exec import exit_status
 from controlplane.apiserver.rest.negotiation import accepted
 from controlplane.apiserver.rest.paths import GroupVersion
 from controlplane.apiserver.rest.refusals import Refusal, status_of

@@ -1,8 +1,8 @@
-"""Ports of pods over a WebSocket, in the two ways that Kubernetes has.
+"""Ports of pods, in the three ways that Kubernetes has.
 
-SPDY/3.1+portforward.k8s.io is kubectl's: SPDY inside, a pair of streams for every connection. v4.channel.k8s.io is that of
-other clients: one connection to each port that `ports` names, a data and an error channel for each. It must not know
-how the pod is reached.
+SPDY/3.1+portforward.k8s.io is kubectl's: SPDY inside a WebSocket, a pair of streams for every connection; older ones speak
+the same SPDY without the WebSocket. v4.channel.k8s.io is that of other clients: one connection to each port that `ports`
+names, a data and an error channel for each. It must not know how the pod is reached.
 """
 
 from __future__ import annotations
@@ -16,17 +16,19 @@ from aiohttp import WSMsgType, web
 from api.errors import ApiError
 from api.v1.apiserver_pb2 import ForwardStart
 from controlplane.apiserver.core import ApiCore
-from controlplane.apiserver.rest import spdy
+from controlplane.apiserver.rest import spdy, spdy_streams
 from controlplane.apiserver.rest.call import Call
 from controlplane.apiserver.rest.connection import CONNECTIONS_AT_ONCE, Connection
-from controlplane.apiserver.rest.refusals import Refusal, bad_request
+from controlplane.apiserver.rest.refusals import bad_request
 from controlplane.apiserver.rest.tunnel import Tunnel
+from controlplane.apiserver.rest.upgrade import Upgraded
 from controlplane.apiserver.stream_calls import NodeStreams
 
 log = structlog.get_logger()
 
 V4: Final = "v4.channel.k8s.io"
 SPDY: Final = "SPDY/3.1+portforward.k8s.io"
+SPDY_VERSION: Final = "portforward.k8s.io"
 MESSAGE_LIMIT_BYTES: Final = 2 << 20
 LARGEST_PORT: Final = 65_535
 
@@ -40,6 +42,8 @@ class Forwards:
 
     async def run(self, call: Call) -> web.StreamResponse:
         """Carry connections until the client goes. What is wrong with the pod is told before the upgrade."""
+        if spdy_streams.is_asked_for(call.request):
+            return await self._spdy(call)
         socket = _socket(call.request)
         ports = ports_of(call.request.query.getall("ports", []))
         offered = call.request.headers.get("Sec-WebSocket-Protocol", "")
@@ -51,7 +55,7 @@ class Forwards:
         start = ForwardStart(namespace=target.namespace, pod=target.name)
         try:
             if socket.ws_protocol == SPDY:
-                await Tunnel(socket, self._streams, start).run()
+                await Tunnel(_Messages(socket), self._streams, start).run()
             elif socket.ws_protocol == V4:
                 await self._channels(socket, start, ports)
         except (ConnectionError, spdy.Broken) as error:
@@ -60,6 +64,20 @@ class Forwards:
             log.exception("forward_broke", path=call.request.path)
         await socket.close()
         return socket
+
+    async def _spdy(self, call: Call) -> web.StreamResponse:
+        target = call.target
+        version = spdy_streams.agreed(call.request, (SPDY_VERSION,))
+        await self._core.get(call.identity, "pods", target.namespace, target.name)
+        pipe = Upgraded(call.request, spdy_streams.PROTOCOL, {spdy_streams.VERSION_HEADER: version})
+        try:
+            await pipe.accept()
+            await Tunnel(pipe, self._streams, ForwardStart(namespace=target.namespace, pod=target.name)).run()
+        except (ConnectionError, spdy.Broken) as error:
+            log.info("forward_lost", error=str(error))
+        except Exception:  # the outermost frame of what follows an upgrade
+            log.exception("forward_broke", path=call.request.path)
+        return pipe.response
 
     async def _channels(self, socket: web.WebSocketResponse, start: ForwardStart, ports: list[int]) -> None:
         """Each port has its data at channel 2n, its error at 2n + 1; the first message of both says the port."""
@@ -78,6 +96,26 @@ class Forwards:
         for end in ends:
             if isinstance(end, Exception):
                 raise end
+
+
+class _Messages:
+    """The bytes in a WebSocket's messages, as if there were none."""
+
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        self._socket = socket
+
+    async def read(self) -> bytes:
+        """A message; b"" when no more come."""
+        while True:
+            message = await self._socket.receive()
+            if message.type != WSMsgType.BINARY:
+                return b""
+            if message.data:
+                return bytes(message.data)
+
+    async def write(self, piece: bytes) -> None:
+        """Send one. ConnectionError."""
+        await self._socket.send_bytes(piece)
 
 
 def ports_of(values: list[str]) -> list[int]:
@@ -112,10 +150,8 @@ async def _read(socket: web.WebSocketResponse, connections: list[Connection]) ->
 
 def _socket(request: web.Request) -> web.WebSocketResponse:
     upgrade = request.headers.get("Upgrade", "").lower()
-    if upgrade.startswith("spdy/"):
-        message = "SPDY is only spoken inside a WebSocket here, which kubectl does from version 1.31 on"
-        raise Refusal(501, "NotImplemented", message)
     socket = web.WebSocketResponse(protocols=(SPDY, V4), max_msg_size=MESSAGE_LIMIT_BYTES, compress=False)
     if upgrade != "websocket" or not socket.can_prepare(request).ok:
-        raise bad_request(f"port forwarding needs an upgrade to WebSocket, with the subprotocol {SPDY} or {V4}")
+        message = f"port forwarding needs an upgrade to WebSocket, with the subprotocol {SPDY} or {V4}, or to SPDY/3.1"
+        raise bad_request(message)
     return socket

@@ -1,7 +1,8 @@
-"""Frames of SPDY/3.1 (the draft "SPDY Protocol - Draft 3.1"), as far as kubectl's port-forward needs them. Pure.
+"""Frames of SPDY/3.1 (the draft "SPDY Protocol - Draft 3.1"), as far as kubectl needs them. Pure.
 
-kubectl speaks them inside a WebSocket. Priorities, settings and flow control are not honoured: the library on the other
-side has none of them either. It must not know what the streams are for.
+Priorities, settings and windows are not honoured: the library on the other side of every kubectl has none of them either, and
+would neither widen a window nor wait for one. What bounds memory is the connection below. It must not know what the
+streams are for.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""kubectl's port-forward: SPDY inside a WebSocket, with two streams for every connection to a port.
+"""kubectl's port-forward: SPDY, inside a WebSocket or not, with two streams for every connection to a port.
 
 The client opens an error stream and a data stream with the same `requestid` and the `port`. What goes wrong is told in the
 error stream, which always ends; the data stream carries the connection.
@@ -7,9 +7,7 @@ error stream, which always ends; the data stream carries the connection.
 from __future__ import annotations
 
 import asyncio
-from typing import Final
-
-from aiohttp import WSMsgType, web
+from typing import Final, Protocol
 
 from api.errors import ApiError
 from api.v1.apiserver_pb2 import ForwardStart
@@ -21,11 +19,21 @@ STREAM_TYPE, PORT, REQUEST = "streamtype", "port", "requestid"
 LARGEST_PORT: Final = 65_535
 
 
+class Pipe(Protocol):
+    """What SPDY is spoken over."""
+
+    async def read(self) -> bytes:
+        """The next bytes, b"" when the client has gone."""
+
+    async def write(self, piece: bytes) -> None:
+        """Send bytes, in one piece. ConnectionError."""
+
+
 class Tunnel:
     """All connections of one client."""
 
-    def __init__(self, socket: web.WebSocketResponse, streams: NodeStreams, start: ForwardStart) -> None:
-        self._socket = socket
+    def __init__(self, pipe: Pipe, streams: NodeStreams, start: ForwardStart) -> None:
+        self._pipe = pipe
         self._streams = streams
         self._start = start
         self._writer = spdy.Writer()
@@ -37,10 +45,8 @@ class Tunnel:
         """Serve until the client goes. spdy.Broken, ConnectionError."""
         reader = spdy.Reader()
         try:
-            async for message in self._socket:
-                if message.type != WSMsgType.BINARY:
-                    return
-                for frame in reader.feed(message.data):
+            while piece := await self._pipe.read():
+                for frame in reader.feed(piece):
                     if isinstance(frame, spdy.GoAway):
                         return
                     await self._take(frame)
@@ -63,9 +69,9 @@ class Tunnel:
                 task, errors = self._tasks[stream]
                 self._connections.pop(stream, None)
                 task.cancel()
-                await self._socket.send_bytes(spdy.data(errors, b"", fin=True))  # the client waits for it
+                await self._pipe.write(spdy.data(errors, b"", fin=True))  # the client waits for it
             case spdy.Ping(number):
-                await self._socket.send_bytes(spdy.ping(number))
+                await self._pipe.write(spdy.ping(number))
 
     async def _open(self, frame: spdy.Opened) -> None:
         kind, request = frame.headers.get(STREAM_TYPE, ""), frame.headers.get(REQUEST, "")
@@ -73,10 +79,10 @@ class Tunnel:
         full = len(self._errors) + len(self._tasks) >= CONNECTIONS_AT_ONCE
         if kind == "error" and port and not full and request not in self._errors:
             self._errors[request] = frame.stream
-            await self._socket.send_bytes(self._writer.reply(frame.stream))
+            await self._pipe.write(self._writer.reply(frame.stream))
         elif kind == "data" and port and request in self._errors and frame.stream not in self._tasks:
             errors = self._errors.pop(request)
-            await self._socket.send_bytes(self._writer.reply(frame.stream))
+            await self._pipe.write(self._writer.reply(frame.stream))
             connection = self._connections[frame.stream] = Connection(self._streams, self._start, port)
             task = asyncio.ensure_future(self._carry(connection, frame.stream, errors))
             self._tasks[frame.stream] = task, errors
@@ -84,7 +90,7 @@ class Tunnel:
             if frame.fin:
                 await connection.end()
         else:
-            await self._socket.send_bytes(spdy.refuse(frame.stream))
+            await self._pipe.write(spdy.refuse(frame.stream))
 
     async def _carry(self, connection: Connection, stream: int, errors: int) -> None:
         """Everything the pod says, then the end of both streams."""
@@ -92,14 +98,14 @@ class Tunnel:
         try:
             async for data in connection.received():
                 ended = data is None
-                await self._socket.send_bytes(spdy.data(stream, data or b"", fin=ended))
+                await self._pipe.write(spdy.data(stream, data or b"", fin=ended))
         except ApiError as error:
             problem = str(error).encode()
         finally:
             self._connections.pop(stream, None)
-        await self._socket.send_bytes(spdy.data(errors, problem, fin=True))
+        await self._pipe.write(spdy.data(errors, problem, fin=True))
         if not ended:
-            await self._socket.send_bytes(spdy.data(stream, b"", fin=True))
+            await self._pipe.write(spdy.data(stream, b"", fin=True))
 
 
 def _port(text: str) -> int:
