@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -14,6 +14,7 @@ from cli.connect import call, fail_after, one_line_errors
 from cli.manifests import send_each
 from cli.output import told
 from cli.targets import kind_of
+from cli.verb import Verb
 
 if TYPE_CHECKING:  # gRPC is loaded when the call is made
     from component.rpc_client import RpcClient
@@ -26,6 +27,29 @@ def common(function: Function) -> Function:
     for option in (options.output("name", "yaml", "json"), options.dry_run, options.namespace()):
         function = option(function)
     return click.argument("name")(function)
+
+
+def generator(
+    name: str,
+    build: Callable[..., Tree],
+    help_text: str,
+    *own_options: Callable[[Callable[..., Any]], Callable[..., Any]],
+    examples: Sequence[str] = (),
+) -> click.Command:
+    """The command `tim create NAME`: what `build` makes of the object's name and the values of its own options.
+
+    An option is called as the parameter of `build` that it is for.
+    """
+
+    def run(name: str, namespace: str, dry_run: str, output: str, **own: Any) -> None:
+        with one_line_errors():
+            tree = build(name, **own)
+        send_all([tree], namespace, dry_run, output)
+
+    function: Callable[..., Any] = run
+    for option in reversed(own_options):
+        function = option(function)
+    return click.command(name, cls=Verb, help=help_text, examples=examples)(common(function))
 
 
 def send_all(trees: list[Tree], namespace: str, dry_run: str, output: str) -> None:

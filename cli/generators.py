@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterable, Sequence
 
@@ -41,6 +42,13 @@ def secret(name: str, kind: str, entries: Iterable[tuple[str, bytes]]) -> Tree:
     data = {key: base64.b64encode(content).decode() for key, content in _checked(entries)}
     tree: Tree = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": kind or "Opaque"}
     return {**tree, "data": data} if data else tree
+
+
+def docker_config(server: str, user: str, password: str, email: str) -> bytes:
+    """What Docker keeps in config.json for one registry."""
+    entry = {"username": user, "password": password, **({"email": email} if email else {})}
+    entry["auth"] = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return json.dumps({"auths": {server: entry}}).encode()
 
 
 def resource_quota(name: str, hard: str, scopes: str) -> Tree:
@@ -88,6 +96,57 @@ def deployment(name: str, images: Sequence[str], replicas: int, port: int | None
             "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}},
         },
     }
+
+
+def pod(
+    name: str,
+    image: str,
+    command: Sequence[str] = (),
+    *,
+    replaces_entry_point: bool = False,
+    port: int | None = None,
+    variables: Sequence[str] = (),
+    labels: str = "",
+    annotations: str = "",
+    restart: str = "Always",
+    pull_policy: str = "",
+) -> Tree:
+    """A Pod of one container, with the label run=NAME unless others are given. Misused.
+
+    `command` is what the image's entry point gets as arguments, or what runs instead of it.
+    """
+    container: Tree = {"name": name, "image": image}
+    if command:
+        container["command" if replaces_entry_point else "args"] = list(command)
+    if variables:
+        container["env"] = [_variable(each) for each in variables]
+    if port is not None:
+        container["ports"] = [{"containerPort": port}]
+    if pull_policy:
+        container["imagePullPolicy"] = pull_policy
+    metadata: Tree = {"name": name, "labels": pairs(labels, "--labels") or {"run": name}}
+    if found := pairs(annotations, "--annotations"):
+        metadata["annotations"] = found
+    spec = {"containers": [container], "restartPolicy": restart}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def pairs(text: str, option: str) -> dict[str, str]:
+    """`a=b,c=d` as a mapping. Misused."""
+    found: dict[str, str] = {}
+    for word in filter(None, text.split(",")):
+        key, equals, value = word.partition("=")
+        if not (key and equals):
+            raise Misused(f"{option} {word!r}: write it as KEY=VALUE")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def _variable(text: str) -> Tree:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise Misused(f"--env {text!r}: write it as NAME=VALUE")
+    return {"name": name, "value": value}
 
 
 def container_name(image: str) -> str:

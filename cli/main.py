@@ -18,6 +18,7 @@ from cli.verb import HELP, META_NAMESPACE, Completed, VerbGroup, connection_opti
 COMMANDS: dict[str, tuple[str, str]] = {
     "annotate": ("cli.commands.metadata:annotate", "Set or remove annotations of objects."),
     "api-resources": ("cli.commands.api_resources:api_resources", "List the kinds the cluster knows."),
+    "api-versions": ("cli.commands.api_versions:api_versions", "List the API versions the cluster knows."),
     "apply": ("cli.commands.apply:apply", "Create objects or change them to match manifests."),
     "auth": ("cli.commands.auth:auth", "Who I am, and what I may do."),
     "backup": ("cli.commands.backup:backup", "Save, verify and restore the state of the cluster."),
@@ -30,9 +31,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "describe": ("cli.commands.describe:describe", "Show everything about objects, with their events."),
     "diff": ("cli.commands.diff:diff", "Show what changed since, or what a manifest would change."),
     "drain": ("cli.commands.drain:drain", "Empty nodes for maintenance."),
+    "edit": ("cli.commands.edit:edit_command", "Change objects in an editor."),
     "events": ("cli.commands.events:events", "List what happened, oldest first."),
     "exec": ("cli.commands.exec:exec_command", "Run a command in a container."),
     "explain": ("cli.commands.explain:explain", "Describe the fields of a kind."),
+    "expose": ("cli.commands.expose:expose", "Create a Service in front of the pods of an object."),
     "get": ("cli.commands.get:get", "List objects, or show some by name."),
     "history": ("cli.commands.history:history", "Show the changes of an object."),
     "init": ("cli.commands.init:init", "Make the keys and configuration of a first cluster."),
@@ -42,11 +45,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "logs": ("cli.commands.logs:logs", "Print the logs of containers."),
     "patch": ("cli.commands.patch:patch", "Change fields of objects."),
     "pki": ("cli.commands.pki:pki", "Credentials signed by the cluster's certificate authority."),
+    "plugin": ("cli.commands.plugin:plugin", "Programs called tim-NAME, which `tim NAME` runs."),
     "port-forward": ("cli.commands.port_forward:port_forward", "Reach ports of a pod from this machine."),
     "replica": ("cli.commands.replica:replica", "The replicas of the control plane: see, add, remove."),
+    "replace": ("cli.commands.replace:replace", "Replace objects by what manifests say."),
     "reset": ("cli.commands.reset:reset", "Make this machine a stranger to its cluster again."),
     "rollout": ("cli.commands.rollout:rollout", "Follow, undo or restart rollouts of a Deployment."),
+    "run": ("cli.commands.run:run", "Run an image in a pod."),
     "scale": ("cli.commands.scale:scale", "Set how many pods there should be."),
+    "set": ("cli.commands.set:set_group", "Set one field of objects: image, env, resources and others."),
     "status": ("cli.commands.status:status", "Show the replicas of the cluster and how they are."),
     "taint": ("cli.commands.taint:taint", "Set or remove taints, which keep pods off nodes."),
     "token": ("cli.commands.token:token", "Tokens with which machines join."),
@@ -74,6 +81,18 @@ class LazyGroup(VerbGroup):
         module, attribute = COMMANDS[cmd_name][0].split(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As a group does; an unknown name may be a plugin's, which then takes this process over."""
+        if args and args[0] not in COMMANDS:
+            from cli import plugins  # noqa: PLC0415 - most starts know their command
+
+            plugins.run_if_there_is_one(ctx, args)
+            if instead := plugins.INSTEAD.get(args[0]):
+                ctx.fail(f"there is no command {args[0]!r}: {instead}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in `tim --help`."""

@@ -56,6 +56,13 @@ def cluster_role_binding(
     return _binding("ClusterRoleBinding", name, "ClusterRole", cluster, users, groups, accounts)
 
 
+def subjects_of(users: Iterable[str], groups: Iterable[str], accounts: Iterable[str]) -> list[Tree]:
+    """Who gets a role, as a binding names them. Misused."""
+    subjects: list[Tree] = [{"apiGroup": RBAC, "kind": "User", "name": user} for user in users]
+    subjects += [{"apiGroup": RBAC, "kind": "Group", "name": group} for group in groups]
+    return [*subjects, *map(_account, accounts)]
+
+
 def _binding(
     kind: str,
     name: str,
@@ -65,9 +72,7 @@ def _binding(
     groups: Iterable[str],
     accounts: Iterable[str],
 ) -> Tree:
-    subjects: list[Tree] = [{"apiGroup": RBAC, "kind": "User", "name": user} for user in users]
-    subjects += [{"apiGroup": RBAC, "kind": "Group", "name": group} for group in groups]
-    subjects += map(_account, accounts)
+    subjects = subjects_of(users, groups, accounts)
     reference = {"apiGroup": RBAC, "kind": role_kind, "name": role_name}
     return {**_object(kind, name), "roleRef": reference, **({"subjects": subjects} if subjects else {})}
 

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from api.errors import Invalid
 from api.wellknown import PREEMPTION_POLICIES
 from cli import generators, options
 from cli.commands.create_roles import ROLE_COMMANDS
+from cli.commands.create_secrets import contents, create_secret, entries
+from cli.commands.create_services import create_service
 from cli.connect import call, one_line_errors
-from cli.creating import common, send_all
+from cli.creating import generator, send_all
 from cli.targets import read_manifests
 from cli.verb import META_NAMESPACE, VerbGroup, remember
 
 if TYPE_CHECKING:  # gRPC is loaded when the call is made
     from component.rpc_client import RpcClient
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 ALIASES = {
     "ns": "namespace",
     "cm": "configmap",
@@ -29,7 +27,10 @@ ALIASES = {
     "sa": "serviceaccount",
     "resourcequota": "quota",
     "pc": "priorityclass",
+    "svc": "service",
 }
+ABSENT = ("cronjob", "ingress", "job", "poddisruptionbudget")
+"""Kinds that kubectl makes from options and this version does not have."""
 
 
 class _Kinds(VerbGroup):
@@ -39,6 +40,8 @@ class _Kinds(VerbGroup):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As a group does, for the name behind a short one."""
+        if args[0] in ABSENT:
+            ctx.fail(f"this version has no objects of the kind {args[0]!r}; `tim api-resources` lists what there is")
         return super().resolve_command(ctx, [ALIASES.get(args[0], args[0]), *args[1:]])
 
 
@@ -77,111 +80,53 @@ def create(
     send_all(trees, namespace, dry_run, output)
 
 
-def _contents(function: Function) -> Function:
-    """Where the entries of a ConfigMap or Secret come from."""
-    for name, help_text in (
-        ("--from-env-file", "A file of KEY=VALUE lines."),
-        ("--from-file", "A file, as [KEY=]PATH, or all files of a folder."),
-        ("--from-literal", "An entry: KEY=VALUE."),
-    ):
-        function = click.option(name, multiple=True, help=help_text + " May be repeated.")(function)
-    return function
-
-
-@create.command("namespace")
-@common
-def create_namespace(name: str, namespace: str, dry_run: str, output: str) -> None:
-    """Create a Namespace."""
-    send_all([generators.namespace(name)], namespace, dry_run, output)
-
-
-@create.command("serviceaccount")
-@common
-def create_service_account(name: str, namespace: str, dry_run: str, output: str) -> None:
-    """Create a ServiceAccount."""
-    send_all([generators.service_account(name)], namespace, dry_run, output)
-
-
-@create.command("configmap")
-@common
-@_contents
-def create_config_map(name: str, namespace: str, dry_run: str, output: str, **sources: tuple[str, ...]) -> None:
-    """Create a ConfigMap from literals and files."""
-    with one_line_errors():
-        tree = generators.config_map(name, _entries(**sources))
-    send_all([tree], namespace, dry_run, output)
-
-
-@create.group("secret", cls=VerbGroup)
-def create_secret() -> None:
-    """Create a Secret."""
-
-
-@create_secret.command("generic")
-@common
-@_contents
-@click.option("--type", "kind", default="", help="The Secret's type [default: Opaque].")
-def create_generic_secret(
-    name: str, namespace: str, dry_run: str, output: str, kind: str, **sources: tuple[str, ...]
-) -> None:
-    """Create a Secret from literals and files."""
-    with one_line_errors():
-        tree = generators.secret(name, kind, _entries(**sources))
-    send_all([tree], namespace, dry_run, output)
-
-
-@create.command("quota")
-@common
-@click.option("--hard", default="", help="What all objects may take together: pods=5,requests.cpu=2")
-@click.option("--scopes", default="", help="Count only pods that all of these look at: BestEffort,NotTerminating")
-def create_quota(name: str, namespace: str, dry_run: str, output: str, hard: str, scopes: str) -> None:
-    """Create a ResourceQuota."""
-    with one_line_errors():
-        tree = generators.resource_quota(name, hard, scopes)
-    send_all([tree], namespace, dry_run, output)
-
-
-@create.command("priorityclass")
-@common
-@click.option("--value", type=int, default=0, show_default=True, help="Pods of higher values are placed first.")
-@click.option("--global-default", "is_default", is_flag=True, help="For pods that name no class.")
-@click.option("--description", default="", help="When to use it.")
-@click.option(
-    "--preemption-policy",
-    "policy",
-    type=click.Choice(PREEMPTION_POLICIES),
-    default=PREEMPTION_POLICIES[0],
-    show_default=True,
-    help="Whether its pods may remove others of lower priority.",
-)
-def create_priority_class(
-    name: str, namespace: str, dry_run: str, output: str, value: int, description: str, policy: str, *, is_default: bool
-) -> None:
-    """Create a PriorityClass."""
-    tree = generators.priority_class(name, value, description, policy, is_default=is_default)
-    send_all([tree], namespace, dry_run, output)
-
-
-@create.command("deployment")
-@common
-@click.option("--image", "images", multiple=True, required=True, help="Its container's image; may be repeated.")
-@click.option("-r", "--replicas", type=click.IntRange(0), default=1, show_default=True, help="How many pods.")
-@click.option("--port", type=click.IntRange(1, 65535), default=None, help="The port it listens on.")
-@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND [ARG...]]")
-def create_deployment(
-    name: str,
-    namespace: str,
-    dry_run: str,
-    output: str,
-    images: tuple[str, ...],
-    replicas: int,
-    port: int | None,
-    command: tuple[str, ...],
-) -> None:
-    """Create a Deployment of one or more images."""
-    with one_line_errors():
-        tree = generators.deployment(name, images, replicas, port, command)
-    send_all([tree], namespace, dry_run, output)
+for _command in (
+    generator("namespace", generators.namespace, "Create a Namespace."),
+    generator("serviceaccount", generators.service_account, "Create a ServiceAccount."),
+    generator(
+        "configmap",
+        lambda name, **sources: generators.config_map(name, entries(**sources)),
+        "Create a ConfigMap from literals and files.",
+        contents,
+    ),
+    generator(
+        "quota",
+        generators.resource_quota,
+        "Create a ResourceQuota.",
+        click.option("--hard", default="", help="What all objects may take together: pods=5,requests.cpu=2"),
+        click.option(
+            "--scopes", default="", help="Count only pods that all of these look at: BestEffort,NotTerminating"
+        ),
+    ),
+    generator(
+        "priorityclass",
+        generators.priority_class,
+        "Create a PriorityClass.",
+        click.option("--value", type=int, default=0, show_default=True, help="Pods of higher values are placed first."),
+        click.option("--global-default", "is_default", is_flag=True, help="For pods that name no class."),
+        click.option("--description", default="", help="When to use it."),
+        click.option(
+            *("--preemption-policy", "policy"),
+            type=click.Choice(PREEMPTION_POLICIES),
+            default=PREEMPTION_POLICIES[0],
+            show_default=True,
+            help="Whether its pods may remove others of lower priority.",
+        ),
+    ),
+    generator(
+        "deployment",
+        generators.deployment,
+        "Create a Deployment of one or more images.",
+        click.option("--image", "images", multiple=True, required=True, help="Its container's image; may be repeated."),
+        click.option("-r", "--replicas", type=click.IntRange(0), default=1, show_default=True, help="How many pods."),
+        click.option("--port", type=click.IntRange(1, 65535), default=None, help="The port it listens on."),
+        click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND [ARG...]]"),
+    ),
+    create_secret,
+    create_service,
+    *ROLE_COMMANDS,
+):
+    create.add_command(_command)
 
 
 @create.command("token", examples=("tim create token robot --duration 10m", "tim create token robot --audience vault"))
@@ -219,30 +164,3 @@ def create_token(
         return made.token
 
     click.echo(call(work))
-
-
-for _command in ROLE_COMMANDS:
-    create.add_command(_command)
-
-
-def _entries(
-    from_literal: tuple[str, ...], from_file: tuple[str, ...], from_env_file: tuple[str, ...]
-) -> Iterator[tuple[str, bytes]]:
-    yield from map(generators.literal, from_literal)
-    for text in from_file:
-        key, equals, path = text.partition("=")
-        place = Path(path if equals else text)
-        if place.is_dir() and not equals:
-            for file in sorted(each for each in place.iterdir() if each.is_file()):
-                yield file.name, _content(file)
-        else:
-            yield (key if equals else place.name), _content(place)
-    for path in from_env_file:
-        yield from generators.env_lines(_content(Path(path)).decode(errors="replace"), path)
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise Invalid(f"{path}: {error.strerror}") from error
