@@ -25,6 +25,7 @@ from agent.paths import Paths
 from agent.runtime.podman import PodmanRuntime
 from component import config as configuration
 from component import pki
+from component.core_dumps import forbid_core_dumps
 from component.env import Env, system_env
 from component.handshake import Handshake, Obstacle
 from component.log import configure
@@ -60,6 +61,7 @@ def main(path: Path, **flags: Any) -> None:
     except configuration.ConfigProblem as problem:
         raise click.ClickException(str(problem)) from problem
     configure("agent", level=config.log_level, log_format=config.log_format)
+    forbid_core_dumps()
     structlog.contextvars.bind_contextvars(node=config.node_name)
     try:
         uvloop.run(_serve(config))

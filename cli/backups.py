@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -13,18 +14,30 @@ from controlplane.backup import BackupProblem, Manifest, install
 from controlplane.backup import verify as verify_file
 from controlplane.bootstrap import plan_cluster
 from controlplane.config import ServerConfig
+from controlplane.key_ring import RING_FILE, KeyRingProblem, decode, encode
 from controlplane.store.state import State
 
 
-def verified(file: Path, secrets_key: Path | None, *, needs_key: bool = True) -> tuple[Manifest, State]:
+def verified(file: Path, keys: Sequence[bytes] = (), *, needs_keys: bool = True) -> tuple[Manifest, State]:
     """What a backup holds, checked whole. ClickException says what is wrong."""
     try:
-        key = secrets_key.read_bytes() if secrets_key is not None else None
-        return verify_file(file, key, needs_key=needs_key)
+        return verify_file(file, keys, needs_keys=needs_keys)
     except BackupProblem as problem:
         raise click.ClickException(str(problem)) from problem
+
+
+def keys_of(file: Path | None, directory: Path) -> Sequence[bytes]:
+    """The keys of Secrets in a file; without one, those of a replica whose files are in `directory`. ClickException."""
+    if file is None:
+        file = directory / "pki" / RING_FILE
+        if not file.exists():
+            return ()
+    try:
+        return decode(file.read_bytes(), str(file))
+    except KeyRingProblem as problem:
+        raise click.ClickException(str(problem)) from problem
     except OSError as error:
-        raise click.ClickException(f"{secrets_key}: {error.strerror}") from error
+        raise click.ClickException(f"{file}: {error.strerror}") from error
 
 
 def describe(manifest: Manifest) -> str:
@@ -43,7 +56,8 @@ def restored(
         raise click.ClickException(f"{directory}/server.yaml exists: this machine is a replica (`tim reset` undoes it)")
     if (data_dir / "raft").exists() or (data_dir / "snapshots").exists():
         raise click.ClickException(f"{data_dir} holds a replica's data: `tim reset` this machine first")
-    manifest, state = verified(file, secrets_key)
+    keys = keys_of(secrets_key, directory)
+    manifest, state = verified(file, keys)
     env = system_env()
     config = ServerConfig(
         replica=replica,
@@ -57,7 +71,7 @@ def restored(
         incarnation=manifest.raft_incarnation + 1,
     )
     ca = pki.KeyPair(manifest.ca_cert.encode(), manifest.ca_key.encode())
-    files = plan_cluster(config, env, ca=ca, account_keys=manifest.account_keys.encode())
+    files = plan_cluster(config, env, ca=ca, account_keys=manifest.account_keys.encode(), secrets_keys=encode(keys))
     try:
         install(state, data_dir, env)
         for relative, content in files.replicas[replica].items():

@@ -120,6 +120,7 @@ async def _join_replica_at(
         "pki/api.crt": cert_pem,
         "pki/api.key": key_pem,
         "pki/sa.key": answer["account_keys"].encode(),
+        "pki/secrets.key": answer.get("secrets_keys", "").encode(),
         "pki/raft-ca.crt": raft_ca_pem,
         "pki/raft-ca.key": answer["raft_ca_key"].encode(),
         "pki/raft.crt": raft_cert_pem,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -17,22 +17,19 @@ from typing import BinaryIO, Final
 import msgspec
 
 from component.env import Env, rfc3339
-from controlplane.commands import ID_BYTES, StartIncarnation, Transaction, encode_entry, encode_transaction
+from controlplane.commands import ID_BYTES, StartIncarnation, Stored, Transaction, encode_entry, encode_transaction
 from controlplane.level import TooNew, check_known
 from controlplane.membership_loop import PREFIX
 from controlplane.raft.protocol import Entry
 from controlplane.raft.snapshots import publish
+from controlplane.sealing import NotSealedFor, key_id, keys_needed, open_sealed, sealed_with
 from controlplane.store import snapshot as snapshots
 from controlplane.store.state import State
-
-SECRETS_KEY_SETTING: Final = "secrets-key-id"
-"""The setting that names the key with which Secrets are encrypted: the start of its SHA-256. Absent: they are not."""
 
 PIECE_BYTES: Final = 1 << 20
 _MAGIC: Final = b"TIMBACKUP1\n"
 _MANIFEST_LIMIT_BYTES: Final = 1 << 20
 _DIGEST_BYTES: Final = 32
-_KEY_ID_CHARACTERS: Final = 16
 
 
 class BackupProblem(Exception):
@@ -87,7 +84,7 @@ def pieces(state: State, facts: Facts, folder: Path, env: Env) -> Generator[byte
             revision=state.revision,
             level=state.level,
             objects=sum(state.count(resource) for resource in state.resources()),
-            secrets_key_id=state.setting(SECRETS_KEY_SETTING).decode(),
+            secrets_key_id=",".join(sorted(keys_needed(state))),
             size_bytes=written.stat().st_size,
             sha256=_sha256(written),
         )
@@ -98,8 +95,8 @@ def pieces(state: State, facts: Facts, folder: Path, env: Env) -> Generator[byte
                 yield piece
 
 
-def verify(path: Path, secrets_key: bytes | None = None, *, needs_key: bool = True) -> tuple[Manifest, State]:
-    """Check everything: sums, that all of it decodes, and (`needs_key`) that the Secrets key is at hand if there is one.
+def verify(path: Path, keys: Sequence[bytes] = (), *, needs_keys: bool = True) -> tuple[Manifest, State]:
+    """Check everything: sums, that all of it decodes, and (`needs_keys`) that `keys` open all Secrets.
 
     BackupProblem says what is wrong.
     """
@@ -115,19 +112,17 @@ def verify(path: Path, secrets_key: bytes | None = None, *, needs_key: bool = Tr
             raise BackupProblem(f"{path} was saved by version {manifest.version}: {error}") from error
     if (state.applied_index, state.revision) != (manifest.index, manifest.revision):
         raise BackupProblem(f"{path}: manifest and state are of different revisions; use another backup")
+    missing = sorted(keys_needed(state).difference(map(key_id, keys)))
+    if needs_keys and missing:
+        raise BackupProblem(
+            f"{path}: its Secrets are encrypted with key {', '.join(missing)}, which was not given: "
+            "--secrets-key FILE, a copy of pki/secrets.key of a replica from then or later"
+        )
+    ring = {key_id(key): key for key in keys}
     for resource in state.resources():
         for stored in state.each(resource):
-            _check_body(path, stored.body, str(stored.envelope.key))
-    if needs_key and manifest.secrets_key_id and key_id(secrets_key or b"") != manifest.secrets_key_id:
-        raise BackupProblem(
-            f"{path}: its Secrets are encrypted with key {manifest.secrets_key_id}, which was not given: --secrets-key"
-        )
+            _check_body(path, stored, ring)
     return manifest, state
-
-
-def key_id(key: bytes) -> str:
-    """How a Secrets key is named without telling it."""
-    return hashlib.sha256(key).hexdigest()[:_KEY_ID_CHARACTERS]
 
 
 def install(state: State, data_dir: Path, env: Env) -> snapshots.SnapshotFile:
@@ -179,11 +174,15 @@ def _read_manifest(file: BinaryIO, path: Path) -> Manifest:
         raise BackupProblem(f"{path} is damaged: its manifest does not decode ({error}); use another backup") from error
 
 
-def _check_body(path: Path, body: bytes, key: str) -> None:
+def _check_body(path: Path, stored: Stored, keys: Mapping[str, bytes]) -> None:
+    """Without its key a sealed body counts as good."""
+    key = keys.get(sealed_with(stored.body))
+    if key is None and sealed_with(stored.body):
+        return
     try:
-        msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
-        raise BackupProblem(f"{path}: {key} does not decode ({error}); use another backup") from error
+        msgspec.json.decode(open_sealed(key, stored.envelope, stored.body) if key else stored.body)
+    except (msgspec.DecodeError, NotSealedFor) as error:
+        raise BackupProblem(f"{path}: {stored.envelope.key} does not decode ({error}); use another backup") from error
 
 
 def _sha256(path: Path) -> str:

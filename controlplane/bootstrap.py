@@ -18,6 +18,8 @@ from component.env import Env
 from component.rpc import API_SERVER_NAME
 from component.signing import make_key
 from controlplane.config import ServerConfig
+from controlplane.key_ring import RING_FILE, encode
+from controlplane.sealing import KEY_BYTES
 
 ADMIN_USER = "kubernetes-admin"
 
@@ -57,17 +59,19 @@ def plan_cluster(
     cluster_name: str = "timonier",
     ca: pki.KeyPair | None = None,
     account_keys: bytes = b"",
+    secrets_keys: bytes = b"",
 ) -> ClusterFiles:
     """Make the CAs, one set of keys per replica in `template.replicas` and the administrator's credentials.
 
     `template.replica` is replaced in each replica's configuration. The keys of both CAs go to every replica, so that
     any of them can sign the certificates of a joining node or replica; they lie outside the data folder. So does the key
-    of service accounts' tokens. A restored cluster keeps its `ca`, so that its nodes go on trusting it, and its
-    `account_keys` for the sake of tokens that are about; what is not given is made new.
+    of service accounts' tokens, and that of Secrets. A restored cluster keeps its `ca`, so that its nodes go on trusting
+    it, its `account_keys` for the sake of tokens that are about, and its `secrets_keys`; what is not given is made new.
     """
     now = env.now()
     ca, raft_ca = ca or pki.make_ca("timonier-ca", now), pki.make_ca("timonier-raft-ca", now)
     account_keys = account_keys or make_key()
+    secrets_keys = secrets_keys or encode([env.rng.randbytes(KEY_BYTES)])
     files = {}
     for replica in template.replicas:
         api = pki.issue(
@@ -87,6 +91,7 @@ def plan_cluster(
             "pki/api.crt": api.cert_pem,
             "pki/api.key": api.key_pem,
             "pki/sa.key": account_keys,
+            f"pki/{RING_FILE}": secrets_keys,
             "pki/raft-ca.crt": raft_ca.cert_pem,
             "pki/raft-ca.key": raft_ca.key_pem,
             "pki/raft.crt": raft.cert_pem,

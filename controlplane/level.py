@@ -24,6 +24,9 @@ KNOWN_LEVEL: Final = 2
 FIRST_LEVEL: Final = 1
 """What the first release knows; nothing of it needs to wait for the command that says so."""
 
+SEALING_LEVEL: Final = 2
+"""From this level on every member can read sealed Secrets, so that a cluster made before may begin to seal them."""
+
 KIND_LEVELS: Final[Mapping[str, int]] = {
     f"roles.{RBAC}": 2,
     f"clusterroles.{RBAC}": 2,

@@ -14,6 +14,7 @@ import structlog
 
 from component import config as configuration
 from component import pki
+from component.core_dumps import forbid_core_dumps
 from component.env import system_env
 from component.log import configure
 from component.version import version
@@ -54,6 +55,7 @@ def raft(config: ServerConfig) -> None:
     from controlplane.raft.main import run  # noqa: PLC0415 - the other process must not load pysyncobj
 
     configure("raft", level=config.log_level, log_format=config.log_format)
+    forbid_core_dumps()
     structlog.contextvars.bind_contextvars(replica=config.replica)
     Path(config.run_dir).mkdir(parents=True, exist_ok=True)
     sys.exit(run(raft_config(config)))
@@ -68,6 +70,7 @@ def api(config: ServerConfig) -> None:
     from controlplane.server import Server  # noqa: PLC0415 - as above
 
     configure("api", level=config.log_level, log_format=config.log_format)
+    forbid_core_dumps()
     structlog.contextvars.bind_contextvars(replica=config.replica)
     Path(config.data_dir, "snapshots").mkdir(parents=True, exist_ok=True)
 

@@ -38,6 +38,7 @@ from controlplane.replica_proposals import LeaderLink, Proposals
 from controlplane.replica_reads import Reached, ReadBarrier
 from controlplane.replica_snapshots import InThread, SnapshotSchedule
 from controlplane.replica_watching import Backlog, Place
+from controlplane.sealing import Sealing, active_key
 from controlplane.store import snapshot as snapshots
 from controlplane.store.divergence import DivergenceCheck
 from controlplane.store.state import REMEMBERED_TRANSACTIONS, State
@@ -73,10 +74,12 @@ class Replica:
         in_thread: InThread = asyncio.to_thread,
         history_seconds: float = KEPT_SECONDS,
         history_bytes: int = KEPT_BYTES,
+        sealing: Sealing | None = None,
     ) -> None:
         self.replica_id = replica_id
-        self.state = State()
-        self.hub = Hub()
+        self._sealing = sealing
+        self.state = self._readable(State())
+        self.hub = Hub(opening=sealing)
         self.levels = LevelGate(lambda: self.state.level)
         self._log = log
         self._folder = snapshots_dir
@@ -109,7 +112,7 @@ class Replica:
             keep_seconds=history_seconds,
             keep_bytes=history_bytes,
         )
-        self._backlog_of_watches = Backlog(self.history)
+        self._backlog_of_watches = Backlog(self.history, opening=sealing)
         self._snapshots = SnapshotSchedule(snapshots_dir, in_thread, log.snapshot_saved, self.history)
         self._divergence = DivergenceCheck(replica_id)
 
@@ -124,7 +127,7 @@ class Replica:
             logger.error("snapshot_damaged", path=str(each.path), error=str(each))
         if loaded is not None:
             check_known(loaded.level)
-            self.state = loaded
+            self.state = self._readable(loaded)
             self.hub.reset(loaded)
         await self.history.open(self.state)
         applied = self.state.applied_index, self.state.applied_term
@@ -159,9 +162,10 @@ class Replica:
 
     @property
     def ready(self) -> bool:
-        """Whether this replica has caught up once, knows a leader and has not failed."""
+        """Whether this replica has caught up once, knows a leader, can open every Secret and has not failed."""
         failed = self._failed is None or self._failed.done()
-        return self._caught_up and not failed and bool(self._log.status.leader)
+        blind = self._sealing is not None and self._sealing.missing
+        return self._caught_up and not failed and not blind and bool(self._log.status.leader)
 
     # Writes
 
@@ -181,9 +185,12 @@ class Replica:
         in `Transaction`.
         History names the `actor`.
         CommitRefused: an operation did not hold, nothing changed. TooLarge: over a limit, NotReady: above the cluster's
-        level, not even proposed. Unavailable: no leader in time, certainly not done. Unknown: the outcome is open, read before retrying.
+        level, not even proposed. Unavailable: no leader in time, or no key for a Secret, certainly not done. Unknown: the
+        outcome is open, read before retrying.
         """
         self.levels.check(ops)
+        if self._sealing is not None:
+            ops = self._sealing.sealed(ops, active_key(self.state))
         transaction = Transaction(
             transaction_id or self._env.rng.randbytes(ID_BYTES), tuple(ops), epoch, actor[:ACTOR_CHARACTERS], since
         )
@@ -296,7 +303,7 @@ class Replica:
         kept = await self._in_thread(adopt)
         logger.info("snapshot_installed", index=state.applied_index, revision=state.revision)
         self._backlog.clear()  # all of it is in the snapshot
-        self.state = state
+        self.state = self._readable(state)
         self._divergence.forget()
         self.hub.reset(state)
         self.history.reset(state)
@@ -338,6 +345,10 @@ class Replica:
             self._leadership.attest(self._log.status, attestation)
         self._proposals.applied(entry.term, applied.results)
         self._snapshots.applied(self.state, len(entry.data))
+
+    def _readable(self, state: State) -> State:
+        state.opening = self._sealing
+        return state
 
     def _advance(self) -> None:
         self._applied.advance()

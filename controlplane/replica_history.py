@@ -163,10 +163,13 @@ class History:
 
     async def versions(self, state: State, key: Key, limit: int) -> tuple[list[Version], bool]:
         """The latest changes of an object, oldest first, and whether these are all that are kept."""
-        current, place = state.get(key), (key.namespace, key.name)
-        return await self._read(
+        current, place = state.held(key), (key.namespace, key.name)
+        found, complete = await self._read(
             lambda parts: history.versions(parts, key.resource, place, current, limit), f"the history of {key}"
         )
+        if state.opening is not None and key.resource in state.opening.resources:
+            found = [history.opened(version, state.opening.opened_object) for version in found]
+        return found, complete
 
     async def read_after(self, revision: int, function: Callable[[Sequence[Part]], T]) -> T:
         """What `function` makes, in a thread, of parts that hold every change after `revision`. Expired."""

@@ -14,7 +14,7 @@ from api import errors
 from controlplane.replica_history import History
 from controlplane.store.history import LEFT_OUT
 from controlplane.store.replay import Page, page_after
-from controlplane.watch.events import HubEvent, Record
+from controlplane.watch.events import HubEvent, Opening, Record
 from controlplane.watch.hub import SCAN_EVENTS, Cursor, Hub
 from controlplane.watch.selection import Match
 
@@ -27,11 +27,14 @@ BATCH_BYTES: Final = 1024 * 1024  # in one pull: what a slow watcher holds after
 class _Page:
     """Changes of a resource as watchers see them."""
 
-    def __init__(self, resource: str, page: Page) -> None:
+    def __init__(self, resource: str, page: Page, opening: Opening | None) -> None:
         self.resource = resource
         self.start = page.start
         self.end = page.end
-        self._records = list(map(Record.of, page.changes))
+        changes = page.changes
+        if opening is not None and resource in opening.resources:
+            changes = list(map(opening.opened_change, changes))
+        self._records = list(map(Record.of, changes))
         self.size_bytes = sum(record.size_bytes for record in self._records)
 
     def pull(self, revision: int, match: Match | None, limit: int) -> tuple[list[HubEvent], int]:
@@ -63,8 +66,10 @@ class Backlog:
         page_bytes: int = PAGE_BYTES,
         kept_bytes: int = KEPT_BYTES,
         kept_seconds: float = KEPT_SECONDS,
+        opening: Opening | None = None,
     ) -> None:
         self._history = history
+        self._opening = opening
         self._page_bytes = page_bytes
         self._kept_bytes = kept_bytes
         self._kept_seconds = kept_seconds
@@ -93,7 +98,8 @@ class Backlog:
     async def _read(self, resource: str, revision: int) -> _Page:
         try:
             page = await self._history.read_after(
-                revision, lambda parts: _Page(resource, page_after(parts, resource, revision, self._page_bytes))
+                revision,
+                lambda parts: _Page(resource, page_after(parts, resource, revision, self._page_bytes), self._opening),
             )
         except errors.Expired as error:
             raise _expired(resource, revision, f" ({error})") from None

@@ -42,6 +42,7 @@ from controlplane.apiserver.replica_link import Peers, ReplicaLinkService
 from controlplane.apiserver.rest.access import Callers
 from controlplane.apiserver.rest.api import RestApi
 from controlplane.apiserver.rest.tokens import TokenProcedures, key_documents
+from controlplane.apiserver.secret_keys import KeyDesk
 from controlplane.apiserver.server import ApiServer
 from controlplane.apiserver.sessions import ClusterFacts, NodeSessions
 from controlplane.apiserver.status import StatusSource
@@ -59,6 +60,7 @@ from controlplane.controllers.default_priorities import keep_default_priorities
 from controlplane.controllers.default_roles import keep_default_roles
 from controlplane.controllers.run import run_all
 from controlplane.controllers.tasks import run_together
+from controlplane.key_ring import RING_FILE, KeyRing, KeyRingProblem, encode, open_ring
 from controlplane.leader_work import LeaderWork
 from controlplane.level import KNOWN_LEVEL
 from controlplane.level_loop import LevelLoop
@@ -69,6 +71,8 @@ from controlplane.quota_loop import QuotaLoop
 from controlplane.raft.link import SocketLog
 from controlplane.raft.membership import ChangeRefused
 from controlplane.replica import Replica
+from controlplane.sealing import Sealing
+from controlplane.sealing_loop import SealingLoop
 
 log = structlog.get_logger()
 
@@ -95,6 +99,8 @@ class Server:
         self._members = Members(config)
         self._peers = Peers(self._members.peers, tls)
         self._raft = SocketLog(config.raft_socket, config.replica, time_factor=config.time_factor)
+        self._keys = _key_ring(Path(config.pki_dir))
+        sealing = Sealing(config.replica, self._keys, env.rng.randbytes)
         self._replica = Replica(
             config.replica,
             self._raft,
@@ -103,6 +109,10 @@ class Server:
             env,
             history_seconds=config.history_hours * 3600,
             history_bytes=config.history_mebibytes << 20,
+            sealing=sealing,
+        )
+        self._sealing_loop = SealingLoop(
+            self._replica, self._keys, sealing, self._peers, lambda: self._members.peers, env
         )
         self._core = ApiCore(
             self._replica,
@@ -185,6 +195,7 @@ class Server:
             asyncio.ensure_future(self._membership_loop.run()),
             asyncio.ensure_future(ConfirmLoop(self._replica).run()),
             asyncio.ensure_future(self._collection.run()),
+            asyncio.ensure_future(self._sealing_loop.run()),
             asyncio.ensure_future(self._certificates.run(self._show)),
             asyncio.ensure_future(LevelLoop(self._replica, self._status.gathered).run()),
             asyncio.ensure_future(self._grpc.follow_readiness(lambda: self._replica.ready)),
@@ -241,7 +252,8 @@ class Server:
             self._env,
         )
         self._members.listen(sessions.endpoints_changed)
-        link = ReplicaLinkService(self._replica, self._directory, self._streams, self._status, self._raft)
+        keys = KeyDesk(self._keys)
+        link = ReplicaLinkService(self._replica, self._directory, self._streams, self._status, self._raft, keys)
         backups = BackupDesk(self._replica, self._backup_facts, Path(config.data_dir) / "backups", self._env)
         handlers = {
             **self._replica_desk.handlers(),
@@ -285,7 +297,14 @@ class Server:
         if raft_ca is None:
             return None
         return ReplicaJoinDesk(
-            self._replica, self._config, lambda: self._members.hosts, ca, raft_ca, self._files["sa.key"], self._env
+            self._replica,
+            self._config,
+            lambda: self._members.hosts,
+            ca,
+            raft_ca,
+            self._files["sa.key"],
+            lambda: encode(self._keys.all()),
+            self._env,
         )
 
     def _rest_api(self) -> RestApi:
@@ -305,6 +324,13 @@ def _signing_keys(path: Path, pem: bytes) -> SigningKeys:
         return read_keys(pem)
     except KeyProblem as problem:
         raise OSError(f"{path}: {problem}") from problem
+
+
+def _key_ring(folder: Path) -> KeyRing:
+    try:
+        return open_ring(folder / RING_FILE)
+    except KeyRingProblem as problem:
+        raise OSError(str(problem)) from problem
 
 
 def _audit_policy(config: ServerConfig) -> AuditPolicy:

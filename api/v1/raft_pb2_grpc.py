@@ -70,6 +70,11 @@ class ReplicaLinkStub:
                 request_serializer=api_dot_v1_dot_apiserver__pb2.ClusterStatusRequest.SerializeToString,
                 response_deserializer=api_dot_v1_dot_apiserver__pb2.ReplicaStatus.FromString,
                 _registered_method=True)
+        self.ShareKeys = channel.unary_unary(
+                '/api.v1.ReplicaLink/ShareKeys',
+                request_serializer=api_dot_v1_dot_raft__pb2.SecretsKeys.SerializeToString,
+                response_deserializer=api_dot_v1_dot_raft__pb2.SecretsKeys.FromString,
+                _registered_method=True)
 
 
 class ReplicaLinkServicer:
@@ -123,6 +128,14 @@ class ReplicaLinkServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ShareKeys(self, request, context):
+        """Gives keys of Secrets, which are on the receiver's disk when it answers with all that
+        it has. INTERNAL: they could not be written.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReplicaLinkServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -155,6 +168,11 @@ def add_ReplicaLinkServicer_to_server(servicer, server):
                     servicer.Status,
                     request_deserializer=api_dot_v1_dot_apiserver__pb2.ClusterStatusRequest.FromString,
                     response_serializer=api_dot_v1_dot_apiserver__pb2.ReplicaStatus.SerializeToString,
+            ),
+            'ShareKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShareKeys,
+                    request_deserializer=api_dot_v1_dot_raft__pb2.SecretsKeys.FromString,
+                    response_serializer=api_dot_v1_dot_raft__pb2.SecretsKeys.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -324,6 +342,33 @@ class ReplicaLink:
             '/api.v1.ReplicaLink/Status',
             api_dot_v1_dot_apiserver__pb2.ClusterStatusRequest.SerializeToString,
             api_dot_v1_dot_apiserver__pb2.ReplicaStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShareKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/api.v1.ReplicaLink/ShareKeys',
+            api_dot_v1_dot_raft__pb2.SecretsKeys.SerializeToString,
+            api_dot_v1_dot_raft__pb2.SecretsKeys.FromString,
             options,
             channel_credentials,
             insecure,

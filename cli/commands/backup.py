@@ -18,7 +18,7 @@ key_option = click.option(
     "--secrets-key",
     type=click.Path(path_type=Path, dir_okay=False),
     default=None,
-    help="The key of the Secrets, if the backup needs one (this version does not encrypt them yet).",
+    help="The keys of its Secrets: a copy of pki/secrets.key of a replica [default: this machine's, if there is one].",
 )
 
 
@@ -31,7 +31,7 @@ key_option = click.option(
     ),
 )
 def backup() -> None:
-    """Save, verify and restore the state of the cluster. A backup holds all Secrets and the cluster's keys."""
+    """Save, verify and restore the state of the cluster. A backup holds the cluster's keys, but not those of Secrets."""
 
 
 @backup.command()
@@ -53,14 +53,20 @@ def save(file: Path) -> None:
 
     try:
         call(work)
-        manifest, _ = verified(fresh, None, needs_key=False)
+        manifest, _ = verified(fresh, needs_keys=False)
         fresh.rename(file)
     except OSError as error:
         raise click.ClickException(f"{file}: {error.strerror}") from error
     finally:
         fresh.unlink(missing_ok=True)
     click.echo(f"saved and verified {file}: {describe(manifest)}")
-    click.echo("keep it as safe as the cluster: it holds all Secrets and the cluster's keys", err=True)
+    click.echo("keep it as safe as the cluster: it holds the keys of its certificate authorities and tokens", err=True)
+    if manifest.secrets_key_id:
+        click.echo(
+            f"its Secrets need key {manifest.secrets_key_id}, which is not in it: keep a copy of /etc/timonier/pki/secrets.key "
+            "of a replica somewhere else",
+            err=True,
+        )
 
 
 @backup.command()
@@ -68,9 +74,9 @@ def save(file: Path) -> None:
 @key_option
 def verify(file: Path, secrets_key: Path | None) -> None:
     """Check FILE whole: checksums, that everything decodes, and that the key of its Secrets is at hand."""
-    from cli.backups import describe, verified  # noqa: PLC0415 - needs the control plane's code
+    from cli.backups import describe, keys_of, verified  # noqa: PLC0415 - needs the control plane's code
 
-    manifest, _ = verified(file, secrets_key)
+    manifest, _ = verified(file, keys_of(secrets_key, Path("/etc/timonier")))
     click.echo(f"{file} is good: {describe(manifest)}")
     secrets = f"encrypted, key {manifest.secrets_key_id} is at hand" if manifest.secrets_key_id else "not encrypted"
     click.echo(f"Secrets: {secrets}")

@@ -57,6 +57,7 @@ ROLES: Mapping[str, frozenset[Role]] = {
     _LINK + "ReportSessions": _ADMIN | {"replica"},
     _LINK + "OpenNodeStream": _ADMIN | {"replica"},
     _LINK + "Status": _ADMIN | {"replica"},
+    _LINK + "ShareKeys": _ADMIN | {"replica"},
     "/grpc.health.v1.Health/Check": _ALL,
     "/grpc.health.v1.Health/List": _ALL,
     "/grpc.health.v1.Health/Watch": _ALL,

@@ -32,7 +32,7 @@ ID_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class ReplicaJoinDesk:
-    """Signs with both CAs. `hosts` are the members' hosts now."""
+    """Signs with both CAs. `hosts` are the members' hosts now, `secrets_keys` the keys of Secrets as a file holds them."""
 
     def __init__(
         self,
@@ -42,6 +42,7 @@ class ReplicaJoinDesk:
         ca: pki.KeyPair,
         raft_ca: pki.KeyPair,
         account_keys: bytes,
+        secrets_keys: Callable[[], bytes],
         env: Env,
     ) -> None:
         self._replica = replica
@@ -50,6 +51,7 @@ class ReplicaJoinDesk:
         self._ca = ca
         self._raft_ca = raft_ca
         self._account_keys = account_keys
+        self._secrets_keys = secrets_keys
         self._env = env
 
     async def join(
@@ -114,6 +116,7 @@ class ReplicaJoinDesk:
             "raft_ca": self._raft_ca.cert_pem.decode(),
             "raft_ca_key": self._raft_ca.key_pem.decode(),
             "account_keys": self._account_keys.decode(),
+            "secrets_keys": self._secrets_keys().decode(),
         }
 
     def _settings(self, name: str, newcomer: Newcomer, membership: Membership) -> dict[str, Any]:

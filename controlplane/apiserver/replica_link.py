@@ -17,6 +17,7 @@ from api.v1 import apiserver_pb2, raft_pb2, raft_pb2_grpc
 from component.rpc import Tls, channel, error_of
 from controlplane.apiserver.directory import SessionDirectory
 from controlplane.apiserver.replica_desk import change_here
+from controlplane.apiserver.secret_keys import KeyDesk
 from controlplane.apiserver.status import StatusSource
 from controlplane.apiserver.streams import NodeStreams
 from controlplane.raft.membership import ChangeNotNow, ChangeRefused
@@ -40,8 +41,10 @@ class ReplicaLinkService(raft_pb2_grpc.ReplicaLinkServicer):
         streams: NodeStreams,
         status: StatusSource,
         control: MembershipControl,
+        keys: KeyDesk,
     ) -> None:
         self._replica = replica
+        self._keys = keys
         self._control = control
         self._directory = directory
         self._streams = streams
@@ -99,6 +102,10 @@ class ReplicaLinkService(raft_pb2_grpc.ReplicaLinkServicer):
     async def Status(self, request: apiserver_pb2.ClusterStatusRequest, context: object) -> apiserver_pb2.ReplicaStatus:
         """This replica's own view of itself."""
         return self._status.own_status()
+
+    async def ShareKeys(self, request: raft_pb2.SecretsKeys, context: object) -> raft_pb2.SecretsKeys:
+        """Keep the keys of Secrets that another replica uses, and tell those that are here."""
+        return await self._keys.share(request)
 
 
 class Peers:
@@ -201,6 +208,14 @@ class Peers:
                 apiserver_pb2.ClusterStatusRequest(), timeout=1.0
             )
             return reply
+        return None
+
+    async def share_keys(self, replica: str, keys: Sequence[bytes]) -> Sequence[bytes] | None:
+        """Give a peer keys of Secrets; returns all that it has then, None when it does not answer."""
+        request = raft_pb2.SecretsKeys(keys=keys)
+        with contextlib.suppress(grpc.aio.AioRpcError, NotLeader), _left_as(NotLeader(replica)):
+            reply: raft_pb2.SecretsKeys = await self._stub(replica).ShareKeys(request, timeout=CALL_SECONDS)
+            return list(reply.keys)
         return None
 
     async def report_sessions(self, directory: SessionDirectory) -> None:

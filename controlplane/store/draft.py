@@ -58,8 +58,8 @@ class DraftSource(Protocol):
     incarnation: int
     size_bytes: int
 
-    def get(self, key: Key) -> Stored | None:
-        """The object at `key`."""
+    def held(self, key: Key) -> Stored | None:
+        """The object at `key` as it is stored."""
 
     def claimed(self, space: str, value: str) -> str | None:
         """Who holds a claim."""
@@ -155,7 +155,7 @@ class Draft:
         return None
 
     def _get(self, key: Key) -> Stored | None:
-        return self.objects[key] if key in self.objects else self._source.get(key)
+        return self.objects[key] if key in self.objects else self._source.held(key)
 
     def _check(self, op: Check) -> tuple[Reason, str] | None:
         stored = self._get(op.key)

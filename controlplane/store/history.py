@@ -9,8 +9,8 @@ must not know who keeps them.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -163,6 +163,12 @@ class Version:
     type: int
     before: Stored | None
     after: Stored | None
+
+
+def opened(version: Version, open_object: Callable[[Stored], Stored]) -> Version:
+    """The change with objects as they were before they were sealed."""
+    before, after = (None if each is None else open_object(each) for each in (version.before, version.after))
+    return replace(version, before=before, after=after)
 
 
 def versions(

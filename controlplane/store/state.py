@@ -66,6 +66,17 @@ class EntryLike(Protocol):
         """What `encode_entry` returned, or empty."""
 
 
+class Opening(Protocol):
+    """What makes sealed objects of some resources readable."""
+
+    @property
+    def resources(self) -> frozenset[str]:
+        """The resources whose objects may be sealed."""
+
+    def opened_object(self, stored: Stored) -> Stored:
+        """The object as it was before it was sealed. Unavailable."""
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """What one entry did: one result and one actor per transaction, and the changes of all, in order of revision."""
@@ -81,10 +92,12 @@ class State:
 
     Only `apply` changes it. The attributes are for reading: `revision` of the last object change, `time_ms` of the
     latest command, `size_bytes` that count against the quota, `digest` over all results so far, `transaction_count`
-    of all transactions ever applied. All transactions after `remembered_revision` are remembered.
+    of all transactions ever applied. All transactions after `remembered_revision` are remembered. Bodies may be sealed:
+    `opening` is for readers alone, what is applied depends on the sealed ones.
     """
 
     def __init__(self) -> None:
+        self.opening: Opening | None = None
         self.applied_index = 0
         self.applied_term = 0
         self.revision = 0
@@ -113,23 +126,36 @@ class State:
     # Reads
 
     def get(self, key: Key) -> Stored | None:
-        """Return the object at `key` or None."""
+        """Return the object at `key` or None. Unavailable when it cannot be opened."""
+        stored = self.held(key)
+        if stored is None or self.opening is None or key.resource not in self.opening.resources:
+            return stored
+        return self.opening.opened_object(stored)
+
+    def held(self, key: Key) -> Stored | None:
+        """Return the object at `key` as it is stored, sealed perhaps, or None."""
         objects = self._objects.get(key.resource)
         return None if objects is None else objects.get((key.namespace, key.name))
 
     def scan(
         self, resource: str, namespace: str = "", after: tuple[str, str] | None = None, limit: int = 0
     ) -> Sequence[Stored]:
-        """Return objects ordered by (namespace, name), those after `after` only; "" is all namespaces, 0 no limit."""
+        """Return objects ordered by (namespace, name), those after `after` only; "" is all namespaces, 0 no limit.
+
+        Unavailable when one cannot be opened.
+        """
         objects = self._objects.get(resource)
         if objects is None:
             return []
         start = (namespace, "") if after is None or (namespace and after[0] < namespace) else after
         stop = (_next(namespace), "") if namespace else None
-        return objects.values_between(start, stop, limit=limit, after_start=start == after)
+        found = objects.values_between(start, stop, limit=limit, after_start=start == after)
+        if self.opening is None or resource not in self.opening.resources:
+            return found
+        return list(map(self.opening.opened_object, found))
 
     def each(self, resource: str) -> Iterator[Stored]:
-        """Iterate over all objects of a resource in order; the state must not change meanwhile."""
+        """Iterate over all objects of a resource in order, as they are stored; the state must not change meanwhile."""
         objects = self._objects.get(resource)
         return iter(()) if objects is None else (stored for _, stored in objects.items())
 

@@ -5,7 +5,7 @@ Tens of thousands are kept: with `gc=False` the garbage collector need not look 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -14,6 +14,17 @@ from controlplane.watch.frames import event_frame, resource_bytes
 from controlplane.watch.selection import Match
 
 EVENT_OVERHEAD_BYTES: Final = 600
+
+
+class Opening(Protocol):
+    """What makes sealed changes of some resources readable."""
+
+    @property
+    def resources(self) -> frozenset[str]:
+        """The resources whose objects may be sealed."""
+
+    def opened_change(self, change: Change) -> Change:
+        """The change with bodies as they were before they were sealed. Unavailable."""
 
 
 class HubEvent(msgspec.Struct, gc=False, eq=False):
@@ -50,6 +61,10 @@ class Record(msgspec.Struct, gc=False, eq=False):
         # The frame is counted although it may never be built: a bound must hold for what watchers do later.
         size_bytes = EVENT_OVERHEAD_BYTES + 2 * len(change.body) + len(change.previous_body or b"")
         return cls(change, nodes, size_bytes, {})
+
+    def open(self, opening: Opening) -> None:
+        """Make the change readable before anybody looks at it; changes nothing the second time. Unavailable."""
+        self.change = opening.opened_change(self.change)
 
     def seen_by(self, match: Match | None) -> HubEvent | None:
         """The change as watchers with this `match` see it; None if they must not."""

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from api import errors
 from controlplane.commands import Change
-from controlplane.watch.events import HubEvent, Record
+from controlplane.watch.events import HubEvent, Opening, Record
 from controlplane.watch.selection import Match, selection
 
 HISTORY_BYTES: Final = 32 * 1024 * 1024
@@ -67,13 +67,15 @@ class _Ring:
         "_start",
         "expired",
         "floor",
+        "opening",
         "size_bytes",
         "topics",
         "waiters",
     )
 
-    def __init__(self, floor: int) -> None:
+    def __init__(self, floor: int, opening: Opening | None) -> None:
         self.floor = floor  # changes at or before this revision are gone
+        self.opening = opening
         self.size_bytes = 0
         self.expired = False
         self.waiters = _Waiters()
@@ -206,7 +208,8 @@ class Cursor:
         """Return the next changes that match, oldest first and at most `limit`, and move past them.
 
         Looks at a bounded number of changes: an empty list does not mean that `wait` would wait. Raises Expired when
-        the reader fell so far behind that changes are gone, or the state was replaced.
+        the reader fell so far behind that changes are gone, or the state was replaced; Unavailable when what is next
+        cannot be opened.
         """
         ring = self._ring
         if self._missed():
@@ -240,6 +243,8 @@ class Cursor:
         change = record.change
         if change.revision <= self._seen:
             return  # the watch started at a revision that this replica had not reached yet
+        if self._ring.opening is not None:
+            record.open(self._ring.opening)
         self._seen = change.revision
         event = record.seen_by(match)
         if event is not None:
@@ -261,8 +266,9 @@ class Cursor:
 class Hub:
     """All rings. `revision` is the newest one appended, of whatever resource."""
 
-    def __init__(self, revision: int = 0, history_bytes: int = HISTORY_BYTES) -> None:
+    def __init__(self, revision: int = 0, history_bytes: int = HISTORY_BYTES, opening: Opening | None = None) -> None:
         self.revision = revision
+        self._opening = opening
         self._floor = revision  # nothing at or before it was ever appended
         self._history_bytes = history_bytes
         self._size_bytes = 0
@@ -324,7 +330,8 @@ class Hub:
     def _ring(self, resource: str) -> _Ring:
         ring = self._rings.get(resource)
         if ring is None:
-            ring = self._rings[resource] = _Ring(self._floor)
+            sealed = self._opening is not None and resource in self._opening.resources
+            ring = self._rings[resource] = _Ring(self._floor, self._opening if sealed else None)
         return ring
 
     def _evict(self) -> None:

@@ -27,9 +27,11 @@ from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.directory import SessionDirectory
 from controlplane.apiserver.local_client import LocalClient
 from controlplane.apiserver.replica_link import ReplicaLinkService
+from controlplane.apiserver.secret_keys import KeyDesk
 from controlplane.apiserver.server import ApiServer
 from controlplane.apiserver.sessions import NodeSessions
 from controlplane.apiserver.streams import NodeStreams
+from controlplane.key_ring import KeyRing
 from controlplane.raft.membership import ChangeRefused
 from tests.api_server import Status, Tokens, config_map, make_pki, node, pod, running_core
 from tests.e2e.cluster import EXAMPLES
@@ -99,7 +101,8 @@ async def served(tmp_path):
             cluster.env,
         )
         node_pb2_grpc.add_NodeServiceServicer_to_server(sessions, server.server)
-        link = ReplicaLinkService(cluster.replica, directory, streams, OwnStatus(), NoChanges())
+        desk = KeyDesk(KeyRing(tmp_path / "secrets.key"))
+        link = ReplicaLinkService(cluster.replica, directory, streams, OwnStatus(), NoChanges(), desk)
         raft_pb2_grpc.add_ReplicaLinkServicer_to_server(link, server.server)
         port = await server.start("127.0.0.1:0")
         cluster.addresses.append(f"127.0.0.1:{port}")

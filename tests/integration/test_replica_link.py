@@ -73,7 +73,7 @@ async def test_junk_from_a_replica_is_refused_and_the_same_stream_goes_on(tmp_pa
     good = encode_transaction(Transaction(b"g" * 16, (Put(Envelope(Key("pods", "d", "a"), "u"), b"{}"),)))
     async with running_core(tmp_path) as cluster:
         log, state = cluster.log, cluster.replica.state
-        service = ReplicaLinkService(cluster.replica, None, None, None, None)
+        service = ReplicaLinkService(cluster.replica, None, None, None, None, None)
         async with served(service) as peers, asyncio.timeout(DEADLINE_SECONDS):
             before = len(log._entries)
             for junk in (b"junk", b"", b"\xff" + good[1:], good[:-1]):

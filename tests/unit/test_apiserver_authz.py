@@ -57,7 +57,16 @@ def test_administrators_may_call_everything(method):
         (NODE, {"Get", "ClusterStatus", "Session", "Dial", "CreateToken", "RenewCertificate"}),
         (
             REPLICA,
-            {"Propose", "ReadIndex", "ReportSessions", "OpenNodeStream", "Status", "ClusterStatus", "ChangeMembership"},
+            {
+                "Propose",
+                "ReadIndex",
+                "ReportSessions",
+                "OpenNodeStream",
+                "Status",
+                "ClusterStatus",
+                "ChangeMembership",
+                "ShareKeys",
+            },
         ),
         (JANE, {method.name for method in SERVICES["ApiServer"].methods} - {"RenewCertificate"}),
     ],

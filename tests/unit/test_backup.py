@@ -7,9 +7,11 @@ import pytest
 from component.env import Env
 from controlplane import backup
 from controlplane.commands import Envelope, Key, Put, Set, Transaction, encode_entry, encode_transaction
+from controlplane.key_ring import KeyRing
 from controlplane.membership_loop import Newcomer, record, waiting
 from controlplane.raft.protocol import Entry
 from controlplane.raft.recovery import open_storage
+from controlplane.sealing import ACTIVE_KEY_SETTING, Sealing, key_id
 from controlplane.store import snapshot
 from controlplane.store.state import State
 
@@ -25,6 +27,15 @@ FACTS = backup.Facts(
     ca_key="key",
     account_keys="keys",
 )
+
+
+OLD, NEW, OTHER = bytes(32), bytes([1]) * 32, bytes([2]) * 32
+
+
+def sealed_secret(key):
+    sealing = Sealing("r1", KeyRing(None, [key]), random.Random(1).randbytes)
+    (put,) = sealing.sealed([Put(Envelope(Key("secrets", "default", "s"), uid="s"), b'{"data":{}}')], "")
+    return put
 
 
 def state_with(*ops):
@@ -73,13 +84,20 @@ def test_a_cut_off_file_is_refused(saved, length):
 
 
 def test_a_backup_with_encrypted_secrets_needs_the_key_at_hand(saved):
-    path = saved(Set(backup.SECRETS_KEY_SETTING, backup.key_id(b"the key").encode()))
-    with pytest.raises(backup.BackupProblem, match="--secrets-key"):
-        backup.verify(path)
-    with pytest.raises(backup.BackupProblem, match="--secrets-key"):
-        backup.verify(path, b"another key")
-    backup.verify(path, b"the key")
-    backup.verify(path, needs_key=False)
+    path = saved(Set(ACTIVE_KEY_SETTING, key_id(NEW).encode()), sealed_secret(OLD))
+    for keys in ((), [OTHER], [NEW], [OLD]):
+        with pytest.raises(backup.BackupProblem, match="--secrets-key"):
+            backup.verify(path, keys)
+    manifest, _ = backup.verify(path, [OLD, OTHER, NEW])
+    assert set(manifest.secrets_key_id.split(",")) == {key_id(OLD), key_id(NEW)}
+    backup.verify(path, needs_keys=False)
+
+
+def test_a_secret_that_its_key_does_not_open_makes_a_backup_useless(saved):
+    put = sealed_secret(OLD)
+    moved = Put(Envelope(Key("secrets", "default", "another"), uid="s"), put.body)
+    with pytest.raises(backup.BackupProblem, match="secrets/default/another"):
+        backup.verify(saved(moved), [OLD])
 
 
 def test_a_restore_starts_a_new_incarnation_that_a_replica_can_start_from(saved, tmp_path):

@@ -96,7 +96,7 @@ async def test_a_machine_with_an_older_program_is_not_let_in_as_a_replica(tmp_pa
         await cluster.replica.commit((RaiseLevel(KNOWN_LEVEL),))
         ca = pki.make_ca("ca", 1.7e9)
         config = ServerConfig(replica="r1", cluster_uid="c1", replicas={"r1": "127.0.0.1"})
-        desk = ReplicaJoinDesk(cluster.replica, config, dict, ca, ca, make_key(), cluster.env)
+        desk = ReplicaJoinDesk(cluster.replica, config, dict, ca, ca, make_key(), bytes, cluster.env)
         pem = pki.make_request("system:replica:r4")[0].decode()
         given = {"token": "a.b", "name": "r4", "host": "127.0.0.1", "request": pem, "raft_request": pem}
         with pytest.raises(
