@@ -33,6 +33,7 @@ _IN_ALL: Final = frozenset({"pods", "services", "deployments.apps", "replicasets
 _GROUP_ORDER: Final = ("", "apps")  # clients that look for a name in several groups take the first
 _SPECIAL: Final = {
     ("pods", "log"): ("Pod", ("get",)),
+    ("pods", "attach"): ("PodAttachOptions", ("create", "get")),
     ("pods", "exec"): ("PodExecOptions", ("create", "get")),
     ("pods", "portforward"): ("PodPortForwardOptions", ("create", "get")),
     ("namespaces", "finalize"): ("Namespace", ("update",)),

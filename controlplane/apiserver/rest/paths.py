@@ -21,6 +21,7 @@ WATCH_PREFIX: Final = "watch"
 STATUS: Final = "status"
 SCALE: Final = "scale"
 EXEC: Final = "exec"
+ATTACH: Final = "attach"
 PORT_FORWARD: Final = "portforward"
 
 _OF_NAMESPACES: Final = frozenset({STATUS, "finalize"})
@@ -99,7 +100,7 @@ def offers(kind: Kind, subresource: str) -> bool:
             return has_scale(kind)
         case "":
             return True
-    others = {("pods", "log"), ("pods", EXEC), ("pods", PORT_FORWARD), ("namespaces", "finalize")}
+    others = {("pods", "log"), ("pods", EXEC), ("pods", ATTACH), ("pods", PORT_FORWARD), ("namespaces", "finalize")}
     return (kind.resource, subresource) in others
 
 
