@@ -9,6 +9,7 @@ ApiError
 ├─ Conflict          stale resource version or uid: read again, then retry
 ├─ Expired           list or watch start is compacted: list again
 ├─ TooLarge          over a stated limit: size, quota, queue
+├─ TooManyRequests   the caller has too much under way here, nothing was changed: wait a second, then retry
 ├─ NotReady          right request, wrong state: the container has not started
 ├─ Unavailable       no leader or quorum, nothing was changed: back off, then retry
 └─ Unknown           the outcome cannot be told: read before retrying
@@ -18,6 +19,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+RETRY_SECONDS = 1
+"""How long a caller with too much under way should wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,10 @@ class TooLarge(ApiError):
     """Over a stated limit; the message names it."""
 
 
+class TooManyRequests(ApiError):
+    """The caller has too much under way here and nothing was changed: wait `RETRY_SECONDS`, then retry."""
+
+
 class NotReady(ApiError):
     """The request is right but the object is not in the state for it yet."""
 
@@ -112,6 +120,7 @@ ERRORS: dict[str, type[ApiError]] = {
         Conflict,
         Expired,
         TooLarge,
+        TooManyRequests,
         NotReady,
         Unavailable,
         Unknown,

@@ -39,12 +39,13 @@ CODES: dict[type[errors.ApiError], grpc.StatusCode] = {
     errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
     errors.Conflict: grpc.StatusCode.ABORTED,
     errors.Expired: grpc.StatusCode.OUT_OF_RANGE,
-    errors.TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.TooManyRequests: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,  # what a code alone means is the last one that has it
     errors.NotReady: grpc.StatusCode.FAILED_PRECONDITION,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.Unknown: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
-"""Every ApiError has a code of its own; anything else is our bug and becomes INTERNAL without details."""
+"""Every ApiError has a code; anything else is our bug and becomes INTERNAL without details."""
 
 _TRANSPORT_ERRORS: dict[grpc.StatusCode, type[errors.ApiError]] = {
     **{code: error for error, code in CODES.items()},

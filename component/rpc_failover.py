@@ -51,8 +51,8 @@ Repeat = Literal["read", "once", "write", "safe", "never"]
 election is what it wants to avoid.
 """
 
-Verdict = Literal["final", "elsewhere", "doubtful"]
-"""Of a failed call: never right, or another replica may serve it, or it may have been done."""
+Verdict = Literal["final", "later", "elsewhere", "doubtful"]
+"""Of a failed call: never right, or right after a while, or another replica may serve it, or it may have been done."""
 
 Metadata = tuple[tuple[str, str], ...]
 """Of calls: names in small letters."""
@@ -200,9 +200,9 @@ class Patience:
         """Time left, 0 when there is none."""
         return max(0.0, self._end - self._env.monotonic())
 
-    async def pause(self) -> None:
+    async def pause(self, at_least_seconds: float = 0.0) -> None:
         """Wait before the next round."""
-        seconds = self._pause_seconds * self._env.rng.uniform(0.5, 1.0)
+        seconds = at_least_seconds + self._pause_seconds * self._env.rng.uniform(0.5, 1.0)
         self._pause_seconds = min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
         await asyncio.sleep(min(seconds, self.remaining_seconds))
 
@@ -286,10 +286,14 @@ class Replicas:
             except Silent as silence:
                 verdict, last = "doubtful", silence
                 sign_seconds *= 2
+            if verdict == "later" and patience.remaining_seconds > errors.RETRY_SECONDS:
+                self.leave(replica)  # it may serve so slowly because it is cut off
+                await patience.pause(at_least_seconds=errors.RETRY_SECONDS)
+                continue
             doubtful = doubtful or verdict == "doubtful"
             left -= 1
             over = not left or not patience.remaining_seconds or self._env.monotonic() >= last_attempt_time
-            if verdict == "final" or (doubtful and repeat == "never") or over:
+            if verdict in {"final", "later"} or (doubtful and repeat == "never") or over:
                 raise _final(last, repeat, doubtful=doubtful)
             self.leave(replica)
             await patience.pause()
@@ -318,6 +322,8 @@ def judge(failure: grpc.aio.AioRpcError) -> tuple[Verdict, errors.ApiError]:
     """What a failed call means for trying again, and the error it is."""
     error = rpc.error_of(failure)
     if rpc.answered(failure):
+        if isinstance(error, errors.TooManyRequests):
+            return "later", error
         if isinstance(error, errors.Unavailable):
             return "elsewhere", error
         return ("doubtful" if isinstance(error, errors.Unknown) else "final"), error

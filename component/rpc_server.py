@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, Final, Protocol
 
 import grpc
 import grpc.aio
@@ -34,6 +34,20 @@ Ended = Callable[[Any, BaseException | None], None]
 Record = Callable[[str, Any, Context], Ended]
 """Told when a call begins, before its check: method, request (None if unreadable; `Messages` of a stream) and context."""
 
+
+class Ticket(Protocol):
+    """A call that was let in."""
+
+    def end(self) -> None:
+        """The call is over, however it ended."""
+
+
+Enter = Callable[[str, Any, Context], Ticket | Awaitable[Ticket] | None]
+"""Told of every call that passed its check: method, request (None if streamed) and context. None: it needs no ticket.
+
+A call that has to wait gets what to wait for. It may raise an ApiError.
+"""
+
 UNREADABLE = "the request does not parse"
 INTERNAL = rpc.Status(grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause", ())
 
@@ -41,13 +55,14 @@ INTERNAL = rpc.Status(grpc.StatusCode.INTERNAL, "internal error; the server's lo
 class CheckedCalls(grpc.aio.ServerInterceptor):
     """Checks every call of the server, unary or streaming, before its handler runs, and answers the errors of both.
 
-    With `record` every call is told of at its beginning and its end. One interceptor and plain calls: a second one, or a
-    context manager, costs every call 20 µs.
+    With `enter` calls may be made to wait, and with `record` every call is told of at its beginning and its end. One
+    interceptor and plain calls: a second one, or a context manager, costs every call 20 µs.
     """
 
-    def __init__(self, check: Check, record: Record | None = None) -> None:
+    def __init__(self, check: Check, record: Record | None = None, enter: Enter | None = None) -> None:
         self._check = check
-        self._record = record
+        self._record = record or _unrecorded
+        self._enter = enter or _free
         self._checked: dict[str, tuple[Any, Any]] = {}
 
     async def intercept_service(
@@ -62,7 +77,7 @@ class CheckedCalls(grpc.aio.ServerInterceptor):
         method: str = handler_call_details.method
         known = self._checked.get(method)
         if known is None or known[0] is not handler:
-            known = self._checked[method] = handler, _checked(handler, method, self._check, self._record or _unrecorded)
+            known = self._checked[method] = handler, _checked(handler, method, self._check, self._record, self._enter)
         return known[1]
 
 
@@ -92,21 +107,46 @@ def _nobody_told(_answer: Any, _error: BaseException | None) -> None:
     pass
 
 
-def _checked(handler: Any, method: str, check: Check, record: Record) -> Any:
+def _free(_method: str, _request: Any, _context: Context) -> None:
+    pass
+
+
+class _NoTicket:
+    def end(self) -> None:
+        pass
+
+
+_NO_TICKET: Final = _NoTicket()
+
+
+def _checked(handler: Any, method: str, check: Check, record: Record, enter: Enter) -> Any:
     behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
 
-    async def admit(request: Any, context: Context) -> None:
+    async def admit(request: Any, context: Context) -> Ticket:
         if (pending := check(method, context)) is not None:
             await pending
         if request is None:
             raise errors.Invalid(UNREADABLE)
+        ticket = enter(method, request, context)
+        if ticket is None:
+            return _NO_TICKET
+        return await ticket if isinstance(ticket, Awaitable) else ticket
 
     async def answer(request: Any, context: Context) -> Any:
-        await admit(request, context)
-        return await behaviour(request, context)
+        ticket = await admit(request, context)
+        try:
+            return await behaviour(request, context)
+        finally:
+            ticket.end()
 
     async def stream(request: Any, context: Context) -> None:
-        await admit(request, context)
+        ticket = await admit(request, context)
+        try:
+            await send(request, context)
+        finally:
+            ticket.end()
+
+    async def send(request: Any, context: Context) -> None:
         answers = behaviour(request, context)
         if hasattr(answers, "__aiter__"):
             async with contextlib.aclosing(answers):

@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from controlplane.apiserver.fairness.limits import DEFAULTS, Limits
+
 
 class ServerConfig(msgspec.Struct, kw_only=True, frozen=True):
     """`server.yaml`, or `TIM_SERVER_*` variables, or flags of `tim-server`.
@@ -21,6 +23,7 @@ class ServerConfig(msgspec.Struct, kw_only=True, frozen=True):
     `audit_level` says how much of writes and refused requests is recorded, "" for Metadata; `audit_policy_file` names
     a policy instead. `audit_log` is the file, "" for audit/audit.log in `data_dir`: one that has reached
     `audit_log_mebibytes` is put aside, and so many as `audit_log_kept` says stay.
+    `limits` are what one user may take of this replica (`fairness.limits.Limits`).
     Admission plugins in `disabled_admission_plugins` are left out; all replicas should agree.
     """
 
@@ -50,6 +53,7 @@ class ServerConfig(msgspec.Struct, kw_only=True, frozen=True):
     audit_log: str = ""
     audit_log_mebibytes: int = 64
     audit_log_kept: int = 5
+    limits: Limits = DEFAULTS
     joined: bool = False
     replica_uids: dict[str, str] = {}
     incarnation: int = 0

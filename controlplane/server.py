@@ -120,6 +120,7 @@ class Server:
             env,
             pod_range=config.pod_range,
             service_range=config.service_range,
+            limits=config.limits,
         )
         self._directory = SessionDirectory(config.replica, env)
         self._system = self._client(0)

@@ -21,6 +21,7 @@ from controlplane.admission.request import MASTERS_GROUP, Identity
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.bootstrap import bootstrap
 from controlplane.apiserver.core import ApiCore
+from controlplane.apiserver.fairness.limits import DEFAULTS
 from controlplane.apiserver.local_client import LocalClient
 from controlplane.apiserver.server import ApiServer
 from controlplane.audit.log import AuditLog
@@ -60,15 +61,6 @@ class NoStreams:
             if frame.WhichOneof("frame") == "stdin":
                 yield pb.StreamFrame(stdout=frame.stdin)
         yield pb.StreamFrame(exit_code=3)
-
-    async def attach(self, frames):
-        first = await anext(frames)
-        yield pb.StreamFrame(stdout=f"joined {first.attach.container}".encode())
-        async for frame in frames:
-            if frame.WhichOneof("frame") == "stdin":
-                yield pb.StreamFrame(stderr=frame.stdin)
-                yield pb.StreamFrame(ended=True)
-                return
 
 
 class Tokens:
@@ -149,14 +141,14 @@ class Cluster:
 
 @asynccontextmanager
 async def running_core(
-    folder: Path, seed: int = 7, log: SingleLog | None = None, level: int = KNOWN_LEVEL, **options
+    folder: Path, seed: int = 7, log: SingleLog | None = None, level: int = KNOWN_LEVEL, limits=DEFAULTS, **options
 ) -> AsyncIterator[Cluster]:
     """A core without servers, with the objects every cluster has. `options` are those of Replica."""
     env, log = make_env(seed), log or SingleLog("r1")
     replica = Replica("r1", log, NoPeers(), folder, env, **options)
     await replica.start()
     try:
-        core = ApiCore(replica, default_chain(), env)
+        core = ApiCore(replica, default_chain(), env, limits=limits)
         if level > replica.state.level:
             await replica.commit((RaiseLevel(level),))
         await bootstrap(LocalClient(core, ADMIN), "10.96.0.0/16", 6443)

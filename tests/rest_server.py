@@ -20,6 +20,7 @@ from controlplane.apiserver.accounts.claims import issuer_of
 from controlplane.apiserver.accounts.issuing import TokenDesk
 from controlplane.apiserver.accounts.static import read_tokens
 from controlplane.apiserver.authn import Authenticator
+from controlplane.apiserver.fairness.limits import DEFAULTS
 from controlplane.apiserver.https import HttpsServer
 from controlplane.apiserver.join import JoinDesk
 from controlplane.apiserver.rest.access import Callers
@@ -111,12 +112,12 @@ class Rest:
 
 
 @asynccontextmanager
-async def serving_rest(folder: Path, streams=None, audit=None, **options) -> AsyncIterator[Rest]:
+async def serving_rest(folder: Path, streams=None, audit=None, limits=DEFAULTS, **options) -> AsyncIterator[Rest]:
     """A running server over its own core."""
     keys = make_pki()
     (folder / "crt").write_bytes(keys.server.cert_pem)
     (folder / "key").write_bytes(keys.server.key_pem)
-    async with running_core(folder / "snapshots") as cluster:
+    async with running_core(folder / "snapshots", limits=limits) as cluster:
         desk = JoinDesk(cluster.core, cluster.local, keys.ca, dict, "c1", cluster.env)
         authenticator, bearer = Authenticator(cluster.core.authorizer), bearer_of(cluster)
         tokens = TokenDesk(cluster.replica, cluster.core.authorize, ACCOUNT_KEYS, ISSUER, authenticator, cluster.env)

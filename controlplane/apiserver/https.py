@@ -41,6 +41,7 @@ STATUSES: Mapping[type[errors.ApiError], int] = {
     errors.Conflict: 409,
     errors.Expired: 410,
     errors.TooLarge: 413,
+    errors.TooManyRequests: 429,
     errors.NotReady: 409,
     errors.Unavailable: 503,
     errors.Unknown: 504,

@@ -18,6 +18,7 @@ from controlplane.apiserver import authz
 from controlplane.apiserver.audit_rpc import recorder
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.core import ApiCore
+from controlplane.apiserver.fairness.rpc import entering
 from controlplane.apiserver.handlers import SERVICE_NAME, method_handlers
 from controlplane.apiserver.service import ApiService, JoinTokens, StatusSource
 from controlplane.apiserver.stream_calls import NodeStreams, StreamCalls
@@ -87,7 +88,8 @@ class ApiServer:
     @cached_property
     def server(self) -> grpc.aio.Server:
         """The server; must first be asked for inside the running loop."""
-        checked = CheckedCalls(authz.check_of(self._authenticator, self._core.authorize), self._record)
+        check = authz.check_of(self._authenticator, self._core.authorize)
+        checked = CheckedCalls(check, self._record, entering(self._core.gate, self._authenticator))
         server = grpc.aio.server(interceptors=[checked], options=SERVER_OPTIONS)
         behaviours = self._objects.behaviours() | self._streams.behaviours() | self._watches.behaviours()
         handlers = grpc.method_handlers_generic_handler(SERVICE_NAME, method_handlers(behaviours))

@@ -26,9 +26,16 @@ def broken(code: grpc.StatusCode, details: str = "socket closed") -> grpc.aio.Ai
     return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details)
 
 
-def test_every_error_has_a_code_of_its_own():
+def test_every_error_has_a_code_and_only_those_over_a_limit_share_one():
     assert set(rpc.CODES) == set(errors.ERRORS.values())
-    assert len(set(rpc.CODES.values())) == len(rpc.CODES)
+    limits = {errors.TooLarge, errors.TooManyRequests}
+    codes = [code for error, code in rpc.CODES.items() if error not in limits]
+    assert len({*codes, grpc.StatusCode.RESOURCE_EXHAUSTED}) == len(codes) + 1
+    assert {rpc.CODES[error] for error in limits} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+
+
+def test_an_exhausted_resource_that_the_transport_names_is_a_message_that_is_too_large():
+    assert type(rpc.error_of(broken(grpc.StatusCode.RESOURCE_EXHAUSTED))) is errors.TooLarge
 
 
 @pytest.mark.parametrize("error", errors.ERRORS.values())

@@ -13,6 +13,7 @@ from api.errors import ApiError, NotFound
 from api.object import Tree
 from api.selectors import parse_field_selector
 from component.env import Env
+from component.rpc_server import Ticket
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.rest import answers, bodies, negotiation, paths, queries
 from controlplane.apiserver.rest.access import Callers
@@ -21,10 +22,17 @@ from controlplane.apiserver.rest.discovery import AGGREGATED, AGGREGATED_GROUP, 
 from controlplane.apiserver.rest.exec import Commands
 from controlplane.apiserver.rest.forward import Forwards
 from controlplane.apiserver.rest.logs import Logs
-from controlplane.apiserver.rest.paths import ATTACH, EXEC, MISSING, PORT_FORWARD, SCALE, STATUS, GroupVersion, Target
+from controlplane.apiserver.rest.paths import EXEC, MISSING, PORT_FORWARD, SCALE, STATUS, GroupVersion, Target
 from controlplane.apiserver.rest.procedures import CREATED, Asked, Procedure, checked, of_pods, of_reviews
 from controlplane.apiserver.rest.reading import Reading
-from controlplane.apiserver.rest.refusals import Refusal, internal_error, not_allowed, status_of
+from controlplane.apiserver.rest.refusals import (
+    RETRY_SECONDS,
+    TOO_MANY,
+    Refusal,
+    internal_error,
+    not_allowed,
+    status_of,
+)
 from controlplane.apiserver.rest.scale import Scaling
 from controlplane.apiserver.rest.schemas import Schemas
 from controlplane.apiserver.rest.streaming import SLOW_READER_SECONDS
@@ -39,6 +47,9 @@ Verb = Callable[[Call], Awaitable[web.StreamResponse]]
 Document = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _AGGREGATED: Final = tuple((AGGREGATED, version) for version in AGGREGATED_VERSIONS)
+STREAMS: Final = frozenset({"log", "attach", EXEC, PORT_FORWARD})
+"""What may stay open for hours."""
+
 _VERBS: Final[Mapping[tuple[str, bool], str]] = {
     ("GET", False): "list",
     ("GET", True): "get",
@@ -100,7 +111,6 @@ class RestApi:
             ("update", "finalize"): writing.update,
             ("get", "log"): logs.read,
             ("create", EXEC): commands.run,
-            ("create", ATTACH): commands.attach,
             ("create", PORT_FORWARD): Forwards(core, streams).run,
         }
 
@@ -122,7 +132,11 @@ class RestApi:
         async def serve(request: web.Request) -> web.StreamResponse:
             identity = await self._callers.identify(request)
             await self._core.authorize(identity, on_path(request.method.lower(), request.path))
-            return await document(request)
+            ticket = self._core.gate.enter(identity) or await self._core.gate.wait(identity)
+            try:
+                return await document(request)
+            finally:
+                ticket.end()
 
         return self._answered(serve)
 
@@ -141,7 +155,10 @@ class RestApi:
                 log.exception("request_failed", method=request.method, path=request.path)
                 status = internal_error()
             request[REASON] = status["reason"]
-            return await answers.tree(request, status, status["code"])
+            response = await answers.tree(request, status, status["code"])
+            if status["code"] == TOO_MANY:  # only then: clients send again what they find this header with
+                response.headers["Retry-After"] = str(RETRY_SECONDS)
+            return response
 
         return serve
 
@@ -162,11 +179,24 @@ class RestApi:
         call = Call(request, replace(identity, manager=manager), meant, asked)
         procedure = self._procedures.get((meant.api_version, meant.plural, meant.subresource))
         if procedure is not None and verb == "create":
-            return await _run(call, procedure)
+            return await self._let_in(call, lambda call: _run(call, procedure))
         serve = self._verbs.get((verb, meant.subresource))
         if serve is None or not _has(meant):
             raise self._refusal(verb, meant)
-        return await serve(call)
+        return await serve(call) if verb == "watch" else await self._let_in(call, serve)
+
+    async def _let_in(self, call: Call, serve: Verb) -> web.StreamResponse:
+        """Serve a call when it is its user's turn; watches are let in by the core, for both front ends."""
+        gate, identity = self._core.gate, call.identity
+        if call.target.subresource in STREAMS:
+            ticket: Ticket = gate.hold(identity, "streams")
+        else:
+            size = bodies.expected_bytes(call.request)
+            ticket = gate.enter(identity, size) or await gate.wait(identity, size)
+        try:
+            return await serve(call)
+        finally:
+            ticket.end()
 
     def _refusal(self, verb: str, meant: Target) -> NotFound | Refusal:
         known = meant.subresource in {each for _, each in self._verbs} and _has(meant)
@@ -212,7 +242,7 @@ def _verb(request: web.Request, target: Target) -> str:
     verb = _VERBS.get((request.method, bool(target.name)))
     if verb is None or (verb == "create" and target.name and not target.subresource):
         raise not_allowed(f"{request.method} of {request.path}")
-    if verb == "get" and target.subresource in {EXEC, ATTACH, PORT_FORWARD}:
+    if verb == "get" and target.subresource in {EXEC, PORT_FORWARD}:
         return "create"  # a WebSocket is opened by a get, but who may only read must run nothing and reach nothing
     wants_watch = target.watching or queries.boolean(request.query, "watch", default=False)
     return "watch" if verb in {"get", "list"} and wants_watch and not target.subresource else verb

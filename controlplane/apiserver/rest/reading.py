@@ -31,10 +31,9 @@ class Reading:
         try:
             found = await self._core.get(
                 call.identity,
-                call.resource,
+                call.kind.resource,
                 target.namespace,
                 target.name,
-                asked=call.allowed,
                 fresh=queries.freshness(call.query),
             )
         except Expired as error:
@@ -48,11 +47,10 @@ class Reading:
         try:
             found = await self._core.list(
                 call.identity,
-                call.resource,
+                call.kind.resource,
                 call.target.namespace,
-                asked=call.allowed,
                 label_selector=options.label_selector,
-                field_selector=call.field_selector,
+                field_selector=options.field_selector,
                 limit=options.limit,
                 continue_token=options.continue_token,
                 fresh=options.fresh,

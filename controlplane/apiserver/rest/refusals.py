@@ -10,8 +10,10 @@ from api.errors import FieldError
 from api.object import Tree
 from controlplane.apiserver.rest.paths import Target
 
-RETRY_SECONDS: Final = 1
-"""What clients are told to wait when nobody leads or an outcome is not known."""
+TOO_MANY: Final = 429
+
+RETRY_SECONDS: Final = errors.RETRY_SECONDS
+"""What clients are told to wait when they have too much under way, nobody leads or an outcome is not known."""
 
 
 class Refusal(Exception):
@@ -43,12 +45,13 @@ _CODES: Final[Mapping[type[errors.ApiError], tuple[int, str]]] = {
     errors.Conflict: (409, "Conflict"),
     errors.Expired: (410, "Expired"),
     errors.TooLarge: (413, "RequestEntityTooLarge"),
+    errors.TooManyRequests: (TOO_MANY, "TooManyRequests"),
     errors.NotReady: (400, "BadRequest"),
     errors.Unavailable: (503, "ServiceUnavailable"),
     errors.Unknown: (504, "Timeout"),
 }
 OWNED: Final = "FieldManagerConflict"
-_RETRIED: Final = frozenset({503, 504})
+_RETRIED: Final = frozenset({TOO_MANY, 503, 504})
 
 _CAUSES: Final = (
     ("Required value", "FieldValueRequired"),

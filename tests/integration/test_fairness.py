@@ -1,0 +1,169 @@
+"""What one user may take of a replica, over real sockets of both front ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import grpc
+import pytest
+
+from api.errors import TooManyRequests
+from api.v1 import apiserver_pb2 as pb
+from api.v1 import apiserver_pb2_grpc
+from component import rpc
+from controlplane.apiserver.fairness.limits import Limits
+from tests.api_server import config_map, running_cluster
+from tests.rest_server import serving_rest
+from tests.waiting import eventually
+
+FEW = Limits(calls=2, calls_alone=2, waiting_calls=2, waiting_seconds=60.0, watches=2, streams=1)
+IMPATIENT = Limits(calls=1, calls_alone=1, waiting_seconds=0.05)
+DEFAULT = pb.GetRequest(resource="namespaces", name="default")
+CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
+
+
+def masters(cluster, user: str):
+    """Another user who may do everything."""
+    return cluster.client(cluster.keys.client(user, "system:masters"))
+
+
+async def once(cluster, user: str, call):
+    """A call that is not sent again, with its error as ours."""
+    async with rpc.channel(cluster.addresses[0], cluster.keys.client(user, "system:masters")) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await call(apiserver_pb2_grpc.ApiServerStub(channel))
+    raise rpc.error_of(failure.value)
+
+
+def flow_of(cluster, user: str):
+    return cluster.core.gate._users["", user].flow
+
+
+async def asks(client, count: int, flow, *, running: int) -> list[asyncio.Task]:
+    """So many gets, once they run or wait."""
+    asked = [asyncio.ensure_future(client.get("namespaces", "", "default")) for _ in range(count)]
+    await eventually(lambda: flow.running == running and len(flow.waiting) == count - running)
+    return asked
+
+
+async def test_who_fills_the_room_waits_and_is_refused_by_name_while_others_are_served(tmp_path):
+    async with running_cluster(tmp_path, limits=FEW) as cluster:
+        bad, good = masters(cluster, "bad"), masters(cluster, "good")
+        await asyncio.gather(bad.get("namespaces", "", "default"), good.get("namespaces", "", "default"))
+        cluster.log.pause()
+        asked = await asks(bad, 4, flow_of(cluster, "bad"), running=2)
+        with pytest.raises(TooManyRequests, match=r'user "bad" has 2 requests .* waiting here already'):
+            await once(cluster, "bad", lambda stub: stub.Get(DEFAULT))
+        served = asyncio.ensure_future(good.get("namespaces", "", "default"))
+        await eventually(lambda: flow_of(cluster, "good").running == 1)
+        cluster.log.resume()
+        assert {found.name for found in await asyncio.gather(served, *asked)} == {"default"}
+        assert flow_of(cluster, "bad").running == 0
+
+
+async def test_a_refused_request_is_sent_again_until_there_is_room(tmp_path):
+    async with running_cluster(tmp_path, limits=FEW) as cluster:
+        client = masters(cluster, "jane")
+        await client.create(config_map("a"))
+        cluster.log.pause()
+        asked = await asks(client, 4, flow_of(cluster, "jane"), running=2)
+        refused = asyncio.ensure_future(client.get("configmaps", "default", "a"))
+        done, _ = await asyncio.wait((refused,), timeout=0.3)
+        assert not done
+        cluster.log.resume()
+        assert (await refused).name == "a"
+        await asyncio.gather(*asked)
+
+
+async def test_who_waits_too_long_is_told_so(tmp_path):
+    async with running_cluster(tmp_path, limits=IMPATIENT) as cluster:
+        client = masters(cluster, "jane")
+        await client.get("namespaces", "", "default")
+        cluster.log.pause()
+        asked = await asks(client, 1, flow_of(cluster, "jane"), running=1)
+        with pytest.raises(TooManyRequests, match=r'of user "jane" wait here for more than 0\.05 s'):
+            await once(cluster, "jane", lambda stub: stub.Get(DEFAULT))
+        cluster.log.resume()
+        await asyncio.gather(*asked)
+        assert not flow_of(cluster, "jane").waiting
+
+
+async def test_a_client_that_goes_while_it_waits_leaves_its_place(tmp_path):
+    async with running_cluster(tmp_path, limits=FEW) as cluster:
+        client = masters(cluster, "jane")
+        await client.get("namespaces", "", "default")
+        cluster.log.pause()
+        flow = flow_of(cluster, "jane")
+        asked = await asks(client, 4, flow, running=2)
+        for each in asked:
+            each.cancel()
+        await eventually(lambda: not flow.waiting and not flow.running)
+        cluster.log.resume()
+        await asyncio.gather(*asked, return_exceptions=True)
+        assert (await client.get("namespaces", "", "default")).name == "default"
+
+
+async def first_batch(client):
+    batches = client.watch("configmaps")
+    await anext(batches)
+    return batches
+
+
+async def test_open_watches_of_a_user_are_bounded_and_a_closed_one_makes_room(tmp_path):
+    async with running_cluster(tmp_path, limits=FEW) as cluster:
+        jane, joe = masters(cluster, "jane"), masters(cluster, "joe")
+        opened = [await first_batch(jane) for _ in range(2)]
+        with pytest.raises(TooManyRequests, match='user "jane" has 2 watches open here, which is the limit'):
+            await once(cluster, "jane", lambda stub: stub.Watch(pb.WatchRequest(resource="configmaps")).read())
+        opened.append(await first_batch(joe))
+        await opened.pop(0).aclose()
+        opened.append(await first_batch(jane))
+        for batches in opened:
+            await batches.aclose()
+
+
+async def test_open_streams_of_a_user_are_bounded(tmp_path):
+    async with running_cluster(tmp_path, limits=FEW) as cluster:
+        client = masters(cluster, "jane")
+        more = asyncio.Event()
+
+        async def typing():
+            await more.wait()
+            yield pb.StreamFrame(stdin=b"x")
+
+        start = pb.ExecStart(namespace="default", pod="a", command=["cat"])
+        async with contextlib.aclosing(client.exec(start, typing())) as frames:
+            assert (await anext(frames)).stdout == b"cat"
+            with pytest.raises(TooManyRequests, match='user "jane" has 1 streams open here'):
+                await anext(client.logs(pb.LogsRequest(namespace="default", pod="a")))
+            more.set()
+            async for _ in frames:
+                pass
+        assert await anext(client.logs(pb.LogsRequest(namespace="default", pod="a"))) == b"log of default/a\n"
+
+
+async def test_over_https_a_refusal_is_a_429_that_says_when_to_come_back(tmp_path):
+    async with serving_rest(tmp_path, limits=IMPATIENT) as rest:
+        assert (await rest.ask("GET", CONFIG_MAPS)).status == 200
+        rest.cluster.log.pause()
+        stuck = asyncio.ensure_future(rest.ask("GET", f"{CONFIG_MAPS}/a"))
+        await eventually(lambda: flow_of(rest.cluster, "kubernetes-admin").running == 1)
+        refused = await rest.ask("GET", f"{CONFIG_MAPS}/a")
+        assert (refused.status, refused.headers["Retry-After"]) == (429, "1")
+        assert (refused.tree["reason"], refused.tree["details"]["retryAfterSeconds"]) == ("TooManyRequests", 1)
+        assert 'user "kubernetes-admin"' in refused.tree["message"]
+        assert (await rest.ask("GET", "/livez")).text == "ok"
+        rest.cluster.log.resume()
+        assert (await stuck).status == 404
+
+
+async def test_over_https_watches_count_together_with_those_over_grpc(tmp_path):
+    async with serving_rest(tmp_path, limits=Limits(watches=1)) as rest:
+        async with rest.admin.get(f"{rest.url}{CONFIG_MAPS}?watch=1&resourceVersion=0") as response:
+            assert response.status == 200
+            refused = await rest.ask("GET", f"{CONFIG_MAPS}?watch=1")
+            assert (refused.status, refused.headers["Retry-After"]) == (429, "1")
+            assert "has 1 watches open here" in refused.tree["message"]
+        user = rest.cluster.core.gate._users["", "kubernetes-admin"]
+        await eventually(lambda: user.held["watches"] == 0)
