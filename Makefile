@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PROTOS := $(wildcard proto/api/v1/*.proto)
 
-.PHONY: demo test unit sim mutants e2e chaos lint type fmt proto bench clean setup help
+.PHONY: demo test unit sim mutants e2e chaos fuzz lint type fmt proto bench clean setup help
 
 help:
 	@echo "make demo    a lab cluster with a web service behind a virtual IP; stays up"
 	@echo "make test    all tests          make e2e   only those on the lab"
 	@echo "make chaos   half an hour of faults on a lab under load, the history checked (MINUTES=, SEED=)"
+	@echo "make fuzz    random and mutated requests over HTTPS and gRPC at a lab (MINUTES= of each, SEED=)"
 	@echo "make lint    ruff and the import contracts    make type  mypy    make bench  figures beside their peers"
 	@echo "make sim SEEDS=100  simulated control planes under faults    make mutants  what simulation finds of planted mistakes"
 	@echo "make proto   regenerate api/v1   make fmt   format   make clean  remove what these targets made"
@@ -69,6 +70,14 @@ proto-check: $(STAMP)
 MINUTES ?= 30
 chaos: $(STAMP)
 	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+# Requests that nobody should send, at a lab of three replicas; in an environment of its own.
+FUZZ := build/fuzz-venv
+fuzz: $(STAMP)
+	deploy/setup.sh $(FUZZ)
+	$(FUZZ)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[fuzz]"
+	$(FUZZ)/bin/python -m tests.fuzz.rest --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	$(FUZZ)/bin/python -m tests.fuzz.rpc --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 bench: $(STAMP)
 	deploy/setup.sh --peers $(VENV)

@@ -23,6 +23,7 @@ DEPTH_LIMIT = 100
 
 _INTEGER_LIMIT = 2**63
 _SHOWN_CHARACTERS = 40
+_FIELD_NAME = re.compile(r"[-\w$@/]+")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 """RFC 3339, section 5.6, as strictly as Kubernetes reads it."""
 
@@ -97,6 +98,9 @@ def _known_value(shape: Shape, value: Any, path: str, dropped: list[FieldError])
 
 
 def _join(path: str, name: str) -> str:
+    """The path of a field; a name that is none (empty, or with a line's end in it) is quoted, so that it is seen."""
+    if not _FIELD_NAME.fullmatch(name):
+        return f"{path}[{json.dumps(name[:_SHOWN_CHARACTERS])}]"
     return f"{path}.{name}" if path else name
 
 

@@ -6,12 +6,13 @@ and learn version and health.
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import structlog
-from aiohttp import web
+from aiohttp import web, web_protocol
 
 from api import errors
 from component.join import CA_PATH, JOIN_PATH, JOIN_REPLICA_PATH
@@ -90,6 +91,7 @@ class HttpsServer:
         self._runner = web.AppRunner(
             app,
             access_log=None,
+            logger=_connection_log(),
             shutdown_timeout=SHUTDOWN_SECONDS,
             handler_cancellation=True,  # a watch must end when its client goes, even if it has nothing to send
             max_line_size=LARGEST_LINE_BYTES,
@@ -141,6 +143,22 @@ class HttpsServer:
 
     async def _versions(self, _request: web.Request) -> web.Response:
         return web.json_response(version_info(self._version))
+
+
+class _ConnectionLog(logging.Handler):
+    """What the HTTP library says of connections: a body that cannot be unpacked is its sender's mistake, and no line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log everything else as our own errors are logged."""
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, web_protocol.RequestPayloadError):
+            log.error("http_connection_failed", problem=record.getMessage(), exc_info=error)
+
+
+def _connection_log() -> logging.Logger:
+    made = logging.Logger("connections", logging.WARNING)  # noqa: LOG001 - one for each server, below no other
+    made.addHandler(_ConnectionLog())
+    return made
 
 
 @web.middleware

@@ -91,7 +91,7 @@ def tree_of_message(resource: resource_pb2.Resource) -> Tree:
 
 
 def _fill(tree: Tree, name: str, value: str) -> None:
-    if value and (tree.get(name) or value) != value:
+    if value and tree.get(name) not in (None, "", value):
         message = f'the message says "{value}", its JSON "{tree[name]}"'
         raise Invalid("the object contradicts itself", [FieldError(name, message)])
     if value:

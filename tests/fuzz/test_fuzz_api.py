@@ -7,7 +7,6 @@ afterwards, and what was stored can still be read.
 from __future__ import annotations
 
 import asyncio
-import copy
 import json
 import random
 from collections.abc import AsyncIterator
@@ -15,7 +14,6 @@ from collections.abc import AsyncIterator
 import grpc
 import grpc.aio
 import pytest
-import yaml
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 
@@ -34,8 +32,8 @@ from controlplane.apiserver.streams import NodeStreams
 from controlplane.key_ring import KeyRing
 from controlplane.raft.membership import ChangeRefused
 from tests.api_server import Status, Tokens, config_map, make_pki, node, pod, running_core
-from tests.e2e.cluster import EXAMPLES
 from tests.fuzz.messages import MessageFuzzer
+from tests.fuzz.trees import examples, mutate
 from tests.integration.test_node_sessions import FACTS, NoRelay
 
 pytestmark = pytest.mark.slow
@@ -168,67 +166,11 @@ async def test_every_rpc_answers_random_requests_with_a_status_of_the_contract(s
     assert (await served.client().get("namespaces", "", "default")).name == "default"
 
 
-def trees() -> list[dict]:
-    """Valid objects of every kind the examples use."""
-    found = [node("n2"), pod("p2"), config_map("c2", {"k": "v"})]
-    for path in sorted(EXAMPLES.rglob("*.yaml")):
-        found += [each for each in yaml.safe_load_all(path.read_text()) if each]
-    return found
-
-
-VALUES = (
-    None,
-    "",
-    "x",
-    "é\x00",
-    0,
-    -1,
-    1.5,
-    10**30,
-    True,
-    [],
-    {},
-    [None],
-    {"a": None},
-    [[]],
-    "9" * 400,
-    "100m",
-    "1e999",
-    ["a", 1],
-)
-
-
-def places(tree, path=()) -> list[tuple]:
-    """Paths to everything in a tree."""
-    inner = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    return [path, *(place for key, value in inner for place in places(value, (*path, key)))]
-
-
-def mutate(tree: dict, rng: random.Random) -> dict:
-    """One to three values replaced, removed, doubled or renamed, anywhere but at the top."""
-    tree = copy.deepcopy(tree)
-    for _ in range(rng.choice((1, 1, 2, 3))):
-        *parents, last = rng.choice([place for place in places(tree) if place])
-        holder = tree
-        for key in parents:
-            holder = holder[key]
-        match rng.randrange(5):
-            case 0:
-                del holder[last]
-            case 1 if isinstance(holder, dict):
-                holder[rng.choice((f"{last}x", "", "kind", "metadata"))] = holder[last]
-            case 2 if isinstance(holder, list):
-                holder.append(copy.deepcopy(holder[last]))
-            case _:
-                holder[last] = copy.deepcopy(rng.choice(VALUES))
-    return tree
-
-
 async def test_mutated_objects_are_stored_or_refused_and_stay_readable(served):
     rng = random.Random(11)
     wrong: list = []
     connection = channel(served.addresses[0], served.keys.admin)
-    known = trees()
+    known = examples()
     methods = SERVICES[0].methods_by_name
     try:
         for number in range(OBJECTS):

@@ -206,6 +206,20 @@ async def test_a_body_over_the_limit_is_refused_whole_or_packed(rest):
     assert (await rest.ask("GET", MAPS)).status == 200
 
 
+async def test_a_body_that_cannot_be_unpacked_and_that_nobody_reads_leaves_no_traceback(rest, caplog):
+    rubbish = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    assert (await rest.ask("POST", "/apis/nobody/v1/things", b"no gzip at all", headers=rubbish)).status == 404
+    assert (await rest.ask("GET", "/api/v1/namespaces/default")).status == 200
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize("value", [False, 0, [], {}])
+async def test_what_the_path_says_does_not_stand_in_for_what_is_wrong_in_the_object(rest, value):
+    refused = await rest.ask("POST", MAPS, config_map("a", namespace=value))
+    assert (refused.status, refused.tree["reason"]) == (400, "BadRequest")
+    assert "namespace" in refused.tree["message"]
+
+
 async def test_yaml_goes_in_and_comes_out(rest):
     text = yaml.safe_dump(config_map("a", {"k": "1"}))
     created = await rest.ask("POST", MAPS, text, headers={"Content-Type": "application/yaml"})

@@ -71,6 +71,15 @@ def test_wrong_types_say_what_was_expected(spec, fault):
     assert errors(POD, {"spec": spec}) == [fault]
 
 
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("", '[""]'), ("a.b", '["a.b"]'), ("a\nb", '["a\\nb"]'), ("x" * 100, "x" * 100), ("é", "é"), ("a[0]", '["a[0]"]')],
+)
+def test_a_field_whose_name_is_none_is_quoted_so_that_every_fault_has_a_path(name, path):
+    assert errors(POD, {name: 1}) == [f"{path}: unknown field"]
+    assert errors(POD, {"spec": {name: 1}})[0].startswith(("spec.", "spec["))
+
+
 def test_quantities_and_ports_may_be_numbers_or_text():
     for amount in ("1", 1, 0.5):
         assert errors(POD, {"spec": {"overhead": {"cpu": amount}}}) == []

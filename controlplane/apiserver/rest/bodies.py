@@ -147,7 +147,7 @@ def known_only(call: Call, tree: Tree) -> Tree:
 
 
 def _agree(tree: Tree, name: str, wanted: str) -> None:
-    if (tree.get(name) or wanted) != wanted:
+    if tree.get(name) not in (None, "", wanted):  # false or [] would not be right either: they are of no use as text
         raise bad_request(f'{name}: the object says "{tree[name]}", its path "{wanted}"')
     tree[name] = wanted
 

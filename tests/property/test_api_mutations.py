@@ -1,0 +1,139 @@
+"""Valid objects of every kind, mutated anywhere and sent through the whole write path of a core.
+
+Each refusal names a place that is there, or one that could be; what is accepted is stored as it was said; and what was
+read changes nothing when it is put back or applied, by the client's way and the server's.
+More than CI tries: `MUTATIONS=20000 .venv/bin/python -m pytest tests/property/test_api_mutations.py`.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import random
+import re
+
+import pytest
+
+from api import scheme
+from api.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
+from api.object import Tree
+from controlplane.apiserver.incoming import read
+from tests.api_server import running_core
+from tests.fuzz.kept import changed_fields
+from tests.fuzz.trees import mutate
+from tests.whole_objects import whole_objects
+
+pytestmark = pytest.mark.slow
+
+MUTATIONS = int(os.environ.get("MUTATIONS", "600"))
+LAST_APPLIED = "/last-applied-configuration"
+STEP = re.compile(r"\[([^\]]*(?:'\])?)\]|([^.\[\]]+)")
+CRITICAL = {
+    "apiVersion": "scheduling.k8s.io/v1",
+    "kind": "PriorityClass",
+    "metadata": {"name": "system-cluster-critical"},
+    "value": 2_000_000_000,
+}
+
+
+def content(tree: Tree) -> Tree:
+    """An object without what only counts and notes changes."""
+    annotations = {k: v for k, v in tree["metadata"].get("annotations", {}).items() if not k.endswith(LAST_APPLIED)}
+    metadata = {k: v for k, v in tree["metadata"].items() if k not in {"resourceVersion", "managedFields"}}
+    return {**tree, "metadata": {**metadata, "annotations": annotations}}
+
+
+@pytest.fixture
+async def api(tmp_path):
+    """The verbs of a core that has what whole objects refer to."""
+    async with running_core(tmp_path) as cluster:
+        await cluster.local.create(CRITICAL)
+        yield cluster.local
+
+
+def missing_steps(tree: Tree, path: str) -> int:
+    """How many steps of a path, counted from its end, lead to nothing in the tree."""
+    steps = [index or name for index, name in STEP.findall(path)]
+    rest = ".".join(steps)
+    for number, step in enumerate(steps):
+        if isinstance(tree, dict):
+            longer = next((key for key in tree if "." in key and rest.startswith(key)), None)  # keys may have dots
+            if step not in tree and longer is None:
+                return len(steps) - number
+            if step not in tree:
+                return 0
+            tree = tree[step]
+        elif isinstance(tree, list) and step.isdigit() and int(step) < len(tree):
+            tree = tree[int(step)]
+        else:
+            return len(steps) - number
+        rest = rest[len(step) + 1 :]
+    return 0
+
+
+async def test_whole_objects_are_stored_as_said_and_change_nothing_when_they_come_back(api):
+    for tree in whole_objects():
+        made = await api.create(copy.deepcopy(tree))
+        created = await api.get(made.resource, made.namespace, made.name)  # a quota has been counted meanwhile
+        stored = created.tree()
+        assert changed_fields(tree, stored) == [], tree["kind"]
+        assert (await api.update(copy.deepcopy(stored))).revision == created.revision, tree["kind"]
+        del stored["metadata"]["resourceVersion"]
+        applied = (await api.apply(copy.deepcopy(stored)))[0]  # notes what was applied, and nothing else
+        assert content(applied.tree()) == content(stored), tree["kind"]
+        assert (await api.apply(copy.deepcopy(stored)))[0].revision == applied.revision, tree["kind"]
+
+
+async def test_mutated_objects_are_refused_by_a_place_or_kept_whole(api):
+    """Which mutations: another draw each time; a failure prints the one."""
+    first = random.SystemRandom().randrange(10**6)
+    accepted = 0
+    for seed in range(first, first + MUTATIONS):
+        rng = random.Random(seed)
+        tree = mutate(rng.choice(whole_objects()), rng)
+        sent = copy.deepcopy(tree)
+        try:
+            stored = (await api.create(tree)).tree()
+        except Invalid as refusal:
+            check_refusal(sent, refusal, seed)
+            continue
+        except AlreadyExists:
+            assert tree["kind"] == "Namespace", f"mutation {seed}"  # the one that nobody is there to empty
+            continue
+        except (Forbidden, NotFound, Conflict):
+            continue  # other objects or rights are missing; what the object says is not the reason
+        accepted += 1
+        assert changed_fields(sent, stored) == [], f"mutation {seed}"
+        metadata = stored["metadata"]
+        place = (
+            scheme.by_kind(stored["apiVersion"], stored["kind"]).resource,
+            metadata.get("namespace", ""),
+            metadata["name"],
+        )
+        read_again = await api.get(*place)
+        put_back = await api.update(read_again.tree())
+        assert put_back.revision == read_again.revision, f"mutation {seed} changes when put back"
+        await remove(api, *place)
+    assert accepted > MUTATIONS / 50
+
+
+async def remove(api, *place: str) -> None:
+    """Delete it, and let it go."""
+    tree = (await api.get(*place)).tree()
+    if tree["metadata"].pop("finalizers", []):
+        await api.update(tree)
+    await api.delete(*place, grace_seconds=0)
+
+
+def check_refusal(sent: Tree, refusal: Invalid, seed: int) -> None:
+    """Every fault has a path of which at most the last two steps are not there, and is one line."""
+    assert refusal.fields or "kind" in str(refusal) or "apiVersion" in str(refusal), f"mutation {seed}: {refusal}"
+    try:
+        known = read(copy.deepcopy(sent)).tree
+    except (Invalid, NotFound):
+        known = sent
+    for fault in refusal.fields:
+        assert fault.path, f"mutation {seed}: {refusal}"
+        assert missing_steps(known, fault.path) <= 2, f"mutation {seed}: {fault.path} of {refusal}"
+        assert "\n" not in str(fault), f"mutation {seed}"
+        assert fault.message, f"mutation {seed}"
