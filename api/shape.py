@@ -21,6 +21,15 @@ Form = Literal["string", "time", "integer", "boolean", "quantity", "integer or s
 _TIME_NAMES = ("Time", "Timestamp", "startedAt", "finishedAt", "timeAdded")
 """How the names of text fields end that hold an instant, in RFC 3339."""
 
+WIDE = frozenset(
+    (
+        *("generation", "observedGeneration", "deletionGracePeriodSeconds", "terminationGracePeriodSeconds"),
+        *("activeDeadlineSeconds", "tolerationSeconds", "expirationSeconds", "seconds"),
+        *("runAsUser", "runAsGroup", "fsGroup", "supplementalGroups", "uid", "gid", "sizeBytes"),
+    )
+)
+"""The names of numbers that have 64 bits in Kubernetes, whatever type they belong to; all others have 32."""
+
 _SCALARS: dict[Any, Form] = {
     str: "string",
     int: "integer",
@@ -33,11 +42,12 @@ _SCALARS: dict[Any, Form] = {
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One field or element. `struct` belongs to objects, `item` to lists and maps."""
+    """One field or element. `struct` belongs to objects, `item` to lists and maps, `bits` to whole numbers."""
 
     form: Form
     struct: type[Resource] | None = None
     item: Shape | None = None
+    bits: int = 64
 
 
 def _shape(hint: Any) -> Shape:
@@ -67,5 +77,9 @@ def fields(struct: type[Resource]) -> Mapping[str, Shape]:
 
 
 def _named(name: str, shape: Shape) -> Shape:
-    """The types have text for instants; Kubernetes has a type of its own, and their names tell."""
-    return Shape("time") if shape.form == "string" and name.endswith(_TIME_NAMES) else shape
+    """What Kubernetes has types of its own for, and names tell here: instants, and numbers by their size."""
+    if shape.form == "string" and name.endswith(_TIME_NAMES):
+        return Shape("time")
+    if shape.form in {"integer", "integer or string"} and name not in WIDE:
+        return Shape(shape.form, bits=32)
+    return shape

@@ -21,7 +21,6 @@ from api.shape import Form, Shape, fields
 DEPTH_LIMIT = 100
 """Levels of nesting in one object; far beyond any real one, far below the interpreter's stack."""
 
-_INTEGER_LIMIT = 2**63
 _SHOWN_CHARACTERS = 40
 _FIELD_NAME = re.compile(r"[-\w$@/]+")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
@@ -116,6 +115,10 @@ def _check_value(shape: Shape, value: Any, path: str, errors: list[FieldError]) 
                 _check_value(shape.item, item, f"{path}[{key}]", errors)
         case "object" | "list" | "map":
             errors.append(FieldError(path, _wrong(shape.form, value)))
+        case "integer" | "integer or string" if type(value) is int:
+            if not -(1 << shape.bits - 1) <= value < 1 << shape.bits - 1:
+                why = f"expected {shape.form}, got {value}, which does not fit {shape.bits} bits"
+                errors.append(FieldError(path, why))
         case form if not _ACCEPTS[form](value):
             errors.append(FieldError(path, _wrong(form, value)))
 
@@ -130,17 +133,13 @@ def _is_time(value: Any) -> bool:
     return True
 
 
-def _is_integer(value: Any) -> bool:
-    return type(value) is int and -_INTEGER_LIMIT <= value < _INTEGER_LIMIT
-
-
 _ACCEPTS: dict[Form, Callable[[Any], bool]] = {
     "string": lambda value: type(value) is str,
     "time": _is_time,
-    "integer": _is_integer,
+    "integer": lambda _: False,  # whole numbers are looked at before
     "boolean": lambda value: type(value) is bool,
     "quantity": lambda value: type(value) in {str, int, float},
-    "integer or string": lambda value: type(value) is str or _is_integer(value),
+    "integer or string": lambda value: type(value) is str,
     "any": lambda _: True,
 }
 
@@ -154,8 +153,6 @@ def _wrong(form: Form, value: Any) -> str:
     name = _NAMES.get(type(value), type(value).__name__)
     if isinstance(value, dict | list):
         return f"expected {wanted}, got {name}"
-    if type(value) is int and "integer" in form:
-        return f"expected {wanted}, got {value}, which does not fit 64 bits"
     shown = json.dumps(value, ensure_ascii=False)
     if len(shown) > _SHOWN_CHARACTERS:
         shown = shown[:_SHOWN_CHARACTERS] + "..."

@@ -19,9 +19,12 @@ from api.faults import (
     required,
     unsupported,
 )
+from api.meta import Quantity
 from api.names import label_value_fault, qualified_name_fault
 from api.namespace import Namespace
 from api.node import Node
+from api.quantity import parse
+from api.validate_meta import finalizer_fault
 from api.validate_pod import TAINT_EFFECTS
 
 EVENT_TYPES = ("Normal", "Warning")
@@ -44,16 +47,31 @@ def node_faults(node: Node, old: Node | None) -> Iterator[FieldError]:
     yield from _pod_range_faults(node, old)
     for name, amounts in (("capacity", node.status.capacity), ("allocatable", node.status.allocatable)):
         for resource, quantity in amounts.items():
-            yield from check_quantity(f"status.{name}[{resource}]", quantity)
+            yield from _amount_faults(resource, quantity, f"status.{name}[{resource}]")
+    addresses = [(address.type, address.address) for address in node.status.addresses]
+    for index, address in enumerate(addresses):
+        if address in addresses[:index]:
+            yield duplicate(f"status.addresses[{index}]", dict(zip(("type", "address"), address, strict=True)))
+
+
+def _amount_faults(resource: str, quantity: Quantity, path: str) -> Iterator[FieldError]:
+    faults = list(check_quantity(path, quantity))
+    yield from faults
+    if not faults and resource == "pods" and parse(quantity) % 1:
+        yield invalid(path, quantity, "must be an integer")
 
 
 def _pod_range_faults(node: Node, old: Node | None) -> Iterator[FieldError]:
+    versions = []
     for index, pod_range in enumerate(node.spec.pod_cidrs):
         try:
-            ipaddress.ip_network(pod_range)
+            versions.append(ipaddress.ip_network(pod_range).version)
         except ValueError:
             why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
             yield invalid(f"spec.podCIDRs[{index}]", pod_range, why)
+    if len(set(versions)) < len(versions):
+        why = "may specify no more than one CIDR for each IP family"
+        yield invalid("spec.podCIDRs", list(node.spec.pod_cidrs), why)
     if node.spec.pod_cidrs and node.spec.pod_cidr != node.spec.pod_cidrs[0]:
         yield invalid("spec.podCIDR", node.spec.pod_cidr or "", "must match the first of `podCIDRs`")
     if old is None:
@@ -67,7 +85,7 @@ def _pod_range_faults(node: Node, old: Node | None) -> Iterator[FieldError]:
 def namespace_faults(namespace: Namespace) -> Iterator[FieldError]:
     """Yield what is wrong with a namespace."""
     for index, finalizer in enumerate(namespace.spec.finalizers):
-        yield from check_text(f"spec.finalizers[{index}]", finalizer, qualified_name_fault)
+        yield from check_text(f"spec.finalizers[{index}]", finalizer, finalizer_fault)
     yield from check_choice("status.phase", namespace.status.phase, ("Active", "Terminating"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Generator, Iterator, Mapping
 
 from api.config import ConfigMap, Secret
@@ -19,6 +20,7 @@ _NEEDED_KEYS = {
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
     "kubernetes.io/dockercfg": (".dockercfg",),
 }
+_JSON_KEYS = {kind: keys[0] for kind, keys in _NEEDED_KEYS.items() if "docker" in kind}
 _ACCOUNT_TOKEN = "kubernetes.io/service-account-token"  # noqa: S105 - the name of a type of Secret
 _ACCOUNT_ANNOTATION = "kubernetes.io/service-account.name"
 
@@ -48,6 +50,9 @@ def secret_faults(secret: Secret, old: Secret | None) -> Iterator[FieldError]:
     for key in _NEEDED_KEYS.get(secret.type or "", ()):
         if key not in secret.data:
             yield required(f"data[{key}]")
+    json_key = _JSON_KEYS.get(secret.type or "", "")
+    if json_key in secret.data:
+        yield from _json_faults(secret.data[json_key], f"data[{json_key}]")
     if secret.type == "kubernetes.io/basic-auth" and not {"username", "password"} & secret.data.keys():
         yield required("data[username]", "username or password is required")
     if secret.type == _ACCOUNT_TOKEN and not secret.metadata.annotations.get(_ACCOUNT_ANNOTATION):
@@ -60,6 +65,13 @@ def secret_faults(secret: Secret, old: Secret | None) -> Iterator[FieldError]:
         yield from _unlocked(immutable_now=secret.immutable)
         if secret.data != old.data:
             yield forbidden("data", _IMMUTABLE)
+
+
+def _json_faults(value: str, path: str) -> Iterator[FieldError]:
+    try:
+        json.loads(base64.b64decode(value, validate=True))
+    except (ValueError, RecursionError):  # what is not base64 is told elsewhere; what it says must not be shown
+        yield FieldError(path, "Invalid value: <secret contents redacted>: must be JSON")
 
 
 def _unlocked(*, immutable_now: bool | None) -> Iterator[FieldError]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from api.container import Container, ContainerPort, ResourceRequirements, VolumeMount
@@ -31,6 +30,7 @@ from api.names import (
 )
 from api.quantity import parse
 from api.security import SecurityContext
+from api.validate_field_ref import IN_VARIABLES, field_ref_faults
 from api.validate_probe import probe_faults
 from api.validate_resource_field import resource_field_faults
 
@@ -38,10 +38,6 @@ PROTOCOLS = ("SCTP", "TCP", "UDP")
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 STANDARD_RESOURCES = ("cpu", "memory", "ephemeral-storage")
 ID_LIMIT = 2**31 - 1
-_FIELD_PATH = re.compile(
-    r"metadata\.(name|namespace|uid|labels\['[^']+'\]|annotations\['[^']+'\])"
-    r"|spec\.(nodeName|serviceAccountName)|status\.(podIPs?|hostIPs?)"
-)
 
 
 def container_faults(
@@ -117,13 +113,7 @@ def _source_faults(source: EnvVarSource, path: str) -> Iterator[FieldError]:
             yield from check_text(f"{path}.{name}.name", selector.name, dns_subdomain_fault)
             yield from check_text(f"{path}.{name}.key", selector.key, config_key_fault)
     if source.field_ref:
-        field_path = source.field_ref.field_path
-        if not field_path:
-            yield required(f"{path}.fieldRef.fieldPath")
-        elif not _FIELD_PATH.fullmatch(field_path):
-            yield invalid(
-                f"{path}.fieldRef.fieldPath", field_path, "no such field can be used in an environment variable"
-            )
+        yield from field_ref_faults(source.field_ref, f"{path}.fieldRef", IN_VARIABLES, "an environment variable")
     if source.resource_field_ref:
         yield from resource_field_faults(source.resource_field_ref, f"{path}.resourceFieldRef")
 

@@ -11,6 +11,7 @@ from api.names import Fault, dns_label_fault, qualified_name_fault
 from api.selectors import requirement_faults
 
 ANNOTATIONS_LIMIT_BYTES = 256 * 1024
+NO_OWNERS = {("v1", "Event"), ("events.k8s.io/v1", "Event")}  # they come and go: as in Kubernetes
 STANDARD_FINALIZERS = ("orphan", "foregroundDeletion", "kubernetes")
 
 
@@ -62,6 +63,10 @@ def _owner_faults(owners: tuple[OwnerReference, ...]) -> Iterator[FieldError]:
         ):
             if not value:
                 yield required(f"{path}.{name}", "must not be empty")
+        if owner.api_version and (why := _group_version_fault(owner.api_version)):
+            yield invalid(f"{path}.apiVersion", owner.api_version, why)
+        if (owner.api_version, owner.kind) in NO_OWNERS:
+            yield invalid(path, f"{owner.api_version}, Kind={owner.kind}", "is disallowed from being an owner")
         if owner.controller:
             controllers.append(f"{owner.kind} {owner.name}")
     if len(controllers) > 1:
@@ -71,15 +76,29 @@ def _owner_faults(owners: tuple[OwnerReference, ...]) -> Iterator[FieldError]:
         )
 
 
+def _group_version_fault(text: str) -> str | None:
+    group, slash, version = text.partition("/")
+    if "/" in version or (slash and not group):
+        return f"unexpected GroupVersion string: {text}"
+    return None if version or not slash else "version must not be empty"
+
+
 def _finalizer_faults(meta: ObjectMeta) -> Iterator[FieldError]:
     for index, finalizer in enumerate(meta.finalizers):
         path = f"metadata.finalizers[{index}]"
-        if why := qualified_name_fault(finalizer):
+        if why := finalizer_fault(finalizer):
             yield invalid(path, finalizer, why)
-        elif "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
-            yield invalid(path, finalizer, "name is neither a standard finalizer name nor is it fully qualified")
     if {"orphan", "foregroundDeletion"} <= set(meta.finalizers):
         yield FieldError("metadata.finalizers", "Invalid value: orphan and foregroundDeletion exclude each other")
+
+
+def finalizer_fault(finalizer: str) -> str | None:
+    """Return why nobody could remove this finalizer: it belongs to nobody by name, and is not Kubernetes' own."""
+    if why := qualified_name_fault(finalizer):
+        return why
+    if "/" in finalizer or finalizer in STANDARD_FINALIZERS:
+        return None
+    return "name is neither a standard finalizer name nor is it fully qualified"
 
 
 def _change_faults(meta: ObjectMeta, old: ObjectMeta) -> Iterator[FieldError]:

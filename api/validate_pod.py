@@ -13,6 +13,7 @@ from api.names import dns_label_fault, dns_subdomain_fault, label_value_fault, q
 from api.object import Tree
 from api.pod import Pod, PodSpec
 from api.stop_signals import STOP_SIGNALS
+from api.validate_annotations import pod_annotation_faults
 from api.validate_container import ID_LIMIT, container_faults, host_port_faults
 from api.validate_dns import dns_faults
 from api.validate_init import init_container_faults
@@ -30,6 +31,7 @@ _CONTAINER_LISTS = ("containers", "initContainers")
 
 def pod_faults(pod: Pod) -> Iterator[FieldError]:
     """Yield what is wrong with a pod."""
+    yield from pod_annotation_faults(pod.metadata.annotations, "metadata.annotations")
     yield from pod_spec_faults(pod.spec, "spec")
 
 
@@ -66,7 +68,10 @@ def pod_spec_faults(spec: PodSpec, path: str) -> Iterator[FieldError]:
         yield from check_text(
             f"{path}.readinessGates[{index}].conditionType", gate.condition_type, qualified_name_fault
         )
+    if spec.os and not spec.os.name:
+        yield required(f"{path}.os.name", "cannot be empty")
     yield from _stop_signal_faults(spec, path)
+    yield from _node_term_faults(spec, path)
     yield from _group_faults(spec, path)
     if context := spec.security_context:
         where = f"{path}.securityContext"
@@ -84,6 +89,15 @@ def _places(spec: PodSpec, path: str) -> Iterator[tuple[str, Container]]:
     for name, containers in (("containers", spec.containers), ("initContainers", spec.init_containers)):
         for index, container in enumerate(containers):
             yield f"{path}.{name}[{index}]", container
+
+
+def _node_term_faults(spec: PodSpec, path: str) -> Iterator[FieldError]:
+    """No term at all would fit no node."""
+    affinity = spec.affinity.node_affinity if spec.affinity else None
+    needed = affinity.required_during_scheduling_ignored_during_execution if affinity else None
+    if needed is not None and not needed.node_selector_terms:
+        where = f"{path}.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms"
+        yield required(where, "must have at least one node selector term")
 
 
 def _stop_signal_faults(spec: PodSpec, path: str) -> Iterator[FieldError]:

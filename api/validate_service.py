@@ -20,7 +20,7 @@ from api.faults import (
     invalid,
     required,
 )
-from api.names import dns_label_fault, port_name_fault, qualified_name_fault
+from api.names import dns_label_fault, dns_subdomain_fault, port_name_fault, qualified_name_fault
 from api.network import Endpoint, EndpointPort, EndpointSlice
 from api.service import Service, ServicePort, ServiceSpec
 from api.validate_container import PROTOCOLS
@@ -148,6 +148,7 @@ def _endpoint_faults(endpoint: Endpoint, path: str, version: int | None) -> Iter
             continue
         if (why := ip_fault(address, version)) or (why := _unreachable(address)):
             yield invalid(where, address, why)
+    yield from check_text(f"{path}.nodeName", endpoint.node_name, dns_subdomain_fault, optional=True)
     yield from check_text(f"{path}.hostname", endpoint.hostname, dns_label_fault, optional=True)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from api.errors import FieldError
 from api.faults import check_choice, check_quantity, check_text, check_unique, forbidden, invalid, required
 from api.names import config_key_fault, dns_label_fault, dns_subdomain_fault
+from api.validate_field_ref import IN_FILES, field_ref_faults
 from api.validate_resource_field import resource_field_faults
 from api.volume import DownwardAPIVolumeFile, KeyToPath, ServiceAccountTokenProjection, Volume, VolumeProjection
 
@@ -17,7 +17,6 @@ HOST_PATH_TYPES = (
 SHORTEST_TOKEN_SECONDS = 600
 LONGEST_TOKEN_SECONDS = 1 << 32
 _MODE_LIMIT = 0o777
-_FIELD_PATH = re.compile(r"metadata\.(name|namespace|uid|labels(\['[^']+'\])?|annotations(\['[^']+'\])?)")
 _SOURCES = tuple(
     (attribute, name)
     for attribute, name in zip(Volume.__struct_fields__, Volume.__struct_encode_fields__, strict=True)
@@ -110,11 +109,7 @@ def _downward_faults(items: tuple[DownwardAPIVolumeFile, ...], path: str) -> Ite
         if item.field_ref and item.resource_field_ref:
             yield forbidden(where, "fieldRef and resourceFieldRef can not be specified simultaneously")
         elif item.field_ref:
-            field_path = item.field_ref.field_path
-            if not field_path:
-                yield required(f"{where}.fieldRef.fieldPath")
-            elif not _FIELD_PATH.fullmatch(field_path):
-                yield invalid(f"{where}.fieldRef.fieldPath", field_path, "no such field can be used in a volume")
+            yield from field_ref_faults(item.field_ref, f"{where}.fieldRef", IN_FILES, "a volume")
         elif item.resource_field_ref:
             if not item.resource_field_ref.container_name:
                 yield required(f"{where}.resourceFieldRef.containerName")

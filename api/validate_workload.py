@@ -12,6 +12,7 @@ from api.meta import IntOrString, LabelSelector
 from api.object import Tree
 from api.pod import PodTemplateSpec
 from api.selectors import label_selector_of
+from api.validate_annotations import pod_annotation_faults
 from api.validate_meta import selector_faults, template_metadata_faults
 from api.validate_pod import pod_spec_faults
 
@@ -66,6 +67,7 @@ def _selector_faults(
 def _template_faults(template: PodTemplateSpec) -> Iterator[FieldError]:
     path = "spec.template"
     yield from template_metadata_faults(template.metadata, f"{path}.metadata")
+    yield from pod_annotation_faults(template.metadata.annotations, f"{path}.metadata.annotations")
     yield from pod_spec_faults(template.spec, f"{path}.spec")
     if template.spec.restart_policy not in {None, "Always"}:
         yield unsupported(f"{path}.spec.restartPolicy", template.spec.restart_policy, ["Always"])

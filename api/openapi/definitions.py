@@ -34,26 +34,6 @@ _BYTES = {("Secret", "data"), ("ConfigMap", "binaryData")}
 _MICRO_TIMES = {("Event", "eventTime"), ("EventSeries", "lastObservedTime")} | {
     ("LeaseSpec", name) for name in ("acquireTime", "renewTime")
 }
-_INT64 = frozenset(
-    [
-        "generation",
-        "observedGeneration",
-        "deletionGracePeriodSeconds",
-        "terminationGracePeriodSeconds",
-        "activeDeadlineSeconds",
-        "tolerationSeconds",
-        "expirationSeconds",
-        "seconds",
-        "runAsUser",
-        "runAsGroup",
-        "fsGroup",
-        "supplementalGroups",
-        "uid",
-        "gid",
-        "sizeBytes",
-    ]
-)
-"""Integers of 64 bits; the others have 32."""
 
 
 def group_version_kind(api_version: str, kind: str) -> dict[str, str]:
@@ -179,7 +159,7 @@ def _element(where: tuple[str, str], shape: Shape) -> Schema:
         return {"$ref": name_of(shape.struct)}
     name = where[1]
     if shape.form == "integer":
-        return {"type": "integer", "format": "int64" if name in _INT64 else "int32"}
+        return {"type": "integer", "format": f"int{shape.bits}"}
     if shape.form == "string" and where in _BYTES:
         return {"type": "string", "format": "byte"}
     if shape.form == "time":

@@ -19,6 +19,7 @@ from api.meta import ObjectMeta
 from api.names import derived_name
 from api.object import Tree
 from api.selectors import label_selector_of
+from api.validate_annotations import DELETION_COST
 from component.env import Env, parse_time, rfc3339
 from component.informer import Cached, Change, Informer
 from controlplane.controllers import conditions, pods
@@ -27,7 +28,6 @@ from controlplane.controllers.loop import Key, Source, own_key
 from controlplane.controllers.ownership import claim, controller_keys, controller_of, orphans_of, owner_reference
 
 BURST = 500  # pods created or deleted in one pass
-DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 _PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
 
 

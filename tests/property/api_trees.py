@@ -10,7 +10,6 @@ NAMES = st.sampled_from(["a", "b", "web", "main-1"])
 SCALARS = {
     "string": TEXT,
     "time": st.sampled_from(["2030-01-31T12:00:00Z", "2001-02-03T04:05:06.789+01:00"]),
-    "integer": st.integers(-(2**63), 2**63 - 1),
     "boolean": st.booleans(),
     "quantity": st.one_of(st.sampled_from(["1", "250m", "64Mi"]), st.integers(0, 99), st.floats(0, 9)),
     "integer or string": st.one_of(st.integers(0, 99), TEXT),
@@ -25,6 +24,8 @@ def of_shape(shape, depth):
         return st.lists(of_shape(shape.item, depth), max_size=2)
     if shape.form == "map":
         return st.dictionaries(TEXT, of_shape(shape.item, depth), max_size=2)
+    if shape.form == "integer":
+        return st.integers(-(1 << shape.bits - 1), (1 << shape.bits - 1) - 1)
     return SCALARS[shape.form]
 
 

@@ -57,7 +57,12 @@ def test_every_fault_is_named_in_document_order():
         ({"hostNetwork": "yes"}, 'spec.hostNetwork: expected boolean, got string "yes"'),
         ({"priority": True}, "spec.priority: expected integer, got boolean true"),
         ({"priority": 1.0}, "spec.priority: expected integer, got number 1.0"),
-        ({"priority": 2**63}, "spec.priority: expected integer, got 9223372036854775808, which does not fit 64 bits"),
+        ({"priority": 2**31}, "spec.priority: expected integer, got 2147483648, which does not fit 32 bits"),
+        ({"priority": -(2**31) - 1}, "spec.priority: expected integer, got -2147483649, which does not fit 32 bits"),
+        (
+            {"activeDeadlineSeconds": 2**63},
+            "spec.activeDeadlineSeconds: expected integer, got 9223372036854775808, which does not fit 64 bits",
+        ),
         ({"nodeSelector": []}, "spec.nodeSelector: expected map, got list"),
         ({"hostPid": True}, 'spec.hostPid: unknown field, did you mean "hostPID"?'),
         ({"overhead": {"cpu": True}}, "spec.overhead[cpu]: expected quantity, got boolean true"),
