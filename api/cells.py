@@ -55,7 +55,9 @@ def count(*fields: str) -> Cell:
 
 def last_seen(event: Tree) -> str:
     """When an event happened last; RFC 3339 sorts as text."""
-    return str(event.get("lastTimestamp") or event.get("eventTime") or at(event, "metadata.creationTimestamp"))
+    repeated = at(event, "series.lastObservedTime")
+    seen = repeated or event.get("lastTimestamp") or event.get("eventTime")
+    return str(seen or at(event, "metadata.creationTimestamp"))
 
 
 def pod_gates(pod: Tree, _now: float) -> str:

@@ -22,6 +22,19 @@ def policy_table(resource: str, tree: Tree) -> Sequence[str]:
             return ()
 
 
+def namespace_policies(quotas: Sequence[Tree], limit_ranges: Sequence[Tree]) -> str:
+    """What bounds the objects of a namespace, as kubectl describes it."""
+    lines = ["", "Resource Quotas" if quotas else "No resource quota."]
+    for quota in quotas:
+        lines += [f"  {line}" for line in (f"Name:  {at(quota, 'metadata.name')}", *_quota(quota), "")]
+    if not quotas:
+        lines.append("")
+    rows = [row for tree in limit_ranges for row in _bounds(tree)]
+    lines.append("Resource Limits" if rows else "No LimitRange resource.")
+    lines += [f" {line}" for line in (_table(_BOUNDS_HEADINGS, rows) if rows else ())]
+    return "\n".join(line.rstrip() for line in lines)
+
+
 def _quota(tree: Tree) -> Sequence[str]:
     """What is bounded and used; the scopes before it."""
     lines = []
@@ -36,12 +49,17 @@ def _quota(tree: Tree) -> Sequence[str]:
 
 
 def _limit_range(tree: Tree) -> Sequence[str]:
+    return _table(_BOUNDS_HEADINGS, _bounds(tree))
+
+
+def _bounds(tree: Tree) -> list[list[str]]:
+    """A row for each resource of each type of object."""
     rows = []
     for item in at(tree, "spec.limits", []):
         for resource in sorted({name for bound in _BOUNDS for name in item.get(bound, {})}):
             bounds = (str(item.get(bound, {}).get(resource, "-")) for bound in _BOUNDS)
             rows.append([item["type"], resource, *bounds])
-    return _table(_BOUNDS_HEADINGS, rows)
+    return rows
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Sequence[str]:

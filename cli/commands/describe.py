@@ -14,6 +14,7 @@ from cli.connect import call, fail_after, system_time
 from cli.describe import description
 from cli.describe_node import node_usage
 from cli.output import align
+from cli.policy_tables import namespace_policies
 from cli.targets import Target, parse, read_manifests, target_of
 from cli.verb import Verb
 
@@ -68,10 +69,21 @@ def describe(
 
 async def _text(client: RpcClient, each: Object, now: float) -> str:
     text = description(each.resource, each.tree())
-    if each.resource != "nodes":
-        return text
-    pods = (await client.list("pods", "", field_selector=f"spec.nodeName={each.name}")).items
-    return f"{text}\n{node_usage(each.tree(), [pod.tree() for pod in pods], now)}"
+    match each.resource:
+        case "nodes":
+            pods = await _trees(client, "pods", "", field_selector=f"spec.nodeName={each.name}")
+            return f"{text}\n{node_usage(each.tree(), pods, now)}"
+        case "namespaces":
+            quotas = await _trees(client, "resourcequotas", each.name)
+            limit_ranges = await _trees(client, "limitranges", each.name)
+            return f"{text}\n{namespace_policies(quotas, limit_ranges)}"
+        case _:
+            return text
+
+
+async def _trees(client: RpcClient, resource: str, namespace: str, field_selector: str = "") -> list[Tree]:
+    """Objects that are shown beside another one."""
+    return [each.tree() for each in (await client.list(resource, namespace, field_selector=field_selector)).items]
 
 
 async def _objects(client: RpcClient, target: Target, namespace: str, selector: str) -> list[Object]:

@@ -1,6 +1,7 @@
 """Holds pods to the level that their namespace's labels name (Kubernetes: PodSecurity, "Pod Security Admission").
 
-`enforce` refuses pods; `warn` tells whoever writes a pod or something that makes pods; `audit` tells the log.
+`enforce` refuses pods; `warn` tells whoever writes a pod or something that makes pods; `audit` tells the log. Who raises what is
+enforced is told which pods there would be refused now.
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ MODES: Final = ("enforce", "audit", "warn")
 LATEST: Final = "latest"
 _NEWEST_MINOR: Final = 10_000
 
+PODS_LOOKED_AT: Final = 100
+"""Of a namespace whose level rises, one for each controller: some milliseconds."""
+
+_PODS_READ: Final = 500
+
 
 class PodSecurity:
     """Looks at pods when they are created, at templates whenever they are written, and at the labels themselves."""
@@ -32,6 +38,7 @@ class PodSecurity:
             return
         if request.kind.resource == "namespaces":
             _check_labels(request)
+            _warn_of_pods(request, snapshot)
         elif (spec := _pod_spec(request)) is not None:
             namespace = snapshot.get("namespaces", "", request.namespace)
             labels = namespace.tree()["metadata"].get("labels", {}) if namespace is not None else {}
@@ -79,6 +86,43 @@ def _check_labels(request: Request) -> None:
             faults.append(invalid(f"metadata.labels[{PREFIX}{mode}-version]", version, why))
     if faults:
         raise Invalid(f'Namespace "{request.name}" is invalid', faults)
+
+
+def _warn_of_pods(request: Request, snapshot: Snapshot) -> None:
+    """Tell which pods of a namespace violate the level that it is to enforce from now on, as Kubernetes does."""
+    level, version = _enforced(request.tree)
+    before, before_version = _enforced(request.old or {"metadata": {}})
+    relaxed = version == before_version and LEVELS.index(level) <= (LEVELS.index(before) if before in LEVELS else 0)
+    if request.verb != "update" or level == LEVELS[0] or relaxed:
+        return
+    pods = snapshot.list("pods", request.name)
+    alike: dict[str, list[str]] = {}  # pods of one controller are made from one template
+    trees = {each.name: each.tree() for each in pods[:_PODS_READ]}
+    for name, tree in sorted(trees.items()):
+        owners = tree["metadata"].get("ownerReferences") or [{"uid": name}]
+        alike.setdefault(str(owners[0].get("uid")), []).append(name)
+    reasons: dict[str, list[str]] = {}
+    groups = list(alike.values())
+    for names in groups[:PODS_LOOKED_AT]:
+        found = violations(level, msgspec.convert(trees[names[0]]["spec"], PodSpec), _minor(version))
+        if found:
+            reasons.setdefault(", ".join(each.partition(" (")[0] for each in found), []).extend(names)
+    if reasons:
+        snapshot.warn(
+            f'existing pods in namespace "{request.name}" violate the new PodSecurity enforce level "{level}:{version}"'
+        )
+    for reason, names in sorted(reasons.items()):
+        others = len(names) - 1
+        more = f" (and {others} other pod{'s' if others > 1 else ''})" if others else ""
+        snapshot.warn(f"{min(names)}{more}: {reason}")
+    if len(pods) > len(trees) or len(groups) > PODS_LOOKED_AT:
+        snapshot.warn(f'not all of the {len(pods)} pods in namespace "{request.name}" were looked at')
+
+
+def _enforced(namespace: Tree) -> tuple[str, str]:
+    """Level and version."""
+    labels = namespace["metadata"].get("labels") or {}
+    return labels.get(f"{PREFIX}enforce", LEVELS[0]), labels.get(f"{PREFIX}enforce-version", LATEST)
 
 
 def _minor(version: str) -> int:

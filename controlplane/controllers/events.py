@@ -201,8 +201,9 @@ def _event(key: Key, occurrence: _Occurrence, counted: int) -> Tree:
 
 def expired(tree: Tree, now: float) -> bool:
     """Whether nothing was heard of the event for an hour."""
-    seen = tree.get("lastTimestamp") or tree.get("eventTime") or tree["metadata"].get("creationTimestamp")
-    return seen is not None and parse_time(seen) + LIFETIME_SECONDS <= now
+    known = (tree.get("lastTimestamp"), (tree.get("series") or {}).get("lastObservedTime"), tree.get("eventTime"))
+    seen = [each for each in known if each] or [tree["metadata"].get("creationTimestamp")]
+    return seen != [None] and max(map(parse_time, seen)) + LIFETIME_SECONDS <= now
 
 
 async def expire_events(client: ApiClient, env: Env) -> None:

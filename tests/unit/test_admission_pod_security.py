@@ -8,7 +8,7 @@ import pytest
 from api.errors import Forbidden, Invalid
 from api.pod import PodSpec
 from api.pod_security import violations
-from controlplane.admission.pod_security import PREFIX, PodSecurity
+from controlplane.admission.pod_security import PODS_LOOKED_AT, PREFIX, PodSecurity
 from tests.admission_rig import Objects, pod_tree, request
 
 PLUGIN = PodSecurity()
@@ -161,3 +161,47 @@ def test_labels_that_name_no_level_or_version_are_refused(labels, fault):
 def test_levels_and_versions_are_accepted():
     tree = namespace(enforce="baseline", enforce_version="v1.33", audit="restricted", warn_version="latest")
     PLUGIN.check(request(tree, resource="namespaces"), Objects())
+
+
+def owned(name, owner, **spec):
+    tree = pod_tree(name, **spec)
+    tree["metadata"]["ownerReferences"] = [{"uid": owner}]
+    return tree
+
+
+def test_who_raises_the_level_is_told_which_pods_violate_it():
+    pods = [owned(f"web-{index}", "rs", hostNetwork=True) for index in range(3)]
+    objects = Objects(*pods, pod_tree("fine"), pod_tree("alone", hostPID=True, hostNetwork=True))
+    PLUGIN.check(request(namespace(enforce="baseline"), "update", namespace(), "namespaces"), objects)
+    assert objects.warnings == [
+        'existing pods in namespace "default" violate the new PodSecurity enforce level "baseline:latest"',
+        "alone (and 3 other pods): host namespaces",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"enforce": "baseline"}, {"enforce": "baseline", "warn": "restricted"}),
+        ({"enforce": "restricted"}, {"enforce": "baseline"}),
+        ({"enforce": "restricted"}, {}),
+        ({}, {"enforce": "privileged"}),
+    ],
+)
+def test_nobody_is_told_of_pods_when_the_level_does_not_rise(before, after):
+    objects = Objects(pod_tree(hostNetwork=True))
+    PLUGIN.check(request(namespace(**after), "update", namespace(**before), "namespaces"), objects)
+    assert objects.warnings == []
+
+
+def test_another_version_of_the_level_is_looked_at_anew():
+    objects = Objects(pod_tree(hostNetwork=True))
+    before, after = namespace(enforce="baseline", enforce_version="v1.30"), namespace(enforce="baseline")
+    PLUGIN.check(request(after, "update", before, "namespaces"), objects)
+    assert objects.warnings[1:] == ["web: host namespaces"]
+
+
+def test_many_pods_are_not_all_looked_at_and_that_is_told():
+    objects = Objects(*(pod_tree(f"p{index:03}") for index in range(PODS_LOOKED_AT + 1)))
+    PLUGIN.check(request(namespace(enforce="baseline"), "update", namespace(), "namespaces"), objects)
+    assert objects.warnings == [f'not all of the {PODS_LOOKED_AT + 1} pods in namespace "default" were looked at']

@@ -8,7 +8,9 @@ from api.columns import columns_of
 from cli import generators
 from cli.describe import description
 from cli.mistakes import Misused
+from cli.policy_tables import namespace_policies
 from tests.admission_rig import limit_range, priority_class, quota
+from tests.cli_rig import CliApi, tim
 
 
 def cells(resource, tree):
@@ -56,3 +58,24 @@ def test_generators_make_quotas_and_priority_classes():
         generators.resource_quota("q", "pods", "")
     made = generators.priority_class("high", 7, "why", "Never", is_default=True)
     assert (made["value"], made["globalDefault"], made["preemptionPolicy"]) == (7, True, "Never")
+
+
+def test_a_namespace_is_described_with_its_quotas_and_limits():
+    api = CliApi(namespaces=["default", "shop"])
+    for tree in (quota(pods=5), limit_range({"type": "Pod", "max": {"cpu": "2"}})):
+        tree["metadata"]["namespace"] = "shop"
+        api.put(tree)
+    lines = tim(api, "describe", "ns", "shop").stdout.splitlines()
+    quotas = lines.index("Resource Quotas")
+    assert [line.split() for line in lines[quotas + 1 : quotas + 5]] == [
+        ["Name:", "small"],
+        ["Resource", "Used", "Hard"],
+        ["--------", "----", "----"],
+        ["pods", "<unknown>", "5"],
+    ]
+    assert lines[lines.index("Resource Limits") + 3].split() == ["Pod", "cpu", "-", "2", "-", "-", "-"]
+    assert "No resource quota." in tim(api, "describe", "ns", "default").stdout
+
+
+def test_what_a_namespace_does_not_have_is_said():
+    assert namespace_policies([], []).split("\n") == ["", "No resource quota.", "", "No LimitRange resource."]

@@ -132,6 +132,16 @@ async def test_an_event_waits_until_the_api_is_back():
     assert api.trees("events")[0]["count"] == 1
 
 
+def test_an_event_of_a_series_lasts_an_hour_after_its_last_repetition():
+    tree = {"metadata": {}, "eventTime": "2026-11-21T10:00:00.000001Z"}
+    later = {**tree, "series": {"count": 2, "lastObservedTime": "2026-11-21T10:30:00Z"}}
+    half_past_eleven = events.parse_time("2026-11-21T11:30:00Z")
+    assert events.expired(tree, half_past_eleven - 1)
+    assert not events.expired(later, half_past_eleven - 1)
+    assert events.expired(later, half_past_eleven)
+    assert not events.expired({"metadata": {}}, half_past_eleven)
+
+
 async def test_events_expire_an_hour_after_they_were_last_seen():
     clock = FakeClock()
     api = FakeApi(fake_env(clock))
