@@ -10,6 +10,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from agent.log_format import Record, parse_record, stamp_seconds
 
@@ -28,6 +29,7 @@ class LogOptions:
     tail_lines: int | None = None
     since_time: float = 0.0
     limit_bytes: int | None = None
+    stream: Literal["", "stdout", "stderr"] = ""  # only this one
 
 
 def rotated(path: Path) -> Path:
@@ -62,6 +64,8 @@ class _Formatter:
         self._line_open = {"stdout": False, "stderr": False}
 
     def text(self, record: Record) -> bytes:
+        if self._options.stream not in {"", record.stream}:
+            return b""
         if self._options.since_time and stamp_seconds(record.stamp) < self._options.since_time:
             return b""
         head = b""
@@ -103,6 +107,8 @@ def _existing(path: Path, options: LogOptions, formatter: _Formatter) -> Iterato
         files.append((path, status.st_size))
     starts = _tail_starts(files, options.tail_lines)
     for (file, size), start in zip(files, starts, strict=True):
+        if file == path:
+            formatter.offset = start  # also when nothing of it is wanted
         for lines, end in _whole_lines(file, start, size):
             if file == path:
                 formatter.offset = end

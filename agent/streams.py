@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any, Protocol
 
 import grpc
 import grpc.aio
 import structlog
 
+from agent.attaching import check_streams, join
 from agent.forwarding import carry_connection, connect
 from agent.log_format import since_bound
 from agent.logs import LogOptions, read_log
 from agent.observed import attempts, dead
 from agent.paths import Paths
-from agent.runtime.protocol import Container, ContainerRuntime, ExecStream, RuntimeFailure
+from agent.runtime.protocol import Container, ContainerRuntime, ContainerStreams, RuntimeFailure
 from agent.status import container_statuses
 from agent.worker import PodWorker
 from api import errors
@@ -126,6 +128,9 @@ class Streams:
         if request.WhichOneof("request") == "exec":
             await self._exec(call, inbox, request.exec)
             return
+        if request.WhichOneof("request") == "attach":
+            await self._attach(call, inbox, request.attach)
+            return
         if request.WhichOneof("request") == "forward":
             await self._forward(call, inbox, request.forward)
             return
@@ -153,25 +158,42 @@ class Streams:
         )
         path = self._paths.log(worker.uid, container.name, container.attempt)
 
-        def ended() -> bool:
-            now = next((c for c in worker.observed.containers if c.id == container.id), None)
-            return inbox.ended or now is None or dead(now)
-
-        async for piece in read_log(path, options, ended):
+        async for piece in read_log(path, options, lambda: inbox.ended or _ended(worker, container.id)):
             yield piece
 
     async def _exec(self, call: Any, inbox: Inbox, request: apiserver_pb2.ExecStart) -> None:
         if not request.command:
             raise errors.Invalid("a command is needed")
         worker = self._worker(request.namespace, request.pod)
-        tries = attempts(worker.observed, request.container)
-        if not tries or tries[-1].state != "running":
-            raise errors.NotReady(f"container {request.container} of pod {request.pod} is not running")
-        stream = await self._runtime.exec_stream(tries[-1].id, request.command, stdin=request.stdin, tty=request.tty)
+        running = _running(worker, request.container)
+        stream = await self._runtime.exec_stream(running.id, request.command, stdin=request.stdin, tty=request.tty)
+
+        async def last() -> Frame:
+            return Frame(exit_code=await stream.exit_code())
+
         try:
-            await _carry(call, inbox, stream)
+            await _carry(call, inbox, stream, last)
         finally:
             await stream.close()
+
+    async def _attach(self, call: Any, inbox: Inbox, request: apiserver_pb2.AttachStart) -> None:
+        worker = self._worker(request.namespace, request.pod)
+        running = _running(worker, request.container)
+        wanted = find_container(worker.pod.spec, request.container) if worker.pod is not None else None
+        if wanted is None:
+            raise errors.NotFound(f"container {request.container} is not valid for pod {request.pod}")
+        check_streams(wanted, stdin=request.stdin, tty=request.tty)
+        path = self._paths.log(worker.uid, running.name, running.attempt)
+        ended = partial(_ended, worker, running.id)
+        streams = await join(self._runtime, wanted, running, stdin=request.stdin, path=path, ended=ended)
+
+        async def last() -> Frame:
+            return Frame(ended=True)
+
+        try:
+            await _carry(call, inbox, streams, last)
+        finally:
+            await streams.close()
 
     async def _forward(self, call: Any, inbox: Inbox, request: apiserver_pb2.ForwardStart) -> None:
         worker = self._worker(request.namespace, request.pod)
@@ -192,10 +214,10 @@ class Streams:
         return worker
 
 
-async def _carry(call: Any, inbox: Inbox, stream: ExecStream) -> None:
-    """Both directions until the command ends; the client's going away ends the command."""
+async def _carry(call: Any, inbox: Inbox, stream: ContainerStreams, last: Callable[[], Awaitable[Frame]]) -> None:
+    """Both directions until there is no more output, which the `last` frame tells, or until the client goes away."""
     inward = asyncio.ensure_future(_inward(inbox, stream))
-    outward = asyncio.ensure_future(_outward(call, stream))
+    outward = asyncio.ensure_future(_outward(call, stream, last))
     try:
         done, _ = await asyncio.wait((inward, outward), return_when=asyncio.FIRST_COMPLETED)
         for task in done:
@@ -206,7 +228,7 @@ async def _carry(call: Any, inbox: Inbox, stream: ExecStream) -> None:
         await asyncio.gather(inward, outward, return_exceptions=True)
 
 
-async def _inward(inbox: Inbox, stream: ExecStream) -> None:
+async def _inward(inbox: Inbox, stream: ContainerStreams) -> None:
     """Frames from the client; returns when it went away (that only its input ended is a frame of its own)."""
     while (frame := await inbox.get()) is not None:
         match frame.WhichOneof("frame"):
@@ -220,13 +242,26 @@ async def _inward(inbox: Inbox, stream: ExecStream) -> None:
                 continue
 
 
-async def _outward(call: Any, stream: ExecStream) -> None:
+async def _outward(call: Any, stream: ContainerStreams, last: Callable[[], Awaitable[Frame]]) -> None:
     while (piece := await stream.read()) is not None:
         name, data = piece
         frame = Frame(stdout=data) if name == "stdout" else Frame(stderr=data)
         async with asyncio.timeout(WRITE_SECONDS):
             await call.write(frame)
-    await call.write(Frame(exit_code=await stream.exit_code()))
+    await call.write(await last())
+
+
+def _running(worker: PodWorker, name: str) -> Container:
+    tries = attempts(worker.observed, name)
+    if not tries or tries[-1].state != "running":
+        where = f" of pod {worker.pod.metadata.name}" if worker.pod is not None else ""
+        raise errors.NotReady(f"container {name}{where} is not running")
+    return tries[-1]
+
+
+def _ended(worker: PodWorker, container_id: str) -> bool:
+    now = next((each for each in worker.observed.containers if each.id == container_id), None)
+    return now is None or dead(now)
 
 
 def _logged(worker: PodWorker, name: str, *, previous: bool) -> Container:

@@ -218,6 +218,13 @@ message             What happened, for people.
 reason              What happened, in one word.
 reportingComponent  Who reports it.
 source              Who reports it, and from which host.
+deprecatedCount     How often it happened, as the core form counts.
+deprecatedFirstTimestamp  When it happened first, as the core form says it.
+deprecatedLastTimestamp   When it happened last, as the core form says it.
+deprecatedSource    Who reports it, as the core form says it.
+note                What happened, for people.
+regarding           What it is about.
+reportingController Who reports it.
 """,
     "PolicyRule": """
 apiGroups        Groups of the resources; "" is the core group, * all.

@@ -105,7 +105,7 @@ HONOURED: dict[type[Resource], dict[str, Rule]] = {
     ),
     SeccompProfile: {"type": Only(("RuntimeDefault",), off=False)},  # what the runtime does by itself
     Container: {
-        **_all("name image imagePullPolicy command args workingDir env envFrom stdin tty"),
+        **_all("name image imagePullPolicy command args workingDir env envFrom stdin stdinOnce tty"),
         **_all("ports resources volumeMounts securityContext lifecycle"),
         **_all("livenessProbe readinessProbe startupProbe"),
         **_all("terminationMessagePath terminationMessagePolicy"),

@@ -1,4 +1,6 @@
-"""API versions that Kubernetes served once and old manifests still carry: what they are called now, and what they meant.
+"""API versions that objects are not stored in: what they are called here, and what they meant.
+
+Mostly those that Kubernetes served once and old manifests still carry; and the second form of Events.
 
 Only where everything that such an object says can be said today; a field that has gone is then refused by its name. What
 was assumed when a field was absent is written out where something else is assumed today.
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from api.object import Tree
+from api.scheme import EVENTS_V1
 
 NO_LIMIT: Final = 2**31 - 1
 """What the first versions of Deployment assumed for limits: none."""
@@ -18,10 +21,14 @@ NO_LIMIT: Final = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Retired:
-    """The version that took over, and how an object of the old one is written in it."""
+    """The version that took over, and how an object of the old one is written in it.
+
+    `warned`: whether senders are told to write the new one.
+    """
 
     now: str
     convert: Callable[[Tree], Tree]
+    warned: bool = True
 
 
 def current_version(api_version: str, kind: str) -> str:
@@ -31,17 +38,24 @@ def current_version(api_version: str, kind: str) -> str:
 
 
 def modern(tree: Tree) -> tuple[Tree, str]:
-    """Return the object in the version of today, and what its sender is to be told; "" when it was in it already."""
+    """Return the object in the version that is stored, and what its sender is to be told, "" if nothing. Invalid."""
     api_version, kind = tree.get("apiVersion"), tree.get("kind")
     found = RETIRED.get((api_version, kind)) if type(api_version) is str and type(kind) is str else None
     if found is None:
         return tree, ""
     warning = f"{api_version} {kind} is retired: it was taken as {found.now} {kind}, write that instead"
+    warning = warning if found.warned else ""
     return {**found.convert(tree), "apiVersion": found.now}, warning
 
 
 def _same(tree: Tree) -> Tree:
     return tree
+
+
+def _event(tree: Tree) -> Tree:
+    from api import events_v1  # noqa: PLC0415 - the command line, which reads this table, seldom meets one
+
+    return events_v1.to_core(tree)
 
 
 def _labelled(tree: Tree) -> Tree:
@@ -94,6 +108,7 @@ RETIRED: Final[Mapping[tuple[str, str], Retired]] = {
     ("apps/v1beta2", "Deployment"): Retired("apps/v1", _same),
     ("extensions/v1beta1", "ReplicaSet"): Retired("apps/v1", _labelled),
     ("apps/v1beta2", "ReplicaSet"): Retired("apps/v1", _same),
+    (EVENTS_V1.api_version, "Event"): Retired("v1", _event, warned=False),
     ("coordination.k8s.io/v1beta1", "Lease"): Retired("coordination.k8s.io/v1", _same),
     **{
         (f"{_RBAC}/v1beta1", kind): Retired(f"{_RBAC}/v1", _same)

@@ -93,6 +93,9 @@ KINDS: tuple[Kind, ...] = (
     ),
 )
 
+EVENTS_V1 = Kind("events.k8s.io/v1", "Event", "events.events.k8s.io", "event", ("ev",), True, "events_v1", False)
+"""Another form of the core group's Events (`api.events_v1`): served beside them, never stored."""
+
 REVIEWS: tuple[Kind, ...] = (
     *(
         Kind(
@@ -129,7 +132,7 @@ class Scheme:
         self._by_resource = {kind.resource: kind for kind in (*reversed(self.custom), *KINDS)}
         self._reviews = {kind.resource: kind for kind in REVIEWS}
         self._by_kind = {(kind.api_version, kind.kind): kind for kind in (*self.custom, *KINDS, *REVIEWS)}
-        self._by_path = {(kind.api_version, kind.plural): kind for kind in (*self.custom, *KINDS)}
+        self._by_path = {(kind.api_version, kind.plural): kind for kind in (*self.custom, *KINDS, EVENTS_V1)}
         first = [kind for kind in self.custom if self._by_resource[kind.resource] is kind]
         self.kinds = (*KINDS, *first)
         self._by_word = {word.lower(): kind for kind in reversed(self.kinds) for word in _words(kind)}

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "api-resources": ("cli.commands.api_resources:api_resources", "List the kinds the cluster knows."),
     "api-versions": ("cli.commands.api_versions:api_versions", "List the API versions the cluster knows."),
     "apply": ("cli.commands.apply:apply", "Create objects or change them to match manifests."),
+    "attach": ("cli.commands.attach:attach", "Join the streams of what a container runs."),
     "auth": ("cli.commands.auth:auth", "Who I am, and what I may do."),
     "backup": ("cli.commands.backup:backup", "Save, verify and restore the state of the cluster."),
     "check": ("cli.commands.check:check", "Tell whether this machine can run a node or a lab."),

@@ -284,6 +284,17 @@ class RpcClient(ClusterCalls):
                     raise errors.ERRORS.get(frame.error.reason, errors.ApiError)(frame.error.message)
                 yield frame
 
+    async def attach(
+        self, start: pb.AttachStart, frames: AsyncIterator[pb.StreamFrame] | None = None
+    ) -> AsyncGenerator[pb.StreamFrame]:
+        """Join what a container runs: sends `frames` (stdin, stdin_closed, resize), yields stdout and stderr, at last ended.
+
+        Invalid (the container has no such stream), NotFound, NotReady, Unavailable.
+        """
+        async with aclosing(self._stream("Attach", _sent(pb.StreamFrame(attach=start), frames))) as received:
+            async for frame in received:
+                yield frame
+
     async def forward(
         self, start: pb.ForwardStart, frames: AsyncIterator[pb.StreamFrame]
     ) -> AsyncGenerator[pb.StreamFrame]:

@@ -62,6 +62,15 @@ class NoStreams:
                 yield pb.StreamFrame(stdout=frame.stdin)
         yield pb.StreamFrame(exit_code=3)
 
+    async def attach(self, frames):
+        first = await anext(frames)
+        yield pb.StreamFrame(stdout=f"joined {first.attach.container}".encode())
+        async for frame in frames:
+            if frame.WhichOneof("frame") == "stdin":
+                yield pb.StreamFrame(stderr=frame.stdin)
+                yield pb.StreamFrame(ended=True)
+                return
+
 
 class Tokens:
     async def create_token(self, request):

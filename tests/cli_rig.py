@@ -23,6 +23,8 @@ class CliApi(FakeApi):
         self.log_requests: list[pb.LogsRequest] = []
         self.exec_starts: list[pb.ExecStart] = []
         self.exec_answers: list[pb.StreamFrame] = [pb.StreamFrame(exit_code=0)]
+        self.attach_starts: list[pb.AttachStart] = []
+        self.attach_answers: list[pb.StreamFrame] = [pb.StreamFrame(ended=True)]
         self.sent = b""
         self.times: list[int] = []
         self.asked_times: list[str] = []
@@ -41,6 +43,15 @@ class CliApi(FakeApi):
         async for frame in frames:
             self.sent += frame.stdin
         for answer in self.exec_answers:
+            yield answer
+
+    async def attach(
+        self, start: pb.AttachStart, frames: AsyncIterator[pb.StreamFrame]
+    ) -> AsyncIterator[pb.StreamFrame]:
+        self.attach_starts.append(start)
+        async for frame in frames:
+            self.sent += frame.stdin
+        for answer in self.attach_answers:
             yield answer
 
     async def transaction(self, operations: list[Write], *, dry_run: bool = False) -> TransactionResult:

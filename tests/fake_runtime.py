@@ -267,6 +267,12 @@ class FakeRuntime:
         self.exec_streams.append(stream)
         return stream
 
+    async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> FakeExec:
+        self._check_running(container_id)
+        await self._step("attach", f"stdin={stdin} tty={tty}")
+        self.exec_streams.append(FakeExec(list(self.exec_output), 0, echo=stdin))
+        return self.exec_streams[-1]
+
     async def reopen_log(self, container_id: str) -> None:
         container = self.containers[container_id]
         await self._step("reopen_log", container.name)

@@ -1,8 +1,4 @@
-"""Commands that Podman runs in containers: a user's own, with streams and a terminal.
-
-After an HTTP upgrade the connection carries input as raw bytes; output comes as frames (stream, 3 zero bytes, length,
-big-endian) or, with a terminal, raw.
-"""
+"""Commands that Podman runs in containers: a user's own, with streams and a terminal."""
 
 from __future__ import annotations
 
@@ -14,17 +10,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
+from agent.runtime.hijacked import Hijacked
 from agent.runtime.http import PodmanError, PodmanHttp, Upgraded
 from agent.runtime.oci import OUTPUT_BYTES
 from agent.runtime.protocol import ExecResult, RuntimeFailure
 
-_PIECE_BYTES = 32 << 10
-_MAX_FRAME_BYTES = 16 << 20
 _EXIT_CODE_WAIT_SECONDS = 5.0
 _POLL_SECONDS = 0.01
 _OCI_ERROR = re.compile(rb"Error: (?:crun: |runc: )?(.+): OCI [^\r\n]*(\r?\n)")
 _CUT_OFF = re.compile(rb"Error: read unixpacket @->\S*/attach: read: connection reset by peer\r?\n")
-_STREAMS: dict[int, Literal["stdout", "stderr"]] = {0: "stdout", 1: "stdout", 2: "stderr"}
 
 
 class PodmanExec:
@@ -33,36 +27,22 @@ class PodmanExec:
     def __init__(self, http: PodmanHttp, session_id: str, connection: Upgraded, *, tty: bool) -> None:
         self._http = http
         self._session_id = session_id
-        self._reader, self._writer = connection.reader, connection.writer
-        self._tty = tty
-        self._frame_stream: Literal["stdout", "stderr"] = "stdout"
-        self._frame_left_bytes = 0
-        self._ended = False
+        self._streams = Hijacked(connection, tty=tty)
 
     async def read(self) -> tuple[Literal["stdout", "stderr"], bytes] | None:
         """The next piece of output, None at its end. A connection cut inside a frame counts as the end."""
-        while True:
-            try:
-                piece = await (self._reader.read(_PIECE_BYTES) if self._tty else self._read_framed())
-            except (ConnectionError, asyncio.IncompleteReadError):
-                piece = b""
-            if not piece:
-                self._ended = True
-                return None
-            if told := without_podmans_words(piece):
-                return self._frame_stream, told
+        while (piece := await self._streams.read()) is not None:
+            if told := without_podmans_words(piece[1]):
+                return piece[0], told
+        return None
 
     async def write(self, data: bytes) -> None:
         """Send to standard input; data for a command that ended is dropped."""
-        with suppress(ConnectionError):
-            self._writer.write(data)
-            await self._writer.drain()
+        await self._streams.write(data)
 
     async def close_stdin(self) -> None:
         """Half-close the connection; with a terminal this is the end of input, too."""
-        with suppress(OSError):
-            if self._writer.can_write_eof():
-                self._writer.write_eof()
+        await self._streams.close_stdin()
 
     async def resize(self, width: int, height: int) -> None:
         """Set the terminal's size; nothing happens when the command has ended. Raises RuntimeFailure."""
@@ -86,23 +66,10 @@ class PodmanExec:
     async def close(self) -> None:
         """Close the connection and kill the command if it still runs."""
         try:
-            if not self._ended:
+            if not self._streams.ended:
                 await self._kill()
         finally:
-            self._writer.close()
-            with suppress(ConnectionError):
-                await self._writer.wait_closed()
-
-    async def _read_framed(self) -> bytes:
-        while not self._frame_left_bytes:
-            header = await self._reader.readexactly(8)
-            self._frame_stream = _STREAMS.get(header[0], "stdout")
-            self._frame_left_bytes = int.from_bytes(header[4:], "big")
-            if self._frame_left_bytes > _MAX_FRAME_BYTES:
-                raise ConnectionError("podman sent a malformed frame")
-        piece = await self._reader.read(min(self._frame_left_bytes, _PIECE_BYTES))
-        self._frame_left_bytes -= len(piece)
-        return piece
+            await self._streams.close()
 
     async def _kill(self) -> None:
         with suppress(PodmanError):

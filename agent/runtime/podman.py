@@ -16,6 +16,7 @@ import structlog
 
 from agent.runtime import cgroups, logs, oci
 from agent.runtime import exec as podman_exec
+from agent.runtime.attach import open_attach
 from agent.runtime.containers import Inspected, from_list
 from agent.runtime.creation import ContainerCreator
 from agent.runtime.http import PodmanError, PodmanHttp
@@ -24,6 +25,7 @@ from agent.runtime.namespaces import SandboxFolder, sandbox_uids
 from agent.runtime.protocol import (
     Container,
     ContainerSpec,
+    ContainerStreams,
     ExecResult,
     ExecStream,
     Image,
@@ -204,6 +206,10 @@ class PodmanRuntime:
     async def exec_stream(self, container_id: str, command: Sequence[str], *, stdin: bool, tty: bool) -> ExecStream:
         """Run a command for a user through Podman."""
         return await podman_exec.open_exec(self._http, container_id, command, stdin=stdin, tty=tty)
+
+    async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> ContainerStreams:
+        """Join what a container runs through Podman."""
+        return await open_attach(self._http, container_id, stdin=stdin, tty=tty)
 
     async def reopen_log(self, container_id: str) -> None:
         """Let conmon write to a new file; no line is lost. reason ReopenLogError."""

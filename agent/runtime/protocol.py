@@ -140,8 +140,8 @@ class ExecResult:
     output: bytes
 
 
-class ExecStream(Protocol):
-    """A running command in a container, with its streams."""
+class ContainerStreams(Protocol):
+    """The streams of something that runs in a container."""
 
     async def read(self) -> tuple[Literal["stdout", "stderr"], bytes] | None:
         """The next piece of output, None at its end."""
@@ -150,10 +150,17 @@ class ExecStream(Protocol):
         """Send to standard input; waits while the pipe is full."""
 
     async def close_stdin(self) -> None:
-        """Half-close: the command sees end of file, output goes on."""
+        """Half-close: there is no more input, output goes on."""
 
     async def resize(self, width: int, height: int) -> None:
         """Set the terminal's size."""
+
+    async def close(self) -> None:
+        """Give up the streams."""
+
+
+class ExecStream(ContainerStreams, Protocol):
+    """A running command in a container, with its streams."""
 
     async def exit_code(self) -> int:
         """The command's exit code, once `read` returned None."""
@@ -208,6 +215,9 @@ class ContainerRuntime(Protocol):
 
     async def exec_stream(self, container_id: str, command: Sequence[str], *, stdin: bool, tty: bool) -> ExecStream:
         """Run a command for a user."""
+
+    async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> ContainerStreams:
+        """Join what a running container runs; leaving it ends its input unless it has a terminal. reason AttachFailed."""
 
     async def reopen_log(self, container_id: str) -> None:
         """After the log file was renamed: write to a new one."""

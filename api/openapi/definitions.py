@@ -18,7 +18,7 @@ from api.meta import Required, Resource
 from api.openapi import machinery
 from api.openapi.machinery import META, Described, Schema
 from api.required import required_fields
-from api.scheme import KINDS, REVIEWS
+from api.scheme import EVENTS_V1, KINDS, REVIEWS
 from api.shape import Form, Shape, fields
 
 _CORE_IN_META = {"ObjectReference", "LocalObjectReference", "TypedLocalObjectReference", "TypedObjectReference"}
@@ -81,7 +81,7 @@ def definitions(kinds: Iterable[tuple[str, str, bool]], others: Iterable[str] = 
 @cache
 def _versions() -> Mapping[str, str]:
     """By module, the api version of the whole objects in it; of several the one that is defined last."""
-    kinds = [kind.type for kind in (*KINDS, *REVIEWS)]  # loads them
+    kinds = [kind.type for kind in (*KINDS, EVENTS_V1, *REVIEWS)]  # loads them
     types = (*kinds, *Resource.__subclasses__())
     return {struct.__module__: version for struct in types if (version := _api_version(struct))}
 

@@ -457,6 +457,20 @@ class ExecStart(_message.Message):
     tty: bool
     def __init__(self, namespace: _Optional[str] = ..., pod: _Optional[str] = ..., container: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., stdin: _Optional[bool] = ..., tty: _Optional[bool] = ...) -> None: ...
 
+class AttachStart(_message.Message):
+    __slots__ = ("namespace", "pod", "container", "stdin", "tty")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    POD_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_FIELD_NUMBER: _ClassVar[int]
+    STDIN_FIELD_NUMBER: _ClassVar[int]
+    TTY_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    pod: str
+    container: str
+    stdin: bool
+    tty: bool
+    def __init__(self, namespace: _Optional[str] = ..., pod: _Optional[str] = ..., container: _Optional[str] = ..., stdin: _Optional[bool] = ..., tty: _Optional[bool] = ...) -> None: ...
+
 class ForwardStart(_message.Message):
     __slots__ = ("namespace", "pod", "port")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
@@ -476,7 +490,7 @@ class TerminalSize(_message.Message):
     def __init__(self, width: _Optional[int] = ..., height: _Optional[int] = ...) -> None: ...
 
 class StreamFrame(_message.Message):
-    __slots__ = ("exec", "accept", "logs", "stdin", "stdout", "stderr", "stdin_closed", "resize", "exit_code", "error", "ended", "forward", "stdout_closed")
+    __slots__ = ("exec", "accept", "logs", "stdin", "stdout", "stderr", "stdin_closed", "resize", "exit_code", "error", "ended", "forward", "stdout_closed", "attach")
     EXEC_FIELD_NUMBER: _ClassVar[int]
     ACCEPT_FIELD_NUMBER: _ClassVar[int]
     LOGS_FIELD_NUMBER: _ClassVar[int]
@@ -490,6 +504,7 @@ class StreamFrame(_message.Message):
     ENDED_FIELD_NUMBER: _ClassVar[int]
     FORWARD_FIELD_NUMBER: _ClassVar[int]
     STDOUT_CLOSED_FIELD_NUMBER: _ClassVar[int]
+    ATTACH_FIELD_NUMBER: _ClassVar[int]
     exec: ExecStart
     accept: str
     logs: LogsRequest
@@ -503,7 +518,8 @@ class StreamFrame(_message.Message):
     ended: bool
     forward: ForwardStart
     stdout_closed: bool
-    def __init__(self, exec: _Optional[_Union[ExecStart, _Mapping]] = ..., accept: _Optional[str] = ..., logs: _Optional[_Union[LogsRequest, _Mapping]] = ..., stdin: _Optional[bytes] = ..., stdout: _Optional[bytes] = ..., stderr: _Optional[bytes] = ..., stdin_closed: _Optional[bool] = ..., resize: _Optional[_Union[TerminalSize, _Mapping]] = ..., exit_code: _Optional[int] = ..., error: _Optional[_Union[StreamError, _Mapping]] = ..., ended: _Optional[bool] = ..., forward: _Optional[_Union[ForwardStart, _Mapping]] = ..., stdout_closed: _Optional[bool] = ...) -> None: ...
+    attach: AttachStart
+    def __init__(self, exec: _Optional[_Union[ExecStart, _Mapping]] = ..., accept: _Optional[str] = ..., logs: _Optional[_Union[LogsRequest, _Mapping]] = ..., stdin: _Optional[bytes] = ..., stdout: _Optional[bytes] = ..., stderr: _Optional[bytes] = ..., stdin_closed: _Optional[bool] = ..., resize: _Optional[_Union[TerminalSize, _Mapping]] = ..., exit_code: _Optional[int] = ..., error: _Optional[_Union[StreamError, _Mapping]] = ..., ended: _Optional[bool] = ..., forward: _Optional[_Union[ForwardStart, _Mapping]] = ..., stdout_closed: _Optional[bool] = ..., attach: _Optional[_Union[AttachStart, _Mapping]] = ...) -> None: ...
 
 class StreamError(_message.Message):
     __slots__ = ("reason", "message")

@@ -123,6 +123,11 @@ class ApiServerStub:
                 request_serializer=api_dot_v1_dot_apiserver__pb2.StreamFrame.SerializeToString,
                 response_deserializer=api_dot_v1_dot_apiserver__pb2.StreamFrame.FromString,
                 _registered_method=True)
+        self.Attach = channel.stream_stream(
+                '/api.v1.ApiServer/Attach',
+                request_serializer=api_dot_v1_dot_apiserver__pb2.StreamFrame.SerializeToString,
+                response_deserializer=api_dot_v1_dot_apiserver__pb2.StreamFrame.FromString,
+                _registered_method=True)
         self.PortForward = channel.stream_stream(
                 '/api.v1.ApiServer/PortForward',
                 request_serializer=api_dot_v1_dot_apiserver__pb2.StreamFrame.SerializeToString,
@@ -303,6 +308,14 @@ class ApiServerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Attach(self, request_iterator, context):
+        """Joins the streams of what a container runs. The first frame must be `attach`; `ended` comes once the container has.
+        INVALID_ARGUMENT: input for a container without `stdin`, or a terminal it does not have; else errors as Logs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PortForward(self, request_iterator, context):
         """One connection to a port of a pod. The first frame must be `forward`, then `stdin` and `stdin_closed`; back come
         `stdout` and `stdout_closed`, and `ended` once both directions have. FAILED_PRECONDITION: the pod does not run;
@@ -446,6 +459,11 @@ def add_ApiServerServicer_to_server(servicer, server):
             ),
             'Exec': grpc.stream_stream_rpc_method_handler(
                     servicer.Exec,
+                    request_deserializer=api_dot_v1_dot_apiserver__pb2.StreamFrame.FromString,
+                    response_serializer=api_dot_v1_dot_apiserver__pb2.StreamFrame.SerializeToString,
+            ),
+            'Attach': grpc.stream_stream_rpc_method_handler(
+                    servicer.Attach,
                     request_deserializer=api_dot_v1_dot_apiserver__pb2.StreamFrame.FromString,
                     response_serializer=api_dot_v1_dot_apiserver__pb2.StreamFrame.SerializeToString,
             ),
@@ -928,6 +946,33 @@ class ApiServer:
             request_iterator,
             target,
             '/api.v1.ApiServer/Exec',
+            api_dot_v1_dot_apiserver__pb2.StreamFrame.SerializeToString,
+            api_dot_v1_dot_apiserver__pb2.StreamFrame.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Attach(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/api.v1.ApiServer/Attach',
             api_dot_v1_dot_apiserver__pb2.StreamFrame.SerializeToString,
             api_dot_v1_dot_apiserver__pb2.StreamFrame.FromString,
             options,

@@ -157,13 +157,15 @@ class ReportResult(_message.Message):
     def __init__(self, id: _Optional[int] = ..., unknown_uids: _Optional[_Iterable[str]] = ..., retry: _Optional[bool] = ...) -> None: ...
 
 class OpenStream(_message.Message):
-    __slots__ = ("stream_id", "logs", "exec", "forward")
+    __slots__ = ("stream_id", "logs", "exec", "forward", "attach")
     STREAM_ID_FIELD_NUMBER: _ClassVar[int]
     LOGS_FIELD_NUMBER: _ClassVar[int]
     EXEC_FIELD_NUMBER: _ClassVar[int]
     FORWARD_FIELD_NUMBER: _ClassVar[int]
+    ATTACH_FIELD_NUMBER: _ClassVar[int]
     stream_id: str
     logs: _apiserver_pb2.LogsRequest
     exec: _apiserver_pb2.ExecStart
     forward: _apiserver_pb2.ForwardStart
-    def __init__(self, stream_id: _Optional[str] = ..., logs: _Optional[_Union[_apiserver_pb2.LogsRequest, _Mapping]] = ..., exec: _Optional[_Union[_apiserver_pb2.ExecStart, _Mapping]] = ..., forward: _Optional[_Union[_apiserver_pb2.ForwardStart, _Mapping]] = ...) -> None: ...
+    attach: _apiserver_pb2.AttachStart
+    def __init__(self, stream_id: _Optional[str] = ..., logs: _Optional[_Union[_apiserver_pb2.LogsRequest, _Mapping]] = ..., exec: _Optional[_Union[_apiserver_pb2.ExecStart, _Mapping]] = ..., forward: _Optional[_Union[_apiserver_pb2.ForwardStart, _Mapping]] = ..., attach: _Optional[_Union[_apiserver_pb2.AttachStart, _Mapping]] = ...) -> None: ...

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import signal
 import sys
-import termios
-import tty
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -18,13 +12,13 @@ from api.errors import Unavailable
 from cli import options
 from cli.connect import call
 from cli.pods import choose_container, find_pod
+from cli.terminal import frames, raw, show
 from cli.verb import Verb
 
 if TYPE_CHECKING:  # gRPC is loaded when the call is made
-    from api.v1.apiserver_pb2 import ExecStart, StreamFrame
+    from api.v1.apiserver_pb2 import ExecStart
     from component.rpc_client import RpcClient
 
-READ_BYTES = 32 << 10
 KILLED = 128 + signal.SIGKILL
 
 
@@ -69,7 +63,7 @@ def exec_command(
         start = ExecStart(
             namespace=found.namespace, pod=found.name, container=name, command=command, stdin=use_stdin, tty=use_tty
         )
-        with _raw(enabled=use_tty and use_stdin):
+        with raw(enabled=use_tty and use_stdin):
             return await _run(client, start)
 
     code = call(work)
@@ -80,91 +74,11 @@ def exec_command(
 
 
 async def _run(client: RpcClient, start: ExecStart) -> int:
-    async for frame in client.exec(start, _frames(stdin=start.stdin, terminal=start.tty)):
-        match frame.WhichOneof("frame"):
-            case "stdout":
-                sys.stdout.buffer.write(frame.stdout)
-                sys.stdout.buffer.flush()
-            case "stderr":
-                sys.stderr.buffer.write(frame.stderr)
-                sys.stderr.buffer.flush()
-            case "exit_code":
-                return int(frame.exit_code)
+    async for frame in client.exec(start, frames(stdin=start.stdin, terminal=start.tty)):
+        if not show(frame) and frame.WhichOneof("frame") == "exit_code":
+            return int(frame.exit_code)
     raise Unavailable("the connection ended before the command did; it may still be running")
-
-
-async def _frames(*, stdin: bool, terminal: bool) -> AsyncIterator[StreamFrame]:
-    """What goes to the container: the terminal's size whenever it changes, and standard input to its end."""
-    loop = asyncio.get_running_loop()
-    queue: asyncio.Queue[StreamFrame | None] = asyncio.Queue(16)
-    if terminal:
-        loop.add_signal_handler(signal.SIGWINCH, _offer_size, queue)
-        _offer_size(queue)
-    reader = asyncio.ensure_future(_read_stdin(queue)) if stdin else None
-    try:
-        if reader is None and not terminal:
-            return
-        while (frame := await queue.get()) is not None:
-            yield frame
-    finally:
-        if terminal:
-            loop.remove_signal_handler(signal.SIGWINCH)
-        if reader is not None:
-            reader.cancel()
-
-
-async def _read_stdin(queue: asyncio.Queue[StreamFrame | None]) -> None:
-    from api.v1.apiserver_pb2 import StreamFrame  # noqa: PLC0415 - help does without protobuf
-
-    while data := await _read_some():
-        await queue.put(StreamFrame(stdin=data))
-    await queue.put(StreamFrame(stdin_closed=True))
-    await queue.put(None)
-
-
-async def _read_some() -> bytes:
-    """The next bytes of standard input, b"" at its end.
-
-    It is not made non-blocking, as asyncio's pipes do: a terminal shares that flag with standard output and the shell.
-    """
-    loop = asyncio.get_running_loop()
-    try:
-        descriptor = sys.stdin.fileno()
-        ready = loop.create_future()
-        loop.add_reader(descriptor, lambda: None if ready.done() else ready.set_result(None))
-    except (OSError, ValueError):  # a plain file, which never blocks; epoll does not take those
-        return sys.stdin.buffer.read(READ_BYTES)
-    try:
-        await ready
-    finally:
-        loop.remove_reader(descriptor)
-    try:
-        return os.read(descriptor, READ_BYTES)
-    except OSError:  # the terminal was hung up
-        return b""
-
-
-def _offer_size(queue: asyncio.Queue[StreamFrame | None]) -> None:
-    from api.v1.apiserver_pb2 import StreamFrame, TerminalSize  # noqa: PLC0415 - help does without protobuf
-
-    columns, lines = os.get_terminal_size(sys.stdin.fileno())
-    if not queue.full():  # the network stalls: the next change of size will do
-        queue.put_nowait(StreamFrame(resize=TerminalSize(width=columns, height=lines)))
 
 
 def _note(text: str) -> None:
     click.echo(text, err=True)
-
-
-@contextmanager
-def _raw(*, enabled: bool) -> Iterator[None]:
-    """Keys go to the container as they are typed; the terminal is as before afterwards."""
-    if not enabled:
-        yield
-        return
-    before = termios.tcgetattr(sys.stdin)
-    tty.setraw(sys.stdin)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

@@ -174,6 +174,10 @@ def _exec(first: pb.StreamFrame, _answer: Any) -> Sequence[Part]:
     return _pod("create", "exec", first.exec.namespace, first.exec.pod)
 
 
+def _attach(first: pb.StreamFrame, _answer: Any) -> Sequence[Part]:
+    return _pod("create", "attach", first.attach.namespace, first.attach.pod)
+
+
 def _forward(first: pb.StreamFrame, _answer: Any) -> Sequence[Part]:
     return _pod("create", "portforward", first.forward.namespace, first.forward.pod)
 
@@ -207,6 +211,7 @@ _PARTS: Final[Mapping[str, Callable[[Any, Any], Sequence[Part]]]] = {
     "Bind": _bindings,
     "Logs": _logs,
     "Exec": _exec,
+    "Attach": _attach,
     "PortForward": _forward,
     "CreateToken": _token,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections import OrderedDict
 from collections.abc import Iterable
 
@@ -46,11 +47,11 @@ class Authenticator:
         """Return whose certificate the peer showed, whomever it acts as. Unauthenticated."""
         return self.of_certificate(next(iter(context.auth_context().get("x509_pem_cert", ())), b""))
 
-    def of_certificate(self, pem: bytes) -> Identity:
-        """Return the identity in a verified certificate. Unauthenticated when there is none, or it names nobody."""
-        identity = self._known.get(pem)
+    def of_certificate(self, certificate: bytes) -> Identity:
+        """Return the identity in a verified certificate, PEM or DER. Unauthenticated when there is none, or it names nobody."""
+        identity = self._known.get(certificate)
         if identity is None:
-            identity = self._known[pem] = identity_of(pem)
+            identity = self._known[certificate] = identity_of(certificate)
             if len(self._known) > CACHED_CERTIFICATES:
                 self._known.popitem(last=False)
         return identity
@@ -61,10 +62,11 @@ def _metadata(context: Context) -> Iterable[tuple[str, str | bytes]]:
     return found
 
 
-def identity_of(pem: bytes) -> Identity:
-    """Common name and organisations of a certificate. Unauthenticated when there is none."""
-    if not pem:
+def identity_of(certificate: bytes) -> Identity:
+    """Common name and organisations of a certificate, PEM or DER. Unauthenticated when there is none."""
+    if not certificate:
         raise Unauthenticated("a client certificate is needed")
+    pem = certificate if certificate.startswith(b"-----") else ssl.DER_cert_to_PEM_cert(certificate).encode()
     try:
         subject = pki.read_subject(pem)
     except pki.CertificateProblem as problem:

@@ -41,6 +41,7 @@ ROLES: Mapping[str, frozenset[Role]] = {
     _API + "Bind": _USERS,
     _API + "Logs": _USERS,
     _API + "Exec": _USERS,
+    _API + "Attach": _USERS,
     _API + "PortForward": _USERS,
     _API + "CreateJoinToken": _USERS,
     _API + "CreateToken": _USERS | {"node"},

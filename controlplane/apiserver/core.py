@@ -97,10 +97,12 @@ class ApiCore:
 
     # Writes
 
-    async def create(self, identity: Identity, tree: Tree, **how: Unpack[How]) -> Object:
+    async def create(
+        self, identity: Identity, tree: Tree, *, asked: Attributes | None = None, **how: Unpack[How]
+    ) -> Object:
         """Store a new object. metadata.uid may be chosen by the caller: repeating the create then gives the same object.
 
-        Of a kind that is a question it returns the answer.
+        Of a kind that is a question it returns the answer. `asked` as in `delete`.
         """
         given = incoming.read(tree, questions=True)
         if self._reviews.answers(given):
@@ -109,7 +111,7 @@ class ApiCore:
         uid = given.uid or self._env.new_uid()
         return await self._committing.commit(
             identity,
-            on(given.kind, "create", given.namespace),
+            asked or on(given.kind, "create", given.namespace),
             lambda state: self.writing.create(identity, given, uid, state),
             **how,
         )
@@ -128,12 +130,14 @@ class ApiCore:
 
         return await self._committing.commit(identity, on(given.kind, "create", given.namespace), decide)
 
-    async def update(self, identity: Identity, tree: Tree, **how: Unpack[How]) -> Object:
-        """Replace all but the status. metadata.uid and resourceVersion are preconditions when given."""
+    async def update(
+        self, identity: Identity, tree: Tree, *, asked: Attributes | None = None, **how: Unpack[How]
+    ) -> Object:
+        """Replace all but the status. metadata.uid and resourceVersion are preconditions when given. `asked` as in `delete`."""
         given = incoming.read(tree)
         return await self._committing.commit(
             identity,
-            on(given.kind, "update", given.namespace, given.name),
+            asked or on(given.kind, "update", given.namespace, given.name),
             lambda state: self.writing.update(identity, given, state),
             **how,
         )
@@ -184,14 +188,16 @@ class ApiCore:
         *,
         limit: int = 0,
         continue_token: str = "",
+        asked: Attributes | None = None,
         dry_run: bool = False,
         epoch: int = 0,
     ) -> tuple[Sequence[OperationResult], str]:
         """Delete a page of what is there, each object on its own; returns what became of it and the next page's token.
 
         A namesake that was made meanwhile stays. Unavailable ends it: the other objects would fail the same way.
+        `asked` as in `delete`.
         """
-        asked = on(scheme.by_resource(collection.resource), "deletecollection", collection.namespace)
+        asked = asked or on(scheme.by_resource(collection.resource), "deletecollection", collection.namespace)
         page = await self.list(
             identity,
             collection.resource,
@@ -399,11 +405,15 @@ class ApiCore:
         revision: int | None = None,
         label_selector: str = "",
         field_selector: str = "",
+        asked: Attributes | None = None,
     ) -> AsyncGenerator[Batch]:
-        """Yield batches of changes after `revision`; None: what there is first. See `controlplane.apiserver.watches`."""
+        """Yield batches of changes after `revision`; None: what there is first. See `controlplane.apiserver.watches`.
+
+        `asked` as in `delete`.
+        """
         kind = scheme.by_resource(resource)
         selection = selecting.parse(resource, namespace if kind.namespaced else "", label_selector, field_selector)
-        await self.authorize(identity, on(kind, "watch", namespace, selection.name))
+        await self.authorize(identity, asked or on(kind, "watch", namespace, selection.name))
         hold = self.gate.hold(identity, "watches")
         try:
             async with aclosing(watch(self._replica, kind, selection, revision)) as batches:

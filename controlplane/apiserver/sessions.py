@@ -91,7 +91,7 @@ class NodeSessions(node_pb2_grpc.NodeServiceServicer):
         session = Session(node, self._client_for(node), self._replica, self._directory, self._env)
         epoch = await session.register(register)
         self._directory.opened(node, epoch)
-        self._streams.attach(node, session)
+        self._streams.session_opened(node, session)
         log.info("session_opened", node=node, session_epoch=epoch)
         self._open.add(session)
         try:
@@ -100,7 +100,7 @@ class NodeSessions(node_pb2_grpc.NodeServiceServicer):
                 yield message
         finally:
             self._open.discard(session)
-            self._streams.detach(node, session)
+            self._streams.session_ended(node, session)
             self._directory.closed(node, epoch)
             log.info("session_closed", node=node, session_epoch=epoch)
 

@@ -29,6 +29,9 @@ class NodeStreams(Protocol):
     def exec(self, frames: AsyncIterator[pb.StreamFrame]) -> AsyncIterator[pb.StreamFrame]:
         """Run the command that the first frame names."""
 
+    def attach(self, frames: AsyncIterator[pb.StreamFrame]) -> AsyncIterator[pb.StreamFrame]:
+        """Join the streams of the container that the first frame names."""
+
     def forward(self, frames: AsyncIterator[pb.StreamFrame]) -> AsyncIterator[pb.StreamFrame]:
         """Carry a connection to the port of a pod that the first frame names."""
 
@@ -43,7 +46,7 @@ class StreamCalls:
 
     def behaviours(self) -> dict[str, Callable[..., Any]]:
         """What answers each RPC, by name."""
-        return {"Logs": self.logs, "Exec": self.exec, "PortForward": self.port_forward}
+        return {"Logs": self.logs, "Exec": self.exec, "Attach": self.attach, "PortForward": self.port_forward}
 
     async def logs(self, request: pb.LogsRequest, context: Context) -> AsyncIterator[pb.LogsResponse]:
         """Logs."""
@@ -59,6 +62,15 @@ class StreamCalls:
         """Exec."""
         first = await self._first(request_iterator, "exec", "exec", context)
         async with ending(self._streams.exec(_with_first(first, request_iterator))) as frames:
+            async for frame in frames:
+                yield frame
+
+    async def attach(
+        self, request_iterator: AsyncIterator[pb.StreamFrame], context: Context
+    ) -> AsyncIterator[pb.StreamFrame]:
+        """Attach."""
+        first = await self._first(request_iterator, "attach", "attach", context)
+        async with ending(self._streams.attach(_with_first(first, request_iterator))) as frames:
             async for frame in frames:
                 yield frame
 

@@ -24,6 +24,8 @@ StreamFrame = apiserver_pb2.StreamFrame
 QUEUE_FRAMES = 64
 DIAL_SECONDS = 10.0
 LARGEST_PORT = 65_535
+NAMING = frozenset({"logs", "exec", "attach", "forward"})
+"""Frames that begin a stream: they say what is wanted of the node."""
 
 
 class PodReader(Protocol):
@@ -69,11 +71,11 @@ class NodeStreams:
         self._links: dict[str, AgentLink] = {}
         self._waiting: dict[str, Bridge] = {}
 
-    def attach(self, node: str, link: AgentLink) -> None:
+    def session_opened(self, node: str, link: AgentLink) -> None:
         """A session opened here: streams to the node can go through it."""
         self._links[node] = link
 
-    def detach(self, node: str, link: AgentLink) -> None:
+    def session_ended(self, node: str, link: AgentLink) -> None:
         """A session ended here; a newer one of the same node stays."""
         if self._links.get(node) is link:
             del self._links[node]
@@ -108,6 +110,22 @@ class NodeStreams:
                 return
         raise errors.Unavailable(f"the connection to node {node!r} was lost while the command ran")
 
+    async def attach(self, frames: AsyncIterator[StreamFrame]) -> AsyncIterator[StreamFrame]:
+        """Join a container's streams until it ends. Invalid, NotFound, NotReady, Unavailable."""
+        first = await anext(frames, None)
+        if first is None or first.WhichOneof("frame") != "attach":
+            raise errors.Invalid("the first frame of Attach must be `attach`")
+        start = first.attach
+        node, container = await self._locate(start.namespace, start.pod, start.container)
+        start.container = container
+        async for frame in self._frames(node, _chain(first, frames)):
+            if frame.WhichOneof("frame") == "error":
+                raise _error(frame.error)
+            yield frame
+            if frame.WhichOneof("frame") == "ended":
+                return
+        raise errors.Unavailable(f"the connection to node {node!r} was lost; what the container runs goes on")
+
     async def forward(self, frames: AsyncIterator[StreamFrame]) -> AsyncIterator[StreamFrame]:
         """Carry one connection to a port of a pod, which the first frame names. Invalid, NotFound, NotReady, Unavailable."""
         first = await anext(frames, None)
@@ -131,10 +149,13 @@ class NodeStreams:
         first = await anext(frames, None)
         if first is None:
             return
-        if first.WhichOneof("frame") == "forward":
+        kind = first.WhichOneof("frame")
+        if kind not in NAMING:
+            raise errors.Invalid("the first frame must say what is wanted")
+        if kind == "forward":
             node = _node(await self._pod(first.forward.namespace, first.forward.pod))
         else:
-            start = first.exec if first.WhichOneof("frame") == "exec" else first.logs
+            start = getattr(first, kind)
             node, _ = await self._locate(start.namespace, start.pod, start.container)
         async for frame in self._bridge(node, _chain(first, frames)):
             yield frame
@@ -172,14 +193,9 @@ class NodeStreams:
         stream_id = self._env.new_uid()
         bridge = self._waiting[stream_id] = Bridge(node)
         message = node_pb2.OpenStream(stream_id=stream_id)
-        match first.WhichOneof("frame"):
-            case "exec":
-                message.exec.CopyFrom(first.exec)
-            case "forward":
-                message.forward.CopyFrom(first.forward)
-            case _:
-                message.logs.CopyFrom(first.logs)
-        pump = asyncio.ensure_future(_pump(frames, bridge.to_agent, end=first.WhichOneof("frame") != "logs"))
+        wanted = first.WhichOneof("frame")
+        getattr(message, wanted).CopyFrom(getattr(first, wanted))
+        pump = asyncio.ensure_future(_pump(frames, bridge.to_agent, end=wanted != "logs"))
         try:
             link.send(node_pb2.ServerMessage(open_stream=message))
             try:

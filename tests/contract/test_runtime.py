@@ -293,6 +293,11 @@ async def test_exec_in_a_container_that_does_not_run_fails(subject):
         await subject.runtime.exec_stream(created.id, ["true"], stdin=False, tty=False)
 
 
+async def test_a_container_that_is_not_there_cannot_be_joined(subject):
+    with pytest.raises(RuntimeFailure):
+        await subject.runtime.attach("0" * 64, stdin=False, tty=False)
+
+
 async def test_exits_end_when_the_runtime_is_closed(subject):
     exits = subject.runtime.exits()
     last = asyncio.ensure_future(_exhaust(exits))

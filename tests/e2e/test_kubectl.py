@@ -121,6 +121,17 @@ def test_a_pod_takes_commands(kubectl, how):
     kubectl("delete", "pod", "shell", "--grace-period=1")
 
 
+@pytest.mark.parametrize("how", [{}, SPDY], ids=["websocket", "spdy"])
+def test_the_one_session_with_input_of_a_container_is_had_by_attaching(kubectl, how):
+    kubectl.environment |= how
+    once = pod("once", "cat; echo end", "restartPolicy: Never", container="stdin: true\n      stdinOnce: true")
+    kubectl("create", "-f", "-", stdin=once)
+    kubectl("wait", "--for=condition=Ready", "pod/once", "--timeout=60s")
+    assert kubectl("attach", "-i", "once", stdin="typed\n").out == "typed\nend\n"
+    eventually("it ended", lambda: kubectl.tree("get", "pod", "once")["status"]["phase"] == "Succeeded")
+    assert kubectl("logs", "once").out == "typed\nend\n"
+
+
 SERVER = "mkdir /w && echo hello > /w/index.html && exec httpd -f -p 8080 -h /w"
 
 

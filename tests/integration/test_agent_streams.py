@@ -144,6 +144,60 @@ async def test_a_command_in_a_container_that_does_not_run_is_not_ready(rig):
     assert frame.error.reason == "NotReady"
 
 
+def joining(pod="web", **options):
+    return apiserver_pb2.AttachStart(namespace="default", pod=pod, container="main", **options)
+
+
+async def test_who_attaches_sees_what_is_written_from_then_on_until_the_container_ends(rig):
+    write_log(rig, "before")
+    rig.plane.open("s1", attach=joining())
+    # What is written before the agent looks is not told.
+    await rig.until(lambda: write_log(rig, "now") and not rig.plane.dials["s1"].empty())
+    write_log(rig, "out")
+    rig.runtime.end(rig.runtime.of("main").id, 0)
+    frames = await rig.plane.frames("s1")
+    assert text(frames).endswith(b"now\nout\n")
+    assert b"before" not in text(frames)
+    assert frames[-1].ended
+    assert not rig.runtime.exec_streams  # the runtime was not asked: its attach would end the container's input
+
+
+@pytest.mark.parametrize(
+    ("container", "request_", "said"),
+    [
+        ({"tty": True, "stdin": True}, {"stdin": True, "tty": True}, ("attach", "stdin=True tty=True")),
+        ({"tty": True}, {}, ("attach", "stdin=False tty=True")),
+        ({"stdin": True, "stdinOnce": True}, {"stdin": True}, ("attach", "stdin=True tty=False")),
+    ],
+)
+async def test_terminals_and_the_one_session_with_input_are_the_runtimes(rig, container, request_, said):
+    rig.plane.put(pod_tree("shell", container_tree(**container)))
+    await rig.until_ready("shell")
+    rig.plane.open("s1", attach=joining("shell", **request_))
+    await rig.until(lambda: rig.runtime.exec_streams)
+    assert said in rig.runtime.calls
+    rig.plane.to_agent["s1"].put_nowait(Frame(resize=apiserver_pb2.TerminalSize(width=120, height=40)))
+    await rig.until(lambda: rig.runtime.exec_streams[0].sizes == [(120, 40)] or not request_)
+    rig.plane.to_agent["s1"].put_nowait(None)
+    await rig.until(lambda: rig.runtime.exec_streams[0].closed)
+    assert rig.runtime.of("main").state == "running"
+
+
+@pytest.mark.parametrize(
+    ("pod", "options", "reason", "said"),
+    [
+        ("web", {"stdin": True}, "Invalid", "container main takes no input: its `stdin` is not true"),
+        ("web", {"tty": True}, "Invalid", "container main has no terminal: its `tty` is not true"),
+        ("elsewhere", {}, "NotFound", "not on this node"),
+    ],
+)
+async def test_streams_that_a_container_does_not_have_are_refused(rig, pod, options, reason, said):
+    rig.plane.open("s1", attach=joining(pod, **options))
+    (frame,) = await rig.plane.frames("s1")
+    assert frame.error.reason == reason
+    assert said in frame.error.message
+
+
 async def test_an_empty_command_is_invalid(rig):
     rig.plane.open("s1", exec=command())
     (frame,) = await rig.plane.frames("s1")

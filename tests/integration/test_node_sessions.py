@@ -354,6 +354,21 @@ async def test_a_command_gets_its_input_and_gives_its_exit_code(rig):
     assert got[-1].exit_code == 3
 
 
+async def test_who_attaches_gets_output_until_the_container_ends(rig):
+    async def frames():
+        yield pb.StreamFrame(attach=pb.AttachStart(namespace="default", pod="a", stdin=True))
+        yield pb.StreamFrame(stdin=b"hello")
+
+    async with rig.agent() as agent:
+        await rig.pod("a")
+        answering = asyncio.ensure_future(
+            answer(rig, agent, [pb.StreamFrame(stdout=b"hello"), pb.StreamFrame(ended=True)])
+        )
+        got = [frame async for frame in rig.streams.attach(frames())]
+        await answering
+    assert [frame.WhichOneof("frame") for frame in got] == ["stdout", "ended"]
+
+
 async def test_a_connection_to_a_port_goes_both_ways_until_it_has_ended(rig):
     async def frames(port):
         yield pb.StreamFrame(forward=pb.ForwardStart(namespace="default", pod="a", port=port))

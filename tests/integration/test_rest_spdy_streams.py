@@ -151,6 +151,27 @@ async def test_before_version_4_an_end_is_told_in_words(rest):
         assert client.data[1] == b"command terminated with non-zero exit code: exit status 7"
 
 
+async def test_what_a_container_runs_is_joined_in_the_same_way(rest):
+    async with upgraded(rest, "a/attach?container=main&stdin=1&stdout=1&stderr=1", V4) as client:
+        await client.open("error", "stdin", "stdout", "stderr")
+        await client.send(spdy.data(3, b"typed"))
+        await client.until(lambda: client.ended == {1, 3, 5, 7})
+        assert (client.data[5], client.data[7]) == (b"joined main", b"typed")
+        assert json.loads(client.data[1])["status"] == "Success"
+
+
+async def test_what_is_joined_comes_over_a_websocket_too(rest):
+    url = f"{rest.url}{PODS}/a/attach?container=main&stdin=1&stdout=1&stderr=1"
+    async with (
+        rest.admin.ws_connect(url, protocols=("v5.channel.k8s.io",)) as socket,
+        asyncio.timeout(DEADLINE_SECONDS),
+    ):
+        await socket.send_bytes(b"\x00typed")
+        got = [await socket.receive_bytes() for _ in range(3)]
+    assert got[:2] == [b"\x01joined main", b"\x02typed"]
+    assert json.loads(got[2][1:])["status"] == "Success"
+
+
 async def test_what_goes_wrong_later_is_told_in_the_error_stream(rest):
     async with upgraded(rest, "a/exec?command=no&stdout=1", V4) as client:
         await client.open("error", "stdout")

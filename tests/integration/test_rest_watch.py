@@ -216,10 +216,3 @@ async def test_what_is_wrong_with_a_stream_is_told_before_or_after_its_head(tmp_
         with pytest.raises(aiohttp.WSServerHandshakeError) as missing:
             await rest.admin.ws_connect(f"{rest.url}{PODS}/no/exec?command=true", protocols=("v5.channel.k8s.io",))
         assert missing.value.status == 404
-
-
-async def test_spdy_is_refused_by_its_name(rest):
-    headers = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1"}
-    answer = await rest.ask("POST", f"{PODS}/a/exec?command=true", headers=headers)
-    assert (answer.status, answer.tree["reason"]) == (501, "NotImplemented")
-    assert "SPDY" in answer.tree["message"]

@@ -137,6 +137,33 @@ async def test_a_terminal_has_the_size_it_was_given(host):
     await stream.close()
 
 
+async def test_whoever_leaves_a_terminal_lets_it_go_on(host):
+    container = await host.run("sh", stdin=True, tty=True)
+    for size in (100, 120):
+        joined = await host.runtime.attach(container.id, stdin=True, tty=True)
+        await joined.resize(size, 40)
+        await joined.write(b"stty size\n")
+        seen = b""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while f"40 {size}".encode() not in seen:
+                seen += (await joined.read())[1]
+        await joined.close_stdin()
+        await joined.close()
+    assert (await host.runtime.list_containers())[0].state == "running"
+
+
+async def test_whoever_leaves_a_container_without_a_terminal_ends_its_input(host):
+    container = await host.run("sh", "-c", "cat; exit 5", stdin=True)
+    joined = await host.runtime.attach(container.id, stdin=True, tty=False)
+    await joined.write(b"x" * 100_000)
+    seen = b""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while len(seen) < 100_000:
+            seen += (await joined.read())[1]
+    await joined.close()
+    assert (await host.next_exit(container.id)).exit_code == 5
+
+
 async def test_closing_a_stream_kills_the_command(host):
     container = await host.run()
     stream = await host.runtime.exec_stream(container.id, ["sleep", "780"], stdin=False, tty=False)

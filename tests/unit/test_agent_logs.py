@@ -119,6 +119,14 @@ async def test_following_sees_what_is_written_across_two_rotations(tmp_path):
     assert bytes(found) == b"a\nb\nb+\nd\nd+\n"
 
 
+async def test_following_from_the_end_repeats_nothing_and_one_stream_leaves_the_other_out(tmp_path):
+    path = tmp_path / "0.log"
+    path.write_bytes(line(1, "old"))
+    assert await read(path, follow=True, tail_lines=0) == b""
+    path.write_bytes(line(1, "one") + line(2, "two", "stderr"))
+    assert await read(path, follow=True, stream="stderr") == b"two\n"
+
+
 async def test_following_waits_for_a_log_that_is_not_there_yet(tmp_path):
     path = tmp_path / "0.log"
     over = []

@@ -257,6 +257,9 @@ def test_a_call_is_told_by_verb_and_object():
     assert asked_of("Exec", pb.StreamFrame(exec=pb.ExecStart(pod="web"))) == [
         Attributes("create", "", "pods", "exec", "default", "web")
     ]
+    assert asked_of("Attach", pb.StreamFrame(attach=pb.AttachStart(pod="web", namespace="x"))) == [
+        Attributes("create", "", "pods", "attach", "x", "web")
+    ]
     assert asked_of("PortForward", pb.StreamFrame(forward=pb.ForwardStart(pod="web", namespace="x", port=80))) == [
         Attributes("create", "", "pods", "portforward", "x", "web")
     ]

@@ -318,6 +318,22 @@ def test_exec_needs_a_command(api):
     assert tim(api, "exec", "web").exit_code == 2
 
 
+def test_attach_passes_streams_on_until_the_container_ends(api):
+    api.put(pod("web", "default", "app", "side"))
+    api.attach_answers = [pb.StreamFrame(stdout=b"out"), pb.StreamFrame(stderr=b"err"), pb.StreamFrame(ended=True)]
+    result = tim(api, "attach", "-it", "web", "-c", "side", stdin="typed")
+    said = "standard input is no terminal: attaching without one\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "out", said + "err")
+    sent = api.attach_starts[0]
+    assert (sent.pod, sent.container, sent.stdin, sent.tty, api.sent) == ("web", "side", True, False, b"typed")
+
+
+def test_attach_whose_connection_ends_early_is_no_success(api):
+    api.put(pod("web"))
+    api.attach_answers = []
+    assert "what the container runs goes on" in error_line(tim(api, "attach", "web"))
+
+
 def node(name):
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": {}}
 

@@ -5,7 +5,6 @@ What they may do is decided by the core's authorizer, before it is asked for any
 
 from __future__ import annotations
 
-import ssl
 from typing import Final
 
 from aiohttp import web
@@ -37,7 +36,7 @@ class Callers:
         tls = request.get_extra_info("ssl_object")
         certificate = tls.getpeercert(binary_form=True) if tls is not None else None
         if certificate:
-            identity = self._authenticator.of_certificate(ssl.DER_cert_to_PEM_cert(certificate).encode())
+            identity = self._authenticator.of_certificate(certificate)
         elif token := bearer_token(request.headers.get("Authorization", "")):
             identity = (await self._bearer.caller(token)).identity
         else:

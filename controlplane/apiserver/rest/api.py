@@ -22,7 +22,7 @@ from controlplane.apiserver.rest.discovery import AGGREGATED, AGGREGATED_GROUP, 
 from controlplane.apiserver.rest.exec import Commands
 from controlplane.apiserver.rest.forward import Forwards
 from controlplane.apiserver.rest.logs import Logs
-from controlplane.apiserver.rest.paths import EXEC, MISSING, PORT_FORWARD, SCALE, STATUS, GroupVersion, Target
+from controlplane.apiserver.rest.paths import ATTACH, EXEC, MISSING, PORT_FORWARD, SCALE, STATUS, GroupVersion, Target
 from controlplane.apiserver.rest.procedures import CREATED, Asked, Procedure, checked, of_pods, of_reviews
 from controlplane.apiserver.rest.reading import Reading
 from controlplane.apiserver.rest.refusals import (
@@ -47,7 +47,7 @@ Verb = Callable[[Call], Awaitable[web.StreamResponse]]
 Document = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _AGGREGATED: Final = tuple((AGGREGATED, version) for version in AGGREGATED_VERSIONS)
-STREAMS: Final = frozenset({"log", "attach", EXEC, PORT_FORWARD})
+STREAMS: Final = frozenset({"log", ATTACH, EXEC, PORT_FORWARD})
 """What may stay open for hours."""
 
 _VERBS: Final[Mapping[tuple[str, bool], str]] = {
@@ -111,6 +111,7 @@ class RestApi:
             ("update", "finalize"): writing.update,
             ("get", "log"): logs.read,
             ("create", EXEC): commands.run,
+            ("create", ATTACH): commands.attach,
             ("create", PORT_FORWARD): Forwards(core, streams).run,
         }
 
@@ -242,7 +243,7 @@ def _verb(request: web.Request, target: Target) -> str:
     verb = _VERBS.get((request.method, bool(target.name)))
     if verb is None or (verb == "create" and target.name and not target.subresource):
         raise not_allowed(f"{request.method} of {request.path}")
-    if verb == "get" and target.subresource in {EXEC, PORT_FORWARD}:
+    if verb == "get" and target.subresource in {EXEC, ATTACH, PORT_FORWARD}:
         return "create"  # a WebSocket is opened by a get, but who may only read must run nothing and reach nothing
     wants_watch = target.watching or queries.boolean(request.query, "watch", default=False)
     return "watch" if verb in {"get", "list"} and wants_watch and not target.subresource else verb

@@ -41,19 +41,30 @@ async def read(request: web.Request) -> bytes:
     too_large = TooLarge(f"the body is larger than {BODY_LIMIT_BYTES} bytes")
     if (request.content_length or 0) > BODY_LIMIT_BYTES:
         raise too_large
-    data = bytearray()
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.content.iter_any():
-                data += chunk
-                if len(data) > BODY_LIMIT_BYTES:
-                    raise too_large
+        if request.content.is_eof():  # it came with the headers, as small ones do
+            sent = request.content.read_nowait()
+        else:
+            async with asyncio.timeout(BODY_SECONDS):
+                sent = await _all(request)
     except web.RequestPayloadError as error:
         raise bad_request(f"the body cannot be read: {error}") from error
     except TimeoutError:
         raise Refusal(408, "Timeout", f"the body did not arrive within {BODY_SECONDS:g} s") from None
-    request[SENT] = sent = bytes(data)
+    if len(sent) > BODY_LIMIT_BYTES:
+        raise too_large
+    request[SENT] = sent
     return sent
+
+
+async def _all(request: web.Request) -> bytes:
+    """Return the body, or of one that is too large a little more than it may have."""
+    data = bytearray()
+    async for chunk in request.content.iter_any():
+        data += chunk
+        if len(data) > BODY_LIMIT_BYTES:
+            break
+    return bytes(data)
 
 
 async def value(request: web.Request) -> Any:
@@ -95,7 +106,7 @@ async def strict_json(data: bytes, query: Query) -> Any:
 
 def _check_keys(data: bytes) -> None:
     try:
-        json.loads(data, object_pairs_hook=_unique)
+        _KEYS.decode(data.decode())
     except (ValueError, RecursionError) as error:
         raise bad_request(f"the body is not JSON: {error}") from None
 
@@ -106,6 +117,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> None:
         if name in seen:
             raise bad_request(f'the key "{name}" is given twice')
         seen.add(name)
+
+
+_KEYS: Final = json.JSONDecoder(object_pairs_hook=_unique)
 
 
 async def object_of(call: Call) -> Tree:

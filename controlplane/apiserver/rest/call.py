@@ -10,6 +10,7 @@ from aiohttp import web
 from api.errors import NotFound
 from api.scheme import Kind
 from controlplane.admission.request import Identity
+from controlplane.apiserver.rest import forms
 from controlplane.apiserver.rest.paths import MISSING, Target
 from controlplane.apiserver.rest.queries import Query
 from controlplane.rbac.attributes import Attributes
@@ -57,3 +58,18 @@ class Call:
         if self.target.kind is None:
             raise NotFound(MISSING)
         return self.target.kind
+
+    @property
+    def resource(self) -> str:
+        """The resource that these objects are stored as."""
+        return forms.stored_kind(self.kind).resource
+
+    @property
+    def field_selector(self) -> str:
+        """The field selector, in the words of what is stored. Invalid."""
+        return forms.field_selector(self.kind, self.query.get("fieldSelector", ""))
+
+    @property
+    def allowed(self) -> Attributes | None:
+        """What the caller may do, where that bears another name than what is stored; else None: the core knows."""
+        return self.asked if self.resource != self.kind.resource else None

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from api.object import Tree
-from api.scheme import KINDS, Kind
+from api.scheme import EVENTS_V1, KINDS, Kind
 from controlplane.apiserver.rest.paths import SCALE, STATUS, has_scale
 from controlplane.apiserver.rest.procedures import Procedure
 
@@ -33,6 +33,7 @@ _IN_ALL: Final = frozenset({"pods", "services", "deployments.apps", "replicasets
 _GROUP_ORDER: Final = ("", "apps")  # clients that look for a name in several groups take the first
 _SPECIAL: Final = {
     ("pods", "log"): ("Pod", ("get",)),
+    ("pods", "attach"): ("PodAttachOptions", ("create", "get")),
     ("pods", "exec"): ("PodExecOptions", ("create", "get")),
     ("pods", "portforward"): ("PodPortForwardOptions", ("create", "get")),
     ("namespaces", "finalize"): ("Namespace", ("update",)),
@@ -64,7 +65,7 @@ class Discovery:
 
     def __init__(self, procedures: Sequence[Procedure]) -> None:
         self._versions: dict[str, dict[str, list[Row]]] = {}  # group: version: resources
-        for kind in KINDS:
+        for kind in (*KINDS, EVENTS_V1):
             self._of(kind.api_version).extend(_rows(kind))
         for procedure in procedures:
             self._of(procedure.api_version).append(_procedure_row(procedure))

@@ -5,7 +5,7 @@ It must not know how the container is reached, nor how the streams are told apar
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Literal, Protocol
 
 import structlog
@@ -13,7 +13,7 @@ from aiohttp import web
 
 from api.errors import ApiError
 from api.object import Tree
-from api.v1.apiserver_pb2 import ExecStart, StreamFrame
+from api.v1.apiserver_pb2 import AttachStart, ExecStart, StreamFrame
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.rest import queries, spdy_streams
 from controlplane.apiserver.rest.call import Call
@@ -22,6 +22,8 @@ from controlplane.apiserver.rest.refusals import bad_request, internal_error, st
 from controlplane.apiserver.stream_calls import NodeStreams, ending
 
 log = structlog.get_logger()
+
+Begin = Callable[[AsyncIterator[StreamFrame]], AsyncIterator[StreamFrame]]
 
 
 class Carrier(Protocol):
@@ -45,7 +47,7 @@ class Carrier(Protocol):
 
 
 class Commands:
-    """Serves exec."""
+    """Serves exec and attach."""
 
     def __init__(self, core: ApiCore, streams: NodeStreams) -> None:
         self._core = core
@@ -53,28 +55,26 @@ class Commands:
 
     async def run(self, call: Call) -> web.StreamResponse:
         """Run a command until it ends or the client goes. What is wrong with the pod is told before the upgrade."""
-        start = _start(call)
+        start = _exec_start(call)
+        return await self._carried(call, StreamFrame(exec=start), self._streams.exec, start)
+
+    async def attach(self, call: Call) -> web.StreamResponse:
+        """Join what a container runs until it ends or the client goes."""
+        start = _attach_start(call)
+        return await self._carried(call, StreamFrame(attach=start), self._streams.attach, start)
+
+    async def _carried(
+        self, call: Call, first: StreamFrame, begin: Begin, start: ExecStart | AttachStart
+    ) -> web.StreamResponse:
         wanted = _wanted(call)
-        carrier = _carrier(call.request, wanted, start)
+        carrier = _carrier(call.request, wanted, stdin=start.stdin, tty=start.tty)
         await self._core.get(call.identity, "pods", start.namespace, start.pod)
         try:
             if await carrier.open():
-                await carrier.finish(await self._carried(call, carrier, start, wanted))
+                await carrier.finish(await _outcome(call, carrier, begin(carrier.incoming(first)), wanted))
         except ConnectionError:
             log.info("client_left", path=call.request.path)
         return carrier.response
-
-    async def _carried(self, call: Call, carrier: Carrier, start: ExecStart, wanted: frozenset[str]) -> Tree:
-        frames = self._streams.exec(carrier.incoming(StreamFrame(exec=start)))
-        try:
-            return await _outgoing(carrier, frames, wanted)
-        except ApiError as error:
-            return status_of(error, call.target)
-        except ConnectionError:
-            raise
-        except Exception:  # the outermost frame of what follows an upgrade
-            log.exception("command_broke", path=call.request.path)
-            return internal_error()
 
 
 def exit_status(code: int) -> Tree:
@@ -90,24 +90,32 @@ def exit_status(code: int) -> Tree:
     }
 
 
-def _start(call: Call) -> ExecStart:
-    query = call.request.query
-    command = query.getall("command", [])
+def _exec_start(call: Call) -> ExecStart:
+    command = call.request.query.getall("command", [])
     if not command:
         raise bad_request("command: Required value: say what is to be run")
-    return ExecStart(
-        namespace=call.target.namespace,
-        pod=call.target.name,
-        container=query.get("container", ""),
-        command=command,
-        stdin=bool(queries.boolean(query, "stdin", default=False)),
-        tty=bool(queries.boolean(query, "tty", default=False)),
-    )
+    target = call.target
+    start = ExecStart(namespace=target.namespace, pod=target.name, command=command)
+    start.container, start.stdin, start.tty = _choices(call)
+    return start
 
 
-def _carrier(request: web.Request, wanted: frozenset[str], start: ExecStart) -> Carrier:
+def _attach_start(call: Call) -> AttachStart:
+    start = AttachStart(namespace=call.target.namespace, pod=call.target.name)
+    start.container, start.stdin, start.tty = _choices(call)
+    return start
+
+
+def _choices(call: Call) -> tuple[str, bool, bool]:
+    """The container, whether there is input, and whether there is a terminal."""
+    query = call.query
+    stdin, tty = (bool(queries.boolean(query, name, default=False)) for name in ("stdin", "tty"))
+    return query.get("container", ""), stdin, tty
+
+
+def _carrier(request: web.Request, wanted: frozenset[str], *, stdin: bool, tty: bool) -> Carrier:
     if spdy_streams.is_asked_for(request):
-        return spdy_streams.SpdyStreams(request, wanted, start)
+        return spdy_streams.SpdyStreams(request, wanted, stdin=stdin, tty=tty)
     return Channels(request)
 
 
@@ -115,6 +123,19 @@ def _wanted(call: Call) -> frozenset[str]:
     """The outputs that the client wants to see."""
     names = ("stdout", "stderr")
     return frozenset(name for name in names if queries.boolean(call.query, name, default=False))
+
+
+async def _outcome(call: Call, carrier: Carrier, frames: AsyncIterator[StreamFrame], wanted: frozenset[str]) -> Tree:
+    """Send what is written, and return the status of how it ended. ConnectionError."""
+    try:
+        return await _outgoing(carrier, frames, wanted)
+    except ApiError as error:
+        return status_of(error, call.target)
+    except ConnectionError:
+        raise
+    except Exception:  # the outermost frame of what follows an upgrade
+        log.exception("command_broke", path=call.request.path)
+        return internal_error()
 
 
 async def _outgoing(carrier: Carrier, frames: AsyncIterator[StreamFrame], wanted: frozenset[str]) -> Tree:
@@ -128,4 +149,6 @@ async def _outgoing(carrier: Carrier, frames: AsyncIterator[StreamFrame], wanted
                     await carrier.send("stderr", frame.stderr)
                 case "exit_code":
                     return exit_status(frame.exit_code)
+                case "ended":
+                    return exit_status(0)
     return internal_error()

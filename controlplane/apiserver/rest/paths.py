@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
-from api import scheme
 from api.errors import NotFound
-from api.scheme import Kind
+from api.scheme import BUILT_IN, Kind
 from api.shape import fields
 
 MISSING: Final = "the server could not find the requested resource"
@@ -22,6 +21,7 @@ WATCH_PREFIX: Final = "watch"
 STATUS: Final = "status"
 SCALE: Final = "scale"
 EXEC: Final = "exec"
+ATTACH: Final = "attach"
 PORT_FORWARD: Final = "portforward"
 
 _OF_NAMESPACES: Final = frozenset({STATUS, "finalize"})
@@ -100,7 +100,7 @@ def offers(kind: Kind, subresource: str) -> bool:
             return has_scale(kind)
         case "":
             return True
-    others = {("pods", "log"), ("pods", EXEC), ("pods", PORT_FORWARD), ("namespaces", "finalize")}
+    others = {("pods", "log"), ("pods", EXEC), ("pods", ATTACH), ("pods", PORT_FORWARD), ("namespaces", "finalize")}
     return (kind.resource, subresource) in others
 
 
@@ -137,12 +137,10 @@ def _target(
     kind: Kind | None = None
     if namespaced is None:
         try:
-            kind = scheme.by_resource(target.resource)
+            kind = BUILT_IN.by_path(target.api_version, place.plural)
         except NotFound:
             raise NotFound(MISSING) from None
         namespaced = kind.namespaced
-        if kind.api_version != target.api_version:
-            raise NotFound(MISSING)
     if place.in_namespace and not namespaced:
         raise NotFound(MISSING)
     if namespaced and place.name and not place.in_namespace:

@@ -31,9 +31,10 @@ class Reading:
         try:
             found = await self._core.get(
                 call.identity,
-                call.kind.resource,
+                call.resource,
                 target.namespace,
                 target.name,
+                asked=call.allowed,
                 fresh=queries.freshness(call.query),
             )
         except Expired as error:
@@ -47,10 +48,11 @@ class Reading:
         try:
             found = await self._core.list(
                 call.identity,
-                call.kind.resource,
+                call.resource,
                 call.target.namespace,
+                asked=call.allowed,
                 label_selector=options.label_selector,
-                field_selector=options.field_selector,
+                field_selector=call.field_selector,
                 limit=options.limit,
                 continue_token=options.continue_token,
                 fresh=options.fresh,

@@ -14,7 +14,7 @@ import structlog
 from aiohttp import web
 
 from api.object import Tree
-from api.v1.apiserver_pb2 import ExecStart, StreamFrame
+from api.v1.apiserver_pb2 import StreamFrame
 from controlplane.apiserver.rest import spdy
 from controlplane.apiserver.rest.channels import resize
 from controlplane.apiserver.rest.encoding import encoded
@@ -55,15 +55,15 @@ def agreed(request: web.Request, known: tuple[str, ...]) -> str:
 class SpdyStreams:
     """Implements the carrier of a command's streams."""
 
-    def __init__(self, request: web.Request, wanted: frozenset[str], start: ExecStart) -> None:
+    def __init__(self, request: web.Request, wanted: frozenset[str], *, stdin: bool, tty: bool) -> None:
         """`wanted` are the outputs that the client will open streams for. Refusal when no version is in common."""
         self._version = agreed(request, VERSIONS)
         self._pipe = Upgraded(request, PROTOCOL, {VERSION_HEADER: self._version})
         self._reader, self._writer = spdy.Reader(), spdy.Writer()
         self._names = {"error"} | wanted
-        if start.stdin:
+        if stdin:
             self._names.add("stdin")
-        if start.tty:
+        if tty:
             self._names.discard("stderr")
             if self._version in VERSIONS[:2]:
                 self._names.add("resize")

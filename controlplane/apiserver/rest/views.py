@@ -12,7 +12,7 @@ from typing import Final
 from api.object import Object, Tree
 from api.table import API_VERSION, column_definitions, include_of, row
 from component.client import ObjectList
-from controlplane.apiserver.rest import negotiation
+from controlplane.apiserver.rest import forms, negotiation
 from controlplane.apiserver.rest.call import Call
 from controlplane.apiserver.rest.encoding import encoded, only_metadata, whole
 from controlplane.apiserver.rest.negotiation import Form
@@ -53,7 +53,11 @@ def view_of(call: Call, now: float) -> View:
         head = {"kind": f"{METADATA}List", "apiVersion": API_VERSION}
         return View(form, head, b"items", _metadata, _metadata, OBJECTS_AT_ONCE)
     head = {"kind": f"{kind.kind}List", "apiVersion": kind.api_version}
-    return View(form, head, b"items", _whole, _whole, OBJECTS_AT_ONCE)
+
+    def item(stored: Object) -> bytes:
+        return whole(forms.shown(kind, stored).json, stored.revision)
+
+    return View(form, head, b"items", item, item, OBJECTS_AT_ONCE)
 
 
 def list_pieces(view: View, listed: ObjectList) -> Iterator[bytes]:
@@ -78,23 +82,22 @@ def list_pieces(view: View, listed: ObjectList) -> Iterator[bytes]:
     yield b"".join(piece)
 
 
-def _whole(stored: Object) -> bytes:
-    return whole(stored.json, stored.revision)
-
-
 def _metadata(stored: Object) -> bytes:
     return only_metadata(stored.json, stored.revision)
 
 
 def _table(call: Call, form: Form, now: float) -> View:
     include = include_of(call.query.get("includeObject", ""))
-    resource = call.kind.resource
+    resource = call.resource
     head = {"kind": TABLE, "apiVersion": API_VERSION}
     columns = column_definitions(resource)
     alone = _Tables(head, columns)
 
     def item(stored: Object) -> bytes:
-        return encoded(row(resource, stored, now, include))
+        shown = row(resource, stored, now, include)
+        if include == "Object":
+            shown["object"] = forms.shown(call.kind, stored).tree()
+        return encoded(shown)
 
     return View(
         form,

@@ -51,8 +51,9 @@ class Watching:
             revision = (await self._core.past.moment(NOW)).revision
         batches = self._core.watch(
             call.identity,
-            call.kind.resource,
+            call.resource,
             call.target.namespace,
+            asked=call.allowed,
             revision=revision,
             label_selector=options.label_selector,
             field_selector=_fields(call, options),
@@ -129,7 +130,7 @@ class _Lines:
 def _fields(call: Call, options: WatchOptions) -> str:
     """The field selector; a watch of one object by its path selects that name."""
     if not call.target.name:
-        return options.field_selector
+        return call.field_selector
     if options.field_selector:
         raise bad_request("a watch of one object takes no fieldSelector")
     return f"metadata.name={call.target.name}"

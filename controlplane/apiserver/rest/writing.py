@@ -15,7 +15,7 @@ from controlplane.admission.request import Remarks
 from controlplane.apiserver.committing import How
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.objects import tree_of
-from controlplane.apiserver.rest import answers, bodies, encoding, negotiation, queries
+from controlplane.apiserver.rest import answers, bodies, encoding, forms, negotiation, queries
 from controlplane.apiserver.rest.call import Call
 from controlplane.apiserver.rest.refusals import bad_request, not_allowed, success
 from controlplane.apiserver.rest.views import list_pieces, view_of
@@ -37,13 +37,14 @@ class Writing:
         if call.kind.namespaced and not call.target.namespace:
             raise not_allowed("creating without a namespace in the path")
         tree = await bodies.object_of(call)
-        created = await self._core.create(call.identity, tree, **_how(call))
+        tree = forms.to_store(call.kind, tree, new=True)
+        created = await self._core.create(call.identity, tree, asked=call.allowed, **_how(call))
         return await _answer(call, created, 201)
 
     async def update(self, call: Call) -> web.StreamResponse:
         """Everything but the status."""
-        tree = await bodies.object_of(call)
-        return await _answer(call, await self._core.update(call.identity, tree, **_how(call)))
+        tree = forms.to_store(call.kind, await bodies.object_of(call))
+        return await _answer(call, await self._core.update(call.identity, tree, asked=call.allowed, **_how(call)))
 
     async def update_status(self, call: Call) -> web.StreamResponse:
         """Nothing but the status."""
@@ -60,13 +61,14 @@ class Writing:
             raise bad_request("force: Forbidden: only an apply can take fields from others")
         patched = await self._core.patch(
             call.identity,
-            call.kind.resource,
+            call.resource,
             call.target.namespace,
             call.target.name,
             patch_type,
-            await _patch(call, patch_type),
+            forms.patch_to_store(call.kind, patch_type, await _patch(call, patch_type)),
             subresource=STATUS if call.target.subresource == STATUS else "",
             force=force,
+            asked=call.allowed,
             **_how(call),
         )
         return await _answer(call, patched)
@@ -77,9 +79,10 @@ class Writing:
         target = call.target
         deleted = await self._core.delete(
             call.identity,
-            call.kind.resource,
+            call.resource,
             target.namespace,
             target.name,
+            asked=call.allowed,
             uid=wanted.uid,
             revision=wanted.revision,
             grace_seconds=wanted.grace_seconds,
@@ -99,10 +102,10 @@ class Writing:
         if wanted.uid or wanted.revision or options.at or options.fresh.not_older_than:
             raise bad_request("a collection is deleted as it is now: preconditions and resourceVersion are forbidden")
         collection = Collection(
-            call.kind.resource,
+            call.resource,
             call.target.namespace,
             options.label_selector,
-            options.field_selector,
+            call.field_selector,
             wanted.grace_seconds,
             wanted.propagation,
         )
@@ -110,7 +113,12 @@ class Writing:
         token = options.continue_token
         while True:
             results, token = await self._core.delete_collection(
-                call.identity, collection, limit=options.limit, continue_token=token, dry_run=wanted.dry_run
+                call.identity,
+                collection,
+                asked=call.allowed,
+                limit=options.limit,
+                continue_token=token,
+                dry_run=wanted.dry_run,
             )
             for result in results:
                 if result.error is not None:
@@ -141,5 +149,5 @@ async def _patch(call: Call, patch_type: PatchType) -> bytes:
 
 async def _answer(call: Call, stored: Object, status: int = 200) -> web.StreamResponse:
     form = negotiation.accepted(call.request.headers.get("Accept", ""))
-    data = encoding.whole(stored.json, stored.revision)
+    data = encoding.whole(forms.shown(call.kind, stored).json, stored.revision)
     return await answers.body(call.request, data, status, call.warnings, form)
