@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "completion": ("cli.commands.completion:completion", "Print what a shell needs to complete commands of tim."),
     "config": ("cli.commands.config:config", "Look at and choose clusters, users and namespaces."),
     "cordon": ("cli.commands.nodes:cordon", "Keep new pods off a node."),
+    "cp": ("cli.commands.cp:cp", "Copy files into and out of containers."),
     "create": ("cli.commands.create:create", "Create objects from manifests or from options."),
     "delete": ("cli.commands.delete:delete", "Delete objects by manifest, name or selector."),
     "describe": ("cli.commands.describe:describe", "Show everything about objects, with their events."),
