@@ -43,6 +43,7 @@ TEMPLATE = (
     SELECTOR,
 )
 CREATED = Column("Created At", path("metadata.creationTimestamp"))
+WEBHOOKS = (NAME, Column("Webhooks", cells.count("webhooks"), "integer"), AGE)
 BINDING = (
     NAME,
     Column("Role", cells.role),
@@ -142,6 +143,8 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         AGE,
         Column("PreemptionPolicy", path("preemptionPolicy", "<unset>")),
     ),
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io": WEBHOOKS,
+    "validatingwebhookconfigurations.admissionregistration.k8s.io": WEBHOOKS,
     "leases.coordination.k8s.io": (NAME, Column("Holder", path("spec.holderIdentity")), AGE),
 }
 

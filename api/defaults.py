@@ -12,7 +12,7 @@ from typing import Any
 
 from api.defaults_pod import default_pod, default_pod_spec, fill
 from api.object import Tree
-from api.scheme import RBAC, Kind
+from api.scheme import ADMISSION, RBAC, Kind
 from api.wellknown import NAMESPACE_NAME_LABEL
 
 _AFFINITY_TIMEOUT_SECONDS = 3 * 60 * 60
@@ -148,6 +148,22 @@ def _role_binding(tree: Tree) -> None:
             fill(subject, "apiGroup", RBAC)
 
 
+def _webhooks(tree: Tree) -> None:
+    mutating = tree["kind"] == "MutatingWebhookConfiguration"
+    for webhook in tree.get("webhooks", []):
+        fill(webhook, "failurePolicy", "Fail")
+        fill(webhook, "matchPolicy", "Equivalent")
+        webhook.setdefault("namespaceSelector", {})
+        webhook.setdefault("objectSelector", {})
+        webhook.setdefault("timeoutSeconds", 10)
+        if mutating:
+            fill(webhook, "reinvocationPolicy", "Never")
+        if service := webhook.get("clientConfig", {}).get("service"):
+            service.setdefault("port", 443)
+        for rule in webhook.get("rules", []):
+            fill(rule, "scope", "*")
+
+
 _RULES: dict[str, Callable[[Tree], None]] = {
     "pods": _pod,
     "replicasets.apps": _replica_set,
@@ -161,4 +177,6 @@ _RULES: dict[str, Callable[[Tree], None]] = {
     "nodes": _node,
     f"rolebindings.{RBAC}": _role_binding,
     f"clusterrolebindings.{RBAC}": _role_binding,
+    f"mutatingwebhookconfigurations.{ADMISSION}": _webhooks,
+    f"validatingwebhookconfigurations.{ADMISSION}": _webhooks,
 }

@@ -11,6 +11,7 @@ ApiError
 ├─ TooLarge          over a stated limit: size, quota, queue
 ├─ TooManyRequests   the caller has too much under way here, nothing was changed: wait a second, then retry
 ├─ NotReady          right request, wrong state: the container has not started
+├─ Failed            what has to be asked outside, an admission webhook, failed; nothing was changed
 ├─ Unavailable       no leader or quorum, nothing was changed: back off, then retry
 └─ Unknown           the outcome cannot be told: read before retrying
 """
@@ -101,6 +102,10 @@ class NotReady(ApiError):
     """The request is right but the object is not in the state for it yet."""
 
 
+class Failed(ApiError):
+    """Something outside that has a say, an admission webhook, could not be asked or answered nonsense; nothing was changed."""
+
+
 class Unavailable(ApiError):
     """Nobody can serve this now and nothing was changed: back off, then retry."""
 
@@ -122,6 +127,7 @@ ERRORS: dict[str, type[ApiError]] = {
         TooLarge,
         TooManyRequests,
         NotReady,
+        Failed,
         Unavailable,
         Unknown,
     )

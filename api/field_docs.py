@@ -10,12 +10,12 @@ import re
 from collections.abc import Mapping
 from functools import cache
 
-from api import field_texts, field_texts_pod
+from api import field_texts, field_texts_pod, field_texts_webhooks
 from api.field_texts import ANYWHERE, COMMON, SAME
 from api.meta import Resource
 from api.shape import fields
 
-TABLES: Mapping[str, str] = {**field_texts.TEXTS, **field_texts_pod.TEXTS}
+TABLES: Mapping[str, str] = {**field_texts.TEXTS, **field_texts_pod.TEXTS, **field_texts_webhooks.TEXTS}
 """By type, a line a field."""
 
 _WORD = re.compile(r"`([a-z0-9]+(?:_[a-z0-9]+)+)`")

@@ -32,6 +32,7 @@ SAME: Mapping[str, str] = {
         "Condition",
     ),
     "EphemeralContainer": "Container",
+    "MutatingWebhook": "ValidatingWebhook",
 }
 """Types whose fields mean what they mean in another one."""
 

@@ -42,6 +42,7 @@ from api.volume import (
     Volume,
     VolumeProjection,
 )
+from api.webhooks import MutatingWebhook, ValidatingWebhook
 
 NOT_YET = "not supported yet"
 
@@ -84,6 +85,11 @@ def _only(*values: Any) -> Only:
 def _all(names: str) -> dict[str, Rule]:
     return dict.fromkeys(names.split())
 
+
+_WEBHOOK = (
+    "admissionReviewVersions clientConfig failurePolicy matchPolicy name namespaceSelector objectSelector rules "
+    "sideEffects timeoutSeconds"
+)
 
 HONOURED: dict[type[Resource], dict[str, Rule]] = {
     PodSpec: {
@@ -178,6 +184,8 @@ HONOURED: dict[type[Resource], dict[str, Rule]] = {
     },
     LeaseSpec: _all("holderIdentity leaseDurationSeconds acquireTime renewTime leaseTransitions"),
     ResourceAttributes: _all("group name namespace resource subresource verb version"),
+    ValidatingWebhook: _all(_WEBHOOK),
+    MutatingWebhook: _all(_WEBHOOK + " reinvocationPolicy"),
 }
 """By type, the fields that are acted on. A type that is not here is honoured as a whole."""
 

@@ -21,6 +21,7 @@ from api.pod import PodSpec, PodStatus
 from api.scheme import Kind
 from api.service import ServiceSpec, ServiceStatus
 from api.shape import fields
+from api.webhooks import MutatingWebhookConfiguration, ValidatingWebhookConfiguration
 
 Struct = type[Resource] | None
 Key = tuple[str, ...]
@@ -58,6 +59,8 @@ MERGE_KEYS: dict[type[Resource], dict[str, tuple[str, ...]]] = {
     ServiceAccount: {"secrets": ("name",)},
     DeploymentStatus: {"conditions": ("type",)},
     ReplicaSetStatus: {"conditions": ("type",)},
+    MutatingWebhookConfiguration: {"webhooks": ("name",)},
+    ValidatingWebhookConfiguration: {"webhooks": ("name",)},
 }
 """Lists that merge element by element. The first name is Kubernetes' key; the second tells elements apart that share it
 (port 53 for TCP and UDP), where Kubernetes' own merge loses one of them."""

@@ -168,6 +168,13 @@ MESSAGES: Final[Mapping[str, str]] = {
     "LocalObjectReference": "name=1s",
     "LocalSubjectAccessReview": "metadata=1:ObjectMeta spec=2:SubjectAccessReviewSpec status=3:SubjectAccessReviewStatus",
     "ManagedFieldsEntry": "manager=1s operation=2s apiVersion=3s time=4t* fieldsType=6s fieldsV1=7r* subresource=8s",
+    "MatchCondition": "name=1s expression=2s",
+    "MutatingWebhook": (
+        "name=1s clientConfig=2:WebhookClientConfig rules=3[:RuleWithOperations failurePolicy=4s* namespaceSelector=5:LabelSelector* "
+        "sideEffects=6s* timeoutSeconds=7i* admissionReviewVersions=8[s matchPolicy=9s* reinvocationPolicy=10s* "
+        "objectSelector=11:LabelSelector* matchConditions=12[:MatchCondition"
+    ),
+    "MutatingWebhookConfiguration": "metadata=1:ObjectMeta webhooks=2[:MutatingWebhook",
     "NFSVolumeSource": "server=1s path=2s readOnly=3b",
     "Namespace": "metadata=1:ObjectMeta spec=2:NamespaceSpec status=3:NamespaceStatus",
     "NamespaceCondition": "type=1s status=2s lastTransitionTime=4t reason=5s message=6s",
@@ -332,6 +339,8 @@ MESSAGES: Final[Mapping[str, str]] = {
     "RoleBinding": "metadata=1:ObjectMeta subjects=2[:Subject roleRef=3:RoleRef",
     "RoleRef": "apiGroup=1s kind=2s name=3s",
     "RollingUpdateDeployment": "maxUnavailable=1o* maxSurge=2o*",
+    "Rule": "apiGroups=1[s apiVersions=2[s resources=3[s scope=4s*",
+    "RuleWithOperations": "operations=1[s +=2:Rule",
     "SELinuxOptions": "user=1s role=2s type=3s level=4s",
     "Scale": "metadata=1:ObjectMeta spec=2:ScaleSpec status=3:ScaleStatus",
     "ScaleIOVolumeSource": (
@@ -371,6 +380,7 @@ MESSAGES: Final[Mapping[str, str]] = {
     ),
     "ServiceAccountTokenProjection": "audience=1s expirationSeconds=2i* path=3s user=4i*",
     "ServicePort": "name=1s protocol=2s appProtocol=6s* port=3i targetPort=4o nodePort=5i",
+    "ServiceReference": "namespace=1s name=2s path=3s* port=4i*",
     "ServiceSpec": (
         "ports=1[:ServicePort selector=2{s clusterIP=3s clusterIPs=18[s type=4s externalIPs=5[s sessionAffinity=7s "
         "loadBalancerIP=8s loadBalancerSourceRanges=9[s externalName=10s externalTrafficPolicy=11s "
@@ -409,6 +419,12 @@ MESSAGES: Final[Mapping[str, str]] = {
     "TypedLocalObjectReference": "apiGroup=1s* kind=2s name=3s",
     "TypedObjectReference": "apiGroup=1s* kind=2s name=3s namespace=4s*",
     "UserInfo": "username=1s uid=2s groups=3[s extra=4{:ExtraValue",
+    "ValidatingWebhook": (
+        "name=1s clientConfig=2:WebhookClientConfig rules=3[:RuleWithOperations failurePolicy=4s* namespaceSelector=5:LabelSelector* "
+        "sideEffects=6s* timeoutSeconds=7i* admissionReviewVersions=8[s matchPolicy=9s* objectSelector=10:LabelSelector* "
+        "matchConditions=11[:MatchCondition"
+    ),
+    "ValidatingWebhookConfiguration": "metadata=1:ObjectMeta webhooks=2[:ValidatingWebhook",
     "Volume": "name=1s +=2:VolumeSource",
     "VolumeDevice": "name=1s devicePath=2s",
     "VolumeHealthCondition": "status=1s reason=2s message=3s",
@@ -440,6 +456,7 @@ MESSAGES: Final[Mapping[str, str]] = {
     ),
     "VolumeStatus": "image=1:ImageVolumeStatus*",
     "VsphereVirtualDiskVolumeSource": "volumePath=1s fsType=2s storagePolicyName=3s storagePolicyID=4s",
+    "WebhookClientConfig": "service=1:ServiceReference* caBundle=2y url=3s*",
     "WeightedPodAffinityTerm": "weight=1i podAffinityTerm=2:PodAffinityTerm",
     "WindowsSecurityContextOptions": (
         "gmsaCredentialSpecName=1s* gmsaCredentialSpec=2s* runAsUserName=3s* hostProcess=4b*"

@@ -18,6 +18,7 @@ _LISTS_AND_OBJECTS: Mapping[str, str] = {
     "Event": "involvedObject metadata",
     "LocalSubjectAccessReview": "spec",
     "LimitRangeSpec": "limits",
+    "MutatingWebhook": "admissionReviewVersions clientConfig",
     "NodeSelector": "nodeSelectorTerms",
     "NonResourceRule": "verbs",
     "PersistentVolumeClaimTemplate": "spec",
@@ -35,6 +36,7 @@ _LISTS_AND_OBJECTS: Mapping[str, str] = {
     "SelfSubjectRulesReview": "spec",
     "SubjectAccessReview": "spec",
     "SubjectRulesReviewStatus": "resourceRules nonResourceRules",
+    "ValidatingWebhook": "admissionReviewVersions clientConfig",
     "WeightedPodAffinityTerm": "podAffinityTerm",
 }
 """By type, the lists and objects without which Kubernetes refuses it. Required scalars are known from the types."""

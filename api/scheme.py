@@ -61,6 +61,7 @@ def _type(module: str, name: str) -> builtins.type[Resource]:
 RBAC = "rbac.authorization.k8s.io"
 AUTHORIZATION = "authorization.k8s.io"
 AUTHENTICATION = "authentication.k8s.io"
+ADMISSION = "admissionregistration.k8s.io"
 
 KINDS: tuple[Kind, ...] = (
     Kind("v1", "Namespace", "namespaces", "namespace", ("ns",), False, "namespace", True),
@@ -90,6 +91,10 @@ KINDS: tuple[Kind, ...] = (
             *(("Role", True), ("RoleBinding", True)),
             *(("ClusterRole", False), ("ClusterRoleBinding", False)),
         )
+    ),
+    *(
+        Kind(f"{ADMISSION}/v1", kind, f"{kind.lower()}s.{ADMISSION}", kind.lower(), (), False, "webhooks", False)
+        for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
     ),
 )
 

@@ -9,12 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from api import validate_cluster, validate_config, validate_policy, validate_rbac, validate_service, validate_workload
+from api import (
+    validate_cluster,
+    validate_config,
+    validate_policy,
+    validate_rbac,
+    validate_service,
+    validate_webhooks,
+    validate_workload,
+)
 from api.errors import FieldError
 from api.honoured import refusals
 from api.names import Fault, dns_1035_label_fault, dns_label_fault, dns_subdomain_fault, path_segment_fault
 from api.object import Tree
-from api.scheme import RBAC, Kind, decode
+from api.scheme import ADMISSION, RBAC, Kind, decode
 from api.validate_meta import metadata_faults
 from api.validate_pod import pod_change_faults, pod_faults
 
@@ -66,4 +74,6 @@ _RULES: dict[str, Callable[[Any, Any, Tree, Tree | None], Iterator[FieldError]]]
     f"clusterroles.{RBAC}": lambda view, *_: validate_rbac.cluster_role_faults(view),
     f"rolebindings.{RBAC}": lambda view, old_view, *_: validate_rbac.role_binding_faults(view, old_view),
     f"clusterrolebindings.{RBAC}": lambda view, old_view, *_: validate_rbac.role_binding_faults(view, old_view),
+    f"mutatingwebhookconfigurations.{ADMISSION}": lambda view, *_: validate_webhooks.configuration_faults(view),
+    f"validatingwebhookconfigurations.{ADMISSION}": lambda view, *_: validate_webhooks.configuration_faults(view),
 }

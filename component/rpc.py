@@ -42,13 +42,14 @@ CODES: dict[type[errors.ApiError], grpc.StatusCode] = {
     errors.TooManyRequests: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,  # what a code alone means is the last one that has it
     errors.NotReady: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.Failed: grpc.StatusCode.INTERNAL,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.Unknown: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
-"""Every ApiError has a code; anything else is our bug and becomes INTERNAL without details."""
+"""Every ApiError has a code; anything else is our bug and becomes INTERNAL without details, or an error behind it."""
 
 _TRANSPORT_ERRORS: dict[grpc.StatusCode, type[errors.ApiError]] = {
-    **{code: error for error, code in CODES.items()},
+    **{code: error for error, code in CODES.items() if error is not errors.Failed},
     grpc.StatusCode.CANCELLED: errors.Unavailable,  # the connection was closed under the call
     grpc.StatusCode.UNIMPLEMENTED: errors.NotFound,
 }

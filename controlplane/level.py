@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from api import errors
-from api.scheme import RBAC
+from api.scheme import ADMISSION, RBAC
 from controlplane.commands import OPERATION_LEVELS, Op, Put
 
 KNOWN_LEVEL: Final = 2
@@ -35,6 +35,8 @@ KIND_LEVELS: Final[Mapping[str, int]] = {
     "limitranges": 2,
     "resourcequotas": 2,
     "priorityclasses.scheduling.k8s.io": 2,
+    f"mutatingwebhookconfigurations.{ADMISSION}": 2,
+    f"validatingwebhookconfigurations.{ADMISSION}": 2,
 }
 """Kinds that need a level above the first, by plural.group."""
 

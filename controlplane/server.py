@@ -27,6 +27,7 @@ from controlplane.apiserver.accounts.claims import issuer_of
 from controlplane.apiserver.accounts.issuing import TokenDesk
 from controlplane.apiserver.accounts.static import StaticTokens, TokenFileProblem, read_tokens
 from controlplane.apiserver.authn import Authenticator
+from controlplane.apiserver.backends import Backend, choose
 from controlplane.apiserver.backup_desk import BackupDesk
 from controlplane.apiserver.bootstrap import bootstrap
 from controlplane.apiserver.core import ApiCore
@@ -35,6 +36,7 @@ from controlplane.apiserver.handlers import SERVICE_NAME
 from controlplane.apiserver.https import HttpsServer
 from controlplane.apiserver.join import JoinDesk
 from controlplane.apiserver.local_client import LocalClient
+from controlplane.apiserver.pod_network import PodNetwork
 from controlplane.apiserver.renewal import RenewalDesk
 from controlplane.apiserver.replica_desk import ReplicaDesk
 from controlplane.apiserver.replica_join import ReplicaJoinDesk, raft_ca_of
@@ -47,6 +49,7 @@ from controlplane.apiserver.server import ApiServer
 from controlplane.apiserver.sessions import ClusterFacts, NodeSessions
 from controlplane.apiserver.status import StatusSource
 from controlplane.apiserver.streams import NodeStreams
+from controlplane.apiserver.webhook_calls import WebhookCalls
 from controlplane.audit.file import RotatingFile
 from controlplane.audit.log import AuditLog
 from controlplane.audit.policy import AuditPolicy, PolicyProblem, policy_of, read_policy
@@ -114,6 +117,7 @@ class Server:
         self._sealing_loop = SealingLoop(
             self._replica, self._keys, sealing, self._peers, lambda: self._members.peers, env
         )
+        self._webhooks = WebhookCalls(lambda: self._pods)
         self._core = ApiCore(
             self._replica,
             default_chain(config.disabled_admission_plugins),
@@ -121,10 +125,12 @@ class Server:
             pod_range=config.pod_range,
             service_range=config.service_range,
             limits=config.limits,
+            webhooks=self._webhooks,
         )
         self._directory = SessionDirectory(config.replica, env)
         self._system = self._client(0)
         self._streams = NodeStreams(self._system, self._directory, self._peers, env)
+        self._pods = PodNetwork(self._streams, self._backend)
         self._status = StatusSource(
             self._replica, self._members, self._raft, self._peers, config.cluster_uid, version, KNOWN_LEVEL
         )
@@ -228,6 +234,8 @@ class Server:
         await self._work.close()
         await self._https.close()
         await self._grpc.close()
+        await self._webhooks.close()
+        await self._pods.close()
         await self._replica.close()
         await self._peers.close()
         self._collection.close()
@@ -315,6 +323,9 @@ class Server:
         procedures = TokenProcedures(self._tokens, bearer).all()
         documents = key_documents(self._signing, self._issuer)
         return RestApi(self._core, self._streams, callers, self._env, procedures, documents)
+
+    def _backend(self, namespace: str, service: str, port: str) -> Backend:
+        return choose(self._replica.state, namespace, service, port, self._env.rng)
 
     def _client(self, epoch: int) -> LocalClient:
         return LocalClient(self._core, Identity("system:control-plane", (MASTERS_GROUP,)), epoch)

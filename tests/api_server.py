@@ -150,14 +150,20 @@ class Cluster:
 
 @asynccontextmanager
 async def running_core(
-    folder: Path, seed: int = 7, log: SingleLog | None = None, level: int = KNOWN_LEVEL, limits=DEFAULTS, **options
+    folder: Path,
+    seed: int = 7,
+    log: SingleLog | None = None,
+    level: int = KNOWN_LEVEL,
+    limits=DEFAULTS,
+    webhooks=None,
+    **options,
 ) -> AsyncIterator[Cluster]:
     """A core without servers, with the objects every cluster has. `options` are those of Replica."""
     env, log = make_env(seed), log or SingleLog("r1")
     replica = Replica("r1", log, NoPeers(), folder, env, **options)
     await replica.start()
     try:
-        core = ApiCore(replica, default_chain(), env, limits=limits)
+        core = ApiCore(replica, default_chain(), env, limits=limits, webhooks=webhooks)
         if level > replica.state.level:
             await replica.commit((RaiseLevel(level),))
         await bootstrap(LocalClient(core, ADMIN), "10.96.0.0/16", 6443)

@@ -112,12 +112,14 @@ class Rest:
 
 
 @asynccontextmanager
-async def serving_rest(folder: Path, streams=None, audit=None, limits=DEFAULTS, **options) -> AsyncIterator[Rest]:
+async def serving_rest(
+    folder: Path, streams=None, audit=None, limits=DEFAULTS, webhooks=None, **options
+) -> AsyncIterator[Rest]:
     """A running server over its own core."""
     keys = make_pki()
     (folder / "crt").write_bytes(keys.server.cert_pem)
     (folder / "key").write_bytes(keys.server.key_pem)
-    async with running_core(folder / "snapshots", limits=limits) as cluster:
+    async with running_core(folder / "snapshots", limits=limits, webhooks=webhooks) as cluster:
         desk = JoinDesk(cluster.core, cluster.local, keys.ca, dict, "c1", cluster.env)
         authenticator, bearer = Authenticator(cluster.core.authorizer), bearer_of(cluster)
         tokens = TokenDesk(cluster.replica, cluster.core.authorize, ACCOUNT_KEYS, ISSUER, authenticator, cluster.env)

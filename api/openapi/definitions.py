@@ -30,7 +30,7 @@ _PLAIN: Mapping[Form, Schema] = {
     "integer or string": {"$ref": machinery.INT_OR_STRING},
     "any": {"type": "object"},
 }
-_BYTES = {("Secret", "data"), ("ConfigMap", "binaryData")}
+_BYTES = {("Secret", "data"), ("ConfigMap", "binaryData"), ("WebhookClientConfig", "caBundle")}
 _MICRO_TIMES = {("Event", "eventTime"), ("EventSeries", "lastObservedTime")} | {
     ("LeaseSpec", name) for name in ("acquireTime", "renewTime")
 }

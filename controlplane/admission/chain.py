@@ -17,6 +17,8 @@ from controlplane.admission.request import Request, Snapshot
 from controlplane.admission.resource_quota import ResourceQuota
 from controlplane.admission.service_account import DefaultServiceAccount
 from controlplane.admission.token_mount import TokenMount
+from controlplane.admission.webhooks.attributes import Attributes
+from controlplane.admission.webhooks.plugin import Finish, MutatingWebhooks, ValidatingWebhooks, as_it_is
 
 
 class Mutator(Protocol):
@@ -39,14 +41,36 @@ class Chain:
 
     mutators: Sequence[Mutator] = ()
     validators: Sequence[Validator] = ()
+    webhooks: MutatingWebhooks | None = None
 
     @property
     def limits_quotas(self) -> bool:
         """Whether what exceeds a quota is refused; it is counted in any case."""
         return any(isinstance(plugin, ResourceQuota) for plugin in self.validators)
 
-    def admit(self, request: Request, snapshot: Snapshot) -> Tree:
-        """Return the tree after every mutator."""
+    def admit(self, request: Request, snapshot: Snapshot, finish: Finish = as_it_is) -> Tree:
+        """Return the tree after every mutator, then every webhook; `finish` completes what a webhook changed."""
+        tree = self._mutated(request, snapshot)
+        if self.webhooks is None:
+            return tree
+        if tree is not request.tree:
+            request = replace(request, tree=tree)
+        return self.ask(request, snapshot, finish, lambda each: self._mutated(replace(request, tree=each), snapshot))
+
+    def ask(self, request: Request, snapshot: Snapshot, finish: Finish, plugins: Finish = as_it_is) -> Tree:
+        """Return the tree after every webhook; `plugins` run again when one changed it."""
+        return request.tree if self.webhooks is None else self.webhooks.admit(request, snapshot, finish, plugins)
+
+    def consult(self, asked: Attributes, snapshot: Snapshot, finish: Finish) -> Tree | None:
+        """Return what a subresource is posted, or a connection opened with, after every webhook. Raises what one denies."""
+        if self.webhooks is not None:
+            asked = replace(asked, tree=self.webhooks.change(asked, snapshot, finish))
+        for plugin in self.validators:
+            if isinstance(plugin, ValidatingWebhooks):
+                plugin.judge(asked, snapshot)
+        return asked.tree
+
+    def _mutated(self, request: Request, snapshot: Snapshot) -> Tree:
         for plugin in self.mutators:
             tree = plugin.admit(request, snapshot)
             if tree is not request.tree:
@@ -79,9 +103,13 @@ VALIDATORS: Sequence[tuple[str, Callable[[], Validator]]] = (
     ("LimitRanger", LimitRanger),
     ("PodSecurity", PodSecurity),
     ("Priority", Priority),
+    ("ValidatingAdmissionWebhook", ValidatingWebhooks),
     ("ResourceQuota", ResourceQuota),
 )
 """Every plugin that judges them."""
+
+MUTATING_WEBHOOKS = "MutatingAdmissionWebhook"
+"""The plugin that asks webhooks, after all others that change objects."""
 
 REQUIRED = frozenset({"NodeRestriction", "NamespaceLifecycle"})
 """Without these a node could write anything, and namespaces could not be emptied."""
@@ -89,7 +117,7 @@ REQUIRED = frozenset({"NodeRestriction", "NamespaceLifecycle"})
 
 def default_chain(disabled: Collection[str] = ()) -> Chain:
     """Every plugin of this version in its order, but for those disabled by name. ValueError for a name that cannot be."""
-    known = {name for name, _ in (*MUTATORS, *VALIDATORS)}
+    known = {MUTATING_WEBHOOKS, *(name for name, _ in (*MUTATORS, *VALIDATORS))}
     for name in disabled:
         if name not in known:
             raise ValueError(f"there is no admission plugin {name!r}; there are {', '.join(sorted(known))}")
@@ -98,4 +126,5 @@ def default_chain(disabled: Collection[str] = ()) -> Chain:
     return Chain(
         mutators=[plugin() for name, plugin in MUTATORS if name not in disabled],
         validators=[plugin() for name, plugin in VALIDATORS if name not in disabled],
+        webhooks=None if MUTATING_WEBHOOKS in disabled else MutatingWebhooks(),
     )

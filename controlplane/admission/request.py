@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from api.errors import Forbidden
 from api.object import Object, Tree
 from api.scheme import Kind
+
+if TYPE_CHECKING:  # what it says is made of requests
+    from controlplane.admission.webhooks.asking import Answers
 
 Verb = Literal["create", "update", "update_status", "bind", "delete"]
 
@@ -70,7 +73,7 @@ class Request:
     """A write on its way in.
 
     `tree` is the object as it is to be stored so far; in a delete it is the stored one. `old` is the stored object,
-    None in a create.
+    None in a create, and `revision` its. `options` say how it is to be done, as Kubernetes writes them.
     """
 
     identity: Identity
@@ -80,6 +83,8 @@ class Request:
     name: str
     tree: Tree
     old: Tree | None = None
+    revision: int = 0
+    options: Tree = field(default_factory=dict)
 
     def forbidden(self, why: str) -> Forbidden:
         """The refusal of this request, in Kubernetes' words."""
@@ -110,13 +115,27 @@ class Remarks:
 
 
 class Snapshot(Protocol):
-    """The state a decision is made on."""
+    """The state a decision is made on, and what else was learnt for it.
+
+    `answers` are those of webhooks, None where they have no say. In a `dry_run` nothing is stored.
+    """
+
+    @property
+    def answers(self) -> Answers | None:
+        """Where webhooks are asked."""
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether the decision is only shown."""
 
     def get(self, resource: str, namespace: str, name: str) -> Object | None:
         """Return the object as it is now, or None. It becomes a check of the transaction."""
 
     def list(self, resource: str, namespace: str) -> Sequence[Object]:
         """Return all objects of a kind in a namespace, "" for one without namespaces. They may change meanwhile."""
+
+    def look(self, resource: str, namespace: str, name: str) -> Object | None:
+        """Return the object as it is now, or None. It may change meanwhile."""
 
     def warn(self, text: str) -> None:
         """Tell the caller something."""

@@ -17,8 +17,8 @@ from controlplane.apiserver import incoming as edge
 from controlplane.apiserver import ownership
 from controlplane.apiserver.decision import Decision, Snapshot
 from controlplane.apiserver.incoming import Incoming
-from controlplane.apiserver.objects import key_of, tree_of
-from controlplane.apiserver.writes import SERVER_OWNED, Writing
+from controlplane.apiserver.objects import SERVER_OWNED, key_of, tree_of
+from controlplane.apiserver.writes import Writing
 from controlplane.rbac.attributes import Attributes, on
 
 _NOT_APPLIED = (*SERVER_OWNED, "uid", "resourceVersion", "managedFields")

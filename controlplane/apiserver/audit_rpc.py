@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -14,6 +14,7 @@ from controlplane.admission.request import Identity
 from controlplane.apiserver.audit_calls import parts_of
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.rest.refusals import status_of
+from controlplane.audit import notes
 from controlplane.audit.log import AuditLog, Circumstances, Part, Start
 
 NOBODY: Final = Identity("")
@@ -28,7 +29,7 @@ def recorder(log: AuditLog, authenticator: Authenticator) -> Record:
     """What tells `log` of the calls of a server."""
 
     def began(method: str, request: Any, context: Context) -> Ended:
-        start = log.start()
+        start, noted = log.start(), notes.begin()
         caller, acting = _callers(authenticator, context)
 
         def ended(answer: Any, error: BaseException | None) -> None:
@@ -36,7 +37,7 @@ def recorder(log: AuditLog, authenticator: Authenticator) -> Record:
             log.tell(
                 caller,
                 lambda: _parts(method, asked, answer, error),
-                lambda: _about(start, caller, acting, method, asked, context),
+                lambda: _about(start, caller, acting, method, asked, context, noted),
             )
 
         return ended
@@ -76,7 +77,13 @@ def _callers(authenticator: Authenticator, context: Context) -> tuple[Identity, 
 
 
 def _about(
-    start: Start, caller: Identity, acting: Identity | None, method: str, request: Any, context: Context
+    start: Start,
+    caller: Identity,
+    acting: Identity | None,
+    method: str,
+    request: Any,
+    context: Context,
+    noted: Mapping[str, str],
 ) -> Circumstances:
     metadata: Sequence[tuple[str, str | bytes]] = context.invocation_metadata() or ()  # type: ignore[assignment] # untyped there
     agent = next((value for key, value in metadata if key == "user-agent"), "")
@@ -89,6 +96,7 @@ def _about(
         manager=getattr(request, "field_manager", ""),
         uri=method,
         dry_run=getattr(request, "dry_run", False),
+        notes=noted,
     )
 
 

@@ -52,6 +52,13 @@ def decide(env: Env, binding: Binding, snapshot: Snapshot) -> Decision:
     return Decision(object_at(put.envelope, put.body, 0), ops)
 
 
+def posted_tree(binding: Binding) -> Tree:
+    """A binding as Kubernetes writes it."""
+    metadata = {"namespace": binding.namespace, "name": binding.name} | ({"uid": binding.uid} if binding.uid else {})
+    target = {"apiVersion": "v1", "kind": "Node", "name": binding.node}
+    return {"apiVersion": "v1", "kind": "Binding", "metadata": metadata, "target": target}
+
+
 def _bound(pod: Tree, node: str, now: str) -> Tree:
     """The pod with its node, and the condition that says so."""
     status = pod.get("status", {})

@@ -14,7 +14,9 @@ from msgspec import structs
 from api.errors import ApiError, Conflict, Expired, Unknown
 from api.object import Object
 from controlplane.admission.request import Identity, Remarks
+from controlplane.admission.webhooks.asking import Answers
 from controlplane.apiserver.authorizer import Authorizer
+from controlplane.apiserver.consulting import Consulting
 from controlplane.apiserver.decision import RETRIES, Decision, Snapshot, answer, log_audits, retried, told
 from controlplane.apiserver.objects import object_at
 from controlplane.apiserver.sending import ONCE, Sending
@@ -41,11 +43,16 @@ class Committing:
     """The shell around decisions. `settle` is told of the operations of each commit before its caller is."""
 
     def __init__(
-        self, replica: Replica, authorizer: Authorizer, settle: Callable[[Sequence[Op]], Awaitable[None]]
+        self,
+        replica: Replica,
+        authorizer: Authorizer,
+        settle: Callable[[Sequence[Op]], Awaitable[None]],
+        consulting: Consulting,
     ) -> None:
         self._replica = replica
         self._authorizer = authorizer
         self._settle = settle
+        self._consulting = consulting
 
     async def commit(
         self,
@@ -57,10 +64,12 @@ class Committing:
         epoch: int = 0,
         sending: Sending = ONCE,
         remarks: Remarks | None = None,
+        consulted: bool = False,
     ) -> Object:
         """Decide on the state here and commit; again on newer state while the commit finds it changed.
 
-        `asked` is what the caller needs to be allowed; only a resource, where that is part of the decision.
+        `asked` is what the caller needs to be allowed; only a resource, where that is part of the decision. Webhooks that
+        the decision needs are asked before anything is proposed, unless they were `consulted` about it already.
 
         A refusal, or finding that nothing has to change, counts only on a state that is not older than the request; of
         a repeated sending, only once the request's id is used up.
@@ -70,12 +79,18 @@ class Committing:
         conflict: CommitRefused | None = None
         resource = asked if isinstance(asked, str) else asked.qualified
         check = None if isinstance(asked, str) else asked
+        answers = Answers()
+
+        def attempted() -> tuple[Decision | None, ApiError | None]:
+            snapshot = Snapshot(self._replica.state, remarks, None if consulted else answers, dry_run=dry_run)
+            return self._try(identity, check, decide, snapshot)
+
         for attempt in range(1 + RETRIES):
-            decision, refusal = self._try(identity, check, decide, remarks)
+            decision, refusal = await self._consulting.decided(answers, attempted)
             if not fresh and (dry_run or decision is None or not decision.ops):
                 await self._replica.read_barrier()
                 fresh = True
-                decision, refusal = self._try(identity, check, decide, remarks)
+                decision, refusal = await self._consulting.decided(answers, attempted)
             if dry_run or not (sending.repeated or (decision and decision.ops)):
                 return answer(decision, refusal)
             try:
@@ -99,12 +114,12 @@ class Committing:
         raise Conflict(f"given up after {RETRIES} retries, the state keeps changing: {conflict}")
 
     def _try(
-        self, identity: Identity, asked: Attributes | None, decide: Callable[[Snapshot], Decision], remarks: Remarks
+        self, identity: Identity, asked: Attributes | None, decide: Callable[[Snapshot], Decision], snapshot: Snapshot
     ) -> tuple[Decision | None, ApiError | None]:
         try:
             if asked is not None:
                 self._authorizer.check(identity, asked)
-            decision = decide(Snapshot(self._replica.state, remarks))
+            decision = decide(snapshot)
             self._replica.levels.check(decision.ops)
         except ApiError as error:
             return None, error

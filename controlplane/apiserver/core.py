@@ -30,9 +30,15 @@ from component.env import Env
 from controlplane.admission.chain import Chain
 from controlplane.admission.escalation import RoleEscalation
 from controlplane.admission.request import Identity, Remarks
+from controlplane.admission.webhooks.asking import Answers
+from controlplane.admission.webhooks.attributes import Attributes as AdmissionAttributes
+from controlplane.admission.webhooks.attributes import posted
+from controlplane.admission.webhooks.hooks import MUTATING, VALIDATING
+from controlplane.admission.webhooks.plugin import Finish, fixed
 from controlplane.apiserver import apply, binding, deletes, incoming, mass_deletion, patches, selecting
 from controlplane.apiserver.authorizer import Authorizer
 from controlplane.apiserver.committing import Committing, How
+from controlplane.apiserver.consulting import Caller, Consulting, NoWay
 from controlplane.apiserver.decision import Decision, Snapshot
 from controlplane.apiserver.fairness.gate import Gate
 from controlplane.apiserver.fairness.limits import DEFAULTS, Limits
@@ -70,6 +76,7 @@ class ApiCore:
         pod_range: str = "10.244.0.0/16",
         service_range: str = "10.96.0.0/16",
         limits: Limits = DEFAULTS,
+        webhooks: Caller | None = None,
     ) -> None:
         self.gate = Gate(limits, env.monotonic)
         self._replica = replica
@@ -77,8 +84,9 @@ class ApiCore:
         self.authorizer = Authorizer(lambda: replica.state)
         chain = chain.with_validator(RoleEscalation(self.authorizer))
         self.writing = Writing(chain, kind_rules(env, pod_range, service_range), env)
-        self._transactions = Transactions(replica, self.writing, self.authorizer, env)
-        self._committing = Committing(replica, self.authorizer, self._transactions.counting.settle)
+        self._consulting = Consulting(webhooks or NoWay(), env)
+        self._transactions = Transactions(replica, self.writing, self.authorizer, self._consulting, env)
+        self._committing = Committing(replica, self.authorizer, self._transactions.counting.settle, self._consulting)
         self._reviews = Reviews(self.authorizer, replica.read_barrier)
         self.past = Past(replica, env)
         self._pages = Pages(env)
@@ -97,6 +105,29 @@ class ApiCore:
 
     # Writes
 
+    @property
+    def asks_webhooks(self) -> bool:
+        """Whether any are configured."""
+        state = self._replica.state
+        return bool(state.count(MUTATING) or state.count(VALIDATING))
+
+    async def consult(
+        self, asked: AdmissionAttributes, remarks: Remarks | None = None, finish: Finish = fixed
+    ) -> Tree | None:
+        """Ask webhooks about what is no object of its resource; returns what is posted as they want it.
+
+        It is for what was authorized already: a subresource, a question, or a connection that is to be opened. Unless
+        `finish` takes their changes, a webhook that makes some has Failed.
+        """
+        if not self.asks_webhooks:
+            return asked.tree
+        answers = Answers()
+        chain, replica = self.writing.chain, self._replica
+        return await self._consulting.decided(
+            answers,
+            lambda: chain.consult(asked, Snapshot(replica.state, remarks, answers, dry_run=asked.dry_run), finish),
+        )
+
     async def create(
         self, identity: Identity, tree: Tree, *, asked: Attributes | None = None, **how: Unpack[How]
     ) -> Object:
@@ -106,7 +137,9 @@ class ApiCore:
         """
         given = incoming.read(tree, questions=True)
         if self._reviews.answers(given):
-            await self.authorize(identity, on(given.kind, "create", given.namespace))
+            asked = on(given.kind, "create", given.namespace)
+            await self.authorize(identity, asked)
+            await self.consult(posted(identity, "CREATE", asked, given.tree), how.get("remarks"))
             return await self._reviews.answer(identity, given)
         uid = given.uid or self._env.new_uid()
         return await self._committing.commit(
@@ -178,6 +211,7 @@ class ApiCore:
             identity,
             asked or on(kind, "delete", deletion.namespace, name),
             lambda state: deletes.decide(self.writing, identity, deletion, state),
+            consulted=_consulted(asked),
             **how,
         )
 
@@ -298,6 +332,7 @@ class ApiCore:
             identity,
             asked or on(kind, "patch", patch.namespace, name, subresource),
             decide,
+            consulted=_consulted(asked),
             **how,
         )
 
@@ -310,6 +345,9 @@ class ApiCore:
         async def bind_one(each: Binding) -> ApiError | None:
             asked = on(kind, "create", each.namespace, each.name, "binding")
             try:
+                if self.asks_webhooks:
+                    await self.authorize(identity, asked)
+                    await self.consult(posted(identity, "CREATE", asked, binding.posted_tree(each)))
                 await self._committing.commit(
                     identity, asked, lambda state: binding.decide(self._env, each, state), epoch=epoch
                 )
@@ -421,6 +459,11 @@ class ApiCore:
                     yield batch
         finally:
             hold.end()
+
+
+def _consulted(asked: Attributes | None) -> bool:
+    """Whether webhooks were asked as about a subresource that is an object of its own: an eviction, a scale."""
+    return asked is not None and asked.subresource in {"eviction", "scale"}
 
 
 def _check_point(fresh: Freshness, at: At) -> None:

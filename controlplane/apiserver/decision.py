@@ -12,6 +12,7 @@ from api.errors import ApiError, TooLarge
 from api.object import Object
 from controlplane.admission.request import Identity, Remarks
 from controlplane.admission.resource_quota import QUOTA_LEDGERS
+from controlplane.admission.webhooks.asking import Answers
 from controlplane.apiserver.objects import object_of
 from controlplane.commands import Add, Check, CommitRefused, Key, Op, Refused
 from controlplane.store.state import State
@@ -25,10 +26,22 @@ RETRIED: Final = frozenset({"Exists", "NotFound", "Conflict", "Claimed", "Underf
 
 
 class Snapshot:
-    """The state while one decision is made. Objects read with `get` must be the same when the decision commits."""
+    """The state while one decision is made. Objects read with `get` must be the same when the decision commits.
 
-    def __init__(self, state: State, remarks: Remarks | None = None) -> None:
+    `answers` are what webhooks said to it so far; None where they are not asked.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        remarks: Remarks | None = None,
+        answers: Answers | None = None,
+        *,
+        dry_run: bool = False,
+    ) -> None:
         self.state = state
+        self.answers = answers
+        self.dry_run = dry_run
         self._remarks = remarks or Remarks()
         self._checks: dict[Key, Check] = {}
 
@@ -49,6 +62,11 @@ class Snapshot:
             key = Key(resource, namespace, name)
             self._checks[key] = Check(key, found.uid)
         return found
+
+    def look(self, resource: str, namespace: str, name: str) -> Object | None:
+        """Return an object; the decision stands when it changes, or goes."""
+        stored = self.state.get(Key(resource, namespace, name))
+        return None if stored is None else object_of(stored)
 
     def list(self, resource: str, namespace: str) -> Sequence[Object]:
         """Return all objects of a kind in a namespace; the decision stands when they change."""

@@ -11,6 +11,7 @@ from api.wellknown import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
 from component.client import Propagation
 from component.env import parse_time, rfc3339
 from controlplane.admission.request import Identity, Request
+from controlplane.admission.webhooks.plugin import as_it_is
 from controlplane.apiserver.decision import Decision, Snapshot
 from controlplane.apiserver.incoming import title
 from controlplane.apiserver.objects import key_of, object_at, object_of, put_of, tree_of
@@ -51,7 +52,9 @@ def decide(writing: Writing, identity: Identity, deletion: Deletion, snapshot: S
         raise NotFound(f'{kind.resource} "{name}" not found')
     check_preconditions(title(kind, name), stored, deletion.uid, deletion.revision)
     old = tree_of(stored.body)
-    writing.chain.check(Request(identity, "delete", kind, deletion.namespace, name, old, old), snapshot)
+    request = Request(identity, "delete", kind, deletion.namespace, name, old, old, stored.revision, _options(deletion))
+    writing.chain.ask(request, snapshot, as_it_is)
+    writing.chain.check(request, snapshot)
     rules = writing.rules_of(kind.resource)
     new = _marked(writing, deletion, old)
     unchanged = Check(key, stored.envelope.uid, stored.revision)
@@ -66,6 +69,19 @@ def decide(writing: Writing, identity: Identity, deletion: Deletion, snapshot: S
         return Decision(object_of(stored))
     ops = (*snapshot.checks, unchanged, *writing.consequences(kind, old, new, snapshot), put)
     return Decision(object_at(put.envelope, put.body, 0), ops)
+
+
+def _options(deletion: Deletion) -> Tree:
+    """How to delete, as Kubernetes writes it."""
+    options: Tree = {}
+    if deletion.grace_seconds is not None:
+        options["gracePeriodSeconds"] = deletion.grace_seconds
+    if deletion.propagation:
+        options["propagationPolicy"] = deletion.propagation
+    preconditions = {"uid": deletion.uid, "resourceVersion": str(deletion.revision or "")}
+    if wanted := {name: value for name, value in preconditions.items() if value}:
+        options["preconditions"] = wanted
+    return options
 
 
 def _marked(writing: Writing, deletion: Deletion, old: Tree) -> Tree:

@@ -44,6 +44,7 @@ STATUSES: Mapping[type[errors.ApiError], int] = {
     errors.TooLarge: 413,
     errors.TooManyRequests: 429,
     errors.NotReady: 409,
+    errors.Failed: 500,
     errors.Unavailable: 503,
     errors.Unknown: 504,
 }

@@ -9,6 +9,9 @@ from api.object import Object, Tree, canonical
 from api.scheme import Kind
 from controlplane.commands import OBJECT_LIMIT_BYTES, Envelope, Key, Put, Stored
 
+SERVER_OWNED = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink")
+"""Metadata that only the API writes; what clients send there is replaced, so that a read object can be sent back."""
+
 _decode = msgspec.json.Decoder().decode
 
 

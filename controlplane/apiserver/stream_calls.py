@@ -8,8 +8,10 @@ from typing import Any, Final, Protocol, TypeVar
 
 from api import scheme
 from api.errors import Invalid
+from api.object import Tree
 from api.v1 import apiserver_pb2 as pb
 from component.rpc_server import Context
+from controlplane.admission.webhooks.attributes import connecting
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.incoming import DEFAULT_NAMESPACE
@@ -92,8 +94,19 @@ class StreamCalls:
             raise Invalid(f"the first frame must be `{kind}`")
         start = getattr(first, kind)
         asked = on(_PODS, "create", start.namespace or DEFAULT_NAMESPACE, start.pod, subresource)
-        await self._core.authorize(self._identify(context), asked)
+        identity = self._identify(context)
+        await self._core.authorize(identity, asked)
+        if self._core.asks_webhooks:
+            await self._core.consult(connecting(identity, asked, _options(start)))
         return first
+
+
+def _options(start: pb.ExecStart | pb.ForwardStart) -> Tree:
+    """How a connection is opened, in the words of Kubernetes' options."""
+    if isinstance(start, pb.ForwardStart):
+        return {"ports": [start.port]}
+    shown = {"stdin": start.stdin, "stdout": True, "stderr": not start.tty, "tty": start.tty}
+    return {**shown, "container": start.container, "command": list(start.command)}
 
 
 async def _with_first(first: Item, rest: AsyncIterator[Item]) -> AsyncIterator[Item]:

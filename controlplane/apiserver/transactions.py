@@ -19,8 +19,10 @@ from api.object import Object
 from component.client import Operation, OperationOutcome, OperationResult, Removal, TransactionResult
 from component.env import Env
 from controlplane.admission.request import Identity, Remarks
+from controlplane.admission.webhooks.asking import Answers
 from controlplane.apiserver import apply, deletes, incoming
 from controlplane.apiserver.authorizer import Authorizer
+from controlplane.apiserver.consulting import Consulting
 from controlplane.apiserver.decision import RETRIES, Decision, Snapshot, log_audits, retried, told
 from controlplane.apiserver.objects import key_of, object_of
 from controlplane.apiserver.quota_counting import QuotaCounting
@@ -120,8 +122,11 @@ class Plan:
 class Transactions:
     """Decides, proposes and tries again; one for each replica. `counting` is for quotas that are made on the way."""
 
-    def __init__(self, replica: Replica, writing: Writing, authorizer: Authorizer, env: Env) -> None:
+    def __init__(
+        self, replica: Replica, writing: Writing, authorizer: Authorizer, consulting: Consulting, env: Env
+    ) -> None:
         self._replica = replica
+        self._consulting = consulting
         self._writing = writing
         self._authorizer = authorizer
         self.counting = QuotaCounting(replica)
@@ -150,10 +155,11 @@ class Transactions:
         if dry_run:
             await self._replica.read_barrier()
         conflicts = 0
+        rehearsal = Rehearsal(self._replica.levels, self._consulting, remarks, dry_run=dry_run)
         while True:
             if (before := self._committed_before(sending)) is not None:
                 return _recalled(steps, before, self._replica.state)
-            plan = await rehearsed(self._replica.state.clone(), steps, self._replica.levels, remarks)
+            plan = await rehearsal.run(self._replica.state.clone(), steps)
             final = plan.refused or not plan.ops
             if final and not fresh:  # a refusal counts only on a state that is not older than the request
                 await self._replica.read_barrier()
@@ -241,27 +247,43 @@ class Transactions:
         return None
 
 
-async def rehearsed(state: State, steps: Sequence[Step], levels: LevelGate, remarks: Remarks) -> Plan:
-    """Decide every step on `state`, a copy that is used up by it. Lets others run in between."""
-    plan = Plan(state.revision)
-    refused_namespaces: set[str] = set()
-    for index, step in enumerate(steps):
-        if index % DECIDED_AT_ONCE == 0:
-            await asyncio.sleep(0)
-        try:
-            _rehearse(plan, step, Snapshot(state, remarks), levels)
-        except ApiError as error:
-            plan.results.append(OperationResult("refused", None, _explained(error, step, refused_namespaces)))
-            if step.key is not None and step.key.resource == "namespaces":
-                refused_namespaces.add(step.key.name)
-    return plan
+class Rehearsal:
+    """Decides all steps, as often as it takes; webhooks are asked once about the same object."""
+
+    def __init__(self, levels: LevelGate, consulting: Consulting, remarks: Remarks, *, dry_run: bool) -> None:
+        self._levels = levels
+        self._consulting = consulting
+        self._remarks = remarks
+        self._dry_run = dry_run
+        self._answers = Answers()
+
+    async def run(self, state: State, steps: Sequence[Step]) -> Plan:
+        """Decide every step on `state`, a copy that is used up by it. Lets others run in between."""
+        plan = Plan(state.revision)
+        refused_namespaces: set[str] = set()
+        for index, step in enumerate(steps):
+            if index % DECIDED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            try:
+                decision, outcome = await self._decided(step, state)
+                _rehearse(plan, state, decision, outcome, self._levels)
+            except ApiError as error:
+                plan.results.append(OperationResult("refused", None, _explained(error, step, refused_namespaces)))
+                if step.key is not None and step.key.resource == "namespaces":
+                    refused_namespaces.add(step.key.name)
+        return plan
+
+    async def _decided(self, step: Step, state: State) -> tuple[Decision, OperationOutcome]:
+        if isinstance(step.decide, ApiError):
+            raise step.decide
+        decide = step.decide
+        return await self._consulting.decided(
+            self._answers,
+            lambda: decide(Snapshot(state, self._remarks, self._answers, dry_run=self._dry_run)),
+        )
 
 
-def _rehearse(plan: Plan, step: Step, snapshot: Snapshot, levels: LevelGate) -> None:
-    if isinstance(step.decide, ApiError):
-        raise step.decide
-    state = snapshot.state
-    decision, outcome = step.decide(snapshot)
+def _rehearse(plan: Plan, state: State, decision: Decision, outcome: OperationOutcome, levels: LevelGate) -> None:
     subject = decision.subject
     if decision.ops:
         levels.check(decision.ops)

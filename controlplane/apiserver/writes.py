@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from api import managed_fields, strict, validation
 from api.errors import AlreadyExists, Conflict, FieldError, Invalid, NotFound
@@ -14,16 +14,13 @@ from api.scheme import Kind
 from component.env import Env
 from controlplane.admission.chain import Chain
 from controlplane.admission.request import Identity, Request, Verb
-from controlplane.apiserver import ownership
+from controlplane.apiserver import ownership, webhook_changes
 from controlplane.apiserver.decision import Decision, Snapshot
 from controlplane.apiserver.incoming import Incoming, refuse
 from controlplane.apiserver.kinds.base import KindRules
-from controlplane.apiserver.objects import key_of, object_at, object_of, put_of, tree_of
+from controlplane.apiserver.objects import SERVER_OWNED, key_of, object_at, object_of, put_of, tree_of
 from controlplane.apiserver.quota_ledgers import accounting
 from controlplane.commands import Check, Delete, Op, Stored
-
-SERVER_OWNED = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink")
-"""Metadata that only the API writes; what clients send there is replaced, so that a read object can be sent back."""
 
 _COMMON_RULES = KindRules()
 
@@ -87,7 +84,7 @@ class Writing:
         metadata = _carried(incoming, old["metadata"])
         rules = self.rules_of(incoming.kind.resource)
         tree = rules.arriving({**incoming.tree, "metadata": metadata}, old)
-        tree = self._admit(self._request("update", identity, incoming, tree, old), incoming, snapshot)
+        tree = self._admit(self._request("update", identity, incoming, tree, old, stored), incoming, snapshot)
         if tree.get("spec") != old.get("spec"):
             metadata = {**tree["metadata"], "generation": old["metadata"].get("generation", 0) + 1}
             tree = {**tree, "metadata": metadata}
@@ -107,7 +104,9 @@ class Writing:
         known = set(strict.check(kind, old)) if sent else set()
         refuse(incoming, [fault for fault in sent if fault not in known])
         tree = {**old, "status": incoming.tree.get("status", {})}
-        self.chain.check(self._request("update_status", identity, incoming, tree, old), snapshot)
+        request = self._request("update_status", identity, incoming, tree, old, stored)
+        tree = self.chain.ask(request, snapshot, lambda changed: webhook_changes.status_only(request, changed))
+        self.chain.check(replace(request, tree=tree), snapshot)
         self.rules_of(kind.resource).check_status(tree)
         tree = self._owned(identity, incoming, old, tree, managed, "status")
         return self.replaced(incoming, stored, old, tree, snapshot)
@@ -145,13 +144,11 @@ class Writing:
 
     def _admit(self, request: Request, incoming: Incoming, snapshot: Snapshot) -> Tree:
         """Mutating plugins, validation, validating plugins, allocation."""
-        tree = self.chain.admit(request, snapshot)
+        rules = self.rules_of(request.kind.resource)
+        tree = self.chain.admit(request, snapshot, lambda changed: webhook_changes.finished(request, changed, rules))
         refuse(incoming, validation.validate(request.kind, tree, request.old))
-        request = Request(
-            request.identity, request.verb, request.kind, request.namespace, request.name, tree, request.old
-        )
-        self.chain.check(request, snapshot)
-        return self.rules_of(request.kind.resource).completed(tree, request.old, snapshot)
+        self.chain.check(replace(request, tree=tree), snapshot)
+        return rules.completed(tree, request.old, snapshot)
 
     def _owned(
         self,
@@ -168,8 +165,9 @@ class Writing:
         return ownership.tracked(incoming.kind, identity, old, tree, self.env.timestamp(), subresource)
 
     @staticmethod
-    def _request(verb: Verb, identity: Identity, incoming: Incoming, tree: Tree, old: Tree) -> Request:
-        return Request(identity, verb, incoming.kind, incoming.namespace, incoming.name, tree, old)
+    def _request(verb: Verb, identity: Identity, incoming: Incoming, tree: Tree, old: Tree, stored: Stored) -> Request:
+        kind = incoming.kind
+        return Request(identity, verb, kind, incoming.namespace, incoming.name, tree, old, stored.revision)
 
 
 def check_preconditions(title: str, stored: Stored, uid: str, revision: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import structlog
@@ -44,6 +44,7 @@ class Circumstances(msgspec.Struct, frozen=True):
     manager: str
     uri: str
     dry_run: bool
+    notes: Mapping[str, str] = {}
 
 
 class AuditLog:
@@ -89,6 +90,7 @@ class AuditLog:
                     user_agent=found.user_agent,
                     manager=found.manager,
                     dry_run=found.dry_run,
+                    notes=found.notes,
                     part=at if len(parts) > 1 else None,
                     sent=shown(part.sent) if level >= Level.REQUEST else None,
                     answered=shown(part.answered) if level >= Level.REQUEST_RESPONSE else None,

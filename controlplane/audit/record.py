@@ -6,6 +6,7 @@ the policy says; queries of paths, error messages and what streams carry are sho
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -45,7 +46,7 @@ class Document(msgspec.Struct, frozen=True):
 class Event(msgspec.Struct, frozen=True):
     """A request that is over. `code` is an HTTP status on either transport, `uri` a path without its query.
 
-    `caller` is who showed a certificate or token, `acting` whom it acted as, if anybody. `part` counts the writes of one
+    `notes` are annotations of parts that served it. `caller` is who showed a certificate or token, `acting` whom it acted as, if anybody. `part` counts the writes of one
     request that makes several.
     """
 
@@ -64,6 +65,7 @@ class Event(msgspec.Struct, frozen=True):
     manager: str = ""
     dry_run: bool = False
     part: int | None = None
+    notes: Mapping[str, str] = {}
     sent: Document | None = None
     answered: Document | None = None
 
@@ -124,7 +126,8 @@ def micro_time(seconds: float) -> str:
 
 
 def _notes(event: Event) -> dict[str, str]:
-    notes = {_PREFIX + "latency-ms": f"{event.latency_seconds * 1e3:.3f}"}
+    notes = {key: _bounded(text) for key, text in event.notes.items()}
+    notes |= {_PREFIX + "latency-ms": f"{event.latency_seconds * 1e3:.3f}"}
     if event.dry_run:
         notes[_PREFIX + "dry-run"] = "true"
     if event.manager:

@@ -21,6 +21,8 @@ RENAMED = {
     "ResourceClaim": "CoreV1ResourceClaim",
     "EndpointPort": "DiscoveryV1EndpointPort",
     "Subject": "RbacV1Subject",
+    "ServiceReference": "AdmissionregistrationV1ServiceReference",
+    "WebhookClientConfig": "AdmissionregistrationV1WebhookClientConfig",
 }
 OURS = {theirs: ours for ours, theirs in RENAMED.items()}
 
@@ -92,7 +94,11 @@ def described(form):
 
 def expected(text):
     text = text.replace("bytes", "str")
-    return re.sub(r"\b(V1\w+|CoreV1\w+|DiscoveryV1\w+|RbacV1\w+)", lambda match: our_name(match[1]), text)
+    return re.sub(
+        r"\b(V1\w+|CoreV1\w+|DiscoveryV1\w+|RbacV1\w+|AdmissionregistrationV1\w+)",
+        lambda match: our_name(match[1]),
+        text,
+    )
 
 
 def test_every_type_of_the_package_belongs_to_a_kind():
@@ -181,6 +187,7 @@ def test_scope_and_status_of_a_kind_are_those_of_the_api(kind):
         "discovery.k8s.io": "DiscoveryV1Api",
         scheme.RBAC: "RbacAuthorizationV1Api",
         "scheduling.k8s.io": "SchedulingV1Api",
+        scheme.ADMISSION: "AdmissionregistrationV1Api",
     }
     api_class = getattr(client, group.get(kind.group, "CoordinationV1Api"))
     snake = re.sub(r"(?<!^)(?=[A-Z])", "_", kind.kind).lower()

@@ -15,7 +15,7 @@ from api.selectors import parse_field_selector
 from component.env import Env
 from component.rpc_server import Ticket
 from controlplane.apiserver.core import ApiCore
-from controlplane.apiserver.rest import answers, bodies, negotiation, paths, queries
+from controlplane.apiserver.rest import answers, bodies, connects, negotiation, paths, queries
 from controlplane.apiserver.rest.access import Callers
 from controlplane.apiserver.rest.call import ASKED, MANAGER, REASON, SUBJECT, Call
 from controlplane.apiserver.rest.discovery import AGGREGATED, AGGREGATED_GROUP, AGGREGATED_VERSIONS, Discovery
@@ -195,6 +195,7 @@ class RestApi:
             size = bodies.expected_bytes(call.request)
             ticket = gate.enter(identity, size) or await gate.wait(identity, size)
         try:
+            await connects.check(self._core, call)
             return await serve(call)
         finally:
             ticket.end()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from aiohttp import web
@@ -13,6 +13,7 @@ from controlplane.admission.request import Identity
 from controlplane.apiserver.rest import negotiation
 from controlplane.apiserver.rest.access import ACTING, CALLER
 from controlplane.apiserver.rest.call import ANSWERED, ASKED, DRY_RUN, MANAGER, REASON, SENT, SUBJECT
+from controlplane.audit import notes
 from controlplane.audit.log import AuditLog, Circumstances, Part, Start
 from controlplane.audit.record import Document
 from controlplane.rbac.attributes import Attributes, on_path
@@ -29,7 +30,7 @@ def auditing(log: AuditLog) -> Any:
 
     @web.middleware
     async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
-        start = log.start()
+        start, noted = log.start(), notes.begin()
         code, reason = 500, "InternalError"
         try:
             response = await handler(request)
@@ -39,7 +40,7 @@ def auditing(log: AuditLog) -> Any:
             raise
         finally:
             caller = request.get(CALLER, NOBODY)
-            log.tell(caller, lambda: (_part(request, code, reason),), lambda: _about(start, caller, request))
+            log.tell(caller, lambda: (_part(request, code, reason),), lambda: _about(start, caller, request, noted))
         return response
 
     return record
@@ -75,7 +76,7 @@ def _form(request: web.Request) -> str:
     return "yaml" if "yaml" in media else "json"
 
 
-def _about(start: Start, caller: Identity, request: web.Request) -> Circumstances:
+def _about(start: Start, caller: Identity, request: web.Request, noted: Mapping[str, str]) -> Circumstances:
     acting = request.get(ACTING, caller)
     return Circumstances(
         start=start,
@@ -86,4 +87,5 @@ def _about(start: Start, caller: Identity, request: web.Request) -> Circumstance
         manager=request.get(MANAGER, ""),
         uri=request.path,
         dry_run=request.get(DRY_RUN, request.query.get("dryRun", "") == "All"),
+        notes=noted,
     )

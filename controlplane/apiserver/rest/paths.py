@@ -33,7 +33,7 @@ class Target:
     """What a path means. `name` "" is the collection, `namespace` "" all namespaces or a kind without.
 
     `kind` is None for what is not stored and can only be posted to. `watching` says that the path has the retired
-    prefix that makes a list a watch.
+    prefix that makes a list a watch. `tail` is what follows a `proxy`, with its slash and still encoded.
     """
 
     group: str
@@ -44,6 +44,7 @@ class Target:
     subresource: str = ""
     kind: Kind | None = None
     watching: bool = False
+    tail: str = ""
 
     @property
     def resource(self) -> str:

@@ -12,6 +12,7 @@ from api.object import Tree
 from api.scheme import REVIEWS
 from component.client import Binding
 from controlplane.admission.request import Identity
+from controlplane.admission.webhooks.attributes import posted
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.rest import bodies
 from controlplane.apiserver.rest.paths import Target
@@ -152,6 +153,7 @@ class _PodProcedures:
         _name(asked, eviction.metadata)
         wanted = bodies.deleting_of(eviction.delete_options or {}, asked.query)
         target = asked.target
+        await self._core.consult(posted(asked.identity, "CREATE", asked.asked, asked.tree, dry_run=wanted.dry_run))
         await self._core.delete(
             asked.identity,
             "pods",

@@ -47,6 +47,7 @@ _CODES: Final[Mapping[type[errors.ApiError], tuple[int, str]]] = {
     errors.TooLarge: (413, "RequestEntityTooLarge"),
     errors.TooManyRequests: (TOO_MANY, "TooManyRequests"),
     errors.NotReady: (400, "BadRequest"),
+    errors.Failed: (500, "InternalError"),
     errors.Unavailable: (503, "ServiceUnavailable"),
     errors.Unknown: (504, "Timeout"),
 }

@@ -11,6 +11,9 @@ from api import json_patch, merge
 from api.errors import Conflict
 from api.meta import LabelSelector
 from api.object import Object, Tree
+from controlplane.admission.request import Remarks
+from controlplane.admission.webhooks.attributes import posted
+from controlplane.admission.webhooks.plugin import as_it_is
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.rest import answers, bodies, encoding, negotiation, queries
 from controlplane.apiserver.rest.call import Call
@@ -68,7 +71,7 @@ class Scaling:
         preconditions = {"uid": given.metadata.uid, "resourceVersion": given.metadata.resource_version}
         change = {
             "metadata": {name: value for name, value in preconditions.items() if value},
-            "spec": {"replicas": given.spec.replicas},
+            "spec": {"replicas": await self._admitted(call, given.spec.replicas)},
         }
         stored = await self._core.patch(
             call.identity,
@@ -81,6 +84,16 @@ class Scaling:
             dry_run=queries.dry_run(call.query),
         )
         return await answers.tree(call.request, scale_of(stored.tree()))
+
+    async def _admitted(self, call: Call, replicas: int) -> int:
+        """The number of replicas as webhooks want it, who are asked about the Scale and not about the object behind it."""
+        if not self._core.asks_webhooks:
+            return replicas
+        old = scale_of((await self._stored(call)).tree())
+        new = {**old, "spec": {"replicas": replicas}}
+        asked = posted(call.identity, "UPDATE", call.asked, new, old, dry_run=queries.dry_run(call.query))
+        changed = await self._core.consult(asked, Remarks(call.warnings.append), as_it_is)
+        return bodies.converted(changed, _Scale, KIND).spec.replicas
 
 
 def scale_of(tree: Tree) -> Tree:
