@@ -161,8 +161,13 @@ def pod_change_faults(spec: Tree, old_spec: Tree) -> Iterator[FieldError]:
     for name in sorted(expected.keys() | spec.keys()):
         if expected.get(name) != spec.get(name):
             yield forbidden(f"spec.{name}", f"pod updates may not change fields other than {_CHANGEABLE}")
-    if any(toleration not in spec.get("tolerations", []) for toleration in before.get("tolerations", [])):
+    kept = [_without_seconds(toleration) for toleration in spec.get("tolerations", [])]
+    if any(_without_seconds(toleration) not in kept for toleration in before.get("tolerations", [])):
         yield forbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")
     deadline, old_deadline = spec.get("activeDeadlineSeconds"), before.get("activeDeadlineSeconds")
     if old_deadline is not None and (deadline is None or deadline > old_deadline):
         yield invalid("spec.activeDeadlineSeconds", deadline, f"must be less than or equal to {old_deadline}")
+
+
+def _without_seconds(toleration: Tree) -> Tree:
+    return {name: value for name, value in toleration.items() if name != "tolerationSeconds"}

@@ -15,6 +15,7 @@ import random
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +81,7 @@ class Fuzzing:
     def run(self, seconds: float) -> None:
         """Draw, send and judge until the time is over."""
         end_time = time.monotonic() + seconds
-        sources: list[Callable[[], None]] = [
-            self._from_schema,
-            self._from_schema,
-            self._grafted,
-            self._mutated,
-            self._raw,
-        ]
+        sources: list[Callable[[], None]] = [self._from_schema, self._grafted, self._mutated, self._mutated, self._raw]
         told_time = time.monotonic()
         while time.monotonic() < end_time:
             self._rng.choice(sources)()
@@ -411,7 +406,8 @@ def main() -> int:
         findings = Findings(folder)
         fuzzing = Fuzzing(target, findings, random.Random(given_.seed), Pace(target, given_.cores))
         fuzzing.prepare()
-        fuzzing.run(given_.minutes * 60)
+        with suppress(KeyboardInterrupt):
+            fuzzing.run(given_.minutes * 60)
         return finish(target, findings, busy=fuzzing.busy)
 
 

@@ -18,6 +18,8 @@ BASE = {
     },
 }
 
+OLD = {"key": "old", "operator": "Exists", "effect": "NoExecute"}
+
 
 def put(tree, path, value):
     """A copy of the tree with one value set; steps are separated by slashes."""
@@ -391,13 +393,14 @@ def test_sub_path_and_its_expression_exclude_each_other():
     ("path", "value"),
     [
         ("spec/containers/0/image", "web:2"),
-        ("spec/tolerations", [{"key": "old", "operator": "Exists"}, {"key": "new", "operator": "Exists"}]),
+        ("spec/tolerations", [{**OLD, "tolerationSeconds": 9}]),
+        ("spec/tolerations", [OLD, {"key": "new", "operator": "Exists"}]),
         ("metadata/labels", {"a": "b"}),
         ("status", {"phase": "Running"}),
     ],
 )
 def test_some_things_may_change_in_a_pod(path, value):
-    old = put(BASE, "spec/tolerations", [{"key": "old", "operator": "Exists"}])
+    old = put(BASE, "spec/tolerations", [OLD])
     assert faults(put(old, path, value), old) == []
 
 
