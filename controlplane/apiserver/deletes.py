@@ -24,6 +24,9 @@ _FINALIZERS: dict[Propagation, tuple[str, ...]] = {
     "Orphan": (ORPHAN_FINALIZER,),
 }
 
+LONGEST_GRACE_SECONDS = 2**31 - 1
+"""Whatever is asked for: 68 years. The instant of a deletion must have a year that can be written."""
+
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
@@ -88,7 +91,7 @@ def _marked(writing: Writing, deletion: Deletion, old: Tree) -> Tree:
     """The object with its deletion written down. A second deletion may shorten the grace, never lengthen it."""
     rules = writing.rules_of(deletion.kind.resource)
     metadata = dict(old["metadata"])
-    grace = rules.grace_seconds(old, deletion.grace_seconds)
+    grace = min(rules.grace_seconds(old, deletion.grace_seconds), LONGEST_GRACE_SECONDS)
     first = "deletionTimestamp" not in metadata
     if first:
         metadata["deletionTimestamp"] = rfc3339(writing.env.now() + grace)

@@ -14,6 +14,9 @@ SET_BY_SERVER = frozenset(
     )
 )
 
+CLEARED = frozenset({"spec.sessionAffinityConfig"})
+"""Goes with the session affinity, as in Kubernetes, so that a patch can switch that off alone."""
+
 
 def changed_fields(sent: Any, stored: Any) -> list[str]:
     """Paths of what was said and is not what is stored; null and empty say nothing, lists may have grown at the end."""
@@ -30,7 +33,7 @@ def _changed(said: Any, stored: Any, path: str):
             where = f"{path}.{name}" if path else str(name)
             if name in stored:
                 yield from _changed(value, stored[name], where)
-            elif not _nothing(value):
+            elif not _nothing(value) and where not in CLEARED:
                 yield f"{where} is gone: {value!r}"
     elif isinstance(said, list) and isinstance(stored, list):
         if len(said) > len(stored):

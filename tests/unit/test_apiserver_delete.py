@@ -7,6 +7,7 @@ import pytest
 from api import errors
 from component.client import Binding
 from component.env import parse_time
+from controlplane.apiserver.deletes import LONGEST_GRACE_SECONDS
 from tests.api_server import config_map, node, pod
 
 
@@ -132,6 +133,20 @@ async def test_preconditions_protect_a_namesake(api):
 async def test_what_is_not_there_cannot_be_deleted(api):
     with pytest.raises(errors.NotFound, match='pods "a" not found'):
         await api.delete("pods", "default", "a")
+
+
+@pytest.mark.parametrize("grace", [10**12, 2**62, 2**63 - 1])
+async def test_a_grace_beyond_all_time_is_cut_and_can_be_shortened(api, grace):
+    await bound_pod(api, "own", terminationGracePeriodSeconds=grace)
+    await bound_pod(api, "asked")
+    await api.delete("pods", "default", "own")
+    await api.delete("pods", "default", "asked", grace_seconds=grace)
+    for name in ("own", "asked"):
+        metadata = (await api.get("pods", "default", name)).tree()["metadata"]
+        assert metadata["deletionGracePeriodSeconds"] == LONGEST_GRACE_SECONDS
+        shorter = (await api.delete("pods", "default", name, grace_seconds=5)).tree()["metadata"]
+        waiting = parse_time(shorter["deletionTimestamp"]) - parse_time(shorter["creationTimestamp"])
+        assert 5 <= waiting <= 10
 
 
 async def test_a_negative_grace_is_refused(api):
