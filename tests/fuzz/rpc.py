@@ -33,8 +33,7 @@ from component.rpc_server import INTERNAL
 from tests.fuzz.findings import Findings, tell
 from tests.fuzz.messages import MessageFuzzer
 from tests.fuzz.target import Pace, Target, finish, running
-from tests.fuzz.trees import mutate
-from tests.whole_objects import whole_objects
+from tests.fuzz.trees import mutate, population
 
 CALL_SECONDS = 2.0
 WRITES_OF_TREES = ("Create", "Update", "UpdateStatus", "Apply")
@@ -84,7 +83,7 @@ class Fuzzing:
         self._tls = {caller: tls_of(self._target, *who) for caller, who in CALLERS.items()}
         end_time = told_time = time.monotonic()
         end_time += seconds
-        for tree in whole_objects():
+        for tree in population():
             await self._one("admin", _method("Create"), [_writing("Create", tree)])
         try:
             while time.monotonic() < end_time:
@@ -105,7 +104,7 @@ class Fuzzing:
         rng = self._rng
         if rng.random() < 0.3:
             name = rng.choice(WRITES_OF_TREES)
-            return "admin", _method(name), [_writing(name, mutate(rng.choice(whole_objects()), rng))]
+            return "admin", _method(name), [_writing(name, mutate(rng.choice(population()), rng))]
         method = rng.choice(self._methods)
         caller = rng.choice([each for each in CALLERS if OUT_OF_BOUNDS.get(method.name) != each])
         request = message_factory.GetMessageClass(method.input_type)

@@ -9,6 +9,7 @@ import yaml
 
 from tests.api_server import config_map, node, pod
 from tests.e2e.cluster import EXAMPLES
+from tests.whole_objects import whole_objects
 
 VALUES = (
     None,
@@ -40,6 +41,15 @@ def examples() -> list[dict]:
     for path in sorted(EXAMPLES.rglob("*.yaml")):
         found += [each for each in yaml.safe_load_all(path.read_text()) if each]
     return found
+
+
+def population() -> list[dict]:
+    """One whole object of every kind, and a pod that is bound: such ones are not deleted at once."""
+    found = whole_objects()
+    bound = next(each for each in whole_objects() if each["kind"] == "Pod")
+    bound["metadata"]["name"] = "bound"
+    bound["spec"]["nodeName"] = "machine"
+    return [*found, bound]
 
 
 def places(tree, path=()) -> list[tuple]:

@@ -21,7 +21,7 @@ from api.object import Tree
 from controlplane.apiserver.incoming import read
 from tests.api_server import running_core
 from tests.fuzz.kept import changed_fields
-from tests.fuzz.trees import mutate
+from tests.fuzz.trees import mutate, population
 from tests.whole_objects import whole_objects
 
 pytestmark = pytest.mark.slow
@@ -88,11 +88,8 @@ async def test_whole_objects_are_stored_as_said_and_change_nothing_when_they_com
 async def test_mutated_objects_are_refused_by_a_place_or_kept_whole(api):
     """Which mutations: another draw each time; a failure prints the one."""
     first = random.SystemRandom().randrange(10**6)
-    accepted, choices = 0, whole_objects()
+    accepted, choices = 0, population()
     await api.create(next(each for each in choices if each["kind"] == "Node"))
-    bound = next(each for each in whole_objects() if each["kind"] == "Pod")
-    bound["spec"]["nodeName"] = "machine"
-    choices.append(bound)
     for seed in range(first, first + MUTATIONS):
         rng = random.Random(seed)
         tree = mutate(rng.choice(choices), rng)
@@ -119,6 +116,27 @@ async def test_mutated_objects_are_refused_by_a_place_or_kept_whole(api):
         put_back = await api.update(read_again.tree())
         assert put_back.revision == read_again.revision, f"mutation {seed} changes when put back"
         await remove(api, *place)
+    assert accepted > MUTATIONS / 50
+
+
+async def test_mutated_updates_are_refused_by_a_place_or_kept_whole(api):
+    """The same of objects that are there; each update starts from the whole one."""
+    first = random.SystemRandom().randrange(10**6)
+    accepted, choices = 0, whole_objects()
+    for tree in choices:
+        await api.create(copy.deepcopy(tree))
+    for seed in range(first, first + MUTATIONS):
+        rng = random.Random(seed)
+        sent = mutate(rng.choice(choices), rng)
+        try:
+            stored = (await api.update(copy.deepcopy(sent))).tree()
+        except Invalid as refusal:
+            check_refusal(sent, refusal, seed)
+            continue
+        except (Forbidden, NotFound, Conflict):
+            continue
+        accepted += 1
+        assert changed_fields(sent, stored) == [], f"mutation {seed}"
     assert accepted > MUTATIONS / 50
 
 

@@ -85,6 +85,16 @@ async def test_an_address_does_not_change(api, other):
         await api.update(service("a", clusterIP=other))
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("ipFamilyPolicy", "RequireDualStack"), ("ipFamilies", ["IPv6"]), ("clusterIPs", ["10.96.0.99"])],
+)
+async def test_what_an_update_says_of_addresses_is_refused_and_never_put_aside(api, field, value):
+    tree = (await api.create(service("web"))).tree()
+    with pytest.raises(errors.Invalid, match=rf"spec\.{field}"):
+        await api.update({**tree, "spec": {**tree["spec"], field: value}})
+
+
 async def test_services_created_at_once_never_share_an_address(api, cluster):
     created = await asyncio.gather(*(api.create(service(f"s{index}")) for index in range(100)))
     addresses = [each.tree()["spec"]["clusterIP"] for each in created]

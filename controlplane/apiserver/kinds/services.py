@@ -44,7 +44,7 @@ class ServiceRules(KindRules):
             if spec.get("clusterIP", before["clusterIP"]) not in {"", before["clusterIP"]}:
                 raise _invalid("spec.clusterIP", f'a service keeps its address, which is "{before["clusterIP"]}"')
             names = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy")
-            spec = {**spec, **{name: before[name] for name in names if name in before}}
+            spec = {**spec, **{name: before[name] for name in names if name in before and not spec.get(name)}}
         return {**tree, "spec": spec}
 
     def completed(self, tree: Tree, old: Tree | None, snapshot: Snapshot) -> Tree:
