@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PROTOS := $(wildcard proto/api/v1/*.proto)
 
-.PHONY: demo test unit sim mutants e2e chaos fuzz lint type fmt proto bench clean setup help
+.PHONY: clients clients-table demo test unit sim mutants e2e chaos fuzz lint type fmt proto bench clean setup help
 
 help:
 	@echo "make demo    a lab cluster with a web service behind a virtual IP; stays up"
@@ -14,6 +14,7 @@ help:
 	@echo "make fuzz    random and mutated requests over HTTPS and gRPC at a lab (MINUTES= of each, SEED=)"
 	@echo "make lint    ruff and the import contracts    make type  mypy    make bench  figures beside their peers"
 	@echo "make sim SEEDS=100  simulated control planes under faults    make mutants  what simulation finds of planted mistakes"
+	@echo "make clients every kubectl there is against its expectations, on a lab    make clients-table  write docs/clients.md"
 	@echo "make proto   regenerate api/v1   make fmt   format   make clean  remove what these targets made"
 
 setup: $(STAMP)
@@ -42,6 +43,14 @@ mutants: $(STAMP)
 
 e2e: $(STAMP)
 	$(BIN)/python -m pytest tests/e2e
+
+# What Kubernetes' clients do here: checked on a lab of its own; the page is made of the expectations alone.
+clients: $(STAMP)
+	$(BIN)/tim lab up --name clients --no-egress
+	$(BIN)/python -m tests.clients --lab clients; code=$$?; $(BIN)/tim lab down --name clients; exit $$code
+
+clients-table: $(STAMP)
+	$(BIN)/python -m tests.clients
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

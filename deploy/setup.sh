@@ -3,10 +3,10 @@
 # own. Says what it installs; does nothing that is done already. With --peers also what the benchmarks compare with, with
 # --tests also other clients that tests try if they are there.
 set -eu
-peers="" clients=""
+peers="" clients="" tried=""
 case "${1:-}" in
 --peers) peers="etcd-server etcd-client"; shift ;;
---tests) command -v kubectl >/dev/null || clients=kubernetes-client; shift ;;
+--tests) command -v kubectl >/dev/null || clients=kubernetes-client; tried="kubernetes-client prometheus"; shift ;;
 esac
 venv=${1:?usage: deploy/setup.sh [--peers|--tests] VENV}
 packages="podman crun conmon nftables libnftables1 iproute2 conntrack util-linux procps busybox-static python3 python3-venv curl $peers"
@@ -51,3 +51,14 @@ fi
 echo "setup: installing the Python packages of pyproject.toml into $venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".[dev]" ||
     fail "pip could not install the packages: check the network, then run the same command again"
+
+# Unpacked, not installed: they may stand beside others of the machine, and nothing of them starts by itself.
+for package in $tried; do
+    [ ! -e "$venv/debian/$package" ] || continue
+    echo "setup: unpacking $package, which only tests use, into $venv/debian"
+    folder=$(mktemp -d)
+    (cd "$folder" && apt-get -o APT::Sandbox::User=root download -qq "$package" >/dev/null 2>&1) &&
+        dpkg -x "$folder"/*.deb "$venv/debian" && touch "$venv/debian/$package" ||
+        echo "setup: $package cannot be had here: the tests that use it will be skipped"
+    rm -rf "$folder"
+done

@@ -25,6 +25,7 @@ ORDER = (
     "test_commands",
     "test_permissions",
     "test_kubectl",
+    "test_clients_kubectl",
     "test_network",
     "test_bad_input",
     "test_rollouts",

@@ -428,7 +428,7 @@ async def test_discovery_names_every_kind_and_what_can_be_done_with_it(rest):
     found = await rest.ask("GET", "/apis", headers={"Accept": accept})
     assert "as=APIGroupDiscoveryList" in found.headers["Content-Type"]
     resources = {each["resource"]: each for each in found.tree["items"][0]["versions"][0]["resources"]}
-    assert [each["subresource"] for each in resources["deployments"]["subresources"]] == ["status", "scale"]
+    assert [each["subresource"] for each in resources["deployments"]["subresources"]] == ["scale", "status"]
 
 
 async def test_every_kind_has_a_path_with_all_of_its_verbs(rest):

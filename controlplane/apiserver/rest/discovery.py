@@ -6,6 +6,7 @@ Made from `api.scheme` and the procedures: a new kind is in them without a word 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from api.object import Tree
@@ -69,6 +70,9 @@ class Discovery:
             self._of(kind.api_version).extend(_rows(kind))
         for procedure in procedures:
             self._of(procedure.api_version).append(_procedure_row(procedure))
+        for versions in self._versions.values():
+            for rows in versions.values():
+                rows.sort(key=itemgetter("name"))  # the order in which `kubectl get all` shows kinds
         order = {group: place for place, group in enumerate(_GROUP_ORDER)}
         self._groups = sorted(self._versions, key=lambda group: (order.get(group, len(order)), group))
 

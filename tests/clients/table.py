@@ -1,0 +1,56 @@
+"""docs/clients.md, made of the expectations."""
+
+from __future__ import annotations
+
+from tests.clients.session import CHECKOUT, TRIED, transcripts
+from tests.clients.transcript import Entry, Transcript
+
+PAGE = CHECKOUT / "docs" / "clients.md"
+HEAD = """# What clients of Kubernetes do here
+
+Made by `make clients-table` from the expectations below `tests/clients`, which the tests compare with what the clients really
+print and exit with: do not edit it by hand. *Works* means: as with Kubernetes, to the letter of what is printed. *Fails as it should* means that Kubernetes
+refuses it too, with that exit code. Commands that 1.20 (Debian 12) does not know were tried with 1.32 only.
+"""
+
+
+def page() -> str:
+    """All of it."""
+    return "\n".join([HEAD, *map(section, transcripts())])
+
+
+def section(transcript: Transcript) -> str:
+    """One table."""
+    variants: dict[str, list[Entry]] = {}
+    for entry in transcript.entries:
+        if not entry.hidden:
+            variants.setdefault(entry.command, []).append(entry)
+    about = f"{transcript.about}\n\n" if transcript.about else ""
+    rows = "".join(row(command, entries) for command, entries in variants.items())
+    return f"## {transcript.title}\n\n{about}| Command | | Tried with |\n|---|---|---|\n{rows}"
+
+
+def row(command: str, entries: list[Entry]) -> str:
+    """One line of a table: a command, what becomes of it in each version, with which it was tried."""
+    tried = [version for version in TRIED if any(entry.fits(version) for entry in entries)]
+    said = {version: result(entry) for version in tried for entry in entries if entry.fits(version)}
+    if len(set(said.values())) == 1:
+        told = said[tried[0]]
+    else:
+        told = "; ".join(f"{dotted(version)}: {text}" for version, text in said.items())
+    shown = command.replace("|", "\\|")
+    return f"| `{shown}` | {told} | {', '.join(map(dotted, tried))} |\n"
+
+
+def result(entry: Entry) -> str:
+    """What becomes of a command."""
+    if entry.refused:
+        told = f"**refused**: {entry.refused}"
+    else:
+        told = f"fails as it should ({entry.code})" if entry.code else "works"
+    return f"{told}; {entry.note}" if entry.note else told
+
+
+def dotted(version: tuple[int, ...]) -> str:
+    """As people write it."""
+    return ".".join(map(str, version))
