@@ -83,10 +83,29 @@ def said(text: str) -> Iterator[str]:
 
 def matches(expected: Sequence[str], text: str) -> bool:
     """Whether an output is as expected."""
-    wanted = [line.rstrip() for line in expected if line.strip()]
-    patterns = ["(?:.*\n)*?" if line.strip() == ANY_LINES else _pattern(line) + "\n" for line in wanted]
-    squeezed = "".join(" ".join(line.split()) + "\n" for line in said(text))
-    return re.fullmatch("".join(patterns), squeezed) is not None
+    wanted = [line for line in expected if line.strip()]
+    reached = {0}  # how many of the wanted lines the lines so far may stand for
+    for line in (" ".join(each.split()) for each in said(text)):
+        reached = {after for at in _skipping(wanted, reached) for after in _taking(wanted, at, line)}
+    return len(wanted) in _skipping(wanted, reached)
+
+
+def _skipping(wanted: Sequence[str], reached: set[int]) -> set[int]:
+    """These places, and those behind lines that may stand for none."""
+    found = set(reached)
+    for at in range(len(wanted)):
+        if at in found and wanted[at].strip() == ANY_LINES:
+            found.add(at + 1)
+    return found
+
+
+def _taking(wanted: Sequence[str], at: int, line: str) -> set[int]:
+    """The places to be in after a line that came."""
+    if at == len(wanted):
+        return set()
+    if wanted[at].strip() == ANY_LINES:
+        return {at}
+    return {at + 1} if re.fullmatch(_pattern(wanted[at]), line) else set()
 
 
 def _pattern(line: str) -> str:
