@@ -55,6 +55,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rollout": ("cli.commands.rollout:rollout", "Follow, undo or restart rollouts of a Deployment."),
     "run": ("cli.commands.run:run", "Run an image in a pod."),
     "scale": ("cli.commands.scale:scale", "Set how many pods there should be."),
+    "secrets": ("cli.commands.secrets:secrets", "The keys that Secrets are encrypted with."),
     "set": ("cli.commands.set:set_group", "Set one field of objects: image, env, resources and others."),
     "status": ("cli.commands.status:status", "Show the replicas of the cluster and how they are."),
     "taint": ("cli.commands.taint:taint", "Set or remove taints, which keep pods off nodes."),

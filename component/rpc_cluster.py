@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from typing import Final, Literal
 
 from api import errors
 from api.v1 import apiserver_pb2 as pb
 from api.v1 import resource_pb2
 from component.rpc_calls import Calls
+from component.rpc_failover import Repeat
+
+SecretsAction = Literal["SecretsKeys", "RotateSecretsKey", "RetireSecretsKeys"]
+
+SECRETS_SECONDS: Final = 90.0  # every replica looks through all of its data, twice to retire a key
 
 
 class ClusterCalls(Calls):
@@ -76,6 +82,14 @@ class ClusterCalls(Calls):
         async with aclosing(self._stream("Backup", pb.BackupRequest())) as chunks:
             async for chunk in chunks:
                 yield chunk.data
+
+    async def secrets_keys(self, action: SecretsAction) -> pb.SecretsKeysResponse:
+        """Show, change or retire the keys of Secrets. NotReady when a replica that is needed for it does not answer."""
+        repeat: Repeat = "read" if action == "SecretsKeys" else "never"
+        response: pb.SecretsKeysResponse = await self._replicas.call(
+            action, pb.SecretsKeysRequest(), SECRETS_SECONDS, repeat
+        )
+        return response
 
     async def remove_replica(self, replica: str) -> None:
         """Take a replica out; returns once that is committed. NotFound, NotReady."""

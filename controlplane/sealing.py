@@ -63,6 +63,11 @@ def sealed_with(body: bytes) -> str:
     return body[len(_FORMAT) : len(_FORMAT) + _ID_BYTES].hex() if body.startswith(_FORMAT) else ""
 
 
+def beginning_of(identifier: str) -> bytes:
+    """What every body begins with that is sealed with this key, and nothing else does but by a chance of 2⁻⁷²."""
+    return _FORMAT + bytes.fromhex(identifier)
+
+
 def open_sealed(key: bytes, envelope: Envelope, body: bytes) -> bytes:
     """The JSON of a sealed body. NotSealedFor when it is not this object's, was changed, or is of another key."""
     bound = _bound_to(envelope)
@@ -140,7 +145,7 @@ class Sealing:
         nonces = self._random_bytes(_NONCE_BYTES), self._random_bytes(_NONCE_BYTES)
         wrapped = AESGCM(self._key(identifier)).encrypt(nonces[0], data_key, bound)
         content = AESGCM(data_key).encrypt(nonces[1], op.body, bound)
-        body = b"".join((_FORMAT, bytes.fromhex(identifier), nonces[0], wrapped, nonces[1], content))
+        body = b"".join((beginning_of(identifier), nonces[0], wrapped, nonces[1], content))
         return structs.replace(op, body=body)
 
     def _key(self, identifier: str) -> bytes:

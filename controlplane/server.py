@@ -44,7 +44,7 @@ from controlplane.apiserver.replica_link import Peers, ReplicaLinkService
 from controlplane.apiserver.rest.access import Callers
 from controlplane.apiserver.rest.api import RestApi
 from controlplane.apiserver.rest.tokens import TokenProcedures, key_documents
-from controlplane.apiserver.secret_keys import KeyDesk
+from controlplane.apiserver.secret_keys import KeyDesk, SecretsDesk
 from controlplane.apiserver.server import ApiServer
 from controlplane.apiserver.sessions import ClusterFacts, NodeSessions
 from controlplane.apiserver.status import StatusSource
@@ -261,7 +261,15 @@ class Server:
             self._env,
         )
         self._members.listen(sessions.endpoints_changed)
-        keys = KeyDesk(self._keys)
+        keys = KeyDesk(self._keys, self._replica, [Path(config.data_dir, name) for name in ("raft", "snapshots")])
+        secrets = SecretsDesk(
+            self._replica,
+            keys,
+            self._peers,
+            lambda: self._members.peers,
+            self._sealing_loop.use,
+            self._env.rng.randbytes,
+        )
         link = ReplicaLinkService(self._replica, self._directory, self._streams, self._status, self._raft, keys)
         backups = BackupDesk(self._replica, self._backup_facts, Path(config.data_dir) / "backups", self._env)
         handlers = {
@@ -269,6 +277,7 @@ class Server:
             "Backup": backups.handler(),
             "CreateToken": self._tokens.handler(),
             "RenewCertificate": self._renewals.handler(),
+            **secrets.handlers(),
         }
         desk = grpc.method_handlers_generic_handler(SERVICE_NAME, handlers)
         server.add_generic_rpc_handlers((desk,))

@@ -627,6 +627,33 @@ class TransferLeadershipResponse(_message.Message):
     leader: str
     def __init__(self, leader: _Optional[str] = ...) -> None: ...
 
+class SecretsKeysRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SecretsKeysResponse(_message.Message):
+    __slots__ = ("keys", "plain", "silent", "forgotten")
+    class Key(_message.Message):
+        __slots__ = ("id", "active", "secrets", "needed_by")
+        ID_FIELD_NUMBER: _ClassVar[int]
+        ACTIVE_FIELD_NUMBER: _ClassVar[int]
+        SECRETS_FIELD_NUMBER: _ClassVar[int]
+        NEEDED_BY_FIELD_NUMBER: _ClassVar[int]
+        id: str
+        active: bool
+        secrets: int
+        needed_by: _containers.RepeatedScalarFieldContainer[str]
+        def __init__(self, id: _Optional[str] = ..., active: _Optional[bool] = ..., secrets: _Optional[int] = ..., needed_by: _Optional[_Iterable[str]] = ...) -> None: ...
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    PLAIN_FIELD_NUMBER: _ClassVar[int]
+    SILENT_FIELD_NUMBER: _ClassVar[int]
+    FORGOTTEN_FIELD_NUMBER: _ClassVar[int]
+    keys: _containers.RepeatedCompositeFieldContainer[SecretsKeysResponse.Key]
+    plain: int
+    silent: _containers.RepeatedScalarFieldContainer[str]
+    forgotten: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, keys: _Optional[_Iterable[_Union[SecretsKeysResponse.Key, _Mapping]]] = ..., plain: _Optional[int] = ..., silent: _Optional[_Iterable[str]] = ..., forgotten: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class ClusterStatusRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

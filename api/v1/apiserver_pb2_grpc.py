@@ -163,6 +163,21 @@ class ApiServerStub:
                 request_serializer=api_dot_v1_dot_apiserver__pb2.TransferLeadershipRequest.SerializeToString,
                 response_deserializer=api_dot_v1_dot_apiserver__pb2.TransferLeadershipResponse.FromString,
                 _registered_method=True)
+        self.SecretsKeys = channel.unary_unary(
+                '/api.v1.ApiServer/SecretsKeys',
+                request_serializer=api_dot_v1_dot_apiserver__pb2.SecretsKeysRequest.SerializeToString,
+                response_deserializer=api_dot_v1_dot_apiserver__pb2.SecretsKeysResponse.FromString,
+                _registered_method=True)
+        self.RotateSecretsKey = channel.unary_unary(
+                '/api.v1.ApiServer/RotateSecretsKey',
+                request_serializer=api_dot_v1_dot_apiserver__pb2.SecretsKeysRequest.SerializeToString,
+                response_deserializer=api_dot_v1_dot_apiserver__pb2.SecretsKeysResponse.FromString,
+                _registered_method=True)
+        self.RetireSecretsKeys = channel.unary_unary(
+                '/api.v1.ApiServer/RetireSecretsKeys',
+                request_serializer=api_dot_v1_dot_apiserver__pb2.SecretsKeysRequest.SerializeToString,
+                response_deserializer=api_dot_v1_dot_apiserver__pb2.SecretsKeysResponse.FromString,
+                _registered_method=True)
         self.ClusterStatus = channel.unary_unary(
                 '/api.v1.ApiServer/ClusterStatus',
                 request_serializer=api_dot_v1_dot_apiserver__pb2.ClusterStatusRequest.SerializeToString,
@@ -371,6 +386,29 @@ class ApiServerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SecretsKeys(self, request, context):
+        """The keys that Secrets are encrypted with, and what still needs each.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateSecretsKey(self, request, context):
+        """Makes a key, gives it to every replica and encrypts with it from then on; what there is is rewritten after the answer.
+        FAILED_PRECONDITION when a replica does not take it: nothing is changed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetireSecretsKeys(self, request, context):
+        """Has every replica forget the keys that nothing needs any more; takes ten seconds. FAILED_PRECONDITION when a replica
+        does not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ClusterStatus(self, request, context):
         """Who answers, and how the replicas are. Never waits for a quorum. UNAVAILABLE at a replica
         that is cut off while another one knows a leader: that one knows more.
@@ -501,6 +539,21 @@ def add_ApiServerServicer_to_server(servicer, server):
                     servicer.TransferLeadership,
                     request_deserializer=api_dot_v1_dot_apiserver__pb2.TransferLeadershipRequest.FromString,
                     response_serializer=api_dot_v1_dot_apiserver__pb2.TransferLeadershipResponse.SerializeToString,
+            ),
+            'SecretsKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.SecretsKeys,
+                    request_deserializer=api_dot_v1_dot_apiserver__pb2.SecretsKeysRequest.FromString,
+                    response_serializer=api_dot_v1_dot_apiserver__pb2.SecretsKeysResponse.SerializeToString,
+            ),
+            'RotateSecretsKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateSecretsKey,
+                    request_deserializer=api_dot_v1_dot_apiserver__pb2.SecretsKeysRequest.FromString,
+                    response_serializer=api_dot_v1_dot_apiserver__pb2.SecretsKeysResponse.SerializeToString,
+            ),
+            'RetireSecretsKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetireSecretsKeys,
+                    request_deserializer=api_dot_v1_dot_apiserver__pb2.SecretsKeysRequest.FromString,
+                    response_serializer=api_dot_v1_dot_apiserver__pb2.SecretsKeysResponse.SerializeToString,
             ),
             'ClusterStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.ClusterStatus,
@@ -1164,6 +1217,87 @@ class ApiServer:
             '/api.v1.ApiServer/TransferLeadership',
             api_dot_v1_dot_apiserver__pb2.TransferLeadershipRequest.SerializeToString,
             api_dot_v1_dot_apiserver__pb2.TransferLeadershipResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SecretsKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/api.v1.ApiServer/SecretsKeys',
+            api_dot_v1_dot_apiserver__pb2.SecretsKeysRequest.SerializeToString,
+            api_dot_v1_dot_apiserver__pb2.SecretsKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateSecretsKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/api.v1.ApiServer/RotateSecretsKey',
+            api_dot_v1_dot_apiserver__pb2.SecretsKeysRequest.SerializeToString,
+            api_dot_v1_dot_apiserver__pb2.SecretsKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetireSecretsKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/api.v1.ApiServer/RetireSecretsKeys',
+            api_dot_v1_dot_apiserver__pb2.SecretsKeysRequest.SerializeToString,
+            api_dot_v1_dot_apiserver__pb2.SecretsKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -14,6 +14,35 @@ class SecretsKeys(_message.Message):
     keys: _containers.RepeatedScalarFieldContainer[bytes]
     def __init__(self, keys: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
+class KeyUsesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class KeyUsesReply(_message.Message):
+    __slots__ = ("active", "uses")
+    class Use(_message.Message):
+        __slots__ = ("key", "needed_by")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        NEEDED_BY_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        needed_by: _containers.RepeatedScalarFieldContainer[str]
+        def __init__(self, key: _Optional[str] = ..., needed_by: _Optional[_Iterable[str]] = ...) -> None: ...
+    ACTIVE_FIELD_NUMBER: _ClassVar[int]
+    USES_FIELD_NUMBER: _ClassVar[int]
+    active: str
+    uses: _containers.RepeatedCompositeFieldContainer[KeyUsesReply.Use]
+    def __init__(self, active: _Optional[str] = ..., uses: _Optional[_Iterable[_Union[KeyUsesReply.Use, _Mapping]]] = ...) -> None: ...
+
+class ForgetKeysRequest(_message.Message):
+    __slots__ = ("keys",)
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    keys: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, keys: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ForgetKeysReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class ProposeBatch(_message.Message):
     __slots__ = ("term", "transactions", "id")
     TERM_FIELD_NUMBER: _ClassVar[int]

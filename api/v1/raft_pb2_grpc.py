@@ -75,6 +75,16 @@ class ReplicaLinkStub:
                 request_serializer=api_dot_v1_dot_raft__pb2.SecretsKeys.SerializeToString,
                 response_deserializer=api_dot_v1_dot_raft__pb2.SecretsKeys.FromString,
                 _registered_method=True)
+        self.KeyUses = channel.unary_unary(
+                '/api.v1.ReplicaLink/KeyUses',
+                request_serializer=api_dot_v1_dot_raft__pb2.KeyUsesRequest.SerializeToString,
+                response_deserializer=api_dot_v1_dot_raft__pb2.KeyUsesReply.FromString,
+                _registered_method=True)
+        self.ForgetKeys = channel.unary_unary(
+                '/api.v1.ReplicaLink/ForgetKeys',
+                request_serializer=api_dot_v1_dot_raft__pb2.ForgetKeysRequest.SerializeToString,
+                response_deserializer=api_dot_v1_dot_raft__pb2.ForgetKeysReply.FromString,
+                _registered_method=True)
 
 
 class ReplicaLinkServicer:
@@ -136,6 +146,21 @@ class ReplicaLinkServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def KeyUses(self, request, context):
+        """Which keys of Secrets the receiver has, and what of its own data needs them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForgetKeys(self, request, context):
+        """Forgets keys for good. FAILED_PRECONDITION when one of them is in use, or something
+        of the receiver's data still needs it: none is forgotten then.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReplicaLinkServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -173,6 +198,16 @@ def add_ReplicaLinkServicer_to_server(servicer, server):
                     servicer.ShareKeys,
                     request_deserializer=api_dot_v1_dot_raft__pb2.SecretsKeys.FromString,
                     response_serializer=api_dot_v1_dot_raft__pb2.SecretsKeys.SerializeToString,
+            ),
+            'KeyUses': grpc.unary_unary_rpc_method_handler(
+                    servicer.KeyUses,
+                    request_deserializer=api_dot_v1_dot_raft__pb2.KeyUsesRequest.FromString,
+                    response_serializer=api_dot_v1_dot_raft__pb2.KeyUsesReply.SerializeToString,
+            ),
+            'ForgetKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetKeys,
+                    request_deserializer=api_dot_v1_dot_raft__pb2.ForgetKeysRequest.FromString,
+                    response_serializer=api_dot_v1_dot_raft__pb2.ForgetKeysReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -369,6 +404,60 @@ class ReplicaLink:
             '/api.v1.ReplicaLink/ShareKeys',
             api_dot_v1_dot_raft__pb2.SecretsKeys.SerializeToString,
             api_dot_v1_dot_raft__pb2.SecretsKeys.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def KeyUses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/api.v1.ReplicaLink/KeyUses',
+            api_dot_v1_dot_raft__pb2.KeyUsesRequest.SerializeToString,
+            api_dot_v1_dot_raft__pb2.KeyUsesReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/api.v1.ReplicaLink/ForgetKeys',
+            api_dot_v1_dot_raft__pb2.ForgetKeysRequest.SerializeToString,
+            api_dot_v1_dot_raft__pb2.ForgetKeysReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -49,6 +49,9 @@ ROLES: Mapping[str, frozenset[Role]] = {
     _API + "Backup": _USERS,
     _API + "RemoveReplica": _USERS,
     _API + "TransferLeadership": _USERS,
+    _API + "SecretsKeys": _USERS,
+    _API + "RotateSecretsKey": _USERS,
+    _API + "RetireSecretsKeys": _USERS,
     _API + "ClusterStatus": _ALL,
     _NODE + "Session": _ADMIN | {"node"},
     _NODE + "Dial": _ADMIN | {"node"},
@@ -59,6 +62,8 @@ ROLES: Mapping[str, frozenset[Role]] = {
     _LINK + "OpenNodeStream": _ADMIN | {"replica"},
     _LINK + "Status": _ADMIN | {"replica"},
     _LINK + "ShareKeys": _ADMIN | {"replica"},
+    _LINK + "KeyUses": _ADMIN | {"replica"},
+    _LINK + "ForgetKeys": _ADMIN | {"replica"},
     "/grpc.health.v1.Health/Check": _ALL,
     "/grpc.health.v1.Health/List": _ALL,
     "/grpc.health.v1.Health/Watch": _ALL,
@@ -71,6 +76,9 @@ PATHS: Mapping[str, Attributes] = {
     _API + "Backup": on_path("get", "/timonier/backup"),
     _API + "RemoveReplica": on_path("delete", "/timonier/replicas"),
     _API + "TransferLeadership": on_path("post", "/timonier/leadership"),
+    _API + "SecretsKeys": on_path("get", "/timonier/secrets-keys"),
+    _API + "RotateSecretsKey": on_path("post", "/timonier/secrets-keys"),
+    _API + "RetireSecretsKeys": on_path("delete", "/timonier/secrets-keys"),
 }
 """The path that rules name (nonResourceURLs) for an RPC about the cluster itself, and the verb on it."""
 

@@ -28,6 +28,7 @@ log = structlog.get_logger()
 
 REPORT_PERIOD_SECONDS = 1.0
 CALL_SECONDS = 2.0
+SCAN_SECONDS = 30.0  # of a replica's whole data
 RECONNECT_SECONDS = 0.2
 
 
@@ -106,6 +107,15 @@ class ReplicaLinkService(raft_pb2_grpc.ReplicaLinkServicer):
     async def ShareKeys(self, request: raft_pb2.SecretsKeys, context: object) -> raft_pb2.SecretsKeys:
         """Keep the keys of Secrets that another replica uses, and tell those that are here."""
         return await self._keys.share(request)
+
+    async def KeyUses(self, request: raft_pb2.KeyUsesRequest, context: object) -> raft_pb2.KeyUsesReply:
+        """Tell which keys are here and what needs them."""
+        return await self._keys.uses()
+
+    async def ForgetKeys(self, request: raft_pb2.ForgetKeysRequest, context: object) -> raft_pb2.ForgetKeysReply:
+        """Forget keys that nothing here needs."""
+        await self._keys.forget(request.keys)
+        return raft_pb2.ForgetKeysReply()
 
 
 class Peers:
@@ -217,6 +227,26 @@ class Peers:
             reply: raft_pb2.SecretsKeys = await self._stub(replica).ShareKeys(request, timeout=CALL_SECONDS)
             return list(reply.keys)
         return None
+
+    async def key_uses(self, replica: str) -> raft_pb2.KeyUsesReply | None:
+        """What of a peer's data needs which keys of Secrets, None when it does not answer."""
+        with contextlib.suppress(grpc.aio.AioRpcError, NotLeader), _left_as(NotLeader(replica)):
+            reply: raft_pb2.KeyUsesReply = await self._stub(replica).KeyUses(
+                raft_pb2.KeyUsesRequest(), timeout=SCAN_SECONDS
+            )
+            return reply
+        return None
+
+    async def forget_keys(self, replica: str, keys: Sequence[str]) -> None:
+        """Let a peer forget keys of Secrets. NotReady, Unavailable."""
+        request = raft_pb2.ForgetKeysRequest(keys=keys)
+        try:
+            with _left_as(NotLeader(replica)):
+                await self._stub(replica).ForgetKeys(request, timeout=SCAN_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            raise error_of(error) from error
+        except NotLeader:
+            raise errors.Unavailable(f"replica {replica} is gone: retry") from None
 
     async def report_sessions(self, directory: SessionDirectory) -> None:
         """Tell every peer each second which sessions are held here; runs until cancelled."""

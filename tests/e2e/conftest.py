@@ -26,6 +26,7 @@ ORDER = (
     "test_permissions",
     "test_kubectl",
     "test_clients_kubectl",
+    "test_secrets",
     "test_network",
     "test_bad_input",
     "test_rollouts",

@@ -99,7 +99,7 @@ async def served(tmp_path):
             cluster.env,
         )
         node_pb2_grpc.add_NodeServiceServicer_to_server(sessions, server.server)
-        desk = KeyDesk(KeyRing(tmp_path / "secrets.key"))
+        desk = KeyDesk(KeyRing(tmp_path / "secrets.key"), cluster.replica, [])
         link = ReplicaLinkService(cluster.replica, directory, streams, OwnStatus(), NoChanges(), desk)
         raft_pb2_grpc.add_ReplicaLinkServicer_to_server(link, server.server)
         port = await server.start("127.0.0.1:0")

@@ -66,6 +66,8 @@ def test_administrators_may_call_everything(method):
                 "ClusterStatus",
                 "ChangeMembership",
                 "ShareKeys",
+                "KeyUses",
+                "ForgetKeys",
             },
         ),
         (JANE, {method.name for method in SERVICES["ApiServer"].methods} - {"RenewCertificate"}),

@@ -12,6 +12,7 @@ import pytest
 from api import errors
 from component.client import Write
 from controlplane.apiserver.past import At
+from controlplane.apiserver.secret_keys import KeyDesk, SecretsDesk
 from controlplane.commands import Check, Envelope, Key, Put
 from controlplane.key_ring import KeyRing
 from controlplane.sealing import KEY_BYTES, Sealing, active_key, key_id, keys_needed, sealed_with
@@ -21,7 +22,7 @@ from tests.api_server import ADMIN, config_map, running_core
 from tests.single_log import SingleLog
 from tests.waiting import DEADLINE_SECONDS
 
-OLD, NEW = bytes(KEY_BYTES), bytes([1]) * KEY_BYTES
+OLD, NEW, THIRD = (bytes([number]) * KEY_BYTES for number in range(3))
 VALUE = b"a-value-that-nobody-else-uses"
 
 
@@ -203,3 +204,43 @@ async def test_a_swapped_body_is_refused_and_hinders_nobody_else(tmp_path):
         await cluster.loop.look()
         assert sealed_with(body_of(cluster, "t")) == key_id(NEW)
         await cluster.replica.read_barrier()
+
+
+class KeyHolders:
+    """Another replica's own desk."""
+
+    def __init__(self, desk):
+        self.desk = desk
+
+    async def key_uses(self, _replica):
+        return self.desk and await self.desk.uses()
+
+    async def forget_keys(self, _replica, keys):
+        await self.desk.forget(keys)
+
+
+async def test_a_key_is_forgotten_only_once_nothing_anywhere_needs_it(tmp_path):
+    peers = Peers(r2=[])
+    async with sealing_core(tmp_path, OLD, peers=peers) as cluster:
+        await cluster.local.create(secret())
+        await cluster.loop.look()
+        for key in (NEW, THIRD):
+            await cluster.loop.use(key)
+        await cluster.loop.look()
+        (tmp_path / "log").mkdir()
+        (tmp_path / "log" / "segment").write_bytes(b"".join(entry.data for entry in cluster.log._entries))
+        (tmp_path / "log" / "empty").touch()
+        other = KeyRing(tmp_path / "other.key", [OLD, NEW, THIRD])
+        own, holders = KeyDesk(cluster.ring, cluster.replica, [tmp_path / "log"]), KeyHolders(None)
+        desk = SecretsDesk(cluster.replica, own, holders, lambda: ["r2"], cluster.loop.use, bytes, 0.0)
+        with pytest.raises(errors.NotReady, match="replica r2 does not answer"):
+            await desk.retire(None, None)
+        holders.desk = KeyDesk(other, cluster.replica, [])
+        shown = {key.id: key for key in (await desk.show(None, None)).keys}
+        assert shown[key_id(OLD)].needed_by == ["history of r1, r2", "log and snapshots of r1"]
+        assert (shown[key_id(NEW)].needed_by, shown[key_id(THIRD)].active) == ([], True)
+        assert (await desk.retire(None, None)).forgotten == [key_id(NEW)]
+        assert cluster.ring.ids == other.ids == (key_id(OLD), key_id(THIRD))
+        with pytest.raises(errors.NotReady, match=f"key {key_id(OLD)} is still needed here: history"):
+            await own.forget([key_id(OLD)])
+        assert (await desk.retire(None, None)).forgotten == []
