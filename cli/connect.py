@@ -17,12 +17,14 @@ import click
 
 from api.errors import ApiError
 from cli.mistakes import Misused
-from cli.verb import META_CONFIG, META_CONTEXT, META_GROUPS, META_NAMESPACE, META_USER
+from cli.verb import META_CONFIG, META_CONTEXT, META_GROUPS, META_NAMESPACE, META_SOCKET, META_USER
 
 if TYPE_CHECKING:  # only names of types: loading gRPC takes longer than all else together
     from component.handshake import Obstacle
     from component.kubeconfig import Credentials
     from component.rpc_client import RpcClient
+
+OWN_SOCKET = Path("/run/timonier/admin.sock")
 
 Answer = TypeVar("Answer")
 
@@ -48,6 +50,15 @@ def config_path() -> Path:
 
     chosen = click.get_current_context().meta.get(META_CONFIG, "")
     return Path(chosen) if chosen else default_path(os.environ)
+
+
+def admin_socket() -> str:
+    """The admin socket to use, "" for the usual way: the one named, else, for root without configuration, this replica's."""
+    meta = click.get_current_context().meta
+    if META_SOCKET in meta:
+        return str(Path(str(meta[META_SOCKET])).absolute())
+    alone = META_CONTEXT not in meta and os.geteuid() == 0 and OWN_SOCKET.is_socket()
+    return str(OWN_SOCKET) if alone and not config_path().exists() else ""
 
 
 def credentials() -> Credentials:
@@ -79,6 +90,10 @@ def call(work: Callable[[RpcClient, str], Awaitable[Answer]]) -> Answer:
         from component.rpc_client import RpcClient  # noqa: PLC0415 - see the module's docstring
         from component.rpc_failover import Replicas  # noqa: PLC0415 - see the module's docstring
 
+        connect = partial(Replicas, metadata=acting)
+        if socket := admin_socket():
+            async with RpcClient([f"unix:{socket}"], None, system_env(), warn=warn, connect=connect) as client:
+                return await work(client, chosen or "default")
         found = credentials()
         tls = Tls(found.ca_pem, found.cert_pem, found.key_pem)
 
@@ -87,7 +102,6 @@ def call(work: Callable[[RpcClient, str], Awaitable[Answer]]) -> Answer:
 
             return Handshake(tls, str(config_path()), system_env()).obstacle(address)
 
-        connect = partial(Replicas, metadata=acting)
         async with RpcClient(found.endpoints, tls, system_env(), explain=explain, warn=warn, connect=connect) as client:
             return await work(client, chosen or found.namespace)
 

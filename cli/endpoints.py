@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.connect import config_path
+from cli.connect import admin_socket, config_path
 from cli.verb import META_CONTEXT
 
 if TYPE_CHECKING:  # loaded when needed
@@ -21,7 +21,7 @@ def remember_endpoints(status: ClusterStatusResponse) -> None:
     from component import kubeconfig  # noqa: PLC0415 - YAML is needed here only
 
     context = click.get_current_context()
-    if context.find_root().obj is not None or not status.endpoints:  # a test's client has no configuration
+    if context.find_root().obj is not None or not status.endpoints or admin_socket():  # there is no configuration
         return
     path = config_path()
     endpoints = [each.address for each in status.endpoints]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # only a shell that completes loads it
 
 META_CONTEXT = "timonier.context"
 META_CONFIG = "timonier.config"
+META_SOCKET = "timonier.socket"
 META_USER = "timonier.as"
 META_GROUPS = "timonier.as-group"
 META_NAMESPACE = "timonier.namespace"
@@ -162,6 +163,15 @@ def connection_options(*, hidden: bool = False) -> list[click.Parameter]:
             expose_value=False,
             callback=remember(META_CONFIG),
             help="Client configuration (default: $TIMCONFIG, ~/.tim/config, $KUBECONFIG).",
+        ),
+        click.Option(
+            ["--socket"],
+            default="",
+            metavar="PATH",
+            hidden=hidden,
+            expose_value=False,
+            callback=remember(META_SOCKET),
+            help="On a replica, as root: its admin socket (/run/timonier/admin.sock), without certificates or webhooks.",
         ),
         click.Option(
             ["--as", "as_user"],

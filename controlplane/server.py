@@ -26,6 +26,7 @@ from controlplane.apiserver.accounts.bearer import BearerAuthenticator
 from controlplane.apiserver.accounts.claims import issuer_of
 from controlplane.apiserver.accounts.issuing import TokenDesk
 from controlplane.apiserver.accounts.static import StaticTokens, TokenFileProblem, read_tokens
+from controlplane.apiserver.admin_socket import AdminSocket
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.backends import Backend, choose
 from controlplane.apiserver.backup_desk import BackupDesk
@@ -155,6 +156,7 @@ class Server:
         self._replica_desk = ReplicaDesk(config.replica, self._replica, self._raft, self._peers)
         self._membership_loop = MembershipLoop(self._replica, self._raft, self._members)
         self._collection = Collection(env, lambda: self._replica.state.transaction_count)
+        self._admin = AdminSocket(Path(config.run_dir))
         self._stop = asyncio.Event()
         self._work = LeaderWork(self._lead)
 
@@ -170,7 +172,10 @@ class Server:
         self._collection.start()
         config, own = self._config, self._certificates
         try:
+            self._admin.prepare()
+            self._grpc.listen_locally(self._admin.inner)
             await self._grpc.start(join_host_port(config.listen, config.grpc_port))
+            await self._admin.start()
             await self._https.start(config.listen, config.https_port, own.cert_path, own.key_path)
             log.info("api_started", grpc_port=config.grpc_port, https_port=config.https_port)
             await self._until_stopped()
@@ -233,6 +238,7 @@ class Server:
         await self._hand_over()
         await self._work.close()
         await self._https.close()
+        await self._admin.close()
         await self._grpc.close()
         await self._webhooks.close()
         await self._pods.close()

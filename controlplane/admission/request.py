@@ -30,13 +30,14 @@ class Identity:
     """Who asks: the common name and the organisations of a client certificate, as in Kubernetes, or what a token says.
 
     `manager` is the program that does, as whose its changes are recorded (metadata.managedFields); no permission depends on it.
-    `impersonator` is the user who acts as this one.
+    `impersonator` is the user who acts as this one. `local`: root on a replica's machine, for whom no admission webhook is asked.
     """
 
     user: str
     groups: tuple[str, ...] = ()
     manager: str = ""
     impersonator: str = ""
+    local: bool = False
 
     @property
     def actor(self) -> str:
@@ -53,6 +54,10 @@ class Identity:
 
 ANONYMOUS: Final = Identity("system:anonymous", (UNAUTHENTICATED_GROUP,))
 """Whoever shows nothing; some paths of the HTTPS API are open to it."""
+
+
+LOCAL_ADMIN: Final = Identity("system:local-admin", (MASTERS_GROUP,), local=True)
+"""Whoever asks over the admin socket of a replica."""
 
 
 def groups_of(identity: Identity) -> tuple[str, ...]:

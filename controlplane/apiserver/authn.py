@@ -9,12 +9,16 @@ from collections.abc import Iterable
 from api.errors import Unauthenticated
 from component import pki
 from component.rpc_server import Context
-from controlplane.admission.request import Identity
+from controlplane.admission.request import LOCAL_ADMIN, Identity
 from controlplane.apiserver.authorizer import Authorizer
 from controlplane.apiserver.impersonation import assumed
 
 CACHED_CERTIFICATES = 20_000
 """More than nodes and people have; an entry is about 1 KB."""
+
+
+LOCAL_PEER = "unix:"
+"""What gRPC calls a peer at a Unix socket, of which there is one: `admin_socket` lets only root come to it."""
 
 
 class Authenticator:
@@ -44,8 +48,14 @@ class Authenticator:
         return assumed(self._authorizer, identity, headers)
 
     def shown(self, context: Context) -> Identity:
-        """Return whose certificate the peer showed, whomever it acts as. Unauthenticated."""
-        return self.of_certificate(next(iter(context.auth_context().get("x509_pem_cert", ())), b""))
+        """Return whose certificate the peer showed, whomever it acts as; the local administrator at a Unix socket.
+
+        Unauthenticated.
+        """
+        certificate: bytes = next(iter(context.auth_context().get("x509_pem_cert", ())), b"")
+        if not certificate and context.peer().startswith(LOCAL_PEER):
+            return LOCAL_ADMIN
+        return self.of_certificate(certificate)
 
     def of_certificate(self, certificate: bytes) -> Identity:
         """Return the identity in a verified certificate, PEM or DER. Unauthenticated when there is none, or it names nobody."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import Final
 
 import grpc
@@ -97,6 +98,13 @@ class ApiServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(_SERVICES, server)
         return server
+
+    def listen_locally(self, path: Path) -> None:
+        """Serve at a Unix socket, too, without TLS; before `start`. OSError when it cannot be had."""
+        try:
+            self.server.add_insecure_port(f"unix:{path}")
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {path}: {error}") from error
 
     async def start(self, address: str) -> int:
         """Listen on `address` ("host:port") and serve; returns the port. OSError when it cannot be had."""

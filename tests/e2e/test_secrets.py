@@ -37,11 +37,14 @@ def holds(path: Path, forms: tuple[bytes, ...]) -> bool:
 def test_no_file_of_any_host_shows_a_secret(cluster, space):
     value = uuid.uuid4().hex
     mounted = "volumeMounts: [{name: s, mountPath: /s}]"
+    kept = (
+        "tolerations: [{operator: Exists}]\n  volumes: [{name: s, secret: {secretName: hidden}}]"  # without its agent
+    )
     space.tim("create configmap", "plain", f"--from-literal=k=plain-{value}")
     assert files_with(cluster, f"plain-{value}"), "the search finds what is not encrypted"
     space.tim("create secret generic", "hidden", f"--from-literal=k={value}")
     space.tim("annotate", "secret", "hidden", f"note=again-{value[::-1]}")
-    space.apply(pod("reader", FOREVER, "volumes: [{name: s, secret: {secretName: hidden}}]", mounted))
+    space.apply(pod("reader", FOREVER, kept, mounted))
     space.wait_ready("reader")
     assert space.exec("reader", "cat", "/s/k").out == value
     for each in (f"again-{value[::-1]}", value[8:]):
