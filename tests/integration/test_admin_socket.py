@@ -6,7 +6,7 @@ import asyncio
 import os
 import stat
 import tempfile
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -57,12 +57,18 @@ async def test_root_may_do_everything_without_a_certificate(tmp_path):
         assert told["username"] == LOCAL_ADMIN.user
 
 
-async def test_watches_go_through_and_end_with_the_client(tmp_path):
+async def test_watches_go_through(tmp_path):
     async with served(tmp_path) as cluster, asyncio.timeout(DEADLINE_SECONDS):
-        async with client_of(cluster) as client:
-            async for events in client.watch("namespaces"):
-                assert events[0].object.name
-                break
+        async with client_of(cluster) as client, aclosing(client.watch("namespaces")) as watched:
+            assert (await anext(watched))[0].object.name
+
+
+async def test_what_was_carried_ends_with_the_connection(tmp_path):
+    async with served(tmp_path) as cluster, asyncio.timeout(DEADLINE_SECONDS):
+        reader, writer = await asyncio.open_unix_connection(cluster.admin.path)
+        assert await reader.read(1), "gRPC says something first"
+        assert cluster.admin._carried
+        writer.close()
         while cluster.admin._carried:
             await asyncio.sleep(0.01)
 
