@@ -58,9 +58,13 @@ async def test_root_may_do_everything_without_a_certificate(tmp_path):
 
 
 async def test_watches_go_through(tmp_path):
-    async with served(tmp_path) as cluster, asyncio.timeout(DEADLINE_SECONDS):
-        async with client_of(cluster) as client, aclosing(client.watch("namespaces")) as watched:
-            assert (await anext(watched))[0].object.name
+    async with (
+        asyncio.timeout(DEADLINE_SECONDS),
+        served(tmp_path) as cluster,
+        client_of(cluster) as client,
+        aclosing(client.watch("namespaces")) as watched,
+    ):
+        assert (await anext(watched))[0].object.name
 
 
 async def test_what_was_carried_ends_with_the_connection(tmp_path):
