@@ -71,8 +71,8 @@ class Attributes:
 
     @property
     def exempt(self) -> bool:
-        """Whether webhooks have no say."""
-        return (self.resource, self.group) in EXEMPT
+        """Whether webhooks have no say: in what concerns themselves, and in what root does on a replica's machine."""
+        return self.identity.local or (self.resource, self.group) in EXEMPT
 
     @property
     def of_namespace(self) -> bool:
