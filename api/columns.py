@@ -19,14 +19,17 @@ class Column:
     """One column: its name, and how a tree fills it.
 
     `wide` ones only show with -o wide. Those that say next to nothing here are `foreign`: only tables for Kubernetes' clients
-    have them. The text of an "integer" cell is a number.
+    have them. The text of an "integer" cell is a number; an empty cell of a column that is `nullable` is no value. `text` says
+    what the column is.
     """
 
     name: str
     cell: Cell
-    type: Literal["string", "integer"] = "string"
+    type: Literal["string", "integer", "number", "boolean", "date"] = "string"
     wide: bool = False
     foreign: bool = False
+    nullable: bool = False
+    text: str = ""
 
     @property
     def heading(self) -> str:
@@ -145,6 +148,7 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
     ),
     "mutatingwebhookconfigurations.admissionregistration.k8s.io": WEBHOOKS,
     "validatingwebhookconfigurations.admissionregistration.k8s.io": WEBHOOKS,
+    "customresourcedefinitions.apiextensions.k8s.io": (NAME, CREATED),
     "leases.coordination.k8s.io": (NAME, Column("Holder", path("spec.holderIdentity")), AGE),
 }
 
@@ -153,7 +157,9 @@ def _first_seen(event: Mapping[str, str]) -> str:
     return event.get("firstTimestamp") or event.get("eventTime") or ""
 
 
-def columns_of(resource: str, *, wide: bool = True, foreign: bool = False) -> Sequence[Column]:
-    """The columns of a kind; name and age for one without its own."""
-    columns = COLUMNS.get(resource, (NAME, AGE))
+def columns_of(
+    resource: str, *, wide: bool = True, foreign: bool = False, custom: Sequence[Column] = ()
+) -> Sequence[Column]:
+    """The columns of a kind, `custom` if there are any; name and age for one without its own."""
+    columns = custom or COLUMNS.get(resource, (NAME, AGE))
     return [each for each in columns if (wide or not each.wide) and (foreign or not each.foreign)]

@@ -12,7 +12,8 @@ from typing import Any
 
 from api.defaults_pod import default_pod, default_pod_spec, fill
 from api.object import Tree
-from api.scheme import ADMISSION, RBAC, Kind
+from api.schema_trees import completed
+from api.scheme import ADMISSION, DEFINITIONS, RBAC, Kind
 from api.wellknown import NAMESPACE_NAME_LABEL
 
 _AFFINITY_TIMEOUT_SECONDS = 3 * 60 * 60
@@ -24,6 +25,8 @@ def default(kind: Kind, tree: Tree) -> Tree:
     copied.setdefault("apiVersion", kind.api_version)
     copied.setdefault("kind", kind.kind)
     copied.setdefault("metadata", {})
+    if kind.custom is not None:
+        return completed(kind.custom.schema, copied)
     if rule := _RULES.get(kind.resource):
         rule(copied)
     return copied
@@ -141,6 +144,17 @@ def _node(tree: Tree) -> None:
         status.setdefault("allocatable", dict(capacity))
 
 
+def _definition(tree: Tree) -> None:
+    spec = tree.setdefault("spec", {})
+    spec.setdefault("conversion", {"strategy": "None"})
+    names = spec.setdefault("names", {})
+    if kind := names.get("kind"):
+        fill(names, "singular", kind.lower())
+        fill(names, "listKind", f"{kind}List")
+    if spec.get("preserveUnknownFields") is False:
+        del spec["preserveUnknownFields"]
+
+
 def _role_binding(tree: Tree) -> None:
     fill(tree.setdefault("roleRef", {}), "apiGroup", RBAC)
     for subject in tree.get("subjects", []):
@@ -175,6 +189,7 @@ _RULES: dict[str, Callable[[Tree], None]] = {
     "priorityclasses.scheduling.k8s.io": _priority_class,
     "namespaces": _namespace,
     "nodes": _node,
+    DEFINITIONS: _definition,
     f"rolebindings.{RBAC}": _role_binding,
     f"clusterrolebindings.{RBAC}": _role_binding,
     f"mutatingwebhookconfigurations.{ADMISSION}": _webhooks,

@@ -24,10 +24,12 @@ from api.meta import (
     Resource,
     TypedLocalObjectReference,
 )
-from api.object import canonical
+from api.object import Tree, canonical
 from api.pod import PodSpec, PodStatus
+from api.scheme import Kind
 from api.service import ServiceSpec
 from api.shape import Shape, fields
+from api.structural import Schema
 
 ATOMIC_TYPES: Final[frozenset[type[Resource]]] = frozenset(
     {
@@ -54,19 +56,24 @@ ATOMIC_FIELDS: Final[Mapping[type[Resource], frozenset[str]]] = {
 }
 """Maps and lists that would be granular by their form."""
 
-Form = Literal["leaf", "object", "map", "keyed", "set"]
+Form = Literal["leaf", "object", "map", "keyed", "set", "open"]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One place of an object. `struct` is an object's type; of "keyed", its elements', None where these are leaves."""
+    """One place of an object. `struct` is an object's type; of "keyed", its elements', None where these are leaves.
+
+    What a custom kind's `schema` describes has no struct; of an "open" object nothing is known.
+    """
 
     form: Form
     struct: type[Resource] | None = None
     keys: tuple[str, ...] = ()
+    schema: Schema | None = None
 
 
 LEAF: Final = Part("leaf")
+OPEN: Final = Part("open")
 
 Children = dict[str, tuple[Part, Any]]
 """What is directly below a place, by path element as FieldsV1 writes it: `f:name`, `k:{"name":"web"}`, `v:"x"`."""
@@ -93,6 +100,37 @@ def _part(struct: type[Resource], name: str, shape: Shape) -> Part:
     return LEAF
 
 
+def root(kind: Kind) -> Part:
+    """Return the place that is a whole object of a kind."""
+    return Part("object", kind.type, schema=kind.custom.schema if kind.custom is not None else None)
+
+
+def _of_schema(schema: Schema) -> Part:
+    if schema.owned_whole:
+        return LEAF
+    if schema.form == "object" or schema.properties or schema.additional is not None:
+        return Part("object", schema=schema)
+    if schema.form == "array":
+        if schema.keys:
+            return Part("keyed", keys=tuple(schema.keys), schema=schema.items)
+        return Part("set") if schema.is_set else LEAF
+    return OPEN if schema.preserve else LEAF
+
+
+def _fields_below(part: Part, value: Tree) -> Children:
+    """What is directly below an object; a whole one that a schema describes has what its struct says, too."""
+    known = parts(part.struct) if part.struct else {}
+    if part.form == "open":
+        return {f"f:{name}": (OPEN, item) for name, item in value.items()}
+    if part.schema is None:
+        return {f"f:{name}": (known.get(name, LEAF), item) for name, item in value.items()}
+    found: Children = {}
+    for name, item in value.items():
+        inner = part.schema.properties.get(name, part.schema.additional)
+        found[f"f:{name}"] = (known.get(name) or (_of_schema(inner) if inner is not None else OPEN), item)
+    return found
+
+
 def children(part: Part, value: Any) -> Children | None:
     """Return what is directly below a value; None for a leaf, which empty maps and lists are, too.
 
@@ -101,16 +139,15 @@ def children(part: Part, value: Any) -> Children | None:
     if part is LEAF or not value:
         return None
     match part.form:
-        case "object" if type(value) is dict and part.struct:
-            known = parts(part.struct)
-            return {f"f:{name}": (known.get(name, LEAF), item) for name, item in value.items()}
+        case "open" | "object" if type(value) is dict:
+            return _fields_below(part, value)
         case "map" if type(value) is dict:
             return {f"f:{name}": (LEAF, item) for name, item in value.items()}
         case "keyed" if type(value) is list:
-            inner = Part("object", part.struct) if part.struct else LEAF
+            inner = Part("object", part.struct, schema=part.schema) if part.struct or part.schema else LEAF
             found = {element: (inner, item) for item in value if (element := element_of(item, part.keys))}
             return found if len(found) == len(value) else None
-        case "set" if type(value) is list and all(type(item) is str for item in value):
+        case "set" if type(value) is list and all(type(item) in {str, int, float, bool} for item in value):
             found = {_value_element(item): (LEAF, item) for item in value}
             return found if len(found) == len(value) else None
     return None
@@ -124,5 +161,5 @@ def element_of(item: Any, keys: tuple[str, ...]) -> str:
     return "k:" + canonical({key: value for key, value in named.items() if value is not None}).decode()
 
 
-def _value_element(value: str) -> str:
+def _value_element(value: str | float) -> str:
     return "v:" + msgspec.json.encode(value).decode()

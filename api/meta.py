@@ -15,6 +15,8 @@ IntOrString = int | str
 Quantity = str | int | float
 """An amount as written: `250m`, `64Mi`, `2`. `api.quantity` gives it a meaning."""
 
+Number = int | float
+
 Scalar = TypeVar("Scalar", bound=str | int)
 
 

@@ -12,6 +12,8 @@ from api.meta import Required, Resource
 _LISTS_AND_OBJECTS: Mapping[str, str] = {
     "CephFSVolumeSource": "monitors",
     "ClusterRoleBinding": "roleRef",
+    "CustomResourceDefinition": "spec",
+    "CustomResourceDefinitionSpec": "names versions",
     "Deployment": "spec",
     "DeploymentSpec": "selector template",
     "Endpoint": "addresses",

@@ -15,6 +15,7 @@ from api.errors import Invalid, NotFound
 from api.object import Tree
 
 if TYPE_CHECKING:  # a type is loaded when a kind's is first asked for: the command line seldom needs one
+    from api.custom_kind import Custom
     from api.meta import Resource
 
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:  # a type is loaded when a kind's is first asked for: the comm
 class Kind:
     """One kind of object. `resource` is the plural, with the group behind a dot unless it is the core group.
 
-    `module`, below `api`, defines its type, which bears the kind's name. `categories` are names that stand for several
-    kinds.
+    `module`, below `api`, defines its type, which bears the kind's name. A kind that a CustomResourceDefinition made has in
+    `custom` what that says of it; its type tells of the metadata only. `categories` are names that stand for several kinds.
     """
 
     api_version: str
@@ -35,11 +36,12 @@ class Kind:
     module: str
     has_status: bool
     categories: tuple[str, ...] = ()
+    custom: Custom | None = None
 
     @property
     def type(self) -> builtins.type[Resource]:
         """The typed view of its objects."""
-        return _type(self.module, self.kind)
+        return _type(self.module, self.kind if self.custom is None else "CustomObject")
 
     @property
     def group(self) -> str:
@@ -62,6 +64,8 @@ RBAC = "rbac.authorization.k8s.io"
 AUTHORIZATION = "authorization.k8s.io"
 AUTHENTICATION = "authentication.k8s.io"
 ADMISSION = "admissionregistration.k8s.io"
+DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
+"""The resource whose objects make further kinds."""
 
 KINDS: tuple[Kind, ...] = (
     Kind("v1", "Namespace", "namespaces", "namespace", ("ns",), False, "namespace", True),
@@ -85,6 +89,11 @@ KINDS: tuple[Kind, ...] = (
         *(("pc",), False, "scheduling", False),
     ),
     Kind("coordination.k8s.io/v1", "Lease", "leases.coordination.k8s.io", "lease", (), True, "coordination", False),
+    Kind(
+        *("apiextensions.k8s.io/v1", "CustomResourceDefinition", DEFINITIONS, "customresourcedefinition"),
+        *(("crd", "crds"), False, "apiextensions", True),
+        categories=("api-extensions",),
+    ),
     *(
         Kind(f"{RBAC}/v1", kind, f"{kind.lower()}s.{RBAC}", kind.lower(), (), namespaced, "rbac", False)
         for kind, namespaced in (
@@ -133,12 +142,12 @@ class Scheme:
     """
 
     def __init__(self, custom: Sequence[Kind] = ()) -> None:
-        self.custom = tuple(custom)
-        self._by_resource = {kind.resource: kind for kind in (*reversed(self.custom), *KINDS)}
+        self._by_resource = {kind.resource: kind for kind in (*reversed(custom), *KINDS)}
+        self.custom = tuple(kind for kind in custom if kind.custom is not None and kind.custom.served)
         self._reviews = {kind.resource: kind for kind in REVIEWS}
         self._by_kind = {(kind.api_version, kind.kind): kind for kind in (*self.custom, *KINDS, *REVIEWS)}
         self._by_path = {(kind.api_version, kind.plural): kind for kind in (*self.custom, *KINDS, EVENTS_V1)}
-        first = [kind for kind in self.custom if self._by_resource[kind.resource] is kind]
+        first = [kind for kind in custom if self._by_resource[kind.resource] is kind]
         self.kinds = (*KINDS, *first)
         self._by_word = {word.lower(): kind for kind in reversed(self.kinds) for word in _words(kind)}
 
@@ -181,6 +190,8 @@ class Scheme:
 def _words(kind: Kind) -> Iterator[str]:
     yield from (kind.resource, kind.plural, kind.singular, *kind.short_names)
     yield f"{kind.singular}.{kind.group}".rstrip(".")
+    if kind.custom is not None:
+        yield from (kind.kind, f"{kind.plural}.{kind.api_version.rpartition('/')[2]}.{kind.group}")
 
 
 BUILT_IN = Scheme()

@@ -14,9 +14,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from api.meta import IntOrString, Quantity, Resource
+from api.meta import IntOrString, Number, Quantity, Resource
 
-Form = Literal["string", "time", "integer", "boolean", "quantity", "integer or string", "object", "list", "map", "any"]
+Form = Literal[
+    "string", "time", "integer", "number", "boolean", "quantity", "integer or string", "object", "list", "map", "any"
+]
 
 _TIME_NAMES = ("Time", "Timestamp", "startedAt", "finishedAt", "timeAdded")
 """How the names of text fields end that hold an instant, in RFC 3339."""
@@ -34,6 +36,7 @@ _SCALARS: dict[Any, Form] = {
     str: "string",
     int: "integer",
     bool: "boolean",
+    Number: "number",
     Quantity: "quantity",
     IntOrString: "integer or string",
     Any: "any",

@@ -10,30 +10,39 @@ import json
 import re
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
+from api import schema_trees
 from api.errors import FieldError, Invalid
 from api.meta import Resource
 from api.object import Tree
 from api.scheme import Kind
 from api.shape import Form, Shape, fields
+from api.structural import IMPLIED
+
+Validation = Literal["Strict", "Warn", "Ignore"]
+"""What becomes of fields that a kind does not know: they are refused, dropped and told of, or dropped."""
 
 DEPTH_LIMIT = 100
 """Levels of nesting in one object; far beyond any real one, far below the interpreter's stack."""
 
+_UNKNOWN = "unknown field"
 _SHOWN_CHARACTERS = 40
 _FIELD_NAME = re.compile(r"[-\w$@/]+")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 """RFC 3339, section 5.6, as strictly as Kubernetes reads it."""
 
 
-def prune(tree: Tree) -> Tree:
+def prune(tree: Tree, kind: Kind | None = None) -> Tree:
     """Return the tree without null fields: clients send `creationTimestamp: null`, and null means absent.
 
-    Nulls in lists stay, for `check` to name. Raises Invalid when the tree is nested too deeply.
+    Nulls in lists stay, for `check` to name; where a kind's own schema says what null means, all of them do outside the
+    metadata. Raises Invalid when the tree is nested too deeply.
     """
     pruned: Tree = _prune(tree, 0)
-    return pruned
+    if kind is None or kind.custom is None:
+        return pruned
+    return {name: pruned[name] if name in IMPLIED and name in pruned else value for name, value in tree.items()}
 
 
 def _prune(value: Any, depth: int) -> Any:
@@ -49,8 +58,17 @@ def _prune(value: Any, depth: int) -> Any:
 
 def check(kind: Kind, tree: Tree) -> list[FieldError]:
     """Return every unknown field and wrong type, in document order; [] when the tree has the form of its kind."""
+    if kind.custom is not None:
+        _, dropped = schema_trees.known(kind.custom.schema, tree)
+        own = {name: value for name, value in tree.items() if name in IMPLIED}
+        return check_struct(kind.type, own, "") + [FieldError(path, _UNKNOWN) for path in dropped]
+    return check_struct(kind.type, tree, "")
+
+
+def check_struct(struct: type[Resource], tree: Tree, path: str) -> list[FieldError]:
+    """As `check`, of a part of an object; `path` is where it stands."""
     errors: list[FieldError] = []
-    _check_object(kind.type, tree, "", errors)
+    _check_object(struct, tree, path, errors)
     return errors
 
 
@@ -70,6 +88,10 @@ def without_unknown(kind: Kind, tree: Tree) -> tuple[Tree, list[FieldError]]:
     Names that begin with "$" stay: in a patch they say how to merge. Wrong types stay for `check` to name.
     """
     dropped: list[FieldError] = []
+    if kind.custom is not None:
+        known, unknown = schema_trees.known(kind.custom.schema, tree)
+        own = _known_object(kind.type, {name: each for name, each in tree.items() if name in IMPLIED}, "", dropped)
+        return {**known, **own}, dropped + [FieldError(path, _UNKNOWN) for path in unknown]
     kept: Tree = _known_object(kind.type, tree, "", dropped)
     return kept, dropped
 
@@ -137,6 +159,7 @@ _ACCEPTS: dict[Form, Callable[[Any], bool]] = {
     "string": lambda value: type(value) is str,
     "time": _is_time,
     "integer": lambda _: False,  # whole numbers are looked at before
+    "number": lambda value: type(value) in {int, float},
     "boolean": lambda value: type(value) is bool,
     "quantity": lambda value: type(value) in {str, int, float},
     "integer or string": lambda value: type(value) is str,
@@ -162,4 +185,4 @@ def _wrong(form: Form, value: Any) -> str:
 def _unknown(name: str, known: Any) -> str:
     by_lower = {field.lower(): field for field in known}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.7)
-    return f'unknown field, did you mean "{by_lower[near[0]]}"?' if near else "unknown field"
+    return f'{_UNKNOWN}, did you mean "{by_lower[near[0]]}"?' if near else _UNKNOWN

@@ -14,7 +14,7 @@ import msgspec
 
 from api.errors import FieldError
 from api.field_sets import MEMBER, FieldSet, Path, text, to_fields_v1
-from api.granularity import Children, Part, children
+from api.granularity import Children, Part, children, root
 from api.merge import ABSENT_KEY
 from api.object import Tree
 from api.scheme import Kind
@@ -33,7 +33,7 @@ class Difference:
 def fields_of(kind: Kind, tree: Tree) -> FieldSet:
     """Return every leaf of the tree and every element of its keyed lists."""
     found: set[Path] = set()
-    _collect(Part("object", kind.type), tree, (), found)
+    _collect(root(kind), tree, (), found)
     return frozenset(found)
 
 
@@ -49,7 +49,7 @@ def compare(kind: Kind, old: Tree, new: Tree) -> Difference:
     """Return what differs; the order of elements that have keys is nobody's and no difference."""
     changed: set[Path] = set()
     removed: set[Path] = set()
-    _compare(Part("object", kind.type), old, new, (), changed, removed)
+    _compare(root(kind), old, new, (), changed, removed)
     return Difference(frozenset(changed), frozenset(removed))
 
 
@@ -76,7 +76,7 @@ def _compare(part: Part, old: Any, new: Any, path: Path, changed: set[Path], rem
 
 def ambiguous(kind: Kind, tree: Tree) -> Iterator[FieldError]:
     """Yield the lists whose elements cannot be told apart: nobody can own one of them."""
-    yield from _ambiguous(Part("object", kind.type), tree, ())
+    yield from _ambiguous(root(kind), tree, ())
 
 
 def _ambiguous(part: Part, value: Any, path: Path) -> Iterator[FieldError]:
@@ -90,7 +90,7 @@ def _ambiguous(part: Part, value: Any, path: Path) -> Iterator[FieldError]:
 
 def merged(kind: Kind, live: Tree, applied: Tree) -> Tree:
     """Return `live` with all that `applied` names as it says. Merging the same twice changes nothing."""
-    result: Tree = _merged(Part("object", kind.type), live, applied)
+    result: Tree = _merged(root(kind), live, applied)
     return result
 
 

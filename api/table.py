@@ -33,8 +33,9 @@ def table(
     include: Include = "Metadata",
     metadata: Tree | None = None,
     headers: bool = True,
+    custom: Sequence[Column] = (),
 ) -> Tree:
-    """The objects of one resource as a Table; `now` is in seconds since the epoch.
+    """The objects of one resource as a Table; `now` is in seconds since the epoch, `custom` its columns if it has other ones.
 
     `metadata` is the list's own (`resourceVersion`, `continue`, ...). Without `headers` there are no definitions of columns:
     a watch sends them with its first event only.
@@ -43,29 +44,31 @@ def table(
         "kind": "Table",
         "apiVersion": API_VERSION,
         "metadata": metadata or {},
-        "columnDefinitions": column_definitions(resource) if headers else None,
-        "rows": [row(resource, each, now, include) for each in objects],
+        "columnDefinitions": column_definitions(resource, custom) if headers else None,
+        "rows": [row(resource, each, now, include, custom) for each in objects],
     }
 
 
-def column_definitions(resource: str) -> list[Tree]:
+def column_definitions(resource: str, custom: Sequence[Column] = ()) -> list[Tree]:
     """What the cells of each row are, in their order."""
     return [
         {
             "name": column.name,
             "type": column.type,
             "format": "name" if column.name == "Name" else "",
-            "description": "",
+            "description": column.text,
             "priority": WIDE_PRIORITY if column.wide else 0,
         }
-        for column in columns_of(resource, foreign=True)
+        for column in columns_of(resource, foreign=True, custom=custom)
     ]
 
 
-def row(resource: str, stored: Object, now: float, include: Include = "Metadata") -> Tree:
+def row(
+    resource: str, stored: Object, now: float, include: Include = "Metadata", custom: Sequence[Column] = ()
+) -> Tree:
     """The row of one object, for whoever sends a long table in pieces."""
     tree = stored.tree()
-    shown: Tree = {"cells": [_value(column, tree, now) for column in columns_of(resource, foreign=True)]}
+    shown: Tree = {"cells": [_value(column, tree, now) for column in columns_of(resource, foreign=True, custom=custom)]}
     match include:
         case "Object":
             shown["object"] = tree
@@ -74,6 +77,15 @@ def row(resource: str, stored: Object, now: float, include: Include = "Metadata"
     return shown
 
 
-def _value(column: Column, tree: Tree, now: float) -> str | int:
+def _value(column: Column, tree: Tree, now: float) -> str | float | bool | None:
     cell = column.cell(tree, now)
-    return int(cell) if column.type == "integer" else cell
+    if column.nullable and not cell:
+        return None
+    match column.type:
+        case "integer":
+            return int(cell)
+        case "number":
+            return float(cell)
+        case "boolean":
+            return cell == "true"
+    return cell

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from api import (
+    schema_trees,
     validate_cluster,
     validate_config,
+    validate_definition,
     validate_policy,
     validate_rbac,
     validate_service,
@@ -22,7 +24,7 @@ from api.errors import FieldError
 from api.honoured import refusals
 from api.names import Fault, dns_1035_label_fault, dns_label_fault, dns_subdomain_fault, path_segment_fault
 from api.object import Tree
-from api.scheme import ADMISSION, RBAC, Kind, decode
+from api.scheme import ADMISSION, DEFINITIONS, RBAC, Kind, decode
 from api.validate_meta import metadata_faults
 from api.validate_pod import pod_change_faults, pod_faults
 
@@ -43,6 +45,8 @@ def validate(kind: Kind, tree: Tree, old: Tree | None) -> list[FieldError]:
     name_fault = _NAME_FAULTS.get(kind.resource, dns_subdomain_fault)
     old_metadata = old_view.metadata if old_view is not None else None
     faults = list(metadata_faults(view.metadata, old_metadata, namespaced=kind.namespaced, name_fault=name_fault))
+    if kind.custom is not None:
+        return [*faults, *schema_trees.faults(kind.custom.schema, tree, old)]
     if rule := _RULES.get(kind.resource):
         faults += rule(view, old_view, tree, old)
     faults += refusals(kind, tree)
@@ -70,6 +74,7 @@ _RULES: dict[str, Callable[[Any, Any, Tree, Tree | None], Iterator[FieldError]]]
     "namespaces": lambda view, *_: validate_cluster.namespace_faults(view),
     "leases.coordination.k8s.io": lambda view, *_: validate_cluster.lease_faults(view),
     "events": lambda view, *_: validate_cluster.event_faults(view),
+    DEFINITIONS: lambda view, _, tree, old: validate_definition.definition_faults(view, tree, old),
     f"roles.{RBAC}": lambda view, *_: validate_rbac.role_faults(view),
     f"clusterroles.{RBAC}": lambda view, *_: validate_rbac.cluster_role_faults(view),
     f"rolebindings.{RBAC}": lambda view, old_view, *_: validate_rbac.role_binding_faults(view, old_view),

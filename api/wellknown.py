@@ -51,6 +51,7 @@ NAMESPACE_FINALIZER = "kubernetes"
 
 FOREGROUND_FINALIZER = "foregroundDeletion"
 ORPHAN_FINALIZER = "orphan"
+DEFINITION_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 
 
 class Tolerating(Protocol):

@@ -11,6 +11,7 @@ from api.meta import Resource
 from api.required import required_fields
 from api.shape import Shape, fields
 from cli import targets
+from cli.explaining_custom import explain_custom
 from cli.mistakes import Misused
 from cli.verb import nearest
 
@@ -21,6 +22,8 @@ def explain(word: str, *, recursive: bool) -> str:
     """The text for `KIND[.field]...`; NotFound for an unknown kind, Misused for an unknown field."""
     name, _, path = word.partition(".")
     kind = targets.lookup(name)
+    if kind.custom is not None:
+        return explain_custom(kind, path.split(".") if path else (), recursive=recursive)
     shape = Shape("object", struct=kind.type)
     lines = [f"KIND:     {kind.kind}", f"VERSION:  {kind.api_version}"]
     texts, note = [], ""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from api.cells import NONE, Cell
 from api.columns import columns_of
 from api.object import Object, Tree, at
-from api.scheme import by_resource
+from cli import kinds
 
 Paint = Callable[[str, str], str]
 """(heading, padded cell) -> the cell in colour."""
@@ -56,7 +56,7 @@ def told(stored: Object, done: str, output: str) -> str:
 
 def object_name(each: Object) -> str:
     """`deployment.apps/web`, as every command names what it did."""
-    kind = by_resource(each.resource)
+    kind = kinds.find(lambda known: known.by_resource(each.resource))
     return f"{kind.singular}{'.' + kind.group if kind.group else ''}/{each.name}"
 
 
@@ -76,7 +76,7 @@ def rows(
 
     `custom` is the specification of columns to print instead of the kind's.
     """
-    columns = _custom(custom) if custom else [(each.heading, each.cell) for each in columns_of(resource, wide=wide)]
+    columns = _custom(custom) if custom else _own(resource, wide=wide)
     if with_namespace and not custom:
         columns.insert(0, ("NAMESPACE", lambda tree, _now: str(at(tree, "metadata.namespace"))))
     columns.extend((label.rpartition("/")[2].upper(), _label(label)) for label in label_columns)
@@ -113,6 +113,12 @@ def _custom(specification: str) -> list[tuple[str, Cell]]:
     from cli.shaping import columns  # noqa: PLC0415 - most starts print the kind's own
 
     return columns(specification)
+
+
+def _own(resource: str, *, wide: bool) -> list[tuple[str, Cell]]:
+    made = kinds.known().by_resource(resource).custom
+    columns = columns_of(resource, wide=wide, custom=made.columns if made is not None else ())
+    return [(each.heading, each.cell) for each in columns]
 
 
 def _label(name: str) -> Cell:

@@ -12,6 +12,7 @@ from api.errors import ApiError, NotFound
 from api.object import Object
 from api.scheme import Kind
 from api.wellknown import LAST_APPLIED_ANNOTATION
+from cli.kinds import find
 from cli.output import object_name
 from component.client import ApiClient
 
@@ -32,7 +33,7 @@ def _kind(text: str) -> Kind:
     if not (group and version and kind) or "/" in kind:
         raise click.UsageError(f"--prune-allowlist {text}: write it as GROUP/VERSION/KIND, core/v1/ConfigMap")
     try:
-        return scheme.by_kind(version if group == "core" else f"{group}/{version}", kind)
+        return find(lambda known: known.by_kind(version if group == "core" else f"{group}/{version}", kind))
     except NotFound as error:
         raise click.UsageError(f"--prune-allowlist {text}: {error}") from error
 

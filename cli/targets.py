@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from api import retired, scheme
+from api import retired
 from api.errors import ApiError, Invalid, NotFound
 from api.object import Tree
-from api.scheme import KINDS, Kind
+from api.scheme import BUILT_IN, Kind
+from cli import kinds
 from cli.mistakes import Misused
 from cli.verb import nearest
 
@@ -34,11 +35,11 @@ def parse(words: Sequence[str]) -> list[Target]:
         raise Misused("name a kind, such as `pods`; `tim api-resources` lists all")
     if any("/" in word for word in words):
         return [_slashed(word) for word in words]
-    kinds = [kind for part in words[0].split(",") for kind in _kinds(part)]
+    chosen = [kind for part in words[0].split(",") for kind in _kinds(part)]
     names = words[1:]
     if not names:
-        return [Target(kind) for kind in kinds]
-    return [Target(kind, name) for kind in kinds for name in names]
+        return [Target(kind) for kind in chosen]
+    return [Target(kind, name) for kind in chosen for name in names]
 
 
 def read_manifests(paths: Sequence[str], *, recursive: bool = False) -> list[Tree]:
@@ -89,7 +90,7 @@ def targets_of(trees: Sequence[Tree]) -> tuple[list[tuple[Target, Tree]], list[A
 def kind_of(tree: Tree) -> Kind:
     """The kind that an object of a manifest says it is, also in a version that is retired; NotFound."""
     api_version, kind = str(tree.get("apiVersion", "")), str(tree.get("kind", ""))
-    return scheme.by_kind(retired.current_version(api_version, kind), kind)
+    return kinds.find(lambda known: known.by_kind(retired.current_version(api_version, kind), kind))
 
 
 def namespace_of(tree: Tree, kind: Kind, chosen: str, default: str) -> str:
@@ -130,18 +131,24 @@ def _metadata(tree: Tree, kind: Kind) -> dict[str, Any]:
 def lookup(word: str) -> Kind:
     """The kind that people mean by a word; NotFound with the nearest one."""
     try:
-        return scheme.lookup(word)
+        return kinds.find(lambda known: known.lookup(word))
     except NotFound as error:
-        known = [name for kind in KINDS for name in (kind.plural, kind.singular)]
+        known = [name for kind in kinds.known().kinds for name in (kind.plural, kind.singular)]
         hint = nearest(word.lower(), known) or "; `tim api-resources` lists all"
         raise NotFound(f"{error}{hint}") from error
 
 
 def _kinds(word: str) -> Iterator[Kind]:
     if word == "all":
-        yield from map(scheme.by_resource, ALL)
-    else:
+        yield from map(BUILT_IN.by_resource, ALL)
+        return
+    try:
         yield lookup(word)
+    except NotFound:
+        several = kinds.known().in_category(word)
+        if not several:
+            raise
+        yield from several
 
 
 def _slashed(word: str) -> Target:

@@ -127,4 +127,4 @@ def object_of(resource: str, proto: resource_pb2.Resource) -> Object:
 
 def stored_of(proto: resource_pb2.Resource) -> Object:
     """As `object_of`, of the resource that the message names."""
-    return object_of(scheme.by_kind(proto.api_version, proto.kind).resource, proto)
+    return object_of(proto.resource or scheme.by_kind(proto.api_version, proto.kind).resource, proto)

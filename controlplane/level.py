@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from api import errors
-from api.scheme import ADMISSION, RBAC
+from api.scheme import ADMISSION, DEFINITIONS, RBAC
 from controlplane.commands import OPERATION_LEVELS, Op, Put
 
 KNOWN_LEVEL: Final = 2
@@ -32,6 +32,7 @@ KIND_LEVELS: Final[Mapping[str, int]] = {
     f"clusterroles.{RBAC}": 2,
     f"rolebindings.{RBAC}": 2,
     f"clusterrolebindings.{RBAC}": 2,
+    DEFINITIONS: 2,
     "limitranges": 2,
     "resourcequotas": 2,
     "priorityclasses.scheduling.k8s.io": 2,

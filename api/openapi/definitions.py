@@ -17,6 +17,7 @@ from api.merge import MERGE_KEYS, RETAINED, SETS
 from api.meta import Required, Resource
 from api.openapi import machinery
 from api.openapi.machinery import META, Described, Schema
+from api.openapi.names import name_of_kind
 from api.required import required_fields
 from api.scheme import EVENTS_V1, KINDS, REVIEWS
 from api.shape import Form, Shape, fields
@@ -28,7 +29,8 @@ _PLAIN: Mapping[Form, Schema] = {
     "boolean": {"type": "boolean"},
     "quantity": {"$ref": machinery.QUANTITY},
     "integer or string": {"$ref": machinery.INT_OR_STRING},
-    "any": {"type": "object"},
+    "number": {"type": "number", "format": "double"},
+    "any": {"$ref": machinery.JSON},
 }
 _BYTES = {("Secret", "data"), ("ConfigMap", "binaryData"), ("WebhookClientConfig", "caBundle")}
 _MICRO_TIMES = {("Event", "eventTime"), ("EventSeries", "lastObservedTime")} | {
@@ -40,12 +42,6 @@ def group_version_kind(api_version: str, kind: str) -> dict[str, str]:
     """How OpenAPI extensions name a kind."""
     group, _, version = api_version.rpartition("/")
     return {"group": group, "kind": kind, "version": version}
-
-
-def name_of_kind(api_version: str, kind: str) -> str:
-    """Kubernetes' full name of a kind's type: `io.k8s.api.apps.v1.Deployment`."""
-    group, _, version = api_version.rpartition("/")
-    return f"io.k8s.api.{group.partition('.')[0] or 'core'}.{version}.{kind}"
 
 
 def name_of(struct: type[Resource]) -> str:
@@ -61,10 +57,18 @@ def list_name(name: str) -> str:
     return f"{name}List"
 
 
-def definitions(kinds: Iterable[tuple[str, str, bool]], others: Iterable[str] = ()) -> dict[str, Schema]:
-    """Schemas of (api version, kind, listed), of those named in `others`, and of all that they refer to; sorted by name."""
+def definitions(
+    kinds: Iterable[tuple[str, str, bool]], others: Iterable[str] = (), custom: Mapping[str, Schema] | None = None
+) -> dict[str, Schema]:
+    """Schemas of (api version, kind, listed), of those named in `others`, and of all that they refer to; sorted by name.
+
+    `custom` are those of kinds that are not this program's.
+    """
     types = _types()
-    found: dict[str, Schema] = {}
+    found: dict[str, Schema] = {name: dict(schema) for name, schema in (custom or {}).items()}
+    for schema in list(found.values()):
+        for reference in _references(schema):
+            _add(reference, found, types)
     for api_version, kind, listed in kinds:
         name = name_of_kind(api_version, kind)
         _add(name, found, types)

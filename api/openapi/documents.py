@@ -11,10 +11,11 @@ from typing import Any
 
 import msgspec
 
-from api.openapi import machinery
+from api.openapi import custom, machinery
 from api.openapi.definitions import definitions
 from api.openapi.machinery import META, Schema
 from api.openapi.operations import CONNECTED, PARAMETERS, Operation, Path, Row, paths, served_kind
+from api.scheme import Kind
 
 TITLE = "Timonier"
 
@@ -25,10 +26,10 @@ Served = Mapping[str, Sequence[Row]]
 """By api version, the rows of discovery: what this server does."""
 
 
-def version_2(version: str, served: Served) -> Schema:
-    """The document of OpenAPI 2 for everything; `version` is the server's."""
+def version_2(version: str, served: Served, kinds: Sequence[Kind] = ()) -> Schema:
+    """The document of OpenAPI 2 for everything; `version` is the server's, `kinds` the custom ones among those served."""
     found = [path for api_version, rows in served.items() for path in paths(api_version, rows)]
-    schemas = _definitions(served, found)
+    schemas = _definitions(served, found, custom.schemas(kinds, 2))
     return {
         "swagger": "2.0",
         "info": {"title": TITLE, "version": version},
@@ -37,17 +38,19 @@ def version_2(version: str, served: Served) -> Schema:
     }
 
 
-def version_3(version: str, served: Served) -> Mapping[str, Schema]:
+def version_3(version: str, served: Served, kinds: Sequence[Kind] = ()) -> Mapping[str, Schema]:
     """The documents of OpenAPI 3, one for each api version, by their path below /openapi/v3: `api/v1`, `apis/apps/v1`."""
     return {
-        f"{'apis' if '/' in api_version else 'api'}/{api_version}": _of_group_version(version, api_version, rows)
+        f"{'apis' if '/' in api_version else 'api'}/{api_version}": _of_group_version(
+            version, api_version, rows, [kind for kind in kinds if kind.api_version == api_version]
+        )
         for api_version, rows in served.items()
     }
 
 
-def _of_group_version(version: str, api_version: str, rows: Sequence[Row]) -> Schema:
+def _of_group_version(version: str, api_version: str, rows: Sequence[Row], kinds: Sequence[Kind]) -> Schema:
     found = list(paths(api_version, rows))
-    schemas = _definitions({api_version: rows}, found)
+    schemas = _definitions({api_version: rows}, found, custom.schemas(kinds, 3))
     prefix = "#/components/schemas/"
     return {
         "openapi": "3.0.0",
@@ -79,7 +82,7 @@ def encoded(document: Schema) -> bytes:
     return msgspec.json.encode(document)
 
 
-def _definitions(served: Served, found: Iterable[Path]) -> dict[str, Schema]:
+def _definitions(served: Served, found: Iterable[Path], own: Mapping[str, Schema]) -> dict[str, Schema]:
     kinds = [
         (*served_kind(api_version, row), "list" in row["verbs"])
         for api_version, rows in served.items()
@@ -87,7 +90,7 @@ def _definitions(served: Served, found: Iterable[Path]) -> dict[str, Schema]:
         if row["name"].partition("/")[2] not in CONNECTED  # the options of a stream stand in its query
     ]
     used = {name for path in found for each in path.operations for name in (each.body, each.answer) if name}
-    return definitions(kinds, (*_NEEDED, *sorted(used)))
+    return definitions(kinds, (*_NEEDED, *sorted(used)), own)
 
 
 def _referring(value: Any, prefix: str) -> Any:

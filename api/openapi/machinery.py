@@ -20,6 +20,7 @@ STATUS = f"{META}.Status"
 DELETE_OPTIONS = f"{META}.DeleteOptions"
 LIST_META = f"{META}.ListMeta"
 MANAGED_FIELDS_ENTRY = f"{META}.ManagedFieldsEntry"
+JSON = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON"
 SCALE = "io.k8s.api.autoscaling.v1.Scale"
 BINDING = "io.k8s.api.core.v1.Binding"
 EVICTION = "io.k8s.api.policy.v1.Eviction"
@@ -30,6 +31,7 @@ SCALARS: Mapping[str, Schema] = {
     QUANTITY: {"type": "string", "description": "An amount such as 250m, 64Mi or 2."},
     INT_OR_STRING: {"type": "string", "format": "int-or-string", "description": "A number, or a name or percentage."},
     f"{META}.FieldsV1": {"type": "object", "description": "A set of fields as a tree."},
+    JSON: {"description": "Any value."},
     PATCH: {"type": "object", "description": "A change of an object, in the form that the content type names."},
 }
 """Definitions that are not objects with fields."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from api.openapi import machinery
-from api.openapi.definitions import group_version_kind, list_name, name_of_kind
+from api.openapi.definitions import group_version_kind, list_name
+from api.openapi.names import name_of_kind
 
 Row = Mapping[str, Any]
 """An APIResource of a discovery document: a resource or subresource, its kind and verbs."""

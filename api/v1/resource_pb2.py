@@ -24,17 +24,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x61pi/v1/resource.proto\x12\x06\x61pi.v1\"\x83\x01\n\x08Resource\x12\x13\n\x0b\x61pi_version\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0b\n\x03uid\x18\x05 \x01(\t\x12\x18\n\x10resource_version\x18\x06 \x01(\x04\x12\x0c\n\x04json\x18\x0f \x01(\t\"i\n\nWatchEvent\x12\x1f\n\x04type\x18\x01 \x01(\x0e\x32\x11.api.v1.EventType\x12\x18\n\x10resource_version\x18\x02 \x01(\x04\x12 \n\x06object\x18\x03 \x01(\x0b\x32\x10.api.v1.Resource*[\n\tEventType\x12\x1a\n\x16\x45VENT_TYPE_UNSPECIFIED\x10\x00\x12\t\n\x05\x41\x44\x44\x45\x44\x10\x01\x12\x0c\n\x08MODIFIED\x10\x02\x12\x0b\n\x07\x44\x45LETED\x10\x03\x12\x0c\n\x08\x42OOKMARK\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x61pi/v1/resource.proto\x12\x06\x61pi.v1\"\x95\x01\n\x08Resource\x12\x13\n\x0b\x61pi_version\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0b\n\x03uid\x18\x05 \x01(\t\x12\x18\n\x10resource_version\x18\x06 \x01(\x04\x12\x10\n\x08resource\x18\x07 \x01(\t\x12\x0c\n\x04json\x18\x0f \x01(\t\"i\n\nWatchEvent\x12\x1f\n\x04type\x18\x01 \x01(\x0e\x32\x11.api.v1.EventType\x12\x18\n\x10resource_version\x18\x02 \x01(\x04\x12 \n\x06object\x18\x03 \x01(\x0b\x32\x10.api.v1.Resource*[\n\tEventType\x12\x1a\n\x16\x45VENT_TYPE_UNSPECIFIED\x10\x00\x12\t\n\x05\x41\x44\x44\x45\x44\x10\x01\x12\x0c\n\x08MODIFIED\x10\x02\x12\x0b\n\x07\x44\x45LETED\x10\x03\x12\x0c\n\x08\x42OOKMARK\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'api.v1.resource_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EVENTTYPE']._serialized_start=274
-  _globals['_EVENTTYPE']._serialized_end=365
+  _globals['_EVENTTYPE']._serialized_start=292
+  _globals['_EVENTTYPE']._serialized_end=383
   _globals['_RESOURCE']._serialized_start=34
-  _globals['_RESOURCE']._serialized_end=165
-  _globals['_WATCHEVENT']._serialized_start=167
-  _globals['_WATCHEVENT']._serialized_end=272
+  _globals['_RESOURCE']._serialized_end=183
+  _globals['_WATCHEVENT']._serialized_start=185
+  _globals['_WATCHEVENT']._serialized_end=290
 # @@protoc_insertion_point(module_scope)

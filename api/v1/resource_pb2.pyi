@@ -20,13 +20,14 @@ DELETED: EventType
 BOOKMARK: EventType
 
 class Resource(_message.Message):
-    __slots__ = ("api_version", "kind", "namespace", "name", "uid", "resource_version", "json")
+    __slots__ = ("api_version", "kind", "namespace", "name", "uid", "resource_version", "resource", "json")
     API_VERSION_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     UID_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
     JSON_FIELD_NUMBER: _ClassVar[int]
     api_version: str
     kind: str
@@ -34,8 +35,9 @@ class Resource(_message.Message):
     name: str
     uid: str
     resource_version: int
+    resource: str
     json: str
-    def __init__(self, api_version: _Optional[str] = ..., kind: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., uid: _Optional[str] = ..., resource_version: _Optional[int] = ..., json: _Optional[str] = ...) -> None: ...
+    def __init__(self, api_version: _Optional[str] = ..., kind: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., uid: _Optional[str] = ..., resource_version: _Optional[int] = ..., resource: _Optional[str] = ..., json: _Optional[str] = ...) -> None: ...
 
 class WatchEvent(_message.Message):
     __slots__ = ("type", "resource_version", "object")

@@ -10,6 +10,7 @@ from api import merge
 from api.errors import FieldError
 from api.managed_fields import CLIENT_SIDE_SUFFIX
 from api.object import Tree, canonical
+from api.scheme import Kind
 from api.wellknown import LAST_APPLIED_ANNOTATION
 from component.client import ApplyOutcome
 from controlplane.admission.request import Identity
@@ -46,28 +47,34 @@ def decide(writing: Writing, identity: Identity, given: Incoming, uid: str, snap
     if not given.name:
         message = "Required value: apply needs the name; to generate one, create"
         edge.refuse(given, [FieldError("metadata.name", message)])
-    manifest = manifest_of(given.tree)
+    manifest = manifest_of(given.kind, given.tree)
     annotated = recorded(manifest)
     stored = snapshot.state.get(key_of(given.kind, given.namespace, given.name))
     if stored is None:
-        return Applied(writing.create(identity, edge.read(annotated), uid, snapshot), "created")
+        return Applied(writing.create(identity, edge.read_as(given.kind, annotated), uid, snapshot), "created")
     identity = replace(identity, manager=ownership.manager_of(identity) + CLIENT_SIDE_SUFFIX)
-    current = tree_of(stored.body)
-    current.pop("status", None)
+    current = without_status(given.kind, tree_of(stored.body))
     merged = merge.three_way(given.kind, last_applied(current), annotated, current)
     preconditions = {"uid": given.uid, "resourceVersion": str(given.revision) if given.revision else ""}
     metadata = {**merged["metadata"], **{name: value for name, value in preconditions.items() if value}}
-    decision = writing.update(identity, edge.read({**merged, "metadata": metadata}), snapshot)
+    decision = writing.update(identity, edge.read_as(given.kind, {**merged, "metadata": metadata}), snapshot)
     return Applied(decision, "configured" if decision.ops else "unchanged")
 
 
-def manifest_of(tree: Tree) -> Tree:
+def manifest_of(kind: Kind, tree: Tree) -> Tree:
     """What a person writes down: without status and what the API fills in, so that a read object can be applied."""
     metadata = {name: value for name, value in tree["metadata"].items() if name not in _NOT_APPLIED}
     annotations = metadata.pop("annotations", {})
     if others := {name: value for name, value in annotations.items() if name != LAST_APPLIED_ANNOTATION}:
         metadata["annotations"] = others
-    return {**{name: value for name, value in tree.items() if name != "status"}, "metadata": metadata}
+    return {**without_status(kind, tree), "metadata": metadata}
+
+
+def without_status(kind: Kind, tree: Tree) -> Tree:
+    """The object without its status, which a custom kind may have as a field like others."""
+    if kind.custom is not None and not kind.has_status:
+        return tree
+    return {name: value for name, value in tree.items() if name != "status"}
 
 
 def recorded(manifest: Tree) -> Tree:

@@ -12,9 +12,10 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Final, Unpack
 
-from api import scheme
 from api.errors import ApiError, Conflict, Expired, Invalid, NotFound
 from api.object import Object, Tree
+from api.scheme import BUILT_IN, Kind
+from api.strict import Validation
 from component.client import (
     ApplyOutcome,
     Binding,
@@ -44,6 +45,7 @@ from controlplane.apiserver.fairness.gate import Gate
 from controlplane.apiserver.fairness.limits import DEFAULTS, Limits
 from controlplane.apiserver.freshness import LINEARIZABLE, Freshness, wait_fresh
 from controlplane.apiserver.kinds import kind_rules
+from controlplane.apiserver.known_kinds import KnownKinds, presented
 from controlplane.apiserver.mass_deletion import PAGE_OBJECTS
 from controlplane.apiserver.objects import key_of, object_of
 from controlplane.apiserver.pages import Pages
@@ -84,12 +86,17 @@ class ApiCore:
         self.authorizer = Authorizer(lambda: replica.state)
         chain = chain.with_validator(RoleEscalation(self.authorizer))
         self.writing = Writing(chain, kind_rules(env, pod_range, service_range), env)
+        self.kinds = KnownKinds(lambda: replica.state, replica.read_barrier)
         self._consulting = Consulting(webhooks or NoWay(), env)
-        self._transactions = Transactions(replica, self.writing, self.authorizer, self._consulting, env)
+        self._transactions = Transactions(replica, self.writing, self.authorizer, self._consulting, self.kinds, env)
         self._committing = Committing(replica, self.authorizer, self._transactions.counting.settle, self._consulting)
         self._reviews = Reviews(self.authorizer, replica.read_barrier)
         self.past = Past(replica, env)
         self._pages = Pages(env)
+
+    async def kind_of(self, resource: str) -> Kind:
+        """The kind of a plural and group. NotFound."""
+        return await self.kinds.find(lambda kinds: kinds.by_resource(resource))
 
     # Permissions
 
@@ -135,7 +142,7 @@ class ApiCore:
 
         Of a kind that is a question it returns the answer. `asked` as in `delete`.
         """
-        given = incoming.read(tree, questions=True)
+        given = await self.kinds.find(lambda kinds: incoming.read(tree, kinds, questions=True))
         if self._reviews.answers(given):
             asked = on(given.kind, "create", given.namespace)
             await self.authorize(identity, asked)
@@ -153,7 +160,7 @@ class ApiCore:
         self, identity: Identity, tree: Tree, spend: Callable[[Snapshot], Sequence[Op]]
     ) -> Object:
         """As `create`, together with operations that `spend` decides on the same state: all of it or nothing."""
-        given = incoming.read(tree)
+        given = await self.kinds.find(lambda kinds: incoming.read(tree, kinds))
         uid = self._env.new_uid()
 
         def decide(state: Snapshot) -> Decision:
@@ -167,7 +174,7 @@ class ApiCore:
         self, identity: Identity, tree: Tree, *, asked: Attributes | None = None, **how: Unpack[How]
     ) -> Object:
         """Replace all but the status. metadata.uid and resourceVersion are preconditions when given. `asked` as in `delete`."""
-        given = incoming.read(tree)
+        given = await self.kinds.find(lambda kinds: incoming.read(tree, kinds))
         return await self._committing.commit(
             identity,
             asked or on(given.kind, "update", given.namespace, given.name),
@@ -177,7 +184,7 @@ class ApiCore:
 
     async def update_status(self, identity: Identity, tree: Tree, **how: Unpack[How]) -> Object:
         """Replace the status only. Preconditions as `update`."""
-        given = incoming.read(tree, with_defaults=False)
+        given = await self.kinds.find(lambda kinds: incoming.read(tree, kinds, with_defaults=False))
         return await self._committing.commit(
             identity,
             on(given.kind, "update", given.namespace, given.name, "status"),
@@ -203,7 +210,7 @@ class ApiCore:
 
         `asked` is what the caller needs to be allowed, where that is something else than deleting the object.
         """
-        kind = scheme.by_resource(resource)
+        kind = await self.kind_of(resource)
         deletion = deletes.Deletion(
             kind, incoming.namespace_of(kind, namespace), name, uid, revision, grace_seconds, propagation
         )
@@ -231,7 +238,7 @@ class ApiCore:
         A namesake that was made meanwhile stays. Unavailable ends it: the other objects would fail the same way.
         `asked` as in `delete`.
         """
-        asked = asked or on(scheme.by_resource(collection.resource), "deletecollection", collection.namespace)
+        asked = asked or on(await self.kind_of(collection.resource), "deletecollection", collection.namespace)
         page = await self.list(
             identity,
             collection.resource,
@@ -267,7 +274,7 @@ class ApiCore:
 
     async def apply(self, identity: Identity, tree: Tree, **how: Unpack[How]) -> tuple[Object, ApplyOutcome]:
         """Create, or merge three ways with what was last applied."""
-        given = incoming.read(tree, with_defaults=False)
+        given = await self.kinds.find(lambda kinds: incoming.read(tree, kinds, with_defaults=False))
         uid = self._env.new_uid()
         outcome: ApplyOutcome = "unchanged"
 
@@ -303,15 +310,20 @@ class ApiCore:
         *,
         subresource: str = "",
         force: bool = False,
+        unknown: Validation = "Strict",
+        version: str = "",
         asked: Attributes | None = None,
         **how: Unpack[How],
     ) -> Object:
         """Change the stored object as the patch says; on newer state again, unless the patch names a resourceVersion.
 
         A patch of type "apply" makes an object that is not there. Where it would change what other managers than
-        `identity.manager` own, it is a Conflict with these fields, unless `force`. `asked` as in `delete`.
+        `identity.manager` own, it is a Conflict with these fields, unless `force`. `unknown` is what becomes of fields that
+        a custom kind does not know; `version` the one that the patch is written for. `asked` as in `delete`.
         """
-        kind = scheme.by_resource(resource)
+        kind = await self.kind_of(resource)
+        if version and kind.custom is not None:
+            kind = self.kinds.now().by_path(f"{kind.group}/{version}", kind.plural)
         patch = patches.read(
             kind,
             incoming.namespace_of(kind, namespace),
@@ -321,6 +333,7 @@ class ApiCore:
             subresource,
             self._env.new_uid,
             force=force,
+            unknown=unknown,
         )
 
         def decide(state: Snapshot) -> Decision:
@@ -340,7 +353,7 @@ class ApiCore:
         self, identity: Identity, bindings: Sequence[Binding], *, epoch: int = 0
     ) -> Sequence[ApiError | None]:
         """Assign pods to nodes, each on its own and all in one batch of the log; None for each that was bound."""
-        kind = scheme.by_resource("pods")
+        kind = BUILT_IN.by_resource("pods")
 
         async def bind_one(each: Binding) -> ApiError | None:
             asked = on(kind, "create", each.namespace, each.name, "binding")
@@ -371,7 +384,7 @@ class ApiCore:
         asked: Attributes | None = None,
     ) -> Object:
         """Return one object, linearizably unless `fresh` says otherwise, or as it was. `asked` as in `delete`."""
-        kind = scheme.by_resource(resource)
+        kind = await self.kind_of(resource)
         _check_point(fresh, at)
         if not at:
             await wait_fresh(self._replica, fresh)
@@ -381,7 +394,7 @@ class ApiCore:
         stored = state.get(key)
         if stored is None:
             raise NotFound(f'{resource} "{name}" not found')
-        return object_of(stored)
+        return presented(kind, object_of(stored))
 
     async def list(
         self,
@@ -403,7 +416,7 @@ class ApiCore:
         Further pages need no `at`: the token names the revision, and any replica whose history holds it goes on.
         `asked` as in `delete`.
         """
-        kind = scheme.by_resource(resource)
+        kind = await self.kind_of(resource)
         _check_point(fresh, at)
         selection = selecting.parse(resource, namespace if kind.namespaced else "", label_selector, field_selector)
         await self.authorize(identity, asked or on(kind, "list", namespace, selection.name))
@@ -420,7 +433,8 @@ class ApiCore:
         page = await self._pages.page(state, kind, selection, limit, limit_bytes, continue_token)
         found: list[Object] = []
         for start in range(0, len(page.items), CONVERTED_AT_ONCE):
-            found += map(object_of, page.items[start : start + CONVERTED_AT_ONCE])
+            objects = map(object_of, page.items[start : start + CONVERTED_AT_ONCE])
+            found += objects if kind.custom is None else (presented(kind, each) for each in objects)
             if start:
                 await asyncio.sleep(0)
         return ObjectList(tuple(found), page.revision, page.continue_token)
@@ -429,7 +443,7 @@ class ApiCore:
         self, identity: Identity, resource: str, namespace: str, name: str, *, limit: int = 0
     ) -> ObjectHistory:
         """Return the latest changes of one object, as far as history goes back; it may be gone by now. NotFound."""
-        kind = scheme.by_resource(resource)
+        kind = await self.kind_of(resource)
         key = key_of(kind, incoming.namespace_of(kind, namespace), name)
         await self.authorize(identity, on(kind, "get", key.namespace, name))
         return await self.past.history(identity, key, limit)
@@ -449,7 +463,7 @@ class ApiCore:
 
         `asked` as in `delete`.
         """
-        kind = scheme.by_resource(resource)
+        kind = await self.kind_of(resource)
         selection = selecting.parse(resource, namespace if kind.namespaced else "", label_selector, field_selector)
         await self.authorize(identity, asked or on(kind, "watch", namespace, selection.name))
         hold = self.gate.hold(identity, "watches")

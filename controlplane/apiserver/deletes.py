@@ -58,7 +58,7 @@ def decide(writing: Writing, identity: Identity, deletion: Deletion, snapshot: S
     request = Request(identity, "delete", kind, deletion.namespace, name, old, old, stored.revision, _options(deletion))
     writing.chain.ask(request, snapshot, as_it_is)
     writing.chain.check(request, snapshot)
-    rules = writing.rules_of(kind.resource)
+    rules = writing.rules_of(kind)
     new = _marked(writing, deletion, old)
     unchanged = Check(key, stored.envelope.uid, stored.revision)
     metadata = new["metadata"]
@@ -89,7 +89,7 @@ def _options(deletion: Deletion) -> Tree:
 
 def _marked(writing: Writing, deletion: Deletion, old: Tree) -> Tree:
     """The object with its deletion written down. A second deletion may shorten the grace, never lengthen it."""
-    rules = writing.rules_of(deletion.kind.resource)
+    rules = writing.rules_of(deletion.kind)
     metadata = dict(old["metadata"])
     grace = min(rules.grace_seconds(old, deletion.grace_seconds), LONGEST_GRACE_SECONDS)
     first = "deletionTimestamp" not in metadata

@@ -10,7 +10,7 @@ import msgspec
 from api import defaults, scheme, strict
 from api.errors import FieldError, Invalid
 from api.object import Tree
-from api.scheme import Kind
+from api.scheme import BUILT_IN, Kind, Scheme
 
 DEFAULT_NAMESPACE = "default"
 
@@ -43,15 +43,20 @@ def title(kind: Kind, name: str) -> str:
     return f'{kind.singular} "{name}"'
 
 
-def read(tree: Tree, *, with_defaults: bool = True, questions: bool = False) -> Incoming:
+def read(tree: Tree, kinds: Scheme = BUILT_IN, *, with_defaults: bool = True, questions: bool = False) -> Incoming:
     """Check the form of `tree` and complete it. Raises Invalid naming every wrong field, NotFound for the kind.
 
     With `questions` also objects of kinds that are never stored.
     """
     if not isinstance(tree, dict):
         raise Invalid("an object is needed")
-    kind = scheme.by_kind(_text(tree, "apiVersion"), _text(tree, "kind"))
-    tree = strict.prune(tree)
+    kind = kinds.by_kind(_text(tree, "apiVersion"), _text(tree, "kind"))
+    return read_as(kind, tree, with_defaults=with_defaults, questions=questions)
+
+
+def read_as(kind: Kind, tree: Tree, *, with_defaults: bool = True, questions: bool = False) -> Incoming:
+    """As `read`, of an object whose kind is known."""
+    tree = strict.prune(tree, kind)
     if kind in scheme.REVIEWS:
         if not questions:
             raise Invalid(f"{kind.resource} are answered and never stored: they can only be created, each on its own")
@@ -64,7 +69,7 @@ def read(tree: Tree, *, with_defaults: bool = True, questions: bool = False) -> 
     name = metadata.get("name", "")
     if wrong:
         raise Invalid(f"{kind.kind} {_shown(name)} is invalid", faults)
-    tree = {**tree, "metadata": dict(metadata)}
+    tree = {**tree, "apiVersion": kind.api_version, "metadata": dict(metadata)}
     if "spec" in kind.type.__struct_fields__:
         tree.setdefault("spec", {})
     if with_defaults:

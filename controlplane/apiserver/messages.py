@@ -6,10 +6,9 @@ import asyncio
 from typing import Final
 
 import msgspec
-from msgspec import structs
 
 from api import scheme
-from api.errors import ApiError, FieldError, Invalid, TooLarge
+from api.errors import ApiError, FieldError, Invalid, NotFound, TooLarge
 from api.object import Object, Tree
 from api.v1 import apiserver_pb2, resource_pb2
 from component.client import (
@@ -98,12 +97,26 @@ def _fill(tree: Tree, name: str, value: str) -> None:
         tree[name] = value
 
 
+class _Types(msgspec.Struct, rename="camel"):
+    api_version: str = ""
+    kind: str = ""
+
+
+_read_types = msgspec.json.Decoder(_Types).decode
+
+
 def message_of(stored: Object) -> resource_pb2.Resource:
     """The message of a stored object, or of a question with its answer."""
-    kind = scheme.served(stored.resource)
+    try:
+        kind = scheme.served(stored.resource)
+    except NotFound:  # a custom kind: its objects say themselves what they are
+        types, resource = _read_types(stored.json), stored.resource
+    else:
+        types, resource = _Types(kind.api_version, kind.kind), ""
     return resource_pb2.Resource(
-        api_version=kind.api_version,
-        kind=kind.kind,
+        api_version=types.api_version,
+        kind=types.kind,
+        resource=resource,
         namespace=stored.namespace,
         name=stored.name,
         uid=stored.uid,
@@ -134,7 +147,8 @@ def result_of(error: ApiError | None) -> apiserver_pb2.BindResponse.Result:
 def deleted_message(result: OperationResult) -> apiserver_pb2.DeleteCollectionResponse.Result:
     """What became of one object of a collection: which one it was, without its JSON."""
     assert result.object is not None, "a collection is made of objects that were there"
-    named = message_of(structs.replace(result.object, json=b""))
+    named = message_of(result.object)
+    named.ClearField("json")
     if result.error is None:
         return apiserver_pb2.DeleteCollectionResponse.Result(object=named)
     reason, message = result.error.reason, str(result.error)

@@ -51,6 +51,8 @@ def put_of(kind: Kind, tree: Tree) -> Put:
     if "resourceVersion" in metadata:
         bare = {name: value for name, value in metadata.items() if name != "resourceVersion"}
         tree = {**tree, "metadata": bare}
+    if kind.custom is not None and tree["apiVersion"] != kind.custom.stored_as:
+        tree = {**tree, "apiVersion": kind.custom.stored_as}
     body = canonical(tree)
     if len(body) > OBJECT_LIMIT_BYTES:
         raise TooLarge(

@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 
-from api import json_patch, merge
+from api import json_patch, merge, strict
 from api.errors import FieldError, Invalid, NotFound
 from api.object import Tree
 from api.scheme import Kind
+from api.strict import Validation
 from component.client import PatchType
 from controlplane.admission.request import Identity
 from controlplane.apiserver import incoming, server_side_apply
@@ -28,7 +29,10 @@ from controlplane.rbac.attributes import Attributes, on
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A decoded patch and what it is for; `subresource` is "" or "status"."""
+    """A decoded patch and what it is for; `subresource` is "" or "status".
+
+    `unknown` says what becomes of fields that the kind does not know in what the patch leaves.
+    """
 
     kind: Kind
     namespace: str
@@ -36,6 +40,7 @@ class Patch:
     type: PatchType
     body: Any
     subresource: str
+    unknown: Validation = "Strict"
 
 
 def read(
@@ -48,6 +53,7 @@ def read(
     new_uid: Callable[[], str],
     *,
     force: bool,
+    unknown: Validation = "Strict",
 ) -> Patch | Application:
     """Check the form of a patch. Invalid."""
     if force and patch_type != "apply":
@@ -55,11 +61,13 @@ def read(
     decoded = _decoded(patch_type, body)
     if patch_type == "apply":
         return server_side_apply.read(kind, namespace, name, decoded, subresource, new_uid(), force=force)
+    if patch_type == "strategic" and kind.custom is not None:
+        raise Invalid(f"{kind.resource} take no strategic merge patch: send a JSON, merge or apply patch")
     if subresource not in {"", STATUS}:
         raise Invalid(f'{kind.resource} have no subresource "{subresource}" that can be patched; there is: {STATUS}')
     if subresource and not kind.has_status:
         raise Invalid(f"{kind.resource} have no status")
-    return Patch(kind, namespace, name, patch_type, decoded, subresource)
+    return Patch(kind, namespace, name, patch_type, decoded, subresource, unknown)
 
 
 def _decoded(patch_type: PatchType, body: bytes) -> Any:
@@ -89,12 +97,24 @@ def decide(writing: Writing, identity: Identity, patch: Patch | Application, sna
     if stored is None:
         raise NotFound(f'{kind.resource} "{patch.name}" not found')
     current = tree_of(stored.body)
+    current["apiVersion"] = kind.api_version
     current["metadata"] = {**current["metadata"], "resourceVersion": str(stored.revision)}
     patched = _patched(patch, current)
     _check_identity(patch, current, patched)
+    patched = known_of(kind, patched, patch.unknown, snapshot.warn)
     if patch.subresource == STATUS:
-        return writing.update_status(identity, incoming.read(patched, with_defaults=False), snapshot)
-    return writing.update(identity, incoming.read(patched), snapshot)
+        return writing.update_status(identity, incoming.read_as(kind, patched, with_defaults=False), snapshot)
+    return writing.update(identity, incoming.read_as(kind, patched), snapshot)
+
+
+def known_of(kind: Kind, tree: Tree, unknown: Validation, warn: Callable[[str], None]) -> Tree:
+    """The object without fields that its kind does not know, unless these are to be refused."""
+    if unknown == "Strict":
+        return tree
+    kept, dropped = strict.without_unknown(kind, tree)
+    for fault in dropped if unknown == "Warn" else ():
+        warn(f'unknown field "{fault.path}"')
+    return kept
 
 
 def _patched(patch: Patch, current: Tree) -> Any:

@@ -11,7 +11,7 @@ from api import defaults, managed_fields
 from api.errors import Conflict, FieldError, Invalid, NotFound
 from api.managed_fields import MANAGER_MAX_CHARACTERS, Managed, Owner
 from api.object import Tree
-from api.scheme import Kind
+from api.scheme import BUILT_IN, Kind, Scheme
 from api.structured_merge import ambiguous
 from api.wellknown import LAST_APPLIED_ANNOTATION
 from controlplane.admission.request import Identity
@@ -65,7 +65,8 @@ def read(
         raise Invalid(f'{kind.resource} have no subresource "{subresource}" that can be applied; there is: {STATUS}')
     if subresource and not kind.has_status:
         raise Invalid(f"{kind.resource} have no status")
-    given = incoming.read(_addressed(kind, namespace, name, tree), with_defaults=False)
+    kinds = BUILT_IN if kind.custom is None else Scheme((kind,))
+    given = incoming.read(_addressed(kind, namespace, name, tree), kinds, with_defaults=False)
     faults = [
         FieldError(path, f'Invalid value: the request is for "{wanted}"')
         for path, wanted, found in (
@@ -78,7 +79,7 @@ def read(
     if given.tree["metadata"].get(ownership.FIELD):
         faults.append(FieldError("metadata.managedFields", "Forbidden: what is applied must not say who owns it"))
     incoming.refuse(given, [*faults, *given.faults, *ambiguous(kind, given.tree)])
-    configuration = manifest_of(given.tree)
+    configuration = manifest_of(kind, given.tree)
     if kind.resource == "secrets":
         configuration = defaults.with_encoded_data(configuration)
     if subresource:
@@ -100,15 +101,17 @@ def decide(writing: Writing, identity: Identity, application: Application, snaps
                 f"{given.title} is not there, with uid {given.uid} or another: to make it, leave out the uid"
             )
         managed = managed_fields.created(kind, owner, configuration, time)
-        return writing.create(identity, incoming.read(configuration), application.new_uid, snapshot, managed)
+        return writing.create(identity, incoming.read_as(kind, configuration), application.new_uid, snapshot, managed)
     check_preconditions(given.title, stored, given.uid, given.revision)
     live = tree_of(stored.body)
     managed = managed_fields.stored(live["metadata"].get(ownership.FIELD)) or _first(kind, owner, live, time)
     applied = managed_fields.apply(kind, managed, owner, live, configuration, time, force=application.force)
     tree = _annotated(owner, applied.tree, configuration)
     if application.subresource:
-        return writing.update_status(identity, incoming.read(tree, with_defaults=False), snapshot, applied.managed)
-    return writing.update(identity, incoming.read(tree), snapshot, applied.managed)
+        return writing.update_status(
+            identity, incoming.read_as(kind, tree, with_defaults=False), snapshot, applied.managed
+        )
+    return writing.update(identity, incoming.read_as(kind, tree), snapshot, applied.managed)
 
 
 def _addressed(kind: Kind, namespace: str, name: str, tree: Tree) -> Tree:

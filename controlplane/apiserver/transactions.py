@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from msgspec import structs
 
-from api import scheme
 from api.errors import ApiError, Conflict, Invalid, NotFound, TooLarge
 from api.object import Object
-from component.client import Operation, OperationOutcome, OperationResult, Removal, TransactionResult
+from api.scheme import Scheme
+from component.client import Operation, OperationOutcome, OperationResult, Removal, TransactionResult, Write
 from component.env import Env
 from controlplane.admission.request import Identity, Remarks
 from controlplane.admission.webhooks.asking import Answers
@@ -24,6 +25,8 @@ from controlplane.apiserver import apply, deletes, incoming
 from controlplane.apiserver.authorizer import Authorizer
 from controlplane.apiserver.consulting import Consulting
 from controlplane.apiserver.decision import RETRIES, Decision, Snapshot, log_audits, retried, told
+from controlplane.apiserver.incoming import Incoming
+from controlplane.apiserver.known_kinds import KnownKinds
 from controlplane.apiserver.objects import key_of, object_of
 from controlplane.apiserver.quota_counting import QuotaCounting
 from controlplane.apiserver.sending import Sending
@@ -123,10 +126,17 @@ class Transactions:
     """Decides, proposes and tries again; one for each replica. `counting` is for quotas that are made on the way."""
 
     def __init__(
-        self, replica: Replica, writing: Writing, authorizer: Authorizer, consulting: Consulting, env: Env
+        self,
+        replica: Replica,
+        writing: Writing,
+        authorizer: Authorizer,
+        consulting: Consulting,
+        kinds: KnownKinds,
+        env: Env,
     ) -> None:
         self._replica = replica
         self._consulting = consulting
+        self._kinds = kinds
         self._writing = writing
         self._authorizer = authorizer
         self.counting = QuotaCounting(replica)
@@ -202,7 +212,7 @@ class Transactions:
         if isinstance(operation, ApiError):
             return Step(operation)
         if isinstance(operation, Removal):
-            kind = scheme.by_resource(operation.resource)
+            kind = self._kinds.now().by_resource(operation.resource)
             namespace = incoming.namespace_of(kind, operation.namespace)
             deletion = deletes.Deletion(
                 kind,
@@ -220,24 +230,44 @@ class Transactions:
                 return deletes.decide(self._writing, identity, deletion, state), "deleted"
 
             return Step(remove, key)
-        given = incoming.read(operation.tree, with_defaults=operation.verb != "apply")
-        named = key_of(given.kind, given.namespace, given.name) if given.name else None
-        uid = given.uid or self._env.new_uid()
+        read = self._reader(operation)
+        uid = self._env.new_uid()
+        named: Key | None = None
+        with suppress(NotFound):
+            given = read(self._replica.state)
+            named = key_of(given.kind, given.namespace, given.name) if given.name else None
 
         def decide(state: Snapshot) -> tuple[Decision, OperationOutcome]:
+            given = read(state.state)
             if operation.verb == "apply":
                 self._authorizer.check(identity, apply.asked(given, state))
                 applied = apply.decide(self._writing, identity, given, uid, state)
                 return applied.decision, applied.outcome
             if operation.verb == "create":
                 self._authorizer.check(identity, on(given.kind, "create", given.namespace))
-                decision = self._writing.create(identity, given, uid, state)
+                decision = self._writing.create(identity, given, given.uid or uid, state)
                 return decision, "created" if decision.ops else "unchanged"
             self._authorizer.check(identity, on(given.kind, "update", given.namespace, given.name))
             decision = self._writing.update(identity, given, state)
             return decision, "configured" if decision.ops else "unchanged"
 
         return Step(decide, named)
+
+    def _reader(self, operation: Write) -> Callable[[State], Incoming]:
+        """Reads an operation's object by the kinds of a state, to which earlier operations may have added; once for each."""
+        given: Incoming | None = None
+        seen: Scheme | None = None
+
+        def reader(state: State) -> Incoming:
+            nonlocal given, seen
+            if given is None or given.kind.custom is not None:
+                kinds = self._kinds.at(state)
+                if given is None or kinds is not seen:
+                    given = incoming.read(operation.tree, kinds, with_defaults=operation.verb != "apply")
+                    seen = kinds
+            return given
+
+        return reader
 
     def _committed_before(self, sending: Sending) -> Committed | None:
         for attempt in range(1 + RETRIES if sending.id else 0):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from api import managed_fields, strict, validation
+from api import defaults, managed_fields, strict, validation
 from api.errors import AlreadyExists, Conflict, FieldError, Invalid, NotFound
 from api.managed_fields import Managed
 from api.names import safe_text
@@ -18,6 +19,7 @@ from controlplane.apiserver import ownership, webhook_changes
 from controlplane.apiserver.decision import Decision, Snapshot
 from controlplane.apiserver.incoming import Incoming, refuse
 from controlplane.apiserver.kinds.base import KindRules
+from controlplane.apiserver.kinds.custom import CustomRules
 from controlplane.apiserver.objects import SERVER_OWNED, key_of, object_at, object_of, put_of, tree_of
 from controlplane.apiserver.quota_ledgers import accounting
 from controlplane.commands import Check, Delete, Op, Stored
@@ -33,9 +35,9 @@ class Writing:
     rules: Mapping[str, KindRules]
     env: Env
 
-    def rules_of(self, resource: str) -> KindRules:
+    def rules_of(self, kind: Kind) -> KindRules:
         """The rules of one kind."""
-        return self.rules.get(resource, _COMMON_RULES)
+        return self.rules.get(kind.resource, _COMMON_RULES) if kind.custom is None else CustomRules(kind)
 
     def create(
         self, identity: Identity, incoming: Incoming, uid: str, snapshot: Snapshot, managed: Managed | None = None
@@ -59,9 +61,9 @@ class Writing:
         metadata = {each: value for each, value in incoming.tree["metadata"].items() if each not in SERVER_OWNED}
         metadata.pop(ownership.FIELD, None)
         metadata |= {"name": name, "uid": uid, "creationTimestamp": self.env.timestamp()}
-        if "spec" in incoming.tree:
+        if kind.custom is not None or "spec" in incoming.tree:
             metadata["generation"] = 1
-        rules = self.rules_of(kind.resource)
+        rules = self.rules_of(kind)
         tree = rules.arriving({**incoming.tree, "metadata": metadata}, None)
         tree = self._admit(Request(identity, "create", kind, namespace, name, tree), incoming, snapshot)
         if managed:
@@ -82,10 +84,10 @@ class Writing:
         known = set(strict.check(incoming.kind, old)) if incoming.faults else set()
         refuse(incoming, [fault for fault in incoming.faults if fault not in known])
         metadata = _carried(incoming, old["metadata"])
-        rules = self.rules_of(incoming.kind.resource)
+        rules = self.rules_of(incoming.kind)
         tree = rules.arriving({**incoming.tree, "metadata": metadata}, old)
         tree = self._admit(self._request("update", identity, incoming, tree, old, stored), incoming, snapshot)
-        if tree.get("spec") != old.get("spec"):
+        if _desired(incoming.kind, tree) != _desired(incoming.kind, old):
             metadata = {**tree["metadata"], "generation": old["metadata"].get("generation", 0) + 1}
             tree = {**tree, "metadata": metadata}
         tree = self._owned(identity, incoming, old, tree, managed)
@@ -104,10 +106,14 @@ class Writing:
         known = set(strict.check(kind, old)) if sent else set()
         refuse(incoming, [fault for fault in sent if fault not in known])
         tree = {**old, "status": incoming.tree.get("status", {})}
+        if kind.custom is not None:
+            tree = defaults.default(kind, tree)
         request = self._request("update_status", identity, incoming, tree, old, stored)
         tree = self.chain.ask(request, snapshot, lambda changed: webhook_changes.status_only(request, changed))
+        if kind.custom is not None:
+            refuse(incoming, validation.validate(kind, tree, old))
         self.chain.check(replace(request, tree=tree), snapshot)
-        self.rules_of(kind.resource).check_status(tree)
+        self.rules_of(kind).check_status(tree)
         tree = self._owned(identity, incoming, old, tree, managed, "status")
         return self.replaced(incoming, stored, old, tree, snapshot)
 
@@ -128,7 +134,7 @@ class Writing:
         put = put_of(kind, new)
         if put.body == stored.body:
             return Decision(object_of(stored))
-        rules = self.rules_of(kind.resource)
+        rules = self.rules_of(kind)
         unchanged = Check(key, stored.envelope.uid, stored.revision)
         subject = object_at(put.envelope, put.body, stored.revision)  # what a dry run shows: nothing newer is stored
         if _finished(new) and not rules.held(new):
@@ -140,11 +146,11 @@ class Writing:
     def consequences(self, kind: Kind, old: Tree | None, new: Tree | None, snapshot: Snapshot) -> Sequence[Op]:
         """What goes with replacing `old` by `new`, None for no object: by the rules of the kind, and in quotas."""
         counted = accounting(kind, old, new, snapshot.state, limited=self.chain.limits_quotas)
-        return (*self.rules_of(kind.resource).consequences(old, new), *counted)
+        return (*self.rules_of(kind).consequences(old, new), *counted)
 
     def _admit(self, request: Request, incoming: Incoming, snapshot: Snapshot) -> Tree:
         """Mutating plugins, validation, validating plugins, allocation."""
-        rules = self.rules_of(request.kind.resource)
+        rules = self.rules_of(request.kind)
         tree = self.chain.admit(request, snapshot, lambda changed: webhook_changes.finished(request, changed, rules))
         refuse(incoming, validation.validate(request.kind, tree, request.old))
         self.chain.check(replace(request, tree=tree), snapshot)
@@ -176,6 +182,14 @@ def check_preconditions(title: str, stored: Stored, uid: str, revision: int) -> 
         raise Conflict(f"{title} has uid {stored.envelope.uid}, not {uid}: it was deleted and made anew")
     if revision and revision != stored.revision:
         raise Conflict(f"{title} has changed: its resourceVersion is {stored.revision}, not {revision}; read it again")
+
+
+def _desired(kind: Kind, tree: Tree) -> Any:
+    """What a generation is of: the spec; of a custom kind everything but metadata, and the status where that is apart."""
+    if kind.custom is None:
+        return tree.get("spec")
+    apart = {"apiVersion", "metadata", "status"} if kind.has_status else {"apiVersion", "metadata"}
+    return {name: value for name, value in tree.items() if name not in apart}
 
 
 def _carried(incoming: Incoming, old: Tree) -> Tree:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from api import scheme
+from api.apiextensions import CustomResourceDefinition
 from api.apps import Deployment, ReplicaSet
 from api.core import ConfigMap, Namespace, Node, Pod, Service, ServiceAccount
 from api.network import EndpointSlice
 from api.rbac import ClusterRole
-from api.scheme import RBAC
+from api.scheme import DEFINITIONS, RBAC
 from api.wellknown import ROOT_CERTIFICATE
 from component.client import ApiClient
 from component.env import Env
@@ -22,7 +23,7 @@ NOT_CACHED = frozenset({"events"})  # own nothing, are owned by nothing, and the
 
 
 class Caches:
-    """One informer for every kind but Events; kinds that only garbage collection looks at keep no bodies.
+    """One informer for every kind of this program but Events; kinds that only garbage collection looks at keep no bodies.
 
     Beside them one for the ConfigMaps that hold the API's certificate authority, whose bodies count.
     """
@@ -44,9 +45,10 @@ class Caches:
             client, "configmaps", ConfigMap, env, field_selector=f"metadata.name={ROOT_CERTIFICATE}"
         )
         self.cluster_roles = Informer(client, f"clusterroles.{RBAC}", ClusterRole, env, indexes=owners)
+        self.definitions = Informer(client, DEFINITIONS, CustomResourceDefinition, env, indexes=owners)
         decoded: Sequence[Informer[Any]] = (
             *(self.namespaces, self.nodes, self.pods, self.services, self.service_accounts),
-            *(self.replica_sets, self.deployments, self.slices, self.cluster_roles),
+            *(self.replica_sets, self.deployments, self.slices, self.cluster_roles, self.definitions),
         )
         by_resource = {informer.resource: informer for informer in decoded}
         for kind in scheme.KINDS:

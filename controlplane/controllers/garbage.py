@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from api import errors, scheme
+from api import errors
 from api.errors import ApiError
 from api.meta import ObjectMeta, OwnerReference
 from api.object import Object
+from api.scheme import BUILT_IN, Scheme
 from api.wellknown import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
 from component.client import ApiClient
 from component.informer import Cached, Change, Informer, PartialObjectMetadata
@@ -75,8 +76,9 @@ class GarbageCollector:
 
     name = "garbage"
 
-    def __init__(self, client: ApiClient, caches: Mapping[str, Informer[Any]]) -> None:
+    def __init__(self, client: ApiClient, caches: Mapping[str, Informer[Any]], kinds: Scheme = BUILT_IN) -> None:
         self._client = client
+        self._kinds = kinds
         self._caches = caches
         self._gone: OrderedDict[str, None] = OrderedDict()
 
@@ -112,7 +114,7 @@ class GarbageCollector:
         if owner.uid in self._gone:
             return "absent"
         try:
-            kind = scheme.by_kind(owner.api_version, owner.kind)
+            kind = self._kinds.by_kind(owner.api_version, owner.kind)
         except errors.NotFound:
             return "solid"  # of a kind nobody here knows: not ours to judge
         where = namespace if kind.namespaced else ""
@@ -144,7 +146,7 @@ class GarbageCollector:
         found = {_key(d.object): d for d in self._dependents(owner.object.uid)}
         if owner.object.namespace:
             for resource in self._caches:
-                if not scheme.by_resource(resource).namespaced:
+                if not self._kinds.by_resource(resource).namespaced:
                     continue
                 for item in (await self._client.list(resource, owner.object.namespace)).items:
                     metadata = item.view(PartialObjectMetadata).metadata
@@ -176,7 +178,7 @@ class GarbageCollector:
     def _waiting_owners(self, cached: Cached[Any]) -> Iterable[Key]:
         for owner in cached.metadata.owner_references:
             try:
-                kind = scheme.by_kind(owner.api_version, owner.kind)
+                kind = self._kinds.by_kind(owner.api_version, owner.kind)
             except errors.NotFound:
                 continue
             yield (kind.resource, cached.object.namespace if kind.namespaced else "", owner.name)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from api import scheme
 from api.core import Namespace
 from api.errors import ApiError
 from api.object import Object
+from api.scheme import BUILT_IN, Scheme
 from api.wellknown import NAMESPACE_FINALIZER
 from component.client import ApiClient
 from component.informer import Cached, Change, Informer, PartialObjectMetadata
@@ -45,8 +45,15 @@ class NamespaceController:
 
     name = "namespace"
 
-    def __init__(self, client: ApiClient, namespaces: Informer[Namespace], content: Sequence[Informer[Any]]) -> None:
+    def __init__(
+        self,
+        client: ApiClient,
+        namespaces: Informer[Namespace],
+        content: Sequence[Informer[Any]],
+        kinds: Scheme = BUILT_IN,
+    ) -> None:
         self._client = client
+        self._kinds = kinds
         self._namespaces = namespaces
         self._content = content
 
@@ -72,7 +79,7 @@ class NamespaceController:
         if namespace is None or namespace.metadata.deletion_timestamp is None:
             return []
         content: list[Object] = []
-        for kind in scheme.KINDS:
+        for kind in self._kinds.kinds:
             if kind.namespaced:
                 content += (await self._client.list(kind.resource, namespace.object.name)).items
         return reconcile(namespace, content)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from api.scheme import Scheme
 from component.client import ApiClient
 from component.env import Env
+from component.informer import Informer
 from controlplane.controllers.aggregation import AggregationController
 from controlplane.controllers.caches import Caches
+from controlplane.controllers.custom_kinds import CustomKinds
+from controlplane.controllers.definition import DefinitionController
 from controlplane.controllers.deployment import DeploymentController
 from controlplane.controllers.endpointslice import EndpointSliceController
 from controlplane.controllers.events import EventWriter, expire_events
@@ -52,19 +57,27 @@ async def run_all(
         loop_of(ReplicaSetController(caches.replica_sets, caches.pods, env)),
         loop_of(EndpointSliceController(caches.services, caches.pods, caches.slices, caches.nodes)),
         loop_of(KubernetesServiceController(caches.slices, replica_addresses), resync_seconds=REPLICAS_SECONDS),
-        loop_of(NamespaceController(client, caches.namespaces, everything)),
-        loop_of(GarbageCollector(client, caches.by_resource), GARBAGE_WORKERS),
+        loop_of(DefinitionController(client, caches.definitions)),
         loop_of(PodCollector(client, caches.pods, caches.nodes)),
         loop_of(ServiceAccountController(caches.namespaces, caches.service_accounts)),
         loop_of(AggregationController(caches.cluster_roles)),
         loop_of(RootCertificateController(caches.namespaces, caches.root_certificates, ca_pem)),
         node_loop,
     ]
+
+    def of_all_kinds(kinds: Scheme, cached: Mapping[str, Informer[Any]]) -> Sequence[ControllerLoop]:
+        return [
+            loop_of(NamespaceController(client, caches.namespaces, list(cached.values()), kinds)),
+            loop_of(GarbageCollector(client, cached, kinds), GARBAGE_WORKERS),
+        ]
+
+    custom_kinds = CustomKinds(client, env, caches.definitions, caches.by_resource, of_all_kinds)
     scheduler = Scheduler(client, env, caches.pods, caches.nodes, events.recorder("default-scheduler"))
     try:
         await run_together(
             *(informer.run() for informer in (*everything, caches.root_certificates)),
             *(loop.run() for loop in loops),
+            custom_kinds.run(),
             node_lifecycle.follow_heartbeats(node_loop.add),
             scheduler.run(),
             events.run(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from api.errors import Conflict
 from api.object import Tree
-from api.scheme import KINDS
 from api.wellknown import NAMESPACE_FINALIZER, NAMESPACE_NAME_LABEL
 from controlplane.apiserver.decision import Snapshot
 from controlplane.apiserver.kinds.base import KindRules
@@ -41,7 +40,6 @@ class NamespaceRules(KindRules):
     def leaving(self, tree: Tree, snapshot: Snapshot) -> None:
         """A terminating namespace only ever gets emptier, so what is seen empty stays empty."""
         namespace = tree["metadata"]["name"]
-        for kind in KINDS:
-            left = snapshot.state.scan(kind.resource, namespace, limit=1) if kind.namespaced else ()
-            if left:
+        for resource in snapshot.state.resources():
+            if left := snapshot.state.scan(resource, namespace, limit=1):
                 raise Conflict(f'namespace "{namespace}" still holds {left[0].envelope.key}')

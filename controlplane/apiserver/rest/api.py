@@ -18,7 +18,8 @@ from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.rest import answers, bodies, connects, negotiation, paths, queries
 from controlplane.apiserver.rest.access import Callers
 from controlplane.apiserver.rest.call import ASKED, MANAGER, REASON, SUBJECT, Call
-from controlplane.apiserver.rest.discovery import AGGREGATED, AGGREGATED_GROUP, AGGREGATED_VERSIONS, Discovery
+from controlplane.apiserver.rest.described import DescribedKinds
+from controlplane.apiserver.rest.discovery import AGGREGATED, AGGREGATED_GROUP, AGGREGATED_VERSIONS
 from controlplane.apiserver.rest.exec import Commands
 from controlplane.apiserver.rest.forward import Forwards
 from controlplane.apiserver.rest.logs import Logs
@@ -34,7 +35,6 @@ from controlplane.apiserver.rest.refusals import (
     status_of,
 )
 from controlplane.apiserver.rest.scale import Scaling
-from controlplane.apiserver.rest.schemas import Schemas
 from controlplane.apiserver.rest.streaming import SLOW_READER_SECONDS
 from controlplane.apiserver.rest.watching import Watching
 from controlplane.apiserver.rest.writing import Writing
@@ -88,8 +88,8 @@ class RestApi:
             (each.api_version, each.resource): each.namespaced for each in procedures if not each.subresource
         }
         self._procedures = {(each.api_version, each.resource, each.subresource): each for each in procedures}
-        self._discovery = Discovery(procedures)
-        self._documents = {**Schemas(self._discovery.rows()).routes(), **(documents or {})}
+        self._described_kinds = DescribedKinds(core.kinds, procedures)
+        self._documents = {**self._described_kinds.schemas.routes(), **(documents or {})}
         self._watching = Watching(core, env, slow_reader_seconds)
         reading, writing, scaling, logs = Reading(core, env), Writing(core, env), Scaling(core), Logs(streams)
         commands = Commands(core, streams)
@@ -165,7 +165,8 @@ class RestApi:
 
     async def _resource(self, request: web.Request) -> web.StreamResponse:
         identity = await self._callers.identify(request)
-        meant = paths.parse(request.rel_url.raw_path, self._others)
+        path = request.rel_url.raw_path
+        meant = await self._core.kinds.find(lambda kinds: paths.parse(path, self._others, kinds))
         if isinstance(meant, GroupVersion):
             await self._core.authorize(identity, on_path(request.method.lower(), request.path))
             return await self._described(request, meant)
@@ -178,6 +179,8 @@ class RestApi:
         manager = queries.manager(request.query, request.headers.get("User-Agent", ""))
         request[MANAGER] = manager
         call = Call(request, replace(identity, manager=manager), meant, asked)
+        if meant.kind is not None and meant.kind.custom is not None and meant.kind.custom.warning:
+            call.warnings.append(meant.kind.custom.warning)
         procedure = self._procedures.get((meant.api_version, meant.plural, meant.subresource))
         if procedure is not None and verb == "create":
             return await self._let_in(call, lambda call: _run(call, procedure))
@@ -207,11 +210,7 @@ class RestApi:
         return NotFound(MISSING)
 
     async def _described(self, request: web.Request, meant: GroupVersion) -> web.StreamResponse:
-        document = (
-            self._discovery.resources(meant.group, meant.version)
-            if meant.version
-            else self._discovery.group(meant.group)
-        )
+        document = await self._described_kinds.document(meant)
         if request.method not in {"GET", "HEAD"}:
             raise not_allowed(request.method)
         if document is None:
@@ -219,16 +218,16 @@ class RestApi:
         return await answers.tree(request, document)
 
     async def _core_versions(self, request: web.Request) -> web.StreamResponse:
-        return await self._aggregated(request, self._discovery.core_versions(request.host), core=True)
+        return await self._aggregated(request, self._described_kinds.discovery.core_versions(request.host), core=True)
 
     async def _groups(self, request: web.Request) -> web.StreamResponse:
-        return await self._aggregated(request, self._discovery.groups(), core=False)
+        return await self._aggregated(request, self._described_kinds.discovery.groups(), core=False)
 
     async def _aggregated(self, request: web.Request, classic: Tree, *, core: bool) -> web.StreamResponse:
         form = negotiation.accepted(request.headers.get("Accept", ""), _AGGREGATED)
         if not form.shape:
             return await answers.tree(request, classic, form=form)
-        response = await answers.tree(request, self._discovery.aggregated(form.version, core=core))
+        response = await answers.tree(request, self._described_kinds.discovery.aggregated(form.version, core=core))
         response.headers["Content-Type"] = f"{negotiation.JSON};g={AGGREGATED_GROUP};v={form.version};as={AGGREGATED}"
         return response
 

@@ -151,7 +151,7 @@ def for_path(call: Call, tree: Any) -> Tree:
 
 def known_only(call: Call, tree: Tree) -> Tree:
     """Return the tree without unknown fields if the client wants it so; else as it is, for the core to refuse."""
-    mode = queries.validation(call.query)
+    mode = queries.validation(call.query, call.kind)
     if mode == "Strict":
         return tree
     kept, dropped = strict.without_unknown(call.kind, tree)

@@ -1,6 +1,6 @@
 """Documents that tell clients which kinds there are and what can be done with them, classic and aggregated. Pure.
 
-Made from `api.scheme` and the procedures: a new kind is in them without a word here.
+Made from the kinds there are and the procedures: a new kind is in them without a word here.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
+from api.custom_kind import version_rank
 from api.object import Tree
-from api.scheme import EVENTS_V1, KINDS, Kind
+from api.scheme import BUILT_IN, EVENTS_V1, KINDS, Kind, Scheme
 from controlplane.apiserver.rest.paths import SCALE, STATUS, has_scale
 from controlplane.apiserver.rest.procedures import Procedure
 
@@ -62,11 +63,11 @@ def version_info(version: str) -> Tree:
 
 
 class Discovery:
-    """All documents, made once."""
+    """All documents about some kinds, made once."""
 
-    def __init__(self, procedures: Sequence[Procedure]) -> None:
+    def __init__(self, procedures: Sequence[Procedure], kinds: Scheme = BUILT_IN) -> None:
         self._versions: dict[str, dict[str, list[Row]]] = {}  # group: version: resources
-        for kind in (*KINDS, EVENTS_V1):
+        for kind in (*KINDS, EVENTS_V1, *sorted(kinds.custom, key=_preference, reverse=True)):
             self._of(kind.api_version).extend(_rows(kind))
         for procedure in procedures:
             self._of(procedure.api_version).append(_procedure_row(procedure))
@@ -134,6 +135,11 @@ class Discovery:
         return {"metadata": {**metadata, "creationTimestamp": None}, "versions": versions}
 
 
+def _preference(kind: Kind) -> tuple[int, int, int]:
+    """By how much a version is to be tried before others of its group."""
+    return version_rank(kind.api_version.rpartition("/")[2])
+
+
 def _rows(kind: Kind) -> Iterable[Row]:
     """A kind's own row and those of its subresources."""
     row: Row = {
@@ -145,8 +151,8 @@ def _rows(kind: Kind) -> Iterable[Row]:
     }
     if kind.short_names:
         row["shortNames"] = list(kind.short_names)
-    if kind.resource in _IN_ALL:
-        row["categories"] = ["all"]
+    if kind.resource in _IN_ALL or kind.categories:
+        row["categories"] = list(kind.categories) or ["all"]
     yield row
     if kind.has_status:
         yield _sub_row(kind, STATUS, kind.kind, CHANGE)

@@ -1,6 +1,7 @@
 """Kinds that are served in another form than they are stored in: between both stands this module. Pure.
 
-There is one, Event of events.k8s.io/v1. What is stored as it is served passes through unchanged.
+Of the program's own there is one, Event of events.k8s.io/v1; custom kinds may be served in several versions. What is stored as
+it is served passes through unchanged.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import msgspec
 from api import events_v1
 from api.object import Object, Tree, canonical
 from api.scheme import EVENTS_V1, Kind, by_kind
+from controlplane.apiserver.known_kinds import presented
 from controlplane.apiserver.objects import tree_of
 
 
@@ -21,7 +23,7 @@ def stored_kind(kind: Kind) -> Kind:
 def shown(kind: Kind, stored: Object) -> Object:
     """The stored object as `kind` writes it."""
     if kind is not EVENTS_V1:
-        return stored
+        return presented(kind, stored)
     return msgspec.structs.replace(stored, json=canonical(events_v1.from_core(tree_of(stored.json))))
 
 

@@ -17,13 +17,16 @@ JSON: Final = "application/json"
 YAML: Final = "application/yaml"
 PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
 APPLY: Final = "application/apply-patch+yaml"
+STRATEGIC: Final = "application/strategic-merge-patch+json"
 
 PATCH_TYPES: Final[Mapping[str, PatchType]] = {
     "application/json-patch+json": "json",
     "application/merge-patch+json": "merge",
-    "application/strategic-merge-patch+json": "strategic",
+    STRATEGIC: "strategic",
     APPLY: "apply",
 }
+CUSTOM_PATCH_TYPES: Final = tuple(media for media in PATCH_TYPES if media != STRATEGIC)
+"""What objects of custom kinds can be patched with: nobody says how their lists merge."""
 
 _JSON_NAMES: Final = frozenset({JSON, "application/*", "*/*", "*"})
 _YAML_NAMES: Final = frozenset({YAML, "application/x-yaml", "text/yaml"})

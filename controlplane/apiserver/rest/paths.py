@@ -1,4 +1,4 @@
-"""Paths of Kubernetes' API: which objects of which kind a URL means. Pure; kinds come from `api.scheme`.
+"""Paths of Kubernetes' API: which objects of which kind a URL means. Pure; the kinds are given.
 
 /api/v1/... is the core group, /apis/GROUP/VERSION/... every other. It must not know who asks, nor what for.
 """
@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from api.errors import NotFound
-from api.scheme import BUILT_IN, Kind
+from api.scheme import BUILT_IN, Kind, Scheme
 from api.shape import fields
 
 MISSING: Final = "the server could not find the requested resource"
@@ -65,8 +65,8 @@ class GroupVersion:
     version: str = ""
 
 
-def parse(raw_path: str, others: Mapping[tuple[str, str], bool]) -> Target | GroupVersion:
-    """Return what a path, still percent-encoded, means. NotFound.
+def parse(raw_path: str, others: Mapping[tuple[str, str], bool], kinds: Scheme = BUILT_IN) -> Target | GroupVersion:
+    """Return what a path, still percent-encoded, means, `kinds` being those there are. NotFound.
 
     `others` are the resources that are not stored, as (api version, plural), and whether they stand in namespaces.
     """
@@ -83,11 +83,13 @@ def parse(raw_path: str, others: Mapping[tuple[str, str], bool]) -> Target | Gro
         return GroupVersion(group, version)
     watching = parts[0] == WATCH_PREFIX and len(parts) > 1
     place = _place(parts[1:] if watching else parts)
-    return _target(group, version, place, others, watching=watching)
+    return _target(group, version, place, others, kinds, watching=watching)
 
 
 def has_scale(kind: Kind) -> bool:
     """Whether objects of a kind have a number of replicas that can be set alone."""
+    if kind.custom is not None:
+        return kind.custom.scale is not None
     spec = fields(kind.type).get("spec")
     return spec is not None and spec.struct is not None and {"replicas", "selector"} <= fields(spec.struct).keys()
 
@@ -131,14 +133,14 @@ def _place(parts: Sequence[str]) -> _Place:
 
 
 def _target(
-    group: str, version: str, place: _Place, others: Mapping[tuple[str, str], bool], *, watching: bool
+    group: str, version: str, place: _Place, others: Mapping[tuple[str, str], bool], kinds: Scheme, *, watching: bool
 ) -> Target:
     target = Target(group, version, place.plural, place.namespace, place.name, place.subresource, watching=watching)
     namespaced = others.get((target.api_version, place.plural))
     kind: Kind | None = None
     if namespaced is None:
         try:
-            kind = BUILT_IN.by_path(target.api_version, place.plural)
+            kind = kinds.by_path(target.api_version, place.plural)
         except NotFound:
             raise NotFound(MISSING) from None
         namespaced = kind.namespaced

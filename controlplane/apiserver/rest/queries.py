@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from api.managed_fields import MANAGER_MAX_CHARACTERS
+from api.scheme import Kind
+from api.strict import Validation
 from component.client import Propagation
 from controlplane.apiserver.freshness import LINEARIZABLE, Freshness
 from controlplane.apiserver.past import NOW, At
 from controlplane.apiserver.rest.refusals import Refusal, bad_request
 
 Query = Mapping[str, str]
-Validation = Literal["Strict", "Warn", "Ignore"]
 
 KNOWN: Final = frozenset(
     {
@@ -136,10 +137,15 @@ def manager(query: Query, user_agent: str) -> str:
     return named or user_agent.partition("/")[0].strip()[:MANAGER_MAX_CHARACTERS]
 
 
-def validation(query: Query) -> Validation:
-    """What becomes of fields that the kind does not know. Unlike in Kubernetes they are refused unless it is said."""
+def validation(query: Query, kind: Kind | None = None) -> Validation:
+    """What becomes of fields that the kind does not know. Unlike in Kubernetes they are refused unless it is said.
+
+    Those of custom kinds are dropped, as there: whose schema is for others to write has programs that rely on it.
+    """
     match query.get("fieldValidation", ""):
-        case "" | "Strict":
+        case "":
+            return "Strict" if kind is None or kind.custom is None else "Warn"
+        case "Strict":
             return "Strict"
         case "Warn":
             return "Warn"

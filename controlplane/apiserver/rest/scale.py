@@ -8,9 +8,11 @@ import msgspec
 from aiohttp import web
 
 from api import json_patch, merge
-from api.errors import Conflict
+from api.custom_kind import ScalePaths
+from api.errors import Conflict, NotFound
 from api.meta import LabelSelector
-from api.object import Object, Tree
+from api.object import Object, Tree, at
+from api.scheme import Kind
 from controlplane.admission.request import Remarks
 from controlplane.admission.webhooks.attributes import posted
 from controlplane.admission.webhooks.plugin import as_it_is
@@ -23,6 +25,7 @@ KIND: Final = "Scale"
 API_VERSION: Final = "autoscaling/v1"
 RETRIES: Final = 5
 
+_OWN_PATHS: Final = ScalePaths("spec.replicas", "status.replicas", "spec.selector")
 _METADATA: Final = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
@@ -34,7 +37,7 @@ class Scaling:
 
     async def get(self, call: Call) -> web.StreamResponse:
         """The scale of an object."""
-        return await answers.tree(call.request, scale_of((await self._stored(call)).tree()))
+        return await answers.tree(call.request, scale_of(call.kind, (await self._stored(call)).tree()))
 
     async def update(self, call: Call) -> web.StreamResponse:
         """Set the number of replicas. metadata.uid and resourceVersion are preconditions."""
@@ -47,7 +50,7 @@ class Scaling:
         if patch_type != "json" and type(body) is not dict:
             raise bad_request("the patch must be an object")
         for last in (*[False] * RETRIES, True):
-            current = scale_of((await self._stored(call)).tree())
+            current = scale_of(call.kind, (await self._stored(call)).tree())
             changed = json_patch.json_patch(current, body) if patch_type == "json" else merge.merge_patch(current, body)
             try:
                 return await self._set(call, changed)
@@ -69,10 +72,8 @@ class Scaling:
         ):
             raise bad_request("metadata: the scale is not that of the object in the path")
         preconditions = {"uid": given.metadata.uid, "resourceVersion": given.metadata.resource_version}
-        change = {
-            "metadata": {name: value for name, value in preconditions.items() if value},
-            "spec": {"replicas": await self._admitted(call, given.spec.replicas)},
-        }
+        change: Tree = {"metadata": {name: value for name, value in preconditions.items() if value}}
+        _put(change, _paths(call.kind).spec_replicas, await self._admitted(call, given.spec.replicas))
         stored = await self._core.patch(
             call.identity,
             call.kind.resource,
@@ -83,30 +84,50 @@ class Scaling:
             asked=call.asked,
             dry_run=queries.dry_run(call.query),
         )
-        return await answers.tree(call.request, scale_of(stored.tree()))
+        return await answers.tree(call.request, scale_of(call.kind, stored.tree()))
 
     async def _admitted(self, call: Call, replicas: int) -> int:
         """The number of replicas as webhooks want it, who are asked about the Scale and not about the object behind it."""
         if not self._core.asks_webhooks:
             return replicas
-        old = scale_of((await self._stored(call)).tree())
+        old = scale_of(call.kind, (await self._stored(call)).tree())
         new = {**old, "spec": {"replicas": replicas}}
         asked = posted(call.identity, "UPDATE", call.asked, new, old, dry_run=queries.dry_run(call.query))
         changed = await self._core.consult(asked, Remarks(call.warnings.append), as_it_is)
         return bodies.converted(changed, _Scale, KIND).spec.replicas
 
 
-def scale_of(tree: Tree) -> Tree:
-    """The scale of an object."""
-    selector = msgspec.convert(tree["spec"].get("selector") or {}, LabelSelector)
-    metadata = tree["metadata"]
+def scale_of(kind: Kind, tree: Tree) -> Tree:
+    """The scale of an object. NotFound for one of a custom kind that says nothing of a number."""
+    paths, metadata = _paths(kind), tree["metadata"]
+    replicas = at(tree, paths.spec_replicas, None)
+    if kind.custom is None:
+        selector = selector_text(msgspec.convert(at(tree, paths.selector, {}), LabelSelector))
+    else:
+        selector = str(at(tree, paths.selector, "")) if paths.selector else ""
+        if type(replicas) is not int:
+            raise NotFound(f'the spec replicas field ".{paths.spec_replicas}" does not exist')
     return {
         "kind": KIND,
         "apiVersion": API_VERSION,
         "metadata": {name: metadata[name] for name in _METADATA if name in metadata},
-        "spec": {"replicas": tree["spec"].get("replicas", 0)},
-        "status": {"replicas": tree.get("status", {}).get("replicas", 0), "selector": selector_text(selector)},
+        "spec": {"replicas": replicas or 0},
+        "status": {"replicas": at(tree, paths.status_replicas, 0), "selector": selector},
     }
+
+
+def _paths(kind: Kind) -> ScalePaths:
+    if kind.custom is None:
+        return _OWN_PATHS
+    assert kind.custom.scale is not None, "only kinds with a scale come here"
+    return kind.custom.scale
+
+
+def _put(tree: Tree, path: str, value: Any) -> None:
+    *steps, last = path.split(".")
+    for step in steps:
+        tree = tree.setdefault(step, {})
+    tree[last] = value
 
 
 def selector_text(selector: LabelSelector) -> str:

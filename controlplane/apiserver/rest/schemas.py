@@ -1,12 +1,13 @@
 """OpenAPI documents at /openapi: one of version 2 for everything, and one of version 3 for each group version.
 
-Made when somebody first asks, in a thread, out of discovery; a replica that is never asked never makes them.
+Made when somebody first asks, or asks after custom kinds changed, in a thread, out of discovery; a replica that is never asked
+never makes them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,7 @@ from aiohttp import web
 from api.errors import NotFound
 from api.openapi import documents, protobuf
 from api.openapi.documents import Served
+from api.scheme import Kind
 from controlplane.apiserver.rest import answers, negotiation
 from controlplane.apiserver.rest.discovery import KUBERNETES_VERSION
 from controlplane.apiserver.rest.paths import MISSING
@@ -39,8 +41,10 @@ class _Encoded:
 class Schemas:
     """All documents about what is served."""
 
-    def __init__(self, served: Served) -> None:
+    def __init__(self, served: Callable[[], tuple[Served, Sequence[Kind]]]) -> None:
+        """`served` is what discovery says at the moment, and the custom kinds among that."""
         self._served = served
+        self._made_of: Sequence[Kind] = ()
         self._making = asyncio.Lock()
         self._version_2: Mapping[str, _Encoded] = {}
         self._version_3: Mapping[str, _Encoded] = {}
@@ -51,8 +55,9 @@ class Schemas:
 
     async def _get_2(self, request: web.Request) -> web.StreamResponse:
         async with self._making:
+            served, custom = self._current()
             if not self._version_2:
-                self._version_2 = await asyncio.to_thread(_made_2, self._served)
+                self._version_2 = await asyncio.to_thread(_made_2, served, custom)
         names = {clause.partition(";")[0].strip() for clause in request.headers.get("Accept", "").split(",")}
         if names & protobuf.ASKED_TYPES:
             return _answer(request, self._version_2[protobuf.MEDIA_TYPE], protobuf.MEDIA_TYPE)
@@ -62,22 +67,31 @@ class Schemas:
     async def _get_3(self, request: web.Request) -> web.StreamResponse:
         negotiation.accepted(request.headers.get("Accept", ""))
         async with self._making:
+            served, custom = self._current()
             if not self._version_3:
-                self._version_3 = await asyncio.to_thread(_made_3, self._served)
+                self._version_3 = await asyncio.to_thread(_made_3, served, custom)
         document = self._version_3.get(request.match_info.get("name", INDEX))
         if document is None:
             raise NotFound(MISSING)
         return _answer(request, document, negotiation.JSON)
 
+    def _current(self) -> tuple[Served, Sequence[Kind]]:
+        """What is served now; documents about something else are forgotten."""
+        served, custom = self._served()
+        if custom is not self._made_of:
+            self._made_of, self._version_2, self._version_3 = custom, {}, {}
+        return served, custom
 
-def _made_2(served: Served) -> Mapping[str, _Encoded]:
-    document = documents.version_2(KUBERNETES_VERSION, served)
+
+def _made_2(served: Served, custom: Sequence[Kind]) -> Mapping[str, _Encoded]:
+    document = documents.version_2(KUBERNETES_VERSION, served, custom)
     return _hashed({negotiation.JSON: documents.encoded(document), protobuf.MEDIA_TYPE: protobuf.encode(document)})
 
 
-def _made_3(served: Served) -> Mapping[str, _Encoded]:
+def _made_3(served: Served, custom: Sequence[Kind]) -> Mapping[str, _Encoded]:
     made = {
-        name: documents.encoded(document) for name, document in documents.version_3(KUBERNETES_VERSION, served).items()
+        name: documents.encoded(document)
+        for name, document in documents.version_3(KUBERNETES_VERSION, served, custom).items()
     }
     return _hashed({**made, INDEX: documents.encoded(documents.index_3(made))})
 

@@ -53,6 +53,8 @@ def view_of(call: Call, now: float) -> View:
         head = {"kind": f"{METADATA}List", "apiVersion": API_VERSION}
         return View(form, head, b"items", _metadata, _metadata, OBJECTS_AT_ONCE)
     head = {"kind": f"{kind.kind}List", "apiVersion": kind.api_version}
+    if kind.custom is not None:
+        head["kind"] = kind.custom.list_kind
 
     def item(stored: Object) -> bytes:
         return whole(forms.shown(kind, stored).json, stored.revision)
@@ -88,15 +90,16 @@ def _metadata(stored: Object) -> bytes:
 
 def _table(call: Call, form: Form, now: float) -> View:
     include = include_of(call.query.get("includeObject", ""))
-    resource = call.resource
+    kind, resource = call.kind, call.resource
+    custom = kind.custom.columns if kind.custom is not None else ()
     head = {"kind": TABLE, "apiVersion": API_VERSION}
-    columns = column_definitions(resource)
+    columns = column_definitions(resource, custom)
     alone = _Tables(head, columns)
 
     def item(stored: Object) -> bytes:
-        shown = row(resource, stored, now, include)
+        shown = row(resource, forms.shown(kind, stored) if custom else stored, now, include, custom)
         if include == "Object":
-            shown["object"] = forms.shown(call.kind, stored).tree()
+            shown["object"] = forms.shown(kind, stored).tree()
         return encoded(shown)
 
     return View(

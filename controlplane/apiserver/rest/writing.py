@@ -54,6 +54,8 @@ class Writing:
     async def patch(self, call: Call) -> web.StreamResponse:
         """An object, or its status; a patch of type "apply" makes what is not there."""
         patch_type = negotiation.patch_type(call.request.headers.get("Content-Type", ""))
+        if patch_type == "strategic" and call.kind.custom is not None:
+            raise negotiation.unsupported(negotiation.STRATEGIC, negotiation.CUSTOM_PATCH_TYPES)
         force = bool(queries.boolean(call.query, "force", default=False))
         if patch_type == "apply" and not call.query.get("fieldManager"):
             raise bad_request("fieldManager: Required value: who applies says as whose")
@@ -69,6 +71,8 @@ class Writing:
             subresource=STATUS if call.target.subresource == STATUS else "",
             force=force,
             asked=call.allowed,
+            unknown=queries.validation(call.query, call.kind) if call.kind.custom is not None else "Strict",
+            version=call.target.version,
             **_how(call),
         )
         return await _answer(call, patched)
@@ -142,7 +146,7 @@ async def _patch(call: Call, patch_type: PatchType) -> bytes:
         tree = await asyncio.to_thread(manifest.load_value, data, "body")
     else:
         tree = await bodies.strict_json(data, call.query)
-    if patch_type == "json" or (patch_type != "apply" and queries.validation(call.query) == "Strict"):
+    if patch_type == "json" or (patch_type != "apply" and queries.validation(call.query, call.kind) == "Strict"):
         return data
     return encoding.encoded(bodies.known_only(call, tree) if isinstance(tree, dict) else tree)
 
