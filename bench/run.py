@@ -25,6 +25,7 @@ PARTS = (
     "failover",
     "api",
     "rest",
+    "fairness",
     "scale",
     "atomic",
     "memory",

@@ -43,6 +43,7 @@ from controlplane.apiserver.consulting import Caller, Consulting, NoWay
 from controlplane.apiserver.decision import Decision, Snapshot
 from controlplane.apiserver.fairness.gate import Gate
 from controlplane.apiserver.fairness.limits import DEFAULTS, Limits
+from controlplane.apiserver.fairness.watching import fairly
 from controlplane.apiserver.freshness import LINEARIZABLE, Freshness, wait_fresh
 from controlplane.apiserver.kinds import kind_rules
 from controlplane.apiserver.known_kinds import KnownKinds, presented
@@ -466,13 +467,13 @@ class ApiCore:
         kind = await self.kind_of(resource)
         selection = selecting.parse(resource, namespace if kind.namespaced else "", label_selector, field_selector)
         await self.authorize(identity, asked or on(kind, "watch", namespace, selection.name))
-        hold = self.gate.hold(identity, "watches")
-        try:
-            async with aclosing(watch(self._replica, kind, selection, revision)) as batches:
-                async for batch in batches:
-                    yield batch
-        finally:
-            hold.end()
+
+        def begin(opened: Callable[[], None]) -> AsyncGenerator[Batch]:
+            return watch(self._replica, kind, selection, revision, opened=opened)
+
+        async with aclosing(fairly(self.gate, identity, begin)) as batches:
+            async for batch in batches:
+                yield batch
 
 
 def _consulted(asked: Attributes | None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,7 @@ from controlplane.watch.selection import Match, selection
 
 BOOKMARK_SECONDS: Final = 30.0
 FIRST_BATCH: Final = 500
+FIRST_BATCH_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,11 @@ class Batch:
     events: Sequence[HubEvent] = ()
     bookmark: int = 0
 
+    @property
+    def size_bytes(self) -> int:
+        """Of the objects in it."""
+        return sum(len(event.body) for event in self.events)
+
 
 async def watch(
     replica: Replica,
@@ -35,12 +41,13 @@ async def watch(
     revision: int | None,
     *,
     bookmark_seconds: float = BOOKMARK_SECONDS,
+    opened: Callable[[], None] = lambda: None,
 ) -> AsyncGenerator[Batch]:
     """Yield changes after `revision`, oldest first; None: first an ADDED for each object there is, then a bookmark.
 
     A watch that shows nothing for `bookmark_seconds` gets a bookmark, however busy others are. Expired when changes are
     gone, from the rings and from history: list again and watch from there. Entering a selection is ADDED, leaving it
-    DELETED with the object as it was.
+    DELETED with the object as it was. `opened` is called once the work of beginning is done.
     """
     first = revision is None
     if revision is None:
@@ -54,9 +61,12 @@ async def watch(
     if first:
         state = pages.held_still(replica.state, kind)  # of the very revision that the watch goes on from
         present = [stored async for stored in pages.selected(state, kind, selected)]
-        for start in range(0, len(present), FIRST_BATCH):
-            yield Batch([_added(stored) for stored in present[start : start + FIRST_BATCH]])
+        opened()
+        for portion in _portions(present):
+            yield Batch([_added(stored) for stored in portion])
         yield Batch((), revision)
+    else:
+        opened()
     match = _match(selected)
     loop = asyncio.get_running_loop()
     bookmark_time = loop.time() + bookmark_seconds
@@ -72,6 +82,20 @@ async def watch(
             await asyncio.sleep(0)  # looked at many changes of others: let the loop go on
             continue
         bookmark_time = loop.time() + bookmark_seconds
+
+
+def _portions(present: Iterable[Stored]) -> Iterator[list[Stored]]:
+    """What one batch takes: bounded in bytes, too, as a reader who is slow keeps all of it in memory."""
+    portion: list[Stored] = []
+    size_bytes = 0
+    for stored in present:
+        if portion and (len(portion) == FIRST_BATCH or size_bytes + len(stored.body) > FIRST_BATCH_BYTES):
+            yield portion
+            portion, size_bytes = [], 0
+        portion.append(stored)
+        size_bytes += len(stored.body)
+    if portion:
+        yield portion
 
 
 def _added(stored: Stored) -> HubEvent:

@@ -21,6 +21,8 @@ HISTORY_BYTES: Final = 32 * 1024 * 1024
 LOST_NODES: Final = 65_536  # nodes remembered, beyond those that exist, before idle readers are told to list again
 SCAN_EVENTS: Final = 2_048  # looked at in one pull: a selector that matches nothing must not hold the loop
 
+WOKEN_AT_ONCE: Final = 64  # watchers; 1 ms of work
+
 
 class Revisioned(Protocol):
     """What a hub can be reset to."""
@@ -43,9 +45,8 @@ class _Waiters:
 
     def wake(self) -> None:
         futures, self._futures = self._futures, {}
-        for future in futures:
-            if not future.done():
-                future.set_result(None)
+        if futures:
+            _wake(iter(futures))
 
     async def wait(self) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -54,6 +55,18 @@ class _Waiters:
             await future
         finally:
             self._futures.pop(future, None)
+
+
+def _wake(futures: Iterator[asyncio.Future[None]]) -> None:
+    """Wake some now, and others only when the loop has done something else: each will pull and send."""
+    woken = 0
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
+            woken += 1
+            if woken == WOKEN_AT_ONCE:
+                asyncio.get_running_loop().call_soon(_wake, futures)
+                return
 
 
 class _Ring:

@@ -12,8 +12,9 @@ from api.errors import TooManyRequests
 from api.v1 import apiserver_pb2 as pb
 from api.v1 import apiserver_pb2_grpc
 from component import rpc
+from controlplane.admission.request import MASTERS_GROUP, Identity
 from controlplane.apiserver.fairness.limits import Limits
-from tests.api_server import config_map, running_cluster
+from tests.api_server import ADMIN, config_map, running_cluster, running_core
 from tests.rest_server import serving_rest
 from tests.waiting import eventually
 
@@ -121,6 +122,56 @@ async def test_open_watches_of_a_user_are_bounded_and_a_closed_one_makes_room(tm
         opened.append(await first_batch(jane))
         for batches in opened:
             await batches.aclose()
+
+
+async def test_beginning_a_watch_waits_for_its_turn_like_any_other_request(tmp_path):
+    async with running_cluster(tmp_path, limits=FEW) as cluster:
+        jane = masters(cluster, "jane")
+        await jane.get("namespaces", "", "default")
+        cluster.log.pause()
+        flow = flow_of(cluster, "jane")
+        asked = await asks(jane, 2, flow, running=2)
+        opening = asyncio.ensure_future(first_batch(jane))
+        await eventually(lambda: len(flow.waiting) == 1)
+        cluster.log.resume()
+        await asyncio.gather(*asked)
+        batches = await opening
+        await eventually(lambda: not flow.running)  # an open watch takes no room
+        await batches.aclose()
+
+
+async def test_what_watches_of_a_user_have_not_sent_yet_is_bounded_and_others_go_on(tmp_path):
+    """Two batches of a megabyte each do not fit; the second one comes once the first was taken."""
+    async with running_core(tmp_path, limits=Limits(unread_mebibytes=1)) as cluster:
+        for name in "ab":
+            await cluster.local.create(config_map(name, {"value": "x" * 800_000}))
+        jane, joe = Identity("jane", (MASTERS_GROUP,)), Identity("joe", (MASTERS_GROUP,))
+        first, second, others = (cluster.core.watch(each, "configmaps", "default") for each in (jane, jane, joe))
+        assert (await anext(first)).size_bytes > 800_000
+        waiting = asyncio.ensure_future(anext(second))
+        assert (await anext(others)).size_bytes > 800_000
+        sending = cluster.core.gate._users["", "jane"].sending
+        await eventually(lambda: sending.waiting)
+        assert sending.running_bytes <= 1 << 20
+        assert not waiting.done()
+        await first.aclose()
+        assert (await waiting).size_bytes > 800_000
+        for batches in (second, others):
+            await batches.aclose()
+        assert (sending.running, sending.running_bytes) == (0, 0)
+
+
+async def test_the_first_batches_of_a_watch_are_bounded_in_bytes(tmp_path):
+    async with running_core(tmp_path) as cluster:
+        for name in "abc":
+            await cluster.local.create(config_map(name, {"value": "x" * 600_000}))
+        sizes = []
+        async with contextlib.aclosing(cluster.core.watch(ADMIN, "configmaps", "default")) as batches:
+            async for batch in batches:
+                if batch.bookmark:
+                    break
+                sizes.append(len(batch.events))
+        assert sizes == [1, 1, 1]
 
 
 async def test_open_streams_of_a_user_are_bounded(tmp_path):

@@ -92,6 +92,17 @@ def test_running_bytes_of_a_user_and_of_all_are_bounded_but_one_call_may_be_larg
     assert queue.end(large, 11 * MIB) == ["2"]
 
 
+def test_a_user_who_is_alone_may_run_more_bytes():
+    queue, jane = FairQueue(Bounds(user_bytes=MIB, alone_bytes=3 * MIB)), Flow("jane")
+    assert [queue.begin(jane, MIB) for _ in range(4)] == [True, True, True, False]
+
+
+def test_where_any_number_may_wait_nobody_is_refused():
+    queue, jane = shared_queue(calls=1, user_calls=1, waiting_calls=None), Flow("jane")
+    assert put(queue, jane, "1") == ["1"]
+    assert [put(queue, jane, "2", 40 * MIB) for _ in range(2_000)] == [[]] * 2_000
+
+
 def test_who_has_too_much_waiting_is_refused_by_name():
     queue, jane = shared_queue(calls=1, user_calls=1, waiting_calls=2, waiting_bytes=MIB), Flow("jane")
     for item in "abc":
@@ -122,7 +133,9 @@ STEPS = st.lists(
     ),
     max_size=120,
 )
-BOUNDS = Bounds(calls=4, bytes=8 * MIB, user_calls=3, user_bytes=6 * MIB, alone_calls=8, waiting_calls=10)
+BOUNDS = Bounds(
+    calls=4, bytes=8 * MIB, user_calls=3, user_bytes=6 * MIB, alone_calls=8, alone_bytes=20 * MIB, waiting_calls=10
+)
 
 
 class Model:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from api.errors import TooManyRequests
@@ -18,6 +19,9 @@ Held = Literal["watches", "streams"]
 
 IDLE_SECONDS: Final = 10.0
 """A user who asks for nothing for so long (and up to as long again) is not about any more."""
+
+SENDING: Final = 64
+"""Watches of one user that send at a time; the others of an event's thousand watchers come after them."""
 
 UNCOUNTED: Final = frozenset({"own", "nodes"})
 """Classes that ask for little besides what never waits: nobody has to make room because they are about."""
@@ -39,17 +43,27 @@ class Turn:
             self.future.set_result(None)
 
 
+@dataclass(frozen=True, slots=True)
+class Class:
+    """The room of one class of users: of calls, and of what watches send."""
+
+    calls: FairQueue[Turn]
+    events: FairQueue[Turn]
+
+
 class User:
-    """What one user has under way; `queue` None is of those who never wait.
+    """What one user has under way; `queue` and `events` None is of those who never wait.
 
     `about`: they asked for something lately, `asked`: since idle users were looked for. `counts`: others make room.
     """
 
-    __slots__ = ("about", "asked", "counts", "flow", "held", "queue")
+    __slots__ = ("about", "asked", "counts", "events", "flow", "held", "queue", "sending")
 
-    def __init__(self, name: str, queue: FairQueue[Turn] | None) -> None:
-        self.queue = queue
+    def __init__(self, name: str, room: Class | None) -> None:
+        self.queue = None if room is None else room.calls
+        self.events = None if room is None else room.events
         self.flow: Flow[Turn] = Flow(name)
+        self.sending: Flow[Turn] = Flow(name)
         self.about = self.asked = False
         self.counts = True
         self.held: dict[Held, int] = {}
@@ -85,15 +99,15 @@ class Ticket:
 class Hold:
     """Something that a user keeps open. `end` must be called once."""
 
-    __slots__ = ("_user", "_what")
+    __slots__ = ("_what", "user")
 
     def __init__(self, user: User, what: Held) -> None:
-        self._user = user
+        self.user = user
         self._what = what
 
     def end(self) -> None:
         """It is closed."""
-        self._user.held[self._what] -= 1
+        self.user.held[self._what] -= 1
 
 
 class Gate:
@@ -102,14 +116,24 @@ class Gate:
     def __init__(self, limits: Limits, monotonic: Callable[[], float]) -> None:
         self._limits = limits
         self._monotonic = monotonic
-        bounds = Bounds(
+        calls = Bounds(
             calls=limits.calls + max(limits.calls // 3, 1),
             user_calls=limits.calls,
             alone_calls=limits.calls_alone,
             waiting_calls=limits.waiting_calls,
             waiting_bytes=limits.waiting_mebibytes << 20,
         )
-        self._queues = {level: FairQueue[Turn](bounds) for level in LEVELS}
+        unread = limits.unread_mebibytes << 20
+        events = Bounds(
+            calls=2 * SENDING,
+            user_calls=SENDING,
+            bytes=4 * unread,
+            user_bytes=unread,
+            waiting_calls=None,
+        )
+        self._room = {level: Class(FairQueue(calls), FairQueue(events)) for level in LEVELS}
+        for room in self._room.values():
+            room.events.shared = True  # a stuck reader keeps its place for half a minute
         self._users: dict[tuple[str, str], User] = {}
         self._about = 0  # users who asked for something lately
         self._look_time = monotonic() + IDLE_SECONDS
@@ -120,7 +144,7 @@ class Gate:
         user = self._users.get(key)
         if user is None:
             level = level_of(identity)
-            user = self._users[key] = User(key[1], None if level == "own" else self._queues[level])
+            user = self._users[key] = User(key[1], None if level == "own" else self._room[level])
             user.counts = level not in UNCOUNTED
         return user
 
@@ -157,6 +181,28 @@ class Gate:
             ) from None
         return Ticket(user, size)
 
+    async def send(self, user: User, size: int) -> None:
+        """Return when a watch of the user may send so many bytes of events; `sent` must follow. It waits without limit.
+
+        Nothing is lost meanwhile, since watches pull, and who does not read is cut off.
+        """
+        queue = user.events
+        if queue is None or queue.begin(user.sending, size):
+            return
+        turn = Turn()
+        _start(queue.wait(user.sending, size, turn))
+        try:
+            await turn.future
+        except BaseException:
+            _start(queue.end(user.sending, size) if turn.came else queue.forget(user.sending, size, turn))
+            raise
+
+    @staticmethod
+    def sent(user: User, size: int) -> None:
+        """They were sent, or never will be."""
+        if user.events is not None:
+            _start(user.events.end(user.sending, size))
+
     def hold(self, identity: Identity, what: Held) -> Hold:
         """Count something that stays open until its `end`. TooManyRequests."""
         user = self.user(identity)
@@ -179,8 +225,8 @@ class Gate:
 
     def _count_about(self, about: int) -> None:
         self._about = about
-        for queue in self._queues.values():
-            queue.shared = about > 1
+        for room in self._room.values():
+            room.calls.shared = about > 1
 
 
 def _start(turns: Sequence[Turn]) -> None:

@@ -25,16 +25,17 @@ class Bounds:
     """How much runs and waits at a time.
 
     `calls` and `bytes` run together while several users are about, of them `user_calls` and `user_bytes` of one; one who
-    is alone may run `alone_calls`. A call that is larger than all the bytes runs when nothing else does.
-    `waiting_calls` and `waiting_bytes` may wait of one user.
+    is alone may run `alone_calls` and `alone_bytes`. A call that is larger than all the bytes runs when nothing else does.
+    `waiting_calls` (None: any number) and `waiting_bytes` may wait of one user.
     """
 
     calls: int = 32
-    bytes: int = 64 << 20
+    bytes: int = 4 << 20
     user_calls: int = 24
-    user_bytes: int = 24 << 20
+    user_bytes: int = 2 << 20
     alone_calls: int = 512
-    waiting_calls: int = 1_024
+    alone_bytes: int = 64 << 20
+    waiting_calls: int | None = 1_024
     waiting_bytes: int = 32 << 20
 
 
@@ -75,8 +76,9 @@ class FairQueue(Generic[Item]):
     def wait(self, flow: Flow[Item], size: int, item: Item) -> list[Item]:
         """Let a call that may not run yet wait. Returns those that run now. TooManyRequests when too much waits already."""
         bounds = self._bounds
-        if len(flow.waiting) >= bounds.waiting_calls or (
-            flow.waiting and flow.waiting_bytes + size > bounds.waiting_bytes
+        if bounds.waiting_calls is not None and (
+            len(flow.waiting) >= bounds.waiting_calls
+            or (flow.waiting and flow.waiting_bytes + size > bounds.waiting_bytes)
         ):
             raise TooManyRequests(
                 f'user "{flow.user}" has {len(flow.waiting)} requests ({flow.waiting_bytes >> 10} KiB) waiting here already: '
@@ -150,13 +152,15 @@ class FairQueue(Generic[Item]):
 
     def _fits_class(self, size: int) -> bool:
         bounds = self._bounds
-        most = bounds.calls if self.shared else bounds.alone_calls
-        return self.running < most and (self.running_bytes + size <= bounds.bytes or not self.running)
+        calls, total = (bounds.calls, bounds.bytes) if self.shared else (bounds.alone_calls, bounds.alone_bytes)
+        return self.running < calls and (self.running_bytes + size <= total or not self.running)
 
     def _within_own(self, flow: Flow[Item], size: int) -> bool:
         bounds = self._bounds
-        most = bounds.user_calls if self.shared else bounds.alone_calls
-        return flow.running < most and (flow.running_bytes + size <= bounds.user_bytes or not flow.running)
+        calls, total = (
+            (bounds.user_calls, bounds.user_bytes) if self.shared else (bounds.alone_calls, bounds.alone_bytes)
+        )
+        return flow.running < calls and (flow.running_bytes + size <= total or not flow.running)
 
     def _line_up(self, flow: Flow[Item]) -> None:
         flow.in_line = True
