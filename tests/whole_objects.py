@@ -265,3 +265,67 @@ _TREES = [tree for tree in yaml.safe_load_all(MANIFESTS.replace("0o400", "256").
 def whole_objects() -> list[dict]:
     """Fresh copies of all."""
     return copy.deepcopy(_TREES)
+
+
+STATUSES = """
+Node:
+  phase: Running
+  addresses: [{type: InternalIP, address: 10.0.0.1}, {type: Hostname, address: machine}]
+  capacity: {cpu: "4", memory: 8Gi, pods: "110"}
+  allocatable: {cpu: "4", memory: 8Gi, pods: "110"}
+  conditions:
+  - type: Ready
+    status: "True"
+    reason: KubeletReady
+    message: ready
+    lastHeartbeatTime: "2030-01-31T12:00:00Z"
+    lastTransitionTime: "2030-01-31T12:00:00Z"
+  daemonEndpoints: {kubeletEndpoint: {Port: 10250}}
+  images: [{names: ["registry.test/web:1"], sizeBytes: 1000000}]
+  nodeInfo:
+    machineID: a
+    systemUUID: b
+    bootID: c
+    kernelVersion: "6.1"
+    osImage: Debian
+    containerRuntimeVersion: podman://4
+    kubeletVersion: v1
+    kubeProxyVersion: v1
+    operatingSystem: linux
+    architecture: amd64
+Pod:
+  phase: Running
+  hostIP: 10.0.0.1
+  hostIPs: [{ip: 10.0.0.1}]
+  podIP: 10.244.0.5
+  podIPs: [{ip: 10.244.0.5}]
+  qosClass: Burstable
+  startTime: "2030-01-31T12:00:00Z"
+  conditions: [{type: Ready, status: "True", lastTransitionTime: "2030-01-31T12:00:00Z"}]
+  containerStatuses:
+  - name: main
+    image: registry.test/web:1
+    imageID: sha256:0
+    containerID: podman://1
+    ready: true
+    started: true
+    restartCount: 3
+    state: {running: {startedAt: "2030-01-31T12:00:00Z"}}
+    lastState: {terminated: {exitCode: 137, signal: 9, reason: OOMKilled, finishedAt: "2030-01-31T12:00:00Z"}}
+  initContainerStatuses: [{name: first, image: a, imageID: b, ready: true, restartCount: 0, state: {waiting: {reason: x}}}]
+Deployment:
+  observedGeneration: 1
+  replicas: 1
+  updatedReplicas: 1
+  readyReplicas: 1
+  availableReplicas: 1
+  collisionCount: 1
+  conditions: [{type: Progressing, status: "True", reason: a, lastUpdateTime: "2030-01-31T12:00:00Z"}]
+ReplicaSet: {replicas: 1, fullyLabeledReplicas: 1, readyReplicas: 1, availableReplicas: 1, observedGeneration: 1}
+"""
+
+
+def with_statuses() -> list[dict]:
+    """Those of the kinds whose status says much, with one."""
+    found = yaml.safe_load(STATUSES)
+    return [{**tree, "status": found[tree["kind"]]} for tree in whole_objects() if tree["kind"] in found]

@@ -18,6 +18,11 @@ CLEARED = frozenset({"spec.sessionAffinityConfig"})
 """Goes with the session affinity, as in Kubernetes, so that a patch can switch that off alone."""
 
 
+def changed_status(sent: Any, stored: Any) -> list[str]:
+    """The same of a status."""
+    return list(_changed({"status": sent.get("status")}, stored, ""))
+
+
 def changed_fields(sent: Any, stored: Any) -> list[str]:
     """Paths of what was said and is not what is stored; null and empty say nothing, lists may have grown at the end."""
     said = {name: value for name, value in sent.items() if name not in {"metadata", "status", "stringData"}}

@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -38,6 +39,7 @@ from tests.fuzz.kept import changed_fields
 from tests.fuzz.raw import raw_requests
 from tests.fuzz.target import Pace, Target, finish, running
 from tests.fuzz.trees import holder_of, mutate, places, population
+from tests.whole_objects import with_statuses
 
 TIMEOUT_SECONDS = 20
 CASES_OF_ONE_DRAW = 4
@@ -212,6 +214,8 @@ class Fuzzing:
     def _mutated(self) -> None:
         for _ in range(CASES_OF_ONE_DRAW):
             self._write(mutate(self._rng.choice(population()), self._rng))
+        tree = self._rng.choice(with_statuses())
+        self._ask("PUT", f"{path_of(tree, named=True)}/status", tree | mutate({"status": tree["status"]}, self._rng))
 
     def _write(self, tree: dict) -> None:
         """Create, replace, apply or patch with an object; what is accepted must come back whole, and unchanged by itself."""
@@ -398,6 +402,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, default=Path("build/fuzz-rest"), help="for what is found")
     parser.add_argument("--again", type=Path, help="a finding to repeat, on a new lab")
     given_ = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # judged as it stands
     os.nice(10)  # the replicas, too: they would take the machine from whoever works on it
     folder = given_.keep / str(given_.seed)
     tell(f"seed {given_.seed}, {given_.minutes:g} minutes, load {os.getloadavg()[0]:.1f}")

@@ -14,8 +14,10 @@ import base64
 import json
 import os
 import random
+import signal
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +225,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, default=Path("build/fuzz-rpc"), help="for what is found")
     parser.add_argument("--again", type=Path, help="a finding to repeat, on a new lab")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # judged as it stands
     os.nice(10)  # the replicas, too: they would take the machine from whoever works on it
     folder = given.keep / str(given.seed)
     tell(f"seed {given.seed}, {given.minutes:g} minutes, load {os.getloadavg()[0]:.1f}")
@@ -233,7 +236,8 @@ def main() -> int:
         os.nice(9)
         findings = Findings(folder)
         fuzzing = Fuzzing(target, findings, random.Random(given.seed), Pace(target, given.cores))
-        asyncio.run(fuzzing.run(given.minutes * 60))
+        with suppress(KeyboardInterrupt):
+            asyncio.run(fuzzing.run(given.minutes * 60))
         return finish(target, findings, busy=fuzzing.busy)
 
 

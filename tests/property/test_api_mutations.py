@@ -21,9 +21,9 @@ from api.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from api.object import Tree
 from controlplane.apiserver.incoming import read
 from tests.api_server import running_core
-from tests.fuzz.kept import changed_fields
+from tests.fuzz.kept import changed_fields, changed_status
 from tests.fuzz.trees import mutate, population
-from tests.whole_objects import whole_objects
+from tests.whole_objects import whole_objects, with_statuses
 
 pytestmark = pytest.mark.slow
 
@@ -136,6 +136,24 @@ async def test_mutated_updates_are_refused_by_a_place_or_kept_whole(api):
             continue
         accepted += 1
         assert changed_fields(sent, stored) == [], f"mutation {seed}"
+    assert accepted > MUTATIONS / 50
+
+
+async def test_mutated_statuses_are_refused_by_a_place_or_kept_whole(api):
+    for tree in whole_objects():
+        await api.create(copy.deepcopy(tree))
+    accepted = 0
+    for seed in range(FIRST, FIRST + MUTATIONS // 2):
+        rng = random.Random(seed)
+        tree = rng.choice(with_statuses())
+        sent = {**tree, "status": mutate({"status": tree["status"]}, rng).get("status")}
+        try:
+            stored = (await api.update_status(copy.deepcopy(sent))).tree()
+        except Invalid as refusal:
+            check_refusal(sent, refusal, seed)
+            continue
+        accepted += 1
+        assert changed_status(sent, stored) == [], f"mutation {seed}"
     assert accepted > MUTATIONS / 50
 
 
