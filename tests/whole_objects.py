@@ -257,6 +257,33 @@ kind: ClusterRoleBinding
 metadata: {{name: readers}}
 roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: "read:all"}}
 subjects: [{{kind: Group, apiGroup: rbac.authorization.k8s.io, name: ops}}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {{name: checks}}
+webhooks:
+- name: one.test.local
+  admissionReviewVersions: [v1]
+  clientConfig: {{url: "https://127.0.0.1:9/check", caBundle: YQ==}}
+  rules: [{{apiGroups: [test.local], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [things, things/status], scope: Namespaced}}]
+  failurePolicy: Ignore
+  matchPolicy: Equivalent
+  sideEffects: None
+  timeoutSeconds: 2
+  namespaceSelector: {{matchLabels: {{team: a}}}}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingWebhookConfiguration
+metadata: {{name: changes}}
+webhooks:
+- name: two.test.local
+  admissionReviewVersions: [v1]
+  clientConfig: {{service: {{namespace: default, name: web, path: /change, port: 443}}}}
+  rules: [{{apiGroups: [test.local], apiVersions: ["*"], operations: ["*"], resources: ["*"]}}]
+  failurePolicy: Ignore
+  sideEffects: NoneOnDryRun
+  reinvocationPolicy: IfNeeded
+  objectSelector: {{matchExpressions: [{{key: a, operator: Exists}}]}}
 """
 
 _TREES = [tree for tree in yaml.safe_load_all(MANIFESTS.replace("0o400", "256").replace("0o444", "292")) if tree]
