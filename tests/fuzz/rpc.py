@@ -16,7 +16,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from tests.fuzz.target import Pace, Target, finish, running
 from tests.fuzz.trees import mutate, population
 
 CALL_SECONDS = 2.0
+METADATA_PART = 0.1
 WRITES_OF_TREES = ("Create", "Update", "UpdateStatus", "Apply")
 CALLERS = {
     "admin": ("kubernetes-admin", "system:masters"),
@@ -64,8 +65,17 @@ WORDS = (
     '{"spec":{"replicas":3}}',
     '[{"op":"remove","path":"/spec"}]',
 )
+METADATA = (
+    (("impersonate-user", "jane"),),
+    (("impersonate-user", ""),),
+    (("impersonate-group", "system:masters"),),
+    (("impersonate-user", "jane"), ("impersonate-extra-a", "b"), ("impersonate-uid", "1")),
+    (("impersonate-user", "system:serviceaccount:default:worker"),),
+    (("authorization", "Bearer a.b.c"),),
+)
 UNREADABLE = "Exception deserializing request!"  # what gRPC's library says of bytes that are no message
 NEVER = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS)
+Metadata = Sequence[Sequence[str]]
 
 
 class Fuzzing:
@@ -129,16 +139,18 @@ class Fuzzing:
     async def _one(self, caller: str, method: MethodDescriptor, sent: list[bytes]) -> None:
         address = self._rng.choice(self._target.addresses)
         how = self._rng.choice(("whole", "whole", "whole", "cancelled", "left open"))
+        metadata = self._rng.choice(METADATA) if self._rng.random() < METADATA_PART else ()
         request = {
             "caller": caller,
             "method": method.full_name,
             "address": address,
             "how": how,
+            "metadata": metadata,
             "messages": [base64.b64encode(each).decode() for each in sent[:50] if len(each) < 200_000],
         }
         if (caller, address) not in self._channels:
             self._channels[caller, address] = channel(address, self._tls[caller])
-        code, details = await call(self._channels[caller, address], method, sent, how)
+        code, details = await call(self._channels[caller, address], method, sent, how, metadata)
         self._findings.answered(f"{code.name}")
         if code is grpc.StatusCode.UNAVAILABLE:
             self.busy += 1
@@ -148,7 +160,7 @@ class Fuzzing:
 
 
 async def call(
-    connection: grpc.aio.Channel, method: MethodDescriptor, sent: list[bytes], how: str
+    connection: grpc.aio.Channel, method: MethodDescriptor, sent: list[bytes], how: str, metadata: Metadata = ()
 ) -> tuple[grpc.StatusCode, str]:
     """Call an RPC with messages as bytes and read what comes; how it ended, as the caller sees it."""
 
@@ -160,7 +172,8 @@ async def call(
 
     kind = f"{'stream' if method.client_streaming else 'unary'}_{'stream' if method.server_streaming else 'unary'}"
     path = f"/{method.containing_service.full_name}/{method.name}"
-    begun = getattr(connection, kind)(path)(messages() if method.client_streaming else sent[0], timeout=CALL_SECONDS)
+    first = messages() if method.client_streaming else sent[0]
+    begun = getattr(connection, kind)(path)(first, timeout=CALL_SECONDS, metadata=[*map(tuple, metadata)])
     if how == "cancelled":
         await asyncio.sleep(0.01)
         begun.cancel()
@@ -212,7 +225,7 @@ async def again(target: Target, path: Path) -> None:
     connection = channel(target.addresses[0], tls_of(target, *CALLERS[found["caller"]]))
     method = next(each for service in SERVICES for each in service.methods if each.full_name == found["method"])
     sent = [base64.b64decode(each) for each in found["messages"]]
-    tell(str(await call(connection, method, sent, found["how"])))
+    tell(str(await call(connection, method, sent, found["how"], found["metadata"])))
     await connection.close()
 
 
