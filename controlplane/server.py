@@ -337,7 +337,7 @@ class Server:
         callers = Callers(self._authenticator, bearer)
         procedures = TokenProcedures(self._tokens, bearer).all()
         documents = key_documents(self._signing, self._issuer)
-        return RestApi(self._core, self._streams, callers, self._env, procedures, documents)
+        return RestApi(self._core, self._streams, callers, self._env, self._pods, procedures, documents)
 
     def _backend(self, namespace: str, service: str, port: str) -> Backend:
         return choose(self._replica.state, namespace, service, port, self._env.rng)

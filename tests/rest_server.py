@@ -12,6 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
+from api.errors import NotFound
 from component import kubeconfig
 from component.rpc import API_SERVER_NAME, Tls
 from component.signing import make_key, read_keys
@@ -23,6 +24,7 @@ from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.fairness.limits import DEFAULTS
 from controlplane.apiserver.https import HttpsServer
 from controlplane.apiserver.join import JoinDesk
+from controlplane.apiserver.pod_network import PodNetwork
 from controlplane.apiserver.rest.access import Callers
 from controlplane.apiserver.rest.api import RestApi
 from controlplane.apiserver.rest.tokens import TokenProcedures, key_documents
@@ -111,9 +113,13 @@ class Rest:
             await session.close()
 
 
+def nowhere(_namespace, service, _port):
+    raise NotFound(f'services "{service}" not found')
+
+
 @asynccontextmanager
 async def serving_rest(
-    folder: Path, streams=None, audit=None, limits=DEFAULTS, webhooks=None, **options
+    folder: Path, streams=None, audit=None, limits=DEFAULTS, webhooks=None, pods=None, **options
 ) -> AsyncIterator[Rest]:
     """A running server over its own core."""
     keys = make_pki()
@@ -128,6 +134,7 @@ async def serving_rest(
             streams or NoStreams(),
             Callers(authenticator, bearer),
             cluster.env,
+            pods or PodNetwork(streams or NoStreams(), nowhere),
             TokenProcedures(tokens, bearer).all(),
             key_documents(ACCOUNT_KEYS, ISSUER),
             **options,

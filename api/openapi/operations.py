@@ -251,7 +251,13 @@ def _create(resource: _Resource, behind: str = "") -> Operation:
 
 
 def _connecting(resource: _Resource, behind: str) -> list[Operation]:
-    methods: Mapping[str, Method] = {"get": "get", "create": "post"}
+    methods: Mapping[str, Method] = {
+        "get": "get",
+        "create": "post",
+        "update": "put",
+        "patch": "patch",
+        "delete": "delete",
+    }
     return [
         resource.operation(
             *(method, resource.naming.of("connect", behind, infix=method.capitalize())),

@@ -40,11 +40,11 @@ class NotReached(OSError):
 
 
 class PodNetwork:
-    """Sends requests to pods. NotReached tells what is wrong with the pod or its node where that is known in time."""
+    """Sends requests to pods; `find` chooses one behind a Service. NotReached tells what is wrong with the pod or its node where that is known in time."""
 
     def __init__(self, streams: NodeStreams, find: Find) -> None:
         self._streams = streams
-        self._find = find
+        self.find = find
         self._connector: _Connector | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -52,7 +52,7 @@ class PodNetwork:
     def session(self) -> aiohttp.ClientSession:
         """What requests are made with; must first be asked for inside the running loop."""
         if self._session is None:
-            self._connector = _Connector(self._streams, self._find)
+            self._connector = _Connector(self._streams, self.find)
             self._session = plain_session(self._connector)
         return self._session
 
@@ -88,7 +88,7 @@ class _Connector(aiohttp.BaseConnector):
         traces: list[Any],  # noqa: ARG002 - the signature of aiohttp's connectors
         timeout: aiohttp.ClientTimeout,  # noqa: ARG002, ASYNC109 - as above; whoever asks bounds the whole request
     ) -> ResponseHandler:
-        """One connection, with TLS if a context is given, which then checks the certificate for the name in the URL."""
+        """One connection; of an https URL with TLS, whose context checks the certificate for the name in the URL."""
         key = req.connection_key
         place = key.host, key.port or 0
         try:
@@ -97,7 +97,7 @@ class _Connector(aiohttp.BaseConnector):
             raise NotReached(str(error)) from None
         near = self._carry(place, Connection(self._streams, _start(backend), backend.port))
         try:
-            context = key.ssl if isinstance(key.ssl, ssl.SSLContext) else None
+            context = key.ssl if key.is_ssl and isinstance(key.ssl, ssl.SSLContext) else None
             name = key.host if context is not None else None
             made: tuple[Any, ResponseHandler] = await self._loop.create_connection(
                 self._factory, sock=near, ssl=context, server_hostname=name

@@ -12,10 +12,11 @@ from component import pki
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.https import HttpsServer
 from controlplane.apiserver.join import JoinDesk
+from controlplane.apiserver.pod_network import PodNetwork
 from controlplane.apiserver.rest.access import Callers
 from controlplane.apiserver.rest.api import RestApi
 from tests.api_server import NoStreams, make_pki, running_core
-from tests.rest_server import bearer_of
+from tests.rest_server import bearer_of, nowhere
 
 
 class Desk:
@@ -39,7 +40,7 @@ async def serving(tmp_path, ready=lambda: True):
     async with running_core(tmp_path / "snapshots") as cluster:
         desk = JoinDesk(cluster.core, cluster.local, keys.ca, lambda: {"r1": "127.0.0.1:7443"}, "c1", cluster.env)
         callers = Callers(Authenticator(cluster.core.authorizer), bearer_of(cluster))
-        api = RestApi(cluster.core, NoStreams(), callers, cluster.env)
+        api = RestApi(cluster.core, NoStreams(), callers, cluster.env, PodNetwork(NoStreams(), nowhere))
         server = HttpsServer(desk, None, api, ready, "1.2.3")
         port = await server.start("127.0.0.1", 0, tmp_path / "crt", tmp_path / "key")
         try:

@@ -8,15 +8,15 @@ import random
 
 import pytest
 
-from api.errors import Failed, Forbidden, Unavailable
-from api.v1 import apiserver_pb2 as pb
+from api.errors import Failed, Forbidden
 from component.client import Binding, Collection, Write
 from controlplane.apiserver.backends import choose
 from controlplane.apiserver.pod_network import PodNetwork
 from controlplane.apiserver.webhook_calls import WebhookCalls
 from controlplane.audit.log import AuditLog
 from controlplane.audit.policy import policy_of
-from tests.api_server import ADMIN, NoStreams, config_map, make_env, node, pod
+from tests.api_server import ADMIN, config_map, make_env, node, pod
+from tests.local_pods import LocalPods, ready_service
 from tests.rest_server import serving_rest
 from tests.waiting import DEADLINE_SECONDS
 from tests.webhook_server import (
@@ -36,38 +36,6 @@ pytestmark = pytest.mark.slow
 PODS = "/api/v1/namespaces/default/pods"
 GROUP = "/apis/admissionregistration.k8s.io/v1"
 EVERYTHING = {"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*/*"]}
-
-
-class LocalPods(NoStreams):
-    """Carries every connection to a port on loopback; port 81 refuses. Counts them."""
-
-    def __init__(self):
-        self.port, self.opened, self.open = 0, [], 0
-
-    async def forward(self, frames):
-        start = (await anext(frames)).forward
-        self.opened.append((start.pod, start.port))
-        if start.port == 81:
-            raise Unavailable(f"error forwarding port 81 to pod {start.pod}: connection refused")
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        self.open += 1
-        inward = asyncio.ensure_future(self._inward(frames, writer))
-        try:
-            while data := await reader.read(65_536):
-                yield pb.StreamFrame(stdout=data)
-            yield pb.StreamFrame(stdout_closed=True)
-        finally:
-            self.open -= 1
-            inward.cancel()
-            await asyncio.gather(inward, return_exceptions=True)
-            writer.close()
-
-    @staticmethod
-    async def _inward(frames, writer):
-        async for frame in frames:
-            if frame.stdin_closed:
-                return
-            writer.write(frame.stdin)
 
 
 class Rig:
@@ -415,30 +383,8 @@ async def test_selectors_choose_namespaces_and_objects(rig):
 # Behind a Service
 
 
-async def behind_service(rig, target_port=8443, *, ready=True, pod_name="hook-0"):
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "hook"},
-        "spec": {"ports": [{"name": "https", "port": 443, "targetPort": target_port}]},
-    }
-    await rig.local.create(service)
-    reference = {"kind": "Pod", "namespace": "default", "name": pod_name}
-    endpoint = {"addresses": ["10.244.0.5"], "conditions": {"ready": ready}, "targetRef": reference}
-    await rig.local.create(
-        {
-            "apiVersion": "discovery.k8s.io/v1",
-            "kind": "EndpointSlice",
-            "metadata": {"name": "hook-1", "labels": {"kubernetes.io/service-name": "hook"}},
-            "addressType": "IPv4",
-            "endpoints": [endpoint],
-            "ports": [{"name": "https", "port": target_port}],
-        }
-    )
-
-
 async def test_a_webhook_behind_a_service_is_reached_through_its_pods_node(rig):
-    await behind_service(rig)
+    await ready_service(rig.local, "hook", 443, 8443)
     rig.server.answers["/label"] = labelling("tunnel")
     await rig.configure(mutating("m", hook("m", rig.server.behind_service("/label"))))
     for name in ("a", "b", "c"):
@@ -456,7 +402,7 @@ async def test_a_webhook_behind_a_service_is_reached_through_its_pods_node(rig):
 )
 async def test_a_service_that_cannot_be_reached_says_why(rig, setup, told):
     if setup:
-        await behind_service(rig, **setup)
+        await ready_service(rig.local, "hook", 443, **{"target_port": 8443, **setup})
     await rig.configure(validating("v", hook("v", rig.server.behind_service("/v"))))
     answer = await rig.create()
     assert answer.status == 500
@@ -465,7 +411,7 @@ async def test_a_service_that_cannot_be_reached_says_why(rig, setup, told):
 
 
 async def test_certificates_of_others_are_not_trusted(rig, tmp_path):
-    await behind_service(rig)
+    await ready_service(rig.local, "hook", 443, 8443)
     (tmp_path / "other").mkdir()
     async with serving_webhooks(tmp_path / "other") as other:
         for client in (rig.server.behind_service("/v"), rig.server.client("/v")):

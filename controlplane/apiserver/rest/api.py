@@ -15,16 +15,28 @@ from api.selectors import parse_field_selector
 from component.env import Env
 from component.rpc_server import Ticket
 from controlplane.apiserver.core import ApiCore
+from controlplane.apiserver.pod_network import PodNetwork
 from controlplane.apiserver.rest import answers, bodies, connects, negotiation, paths, queries
 from controlplane.apiserver.rest.access import Callers
 from controlplane.apiserver.rest.call import ASKED, MANAGER, REASON, SUBJECT, Call
 from controlplane.apiserver.rest.described import DescribedKinds
-from controlplane.apiserver.rest.discovery import AGGREGATED, AGGREGATED_GROUP, AGGREGATED_VERSIONS
+from controlplane.apiserver.rest.discovery import AGGREGATED, AGGREGATED_GROUP, AGGREGATED_VERSIONS, PROXIED
 from controlplane.apiserver.rest.exec import Commands
 from controlplane.apiserver.rest.forward import Forwards
 from controlplane.apiserver.rest.logs import Logs
-from controlplane.apiserver.rest.paths import ATTACH, EXEC, MISSING, PORT_FORWARD, SCALE, STATUS, GroupVersion, Target
+from controlplane.apiserver.rest.paths import (
+    ATTACH,
+    EXEC,
+    MISSING,
+    PORT_FORWARD,
+    PROXY,
+    SCALE,
+    STATUS,
+    GroupVersion,
+    Target,
+)
 from controlplane.apiserver.rest.procedures import CREATED, Asked, Procedure, checked, of_pods, of_reviews
+from controlplane.apiserver.rest.proxies import Proxies
 from controlplane.apiserver.rest.reading import Reading
 from controlplane.apiserver.rest.refusals import (
     RETRY_SECONDS,
@@ -47,7 +59,7 @@ Verb = Callable[[Call], Awaitable[web.StreamResponse]]
 Document = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _AGGREGATED: Final = tuple((AGGREGATED, version) for version in AGGREGATED_VERSIONS)
-STREAMS: Final = frozenset({"log", ATTACH, EXEC, PORT_FORWARD})
+STREAMS: Final = frozenset({"log", ATTACH, EXEC, PORT_FORWARD, PROXY})
 """What may stay open for hours."""
 
 _VERBS: Final[Mapping[tuple[str, bool], str]] = {
@@ -76,6 +88,7 @@ class RestApi:
         streams: NodeStreams,
         callers: Callers,
         env: Env,
+        pods: PodNetwork,
         procedures: Sequence[Procedure] = (),
         documents: Mapping[str, Document] | None = None,
         *,
@@ -113,6 +126,7 @@ class RestApi:
             ("create", EXEC): commands.run,
             ("create", ATTACH): commands.attach,
             ("create", PORT_FORWARD): Forwards(core, streams).run,
+            **{(verb, PROXY): Proxies(core, pods).run for verb in PROXIED},
         }
 
     def add_to(self, app: web.Application) -> None:
@@ -171,12 +185,14 @@ class RestApi:
             await self._core.authorize(identity, on_path(request.method.lower(), request.path))
             return await self._described(request, meant)
         request[SUBJECT] = meant
-        queries.check_known(request.query)
+        if meant.subresource != PROXY:  # there the query is the pod's
+            queries.check_known(request.query)
         verb = _verb(request, meant)
         asked = _asked(verb, meant, request.query)
         request[ASKED] = asked
         await self._core.authorize(identity, asked)
-        manager = queries.manager(request.query, request.headers.get("User-Agent", ""))
+        query = {} if meant.subresource == PROXY else request.query
+        manager = queries.manager(query, request.headers.get("User-Agent", ""))
         request[MANAGER] = manager
         call = Call(request, replace(identity, manager=manager), meant, asked)
         if meant.kind is not None and meant.kind.custom is not None and meant.kind.custom.warning:
@@ -240,7 +256,8 @@ async def _run(call: Call, procedure: Procedure) -> web.StreamResponse:
 
 def _verb(request: web.Request, target: Target) -> str:
     """What is asked, in the words of authorization. Refusal."""
-    verb = _VERBS.get((request.method, bool(target.name)))
+    method = "GET" if request.method == "HEAD" and target.subresource == PROXY else request.method
+    verb = _VERBS.get((method, bool(target.name)))
     if verb is None or (verb == "create" and target.name and not target.subresource):
         raise not_allowed(f"{request.method} of {request.path}")
     if verb == "get" and target.subresource in {EXEC, ATTACH, PORT_FORWARD}:

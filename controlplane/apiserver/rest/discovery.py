@@ -29,6 +29,8 @@ VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", 
 CREATE: Final = ("create",)
 CHANGE: Final = ("get", "patch", "update")
 
+PROXIED: Final = ("create", "delete", "get", "patch", "update")
+
 _IN_ALL: Final = frozenset({"pods", "services", "deployments.apps", "replicasets.apps"})
 """What `kubectl get all` shows."""
 
@@ -38,6 +40,8 @@ _SPECIAL: Final = {
     ("pods", "attach"): ("PodAttachOptions", ("create", "get")),
     ("pods", "exec"): ("PodExecOptions", ("create", "get")),
     ("pods", "portforward"): ("PodPortForwardOptions", ("create", "get")),
+    ("pods", "proxy"): ("PodProxyOptions", PROXIED),
+    ("services", "proxy"): ("ServiceProxyOptions", PROXIED),
     ("namespaces", "finalize"): ("Namespace", ("update",)),
 }
 

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import unquote
 
@@ -23,6 +24,19 @@ SCALE: Final = "scale"
 EXEC: Final = "exec"
 ATTACH: Final = "attach"
 PORT_FORWARD: Final = "portforward"
+
+PROXY: Final = "proxy"
+
+_PROXY: Final = re.compile(rf"(/api/[^/]+/namespaces/[^/]+/[^/]+/[^/]+/{PROXY})(/.*)?")
+"""A path that goes on inside the pod or Service that it names."""
+
+_OFFERED: Final = frozenset(
+    {
+        *(("pods", each) for each in ("log", EXEC, ATTACH, PORT_FORWARD, PROXY)),
+        ("services", PROXY),
+        ("namespaces", "finalize"),
+    }
+)
 
 _OF_NAMESPACES: Final = frozenset({STATUS, "finalize"})
 """What may follow a namespace's name without being a resource inside it."""
@@ -70,6 +84,8 @@ def parse(raw_path: str, others: Mapping[tuple[str, str], bool], kinds: Scheme =
 
     `others` are the resources that are not stored, as (api version, plural), and whether they stand in namespaces.
     """
+    if proxied := _PROXY.fullmatch(raw_path):
+        raw_path = proxied[1]
     prefix, *parts = [unquote(part) for part in raw_path.strip("/").split("/")]
     group = ""
     if prefix == GROUP_PREFIX and parts:
@@ -83,7 +99,8 @@ def parse(raw_path: str, others: Mapping[tuple[str, str], bool], kinds: Scheme =
         return GroupVersion(group, version)
     watching = parts[0] == WATCH_PREFIX and len(parts) > 1
     place = _place(parts[1:] if watching else parts)
-    return _target(group, version, place, others, kinds, watching=watching)
+    target = _target(group, version, place, others, kinds, watching=watching)
+    return replace(target, tail=proxied[2] or "") if proxied else target
 
 
 def has_scale(kind: Kind) -> bool:
@@ -103,8 +120,7 @@ def offers(kind: Kind, subresource: str) -> bool:
             return has_scale(kind)
         case "":
             return True
-    others = {("pods", "log"), ("pods", EXEC), ("pods", ATTACH), ("pods", PORT_FORWARD), ("namespaces", "finalize")}
-    return (kind.resource, subresource) in others
+    return (kind.resource, subresource) in _OFFERED
 
 
 @dataclass(frozen=True, slots=True)
