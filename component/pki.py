@@ -166,6 +166,7 @@ class Subject:
     dns_names: tuple[str, ...]
     not_before: float
     not_after: float
+    serial: str = ""  # hexadecimal, in small letters
 
 
 def read_subject(cert_pem: bytes) -> Subject:
@@ -187,6 +188,7 @@ def read_subject(cert_pem: bytes) -> Subject:
         dns_names,
         certificate.not_valid_before_utc.timestamp(),
         certificate.not_valid_after_utc.timestamp(),
+        f"{certificate.serial_number:x}",
     )
 
 

@@ -83,6 +83,16 @@ class ClusterCalls(Calls):
             async for chunk in chunks:
                 yield chunk.data
 
+    async def revoke_certificate(self, *, name: str = "", serial: str = "", expires_time: float = 0.0) -> None:
+        """Revoke a certificate by its serial number, or all that were issued for a name. Invalid, NotReady, TooLarge."""
+        request = pb.RevokeCertificateRequest(name=name, serial=serial, expires_time=expires_time)
+        await self._call("RevokeCertificate", request, "safe")
+
+    async def revoked_certificates(self) -> pb.ListRevokedResponse:
+        """What is revoked and has not expired."""
+        response: pb.ListRevokedResponse = await self._call("ListRevoked", pb.ListRevokedRequest(), "read")
+        return response
+
     async def secrets_keys(self, action: SecretsAction) -> pb.SecretsKeysResponse:
         """Show, change or retire the keys of Secrets. NotReady when a replica that is needed for it does not answer."""
         repeat: Repeat = "read" if action == "SecretsKeys" else "never"

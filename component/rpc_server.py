@@ -5,6 +5,7 @@ Handlers raise `api.errors`; they never call `context.abort`. It knows no servic
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, Protocol
@@ -160,7 +161,10 @@ def _checked(handler: Any, method: str, check: Check, record: Record, enter: Ent
 
 
 def _told(serve: Serve, method: str, record: Record, *, streaming: bool) -> Serve:
-    """`serve`, recorded, and with its errors as statuses; `streaming`: the client sends many messages."""
+    """`serve`, recorded, and with its errors as statuses; `streaming`: the client sends many messages.
+
+    Whoever cancels the call's task with an ApiError as the message has the client told of it.
+    """
 
     async def call(request: Any, context: Context) -> Any:
         if streaming:
@@ -171,6 +175,12 @@ def _told(serve: Serve, method: str, record: Record, *, streaming: bool) -> Serv
         except Exception as error:  # noqa: BLE001 - told, and logged unless it is an ApiError
             ended(None, error)
             return await _answer_error(method, context, error)
+        except asyncio.CancelledError as cancelled:
+            reason = next((each for each in cancelled.args if isinstance(each, errors.ApiError)), None)
+            ended(None, reason or cancelled)
+            if reason is None:
+                raise
+            return await _answer_error(method, context, reason)
         except BaseException as error:
             ended(None, error)
             raise

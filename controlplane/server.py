@@ -37,6 +37,7 @@ from controlplane.apiserver.handlers import SERVICE_NAME
 from controlplane.apiserver.https import HttpsServer
 from controlplane.apiserver.join import JoinDesk
 from controlplane.apiserver.local_client import LocalClient
+from controlplane.apiserver.open_calls import OpenCalls, RevocationLoop
 from controlplane.apiserver.pod_network import PodNetwork
 from controlplane.apiserver.renewal import RenewalDesk
 from controlplane.apiserver.replica_desk import ReplicaDesk
@@ -45,6 +46,7 @@ from controlplane.apiserver.replica_link import Peers, ReplicaLinkService
 from controlplane.apiserver.rest.access import Callers
 from controlplane.apiserver.rest.api import RestApi
 from controlplane.apiserver.rest.tokens import TokenProcedures, key_documents
+from controlplane.apiserver.revocation_desk import RevocationDesk
 from controlplane.apiserver.secret_keys import KeyDesk, SecretsDesk
 from controlplane.apiserver.server import ApiServer
 from controlplane.apiserver.sessions import ClusterFacts, NodeSessions
@@ -75,6 +77,7 @@ from controlplane.quota_loop import QuotaLoop
 from controlplane.raft.link import SocketLog
 from controlplane.raft.membership import ChangeRefused
 from controlplane.replica import Replica
+from controlplane.revocations import Revocations
 from controlplane.sealing import Sealing
 from controlplane.sealing_loop import SealingLoop
 
@@ -137,7 +140,10 @@ class Server:
         )
         ca = pki.KeyPair(self._files["ca.crt"], self._files["ca.key"])
         self._desk = JoinDesk(self._core, self._system, ca, lambda: self._members.endpoints, config.cluster_uid, env)
-        self._authenticator = Authenticator(self._core.authorizer)
+        revocations = Revocations(lambda: self._replica.state)
+        calls = OpenCalls(revocations)
+        self._revocation_loop = RevocationLoop(self._replica, revocations, calls, env)
+        self._authenticator = Authenticator(self._core.authorizer, revocations, calls)
         self._renewals = RenewalDesk(self._system, ca, self._authenticator, env)
         self._signing = _signing_keys(Path(config.pki_dir) / "sa.key", self._files["sa.key"])
         self._issuer = issuer_of(config.cluster_domain)
@@ -208,6 +214,7 @@ class Server:
             asyncio.ensure_future(ConfirmLoop(self._replica).run()),
             asyncio.ensure_future(self._collection.run()),
             asyncio.ensure_future(self._sealing_loop.run()),
+            asyncio.ensure_future(self._revocation_loop.run()),
             asyncio.ensure_future(self._certificates.run(self._show)),
             asyncio.ensure_future(LevelLoop(self._replica, self._status.gathered).run()),
             asyncio.ensure_future(self._grpc.follow_readiness(lambda: self._replica.ready)),
@@ -284,6 +291,7 @@ class Server:
             "CreateToken": self._tokens.handler(),
             "RenewCertificate": self._renewals.handler(),
             **secrets.handlers(),
+            **RevocationDesk(self._replica, self._authenticator, self._env).handlers(),
         }
         desk = grpc.method_handlers_generic_handler(SERVICE_NAME, handlers)
         server.add_generic_rpc_handlers((desk,))

@@ -654,6 +654,43 @@ class SecretsKeysResponse(_message.Message):
     forgotten: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, keys: _Optional[_Iterable[_Union[SecretsKeysResponse.Key, _Mapping]]] = ..., plain: _Optional[int] = ..., silent: _Optional[_Iterable[str]] = ..., forgotten: _Optional[_Iterable[str]] = ...) -> None: ...
 
+class RevokeCertificateRequest(_message.Message):
+    __slots__ = ("name", "serial", "expires_time")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SERIAL_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_TIME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    serial: str
+    expires_time: float
+    def __init__(self, name: _Optional[str] = ..., serial: _Optional[str] = ..., expires_time: _Optional[float] = ...) -> None: ...
+
+class RevokeCertificateResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListRevokedRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListRevokedResponse(_message.Message):
+    __slots__ = ("revoked",)
+    class Revoked(_message.Message):
+        __slots__ = ("name", "serial", "by", "time", "expires_time")
+        NAME_FIELD_NUMBER: _ClassVar[int]
+        SERIAL_FIELD_NUMBER: _ClassVar[int]
+        BY_FIELD_NUMBER: _ClassVar[int]
+        TIME_FIELD_NUMBER: _ClassVar[int]
+        EXPIRES_TIME_FIELD_NUMBER: _ClassVar[int]
+        name: str
+        serial: str
+        by: str
+        time: float
+        expires_time: float
+        def __init__(self, name: _Optional[str] = ..., serial: _Optional[str] = ..., by: _Optional[str] = ..., time: _Optional[float] = ..., expires_time: _Optional[float] = ...) -> None: ...
+    REVOKED_FIELD_NUMBER: _ClassVar[int]
+    revoked: _containers.RepeatedCompositeFieldContainer[ListRevokedResponse.Revoked]
+    def __init__(self, revoked: _Optional[_Iterable[_Union[ListRevokedResponse.Revoked, _Mapping]]] = ...) -> None: ...
+
 class ClusterStatusRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -178,6 +178,16 @@ class ApiServerStub:
                 request_serializer=api_dot_v1_dot_apiserver__pb2.SecretsKeysRequest.SerializeToString,
                 response_deserializer=api_dot_v1_dot_apiserver__pb2.SecretsKeysResponse.FromString,
                 _registered_method=True)
+        self.RevokeCertificate = channel.unary_unary(
+                '/api.v1.ApiServer/RevokeCertificate',
+                request_serializer=api_dot_v1_dot_apiserver__pb2.RevokeCertificateRequest.SerializeToString,
+                response_deserializer=api_dot_v1_dot_apiserver__pb2.RevokeCertificateResponse.FromString,
+                _registered_method=True)
+        self.ListRevoked = channel.unary_unary(
+                '/api.v1.ApiServer/ListRevoked',
+                request_serializer=api_dot_v1_dot_apiserver__pb2.ListRevokedRequest.SerializeToString,
+                response_deserializer=api_dot_v1_dot_apiserver__pb2.ListRevokedResponse.FromString,
+                _registered_method=True)
         self.ClusterStatus = channel.unary_unary(
                 '/api.v1.ApiServer/ClusterStatus',
                 request_serializer=api_dot_v1_dot_apiserver__pb2.ClusterStatusRequest.SerializeToString,
@@ -409,6 +419,21 @@ class ApiServerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RevokeCertificate(self, request, context):
+        """Lets certificates count no more, at every replica and for calls under way: one by its serial number, or all that were
+        issued for a name until now. FAILED_PRECONDITION for the name of a replica that is a member.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRevoked(self, request, context):
+        """What is revoked and has not expired.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ClusterStatus(self, request, context):
         """Who answers, and how the replicas are. Never waits for a quorum. UNAVAILABLE at a replica
         that is cut off while another one knows a leader: that one knows more.
@@ -554,6 +579,16 @@ def add_ApiServerServicer_to_server(servicer, server):
                     servicer.RetireSecretsKeys,
                     request_deserializer=api_dot_v1_dot_apiserver__pb2.SecretsKeysRequest.FromString,
                     response_serializer=api_dot_v1_dot_apiserver__pb2.SecretsKeysResponse.SerializeToString,
+            ),
+            'RevokeCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeCertificate,
+                    request_deserializer=api_dot_v1_dot_apiserver__pb2.RevokeCertificateRequest.FromString,
+                    response_serializer=api_dot_v1_dot_apiserver__pb2.RevokeCertificateResponse.SerializeToString,
+            ),
+            'ListRevoked': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRevoked,
+                    request_deserializer=api_dot_v1_dot_apiserver__pb2.ListRevokedRequest.FromString,
+                    response_serializer=api_dot_v1_dot_apiserver__pb2.ListRevokedResponse.SerializeToString,
             ),
             'ClusterStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.ClusterStatus,
@@ -1298,6 +1333,60 @@ class ApiServer:
             '/api.v1.ApiServer/RetireSecretsKeys',
             api_dot_v1_dot_apiserver__pb2.SecretsKeysRequest.SerializeToString,
             api_dot_v1_dot_apiserver__pb2.SecretsKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/api.v1.ApiServer/RevokeCertificate',
+            api_dot_v1_dot_apiserver__pb2.RevokeCertificateRequest.SerializeToString,
+            api_dot_v1_dot_apiserver__pb2.RevokeCertificateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRevoked(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/api.v1.ApiServer/ListRevoked',
+            api_dot_v1_dot_apiserver__pb2.ListRevokedRequest.SerializeToString,
+            api_dot_v1_dot_apiserver__pb2.ListRevokedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -11,6 +11,7 @@ import yaml
 from cli.output import align
 from cli.own_certificates import certificate_rows, renew_all
 from cli.people import Person, client_configuration, person_of
+from cli.revoking import revoke_certificates, revoked_rows
 from cli.verb import Verb, VerbGroup
 from component import config
 from component.env import system_env
@@ -28,6 +29,8 @@ LONGEST_DAYS = 3650
         "tim --kubeconfig jane.conf auth whoami",
         "tim pki show",
         "tim pki renew --offline",
+        "tim pki revoke jane",
+        "tim pki revoke --certificate lost.crt",
     ),
 )
 def pki() -> None:
@@ -70,6 +73,33 @@ def renew(folder: Path, *, offline: bool) -> None:
 
 
 @pki.command(cls=Verb)
+@click.argument("name", default="")
+@click.option("--serial", default="", metavar="HEX", help="Only the certificate with this serial number.")
+@click.option(
+    "--certificate",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    default=None,
+    help="Only the certificate in this file (PEM).",
+)
+def revoke(name: str, serial: str, file: Path | None) -> None:
+    """Let the certificates of NAME that were issued until now count no more, or only one.
+
+    At once, at every replica, and for connections that are there. NAME is the CN: of a person as it is, of a node
+    system:node:NAME. Certificates that are issued afterwards count.
+    """
+    if sum(map(bool, (name, serial, file))) != 1:
+        raise click.UsageError("say NAME, --serial or --certificate, one of them")
+    revoke_certificates(name, serial, file)
+
+
+@pki.command(cls=Verb)
+def revoked() -> None:
+    """List what is revoked and has not expired yet."""
+    click.echo(align(revoked_rows()))
+
+
+@pki.command(cls=Verb)
 @click.argument("name")
 @click.option("--group", "groups", multiple=True, metavar="NAME", help="A group that the user is in; may be repeated.")
 @click.option(
@@ -77,7 +107,7 @@ def renew(folder: Path, *, offline: bool) -> None:
     type=click.IntRange(1, LONGEST_DAYS),
     default=LEAF_DAYS,
     show_default=True,
-    help="How long the certificate is good: it cannot be taken back.",
+    help="How long the certificate is good.",
 )
 @click.option(
     "--cluster", default="timonier", show_default=True, metavar="NAME", help="What the file calls the cluster."

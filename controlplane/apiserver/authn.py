@@ -12,6 +12,8 @@ from component.rpc_server import Context
 from controlplane.admission.request import LOCAL_ADMIN, Identity
 from controlplane.apiserver.authorizer import Authorizer
 from controlplane.apiserver.impersonation import assumed
+from controlplane.apiserver.open_calls import OpenCalls
+from controlplane.revocations import Revocations
 
 CACHED_CERTIFICATES = 20_000
 """More than nodes and people have; an entry is about 1 KB."""
@@ -27,9 +29,13 @@ class Authenticator:
     Whoever may impersonate others is, for a call with metadata that says so, somebody else.
     """
 
-    def __init__(self, authorizer: Authorizer) -> None:
+    def __init__(
+        self, authorizer: Authorizer, revocations: Revocations | None = None, calls: OpenCalls | None = None
+    ) -> None:
         self._authorizer = authorizer
-        self._known: OrderedDict[bytes, Identity] = OrderedDict()
+        self._revocations = revocations
+        self._calls = calls
+        self._known: OrderedDict[bytes, tuple[Identity, pki.Subject]] = OrderedDict()
         self._latest: tuple[Context | None, Identity] = (None, Identity(""))
 
     def identify(self, context: Context) -> Identity:
@@ -52,19 +58,38 @@ class Authenticator:
 
         Unauthenticated.
         """
-        certificate: bytes = next(iter(context.auth_context().get("x509_pem_cert", ())), b"")
+        certificate = _certificate(context)
         if not certificate and context.peer().startswith(LOCAL_PEER):
             return LOCAL_ADMIN
         return self.of_certificate(certificate)
 
     def of_certificate(self, certificate: bytes) -> Identity:
-        """Return the identity in a verified certificate, PEM or DER. Unauthenticated when there is none, or it names nobody."""
-        identity = self._known.get(certificate)
-        if identity is None:
-            identity = self._known[certificate] = identity_of(certificate)
+        """Return the identity in a verified certificate, PEM or DER.
+
+        Unauthenticated when there is none, it names nobody, or it was revoked.
+        """
+        known = self._known.get(certificate)
+        if known is None:
+            known = self._known[certificate] = identity_of(certificate)
             if len(self._known) > CACHED_CERTIFICATES:
                 self._known.popitem(last=False)
-        return identity
+        if self._revocations is not None:
+            self._revocations.check(known[1])
+        return known[0]
+
+    def follow(self, context: Context) -> None:
+        """End the RPC, whose caller was identified, when its certificate is revoked."""
+        self.follow_certificate(_certificate(context))
+
+    def follow_certificate(self, certificate: bytes) -> None:
+        """End the task that asks for this when the certificate, which was identified, is revoked."""
+        if self._calls is not None and certificate in self._known:
+            self._calls.follow(self._known[certificate][1])
+
+
+def _certificate(context: Context) -> bytes:
+    found: bytes = next(iter(context.auth_context().get("x509_pem_cert", ())), b"")
+    return found
 
 
 def _metadata(context: Context) -> Iterable[tuple[str, str | bytes]]:
@@ -72,8 +97,8 @@ def _metadata(context: Context) -> Iterable[tuple[str, str | bytes]]:
     return found
 
 
-def identity_of(certificate: bytes) -> Identity:
-    """Common name and organisations of a certificate, PEM or DER. Unauthenticated when there is none."""
+def identity_of(certificate: bytes) -> tuple[Identity, pki.Subject]:
+    """Common name and organisations of a certificate, PEM or DER, and all of its subject. Unauthenticated without."""
     if not certificate:
         raise Unauthenticated("a client certificate is needed")
     pem = certificate if certificate.startswith(b"-----") else ssl.DER_cert_to_PEM_cert(certificate).encode()
@@ -83,4 +108,4 @@ def identity_of(certificate: bytes) -> Identity:
         raise Unauthenticated(f"the client certificate cannot be read: {problem}") from problem
     if not subject.common_name:
         raise Unauthenticated("the client certificate names no user: its subject needs a CN")
-    return Identity(subject.common_name, subject.groups)
+    return Identity(subject.common_name, subject.groups), subject

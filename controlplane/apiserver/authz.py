@@ -52,6 +52,8 @@ ROLES: Mapping[str, frozenset[Role]] = {
     _API + "SecretsKeys": _USERS,
     _API + "RotateSecretsKey": _USERS,
     _API + "RetireSecretsKeys": _USERS,
+    _API + "RevokeCertificate": _USERS,
+    _API + "ListRevoked": _USERS,
     _API + "ClusterStatus": _ALL,
     _NODE + "Session": _ADMIN | {"node"},
     _NODE + "Dial": _ADMIN | {"node"},
@@ -76,11 +78,24 @@ PATHS: Mapping[str, Attributes] = {
     _API + "Backup": on_path("get", "/timonier/backup"),
     _API + "RemoveReplica": on_path("delete", "/timonier/replicas"),
     _API + "TransferLeadership": on_path("post", "/timonier/leadership"),
+    _API + "RevokeCertificate": on_path("post", "/timonier/revocations"),
+    _API + "ListRevoked": on_path("get", "/timonier/revocations"),
     _API + "SecretsKeys": on_path("get", "/timonier/secrets-keys"),
     _API + "RotateSecretsKey": on_path("post", "/timonier/secrets-keys"),
     _API + "RetireSecretsKeys": on_path("delete", "/timonier/secrets-keys"),
 }
 """The path that rules name (nonResourceURLs) for an RPC about the cluster itself, and the verb on it."""
+
+
+LASTING: frozenset[str] = frozenset(
+    {
+        *(_API + name for name in ("Watch", "Logs", "Exec", "PortForward", "Backup")),
+        *(_NODE + name for name in ("Session", "Dial")),
+        *(_LINK + name for name in ("Propose", "ReportSessions", "OpenNodeStream")),
+        "/grpc.health.v1.Health/Watch",
+    }
+)
+"""The RPCs that stream: they are ended when their certificate is revoked, others are over soon."""
 
 
 def roles_of(identity: Identity) -> frozenset[Role]:
@@ -108,6 +123,8 @@ def check_of(authenticator: Authenticator, authorize: Callable[[Identity, Attrib
     def check(method: str, context: Context) -> Awaitable[None] | None:
         identity = authenticator.identify(context)
         check_call(identity, method)
+        if method in LASTING:
+            authenticator.follow(context)
         path = PATHS.get(method)
         return None if path is None else authorize(identity, path)
 

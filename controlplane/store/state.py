@@ -181,6 +181,11 @@ class State:
         """Return who holds a claim, None if nobody does."""
         return self._claims.get((space, value))
 
+    @property
+    def claim_changes(self) -> int:
+        """A number that differs after any change of a claim, as long as this is the same state."""
+        return self._claims.changes
+
     def claims(self, space: str) -> Sequence[tuple[str, str]]:
         """Return the (value, owner) of all claims of a space, sorted by value."""
         held = self._claims.items_between((space, ""), (_next(space), ""))

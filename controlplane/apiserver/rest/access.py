@@ -37,6 +37,7 @@ class Callers:
         certificate = tls.getpeercert(binary_form=True) if tls is not None else None
         if certificate:
             identity = self._authenticator.of_certificate(certificate)
+            self._authenticator.follow_certificate(certificate)
         elif token := bearer_token(request.headers.get("Authorization", "")):
             identity = (await self._bearer.caller(token)).identity
         else:
