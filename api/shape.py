@@ -28,6 +28,7 @@ WIDE = frozenset(
         *("generation", "observedGeneration", "deletionGracePeriodSeconds", "terminationGracePeriodSeconds"),
         *("activeDeadlineSeconds", "tolerationSeconds", "expirationSeconds", "seconds"),
         *("runAsUser", "runAsGroup", "fsGroup", "supplementalGroups", "uid", "gid", "sizeBytes"),
+        *("maxLength", "minLength", "maxItems", "minItems", "maxProperties", "minProperties"),
     )
 )
 """The names of numbers that have 64 bits in Kubernetes, whatever type they belong to; all others have 32."""

@@ -6,6 +6,8 @@ import copy
 
 import yaml
 
+from tests.crontabs import definition
+
 CONTAINER = """
 name: main
 image: registry.test/web:1
@@ -291,7 +293,7 @@ _TREES = [tree for tree in yaml.safe_load_all(MANIFESTS.replace("0o400", "256").
 
 def whole_objects() -> list[dict]:
     """Fresh copies of all."""
-    return copy.deepcopy(_TREES)
+    return [*copy.deepcopy(_TREES), definition()]
 
 
 STATUSES = """
