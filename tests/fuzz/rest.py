@@ -42,6 +42,7 @@ from tests.fuzz.trees import holder_of, mutate, places, population
 from tests.whole_objects import with_statuses
 
 TIMEOUT_SECONDS = 20
+SERVED_SECONDS = 5.0  # until every replica serves a custom kind, amply
 CASES_OF_ONE_DRAW = 4
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
 NAMESPACES = ("default", "fuzz", "kube-system", "missing")
@@ -63,7 +64,7 @@ class Fuzzing:
     def __init__(self, target: Target, findings: Findings, rng: random.Random, pace: Pace) -> None:
         self._target, self._findings, self._rng, self._pace = target, findings, rng, pace
         self._session = target.session()
-        self._operations = [operation for document in self._documents() for operation in _operations(document)]
+        self._operations: list[Any] = []
         self._strategies: dict[tuple[str, GenerationMode], Any] = {}
         self._names: dict[str, list[str]] = {}
         self.busy = 0
@@ -74,10 +75,12 @@ class Fuzzing:
             yield self._session.get(self._target.urls[0] + each["serverRelativeURL"], timeout=60).json()
 
     def prepare(self) -> None:
-        """Things to find: a namespace, and one object of every kind."""
+        """Things to find: a namespace, one object of every kind, and a custom kind; then the operations that there are."""
         self._ask("POST", "/api/v1/namespaces", {"metadata": {"name": "fuzz"}})
         for tree in population():
             self._ask("POST", path_of(tree, named=False), tree)
+        time.sleep(SERVED_SECONDS)
+        self._operations = [operation for document in self._documents() for operation in _operations(document)]
 
     def run(self, seconds: float) -> None:
         """Draw, send and judge until the time is over."""
