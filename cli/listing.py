@@ -113,7 +113,10 @@ class Listing:
             found, revision = await self._fetch(place, problems)
             groups.setdefault(place.target.kind.resource, []).extend(found)
             revisions.append(revision)
-        if not question.watch_only:
+        if not question.watch_only and question.following and not question.tabular:
+            for place in places:  # one by one, as what changes: a list would be another form of document
+                self._print_changes(place.target.kind, groups.pop(place.target.kind.resource, ()))
+        elif not question.watch_only:
             self._print(groups, places, silent=bool(problems))
         fail_after(problems)
         if question.following:
@@ -235,7 +238,8 @@ class Listing:
             text = output.document(
                 [each], self._question.output, single=True, managed_fields=self._question.show_managed_fields
             )
-            click.echo(("---\n" if self._question.output == "yaml" else "") + text)
+            before = "---\n" if self._question.output == "yaml" else ""
+            click.echo(before + text, nl=not self._question.output.startswith("jsonpath="))
 
 
 def _sort_path(text: str) -> Path:

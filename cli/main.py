@@ -136,6 +136,12 @@ def exit_code(run: Callable[[], Any]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED
+    except OSError as error:  # files of a command are read with care: this is the output's, a full disk mostly
+        if os.environ.get("TIM_DEBUG"):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"Error: {where}{error.strerror or error}", err=True)
+        return 1
     except Exception as error:
         if os.environ.get("TIM_DEBUG"):
             raise

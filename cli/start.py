@@ -18,6 +18,8 @@ def main() -> None:
     gc.set_threshold(ALLOCATIONS)
     from cli.main import main as command_line  # noqa: PLC0415 - after the line above, for which it is the reason
 
+    if sys.stdout is None:  # it was closed before the start: what would be printed goes nowhere
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
     code: object = 0
     try:
         command_line()
@@ -32,8 +34,7 @@ def leave(code: int) -> None:
     What was printed is out; when it cannot be, the process fails.
     """
     try:
-        if sys.stdout is not None:  # it was closed before the start
-            sys.stdout.flush()
+        sys.stdout.flush()
     except BrokenPipeError:  # a reader such as `head` that has seen enough
         code = code or 1
     except OSError as error:

@@ -161,6 +161,24 @@ def test_a_watch_goes_on_with_what_changes_under_the_same_columns(api):
     assert error_line(result) == "Error: Unavailable: over"
 
 
+@pytest.mark.parametrize(
+    ("output", "printed"),
+    [
+        ("name", "pod/db\npod/web\npod/new\n"),
+        ("jsonpath={.metadata.name}:", "db:web:new:"),
+    ],
+)
+def test_a_watch_prints_what_there_is_and_what_changes_one_by_one(api, output, printed):
+    ending_watch(api, lambda: api.put(pod("new")))
+    assert tim(api, "get", "pods", "-w", "-o", output).stdout == printed
+
+
+def test_a_watch_prints_a_document_for_each_object(api):
+    ending_watch(api, lambda: api.put(pod("new")))
+    documents = tim(api, "get", "pods", "-w", "-o", "yaml").stdout.split("---\n")[1:]
+    assert [each.splitlines()[1] for each in documents] == ["kind: Pod"] * 3
+
+
 def test_a_watch_that_begins_empty_prints_the_heading_with_the_first_change(api):
     ending_watch(api, lambda: api.put(pod("first", "kube-system")))
     result = tim(api, "get", "pods", "-n", "kube-system", "-w")
