@@ -21,6 +21,7 @@ from controlplane.apiserver.accounts.claims import issuer_of
 from controlplane.apiserver.accounts.issuing import TokenDesk
 from controlplane.apiserver.accounts.static import read_tokens
 from controlplane.apiserver.authn import Authenticator
+from controlplane.apiserver.fairness.doors import IDLE_SECONDS
 from controlplane.apiserver.fairness.limits import DEFAULTS
 from controlplane.apiserver.https import HttpsServer
 from controlplane.apiserver.join import JoinDesk
@@ -119,7 +120,14 @@ def nowhere(_namespace, service, _port):
 
 @asynccontextmanager
 async def serving_rest(
-    folder: Path, streams=None, audit=None, limits=DEFAULTS, webhooks=None, pods=None, **options
+    folder: Path,
+    streams=None,
+    audit=None,
+    limits=DEFAULTS,
+    webhooks=None,
+    pods=None,
+    idle_seconds=IDLE_SECONDS,
+    **options,
 ) -> AsyncIterator[Rest]:
     """A running server over its own core."""
     keys = make_pki()
@@ -139,7 +147,7 @@ async def serving_rest(
             key_documents(ACCOUNT_KEYS, ISSUER),
             **options,
         )
-        server = HttpsServer(desk, None, api, lambda: True, "1.2.3", audit)
+        server = HttpsServer(desk, None, api, lambda: True, "1.2.3", audit, idle_seconds=idle_seconds)
         port = await server.start("127.0.0.1", 0, folder / "crt", folder / "key")
         rest = Rest(cluster, keys, server, port, folder)
         try:

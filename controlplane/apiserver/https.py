@@ -6,6 +6,7 @@ and learn version and health.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,6 +18,7 @@ from aiohttp import web, web_protocol
 from api import errors
 from component.join import CA_PATH, JOIN_PATH, JOIN_REPLICA_PATH
 from controlplane.admission.request import MASTERS_GROUP, Identity
+from controlplane.apiserver.fairness.doors import HANDSHAKE_SECONDS, IDLE_SECONDS, Doors
 from controlplane.apiserver.join import JoinDesk
 from controlplane.apiserver.replica_join import ReplicaJoinDesk
 from controlplane.apiserver.rest.api import RestApi
@@ -62,7 +64,10 @@ class HttpsServer:
         ready: Callable[[], bool],
         version: str,
         audit: AuditLog | None = None,
+        *,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
+        self._idle_seconds = idle_seconds
         self._desk = desk
         self._api = api
         self._replica_desk = replica_desk
@@ -70,6 +75,7 @@ class HttpsServer:
         self._version = version
         self._outer = [] if audit is None else [auditing(audit)]
         self._runner: web.AppRunner | None = None
+        self._listening: asyncio.Server | None = None
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 
     async def start(self, host: str, port: int, cert_path: Path, key_path: Path) -> int:
@@ -97,10 +103,19 @@ class HttpsServer:
             handler_cancellation=True,  # a watch must end when its client goes, even if it has nothing to send
             max_line_size=LARGEST_LINE_BYTES,
             max_field_size=LARGEST_LINE_BYTES,
+            keepalive_timeout=self._idle_seconds,
         )
         await self._runner.setup()
-        await web.TCPSite(self._runner, host, port, ssl_context=context, reuse_address=True).start()
-        return int(self._runner.addresses[0][1])
+        assert self._runner.server is not None, "made by setup"
+        self._listening = await asyncio.get_running_loop().create_server(
+            Doors(self._runner.server, self._api.most_connections),
+            host,
+            port,
+            ssl=context,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            reuse_address=True,
+        )
+        return int(self._listening.sockets[0].getsockname()[1])
 
     def renew(self, cert_path: Path, key_path: Path) -> None:
         """Show this certificate from the next connection on; those that are there stay. OSError."""
@@ -108,6 +123,8 @@ class HttpsServer:
 
     async def close(self) -> None:
         """Stop listening and end open connections."""
+        if self._listening is not None:
+            self._listening.close()
         self._api.end_watches()
         if self._runner is not None:
             await self._runner.cleanup()

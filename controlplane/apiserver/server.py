@@ -35,6 +35,9 @@ SERVER_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     ("grpc.server.max_pending_requests", 100_000),
     ("grpc.server.max_pending_requests_hard_limit", 200_000),
     ("grpc.max_concurrent_streams", 100_000),
+    # Packed messages are not unpacked: a megabyte could become a gigabyte. None of our clients packs.
+    ("grpc.compression_enabled_algorithms_bitset", 1),
+    ("grpc.server_handshake_timeout_ms", 30_000),
     # Two replicas on one port by mistake must fail, not share it.
     ("grpc.so_reuseport", 0),
     # A node or client that vanished without a word frees its streams within 20 s.

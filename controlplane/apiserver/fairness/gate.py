@@ -114,7 +114,7 @@ class Gate:
     """One for all front ends of a replica. Cheap while nothing waits: some attribute tests and one small object a call."""
 
     def __init__(self, limits: Limits, monotonic: Callable[[], float]) -> None:
-        self._limits = limits
+        self.limits = limits
         self._monotonic = monotonic
         calls = Bounds(
             calls=limits.calls + max(limits.calls // 3, 1),
@@ -169,14 +169,14 @@ class Gate:
         turn = Turn()
         _start(queue.wait(flow, size, turn))
         try:
-            async with asyncio.timeout(self._limits.waiting_seconds):
+            async with asyncio.timeout(self.limits.waiting_seconds):
                 await turn.future
         except BaseException as error:
             _start(queue.end(flow, size) if turn.came else queue.forget(flow, size, turn))
             if not isinstance(error, TimeoutError):
                 raise
             raise TooManyRequests(
-                f'requests of user "{flow.user}" wait here for more than {self._limits.waiting_seconds:g} s: '
+                f'requests of user "{flow.user}" wait here for more than {self.limits.waiting_seconds:g} s: '
                 "send fewer at a time, and retry in a second"
             ) from None
         return Ticket(user, size)
@@ -206,7 +206,7 @@ class Gate:
     def hold(self, identity: Identity, what: Held) -> Hold:
         """Count something that stays open until its `end`. TooManyRequests."""
         user = self.user(identity)
-        held, most = user.held.get(what, 0), getattr(self._limits, what)
+        held, most = user.held.get(what, 0), getattr(self.limits, what)
         if user.queue is not None and held >= most:
             raise TooManyRequests(
                 f'user "{user.flow.user}" has {held} {what} open here, which is the limit: close some'

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
+import structlog
 import yaml
 from aiohttp import web
 
@@ -22,9 +23,14 @@ PACKED_BYTES: Final = 128 << 10
 YAML_LIMIT_BYTES: Final = 1 << 20
 """Of the JSON of an answer that is wanted as YAML: writing it takes a second."""
 
+AT_ONCE_BYTES: Final = 64 << 10
+"""What a connection takes without its reader."""
+
 PACKING_BYTES_AT_ONCE: Final = 16 << 10  # more is packed in a thread
 WARNING_CHARACTERS: Final = 500
 WARNINGS: Final = 20
+
+log = structlog.get_logger()
 
 _encode = msgspec.json.Encoder().encode
 
@@ -58,6 +64,20 @@ def whole(request: web.Request, data: bytes, media: str, status: int = 200) -> w
     )
     if len(data) >= PACKED_BYTES and _packable(request):
         response.enable_compression(web.ContentCoding.gzip)
+    return response
+
+
+async def sent(request: web.Request, response: web.StreamResponse, slow_reader_seconds: float) -> web.StreamResponse:
+    """Send an answer that a connection does not take at once, so that its caller still counts; cut off who takes nothing."""
+    if isinstance(response, web.Response) and (response.content_length or 0) > AT_ONCE_BYTES and not response.prepared:
+        try:
+            async with asyncio.timeout(slow_reader_seconds):
+                await response.prepare(request)
+                await response.write_eof()
+        except TimeoutError:
+            log.info("slow_reader_cut", path=request.path, seconds=slow_reader_seconds)
+            if request.transport is not None:
+                request.transport.abort()
     return response
 
 

@@ -95,6 +95,7 @@ class RestApi:
         slow_reader_seconds: float = SLOW_READER_SECONDS,
     ) -> None:
         self._core = core
+        self._slow_reader_seconds = slow_reader_seconds
         self._callers = callers
         procedures = (*of_pods(core), *of_reviews(core), *procedures)
         self._others = {
@@ -139,6 +140,11 @@ class RestApi:
         app.router.add_route("*", "/api/{rest:.+}", self._answered(self._resource))
         app.router.add_route("*", "/apis/{rest:.+}", self._answered(self._resource))
 
+    @property
+    def most_connections(self) -> int:
+        """How many may be open from one address."""
+        return self._core.gate.limits.connections
+
     def end_watches(self) -> None:
         """Send all watchers away: the server is closing."""
         self._watching.end()
@@ -149,7 +155,7 @@ class RestApi:
             await self._core.authorize(identity, on_path(request.method.lower(), request.path))
             ticket = self._core.gate.enter(identity) or await self._core.gate.wait(identity)
             try:
-                return await document(request)
+                return await answers.sent(request, await document(request), self._slow_reader_seconds)
             finally:
                 ticket.end()
 
@@ -215,7 +221,7 @@ class RestApi:
             ticket = gate.enter(identity, size) or await gate.wait(identity, size)
         try:
             await connects.check(self._core, call)
-            return await serve(call)
+            return await answers.sent(call.request, await serve(call), self._slow_reader_seconds)
         finally:
             ticket.end()
 

@@ -1,0 +1,76 @@
+"""Connections and readers that take more than they give: bounded, cut off, and told so."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from controlplane.apiserver.fairness.limits import Limits
+from tests.api_server import ADMIN, config_map
+from tests.rest_server import serving_rest
+from tests.waiting import DEADLINE_SECONDS, eventually
+
+CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
+
+
+@contextlib.asynccontextmanager
+async def connected(rest, **options):
+    """A connection with TLS and no request yet."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", rest.port, ssl=rest.tls(rest.keys.admin), **options)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+async def test_one_address_has_so_many_connections_and_is_told_when_it_wants_more(tmp_path):
+    async with serving_rest(tmp_path, limits=Limits(connections=2)) as rest:
+        async with connected(rest), connected(rest) as (reader, writer):
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+                async with connected(rest) as (refused, _):
+                    answer = await refused.read()
+            assert answer.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
+            assert b"Retry-After: 1\r\n" in answer
+            assert answer.endswith(b"this address has 2 connections open here, which is the limit: close some\n")
+
+        async def free():
+            async with connected(rest) as (reader, writer):
+                writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+                return (await reader.readline()).startswith(b"HTTP/1.1 200")
+
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not await free():
+                pass
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [b"", b"GET /livez HTTP/1.1\r\nHost: a\r\nX-Slow: "], ids=["nothing", "half a head"])
+async def test_a_connection_that_does_not_get_to_its_request_is_closed(tmp_path, sent):
+    async with serving_rest(tmp_path, idle_seconds=0.5) as rest, connected(rest) as (reader, writer):
+        writer.write(sent)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+
+
+async def test_a_reader_who_takes_nothing_of_one_large_answer_is_cut_off_and_does_not_count_any_more(tmp_path):
+    async with serving_rest(tmp_path, slow_reader_seconds=0.3) as rest:
+        await rest.cluster.local.create(config_map("large", {"value": "x" * 1_000_000}))
+        async with connected(rest, limit=1_024) as (reader, writer):
+            for _ in range(20):  # more than any buffer of the kernel takes
+                writer.write(f"GET {CONFIG_MAPS}/large HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            flow = rest.cluster.core.gate.user(ADMIN).flow
+            await eventually(lambda: rest.server._runner.server.requests_count)
+            await eventually(lambda: not rest.server._runner.server.connections)
+            await eventually(lambda: not flow.running)
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                with contextlib.suppress(ConnectionError):
+                    while await reader.read(1 << 20):
+                        pass
+        assert (await rest.ask("GET", f"{CONFIG_MAPS}/large")).status == 200
