@@ -15,7 +15,9 @@ _WHOLE: Final[Schema] = {
     "kind": {"type": "string", "description": "What the object is."},
     "metadata": {"$ref": f"{META}.ObjectMeta", "description": "Name, identity and bookkeeping of the object."},
 }
-_NOT_IN_2: Final = frozenset({"allOf", "anyOf", "oneOf", "not", "nullable", "example", "externalDocs"})
+_IN_2: Final = frozenset({"type", "format", "description", "required", "items", "properties", "additionalProperties"})
+"""What clients check and explain by; the rest is this server's to judge, and not all of it has words in OpenAPI 2."""
+
 _OF_VALUES: Final = frozenset({"type", "items", "properties", "additionalProperties"})
 
 
@@ -42,8 +44,12 @@ def _plain(document: Schema) -> Schema:
         anything |= _OF_VALUES
     if document.get(PRESERVE) or document.get(EMBEDDED):
         anything |= {"items", "properties"}
+    if not isinstance(document.get("additionalProperties"), dict):
+        anything.add("additionalProperties")
     return {
-        name: _below(name, value) for name, value in document.items() if name not in _NOT_IN_2 and name not in anything
+        name: _below(name, value)
+        for name, value in document.items()
+        if name.startswith("x-") or (name in _IN_2 and name not in anything)
     }
 
 

@@ -13,11 +13,16 @@ _OWN_GROUPS: Final = frozenset(kind.group for kind in BUILT_IN.kinds) | {
 _EXTENSIONS: Final = DEFINITIONS.partition(".")[2]
 
 
+def is_custom(group: str) -> bool:
+    """Whether the kinds of a group are those of definitions."""
+    return "." in group and group not in _OWN_GROUPS
+
+
 def name_of_kind(api_version: str, kind: str) -> str:
     """Kubernetes' full name of a kind's type: `io.k8s.api.apps.v1.Deployment`, `com.example.stable.v1.CronTab`."""
     group, _, version = api_version.rpartition("/")
     if group == _EXTENSIONS:
         return f"io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.{version}.{kind}"
-    if "." in group and group not in _OWN_GROUPS:
+    if is_custom(group):
         return f"{'.'.join(reversed(group.split('.')))}.{version}.{kind}"
     return f"io.k8s.api.{group.partition('.')[0] or 'core'}.{version}.{kind}"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from api.openapi import machinery
 from api.openapi.definitions import group_version_kind, list_name
-from api.openapi.names import name_of_kind
+from api.openapi.names import is_custom, name_of_kind
 
 Row = Mapping[str, Any]
 """An APIResource of a discovery document: a resource or subresource, its kind and verbs."""
@@ -20,12 +20,10 @@ Method = Literal["get", "put", "post", "delete", "patch"]
 
 JSON, YAML = "application/json", "application/yaml"
 STREAM = "application/json;stream=watch"
-PATCH_TYPES = (
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-    "application/apply-patch+yaml",
-)
+STRATEGIC = "application/strategic-merge-patch+json"
+PATCH_TYPES = ("application/json-patch+json", "application/merge-patch+json", STRATEGIC, "application/apply-patch+yaml")
+CUSTOM_PATCH_TYPES = tuple(each for each in PATCH_TYPES if each != STRATEGIC)
+"""Of custom kinds; clients choose by it how they apply."""
 
 PARAMETERS: Mapping[str, tuple[str, str]] = {
     "name": ("string", "Name of the object."),
@@ -162,6 +160,7 @@ class _Resource:
         self.kind: str = row["kind"]
         self.definition = name_of_kind(*self._served)
         self.naming = _Naming(api_version, owner, namespaced=self.namespaced)
+        self.patch_types = CUSTOM_PATCH_TYPES if is_custom(api_version.rpartition("/")[0]) else PATCH_TYPES
         self.root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
 
     def operation(
@@ -285,7 +284,7 @@ def _changing(resource: _Resource, behind: str, what: str) -> list[Operation]:
             body=machinery.PATCH,
             answer=own,
             statuses=(200, 201),
-            consumes=PATCH_TYPES,
+            consumes=resource.patch_types,
         ),
     }
     return [make() for verb, make in made.items() if verb in resource.verbs]

@@ -59,7 +59,7 @@ def test_keys_that_are_none_are_one_line(unreachable):
 def test_a_reader_that_closes_early_sees_no_complaint():
     code = "from cli.start import main; main()"
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "api-resources"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", code, "explain", "pods", "--recursive"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     process.stdout.close()
     said = process.stderr.read()
