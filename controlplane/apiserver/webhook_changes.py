@@ -30,7 +30,7 @@ def status_only(request: Request, tree: Tree) -> Tree:
 
 
 def _checked(kind: Kind, before: Tree, tree: Tree) -> Tree:
-    tree = strict.prune(tree)
+    tree = strict.prune(tree, kind)
     faults = strict.check(kind, tree)
     known = set(strict.check(kind, before)) if faults else set()
     new = [fault for fault in faults if fault not in known]

@@ -380,6 +380,49 @@ async def test_selectors_choose_namespaces_and_objects(rig):
     assert len(rig.server.requests("/objects")) == 2, "the labels that it had count, too"
 
 
+def lamp_definition():
+    schema = {
+        "type": "object",
+        "properties": {"spec": {"type": "object", "properties": {"watts": {"type": "integer"}}}},
+    }
+    versions = [
+        {"name": name, "served": True, "storage": name == "v2", "schema": {"openAPIV3Schema": schema}}
+        for name in ("v2", "v1")
+    ]
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "lamps.example.com"},
+        "spec": {
+            "group": "example.com",
+            "scope": "Namespaced",
+            "names": {"plural": "lamps", "singular": "lamp", "kind": "Lamp", "listKind": "LampList"},
+            "versions": versions,
+        },
+    }
+
+
+async def test_custom_objects_are_shown_in_the_version_that_the_rule_names(rig):
+    made = await rig.rest.ask("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", lamp_definition())
+    assert made.status == 201, made.text
+    rule = {"apiGroups": ["example.com"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["lamps"]}
+    await rig.mutate("/mutate", patching({"op": "add", "path": "/spec/watts", "value": 9}), rule)
+    await rig.validate("/exact", allow, rule, matchPolicy="Exact")
+    lamp = {"apiVersion": "example.com/v2", "kind": "Lamp", "metadata": {"name": "desk"}, "spec": {}}
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while (
+            answer := await rig.rest.ask("POST", "/apis/example.com/v2/namespaces/default/lamps", lamp)
+        ).status == 404:
+            await asyncio.sleep(0.05)
+    assert answer.status == 201, answer.text
+    assert (answer.tree["apiVersion"], answer.tree["spec"]) == ("example.com/v2", {"watts": 9})
+    [request] = rig.server.requests("/mutate")
+    assert request["object"]["apiVersion"] == "example.com/v1"
+    assert (request["kind"]["version"], request["requestKind"]["version"]) == ("v1", "v2")
+    assert (request["resource"]["version"], request["requestResource"]["version"]) == ("v1", "v2")
+    assert not rig.server.requests("/exact")
+
+
 # Behind a Service
 
 

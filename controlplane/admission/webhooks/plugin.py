@@ -13,7 +13,7 @@ from typing import Final
 from api import json_patch
 from api.errors import Failed, Invalid, NotFound
 from api.object import Tree
-from api.scheme import Kind
+from api.scheme import DEFINITIONS, Kind
 from controlplane.admission.request import Request, Snapshot
 from controlplane.admission.webhooks.asking import Question, question_of
 from controlplane.admission.webhooks.attributes import Attributes, attributes_of
@@ -22,9 +22,6 @@ from controlplane.admission.webhooks.review import Verdict, in_version
 
 Finish = Callable[[Tree], Tree]
 """Completes an object that a webhook changed: what it left is checked, defaulted, and cleared of what it must not set. Invalid."""
-
-Versions = Callable[[Kind], Sequence[str]]
-"""In which versions objects of a kind can be shown."""
 
 _IDENTITY: Final = ("name", "namespace")
 
@@ -39,16 +36,20 @@ def fixed(_tree: Tree) -> Tree:
     raise Invalid("what this is asked with cannot be changed")
 
 
-def own_version(kind: Kind) -> Sequence[str]:
-    """The versions of a kind that has one."""
-    return (kind.api_version.rpartition("/")[2],)
+def served_versions(kind: Kind, snapshot: Snapshot) -> Sequence[str]:
+    """The versions in which objects of a kind can be shown: its own, and of a custom one the others of its definition."""
+    own = kind.api_version.rpartition("/")[2]
+    definition = snapshot.look(DEFINITIONS, "", kind.resource) if kind.custom is not None else None
+    if definition is None:
+        return (own,)
+    versions = [each["name"] for each in definition.tree()["spec"]["versions"] if each.get("served")]
+    return (own, *(each for each in versions if each != own))
 
 
 class MutatingWebhooks:
     """Asks every webhook that may change objects."""
 
-    def __init__(self, versions: Versions = own_version) -> None:
-        self._versions = versions
+    def __init__(self) -> None:
         self._hooks = Hooks()
 
     def admit(self, request: Request, snapshot: Snapshot, finish: Finish, plugins: Finish) -> Tree:
@@ -62,8 +63,10 @@ class MutatingWebhooks:
             return request.tree
         hooks = self._hooks.of(configurations)
 
+        versions = served_versions(request.kind, snapshot)
+
         def asked_about(tree: Tree) -> Attributes:
-            return attributes_of(replace(request, tree=tree), self._versions(request.kind), dry_run=snapshot.dry_run)
+            return attributes_of(replace(request, tree=tree), versions, dry_run=snapshot.dry_run)
 
         tree, again = _round(hooks, request.tree, asked_about, snapshot, finish)
         if tree is request.tree:
@@ -90,15 +93,15 @@ class MutatingWebhooks:
 class ValidatingWebhooks:
     """Asks every webhook that judges objects; a validator of the chain."""
 
-    def __init__(self, versions: Versions = own_version) -> None:
-        self._versions = versions
+    def __init__(self) -> None:
         self._hooks = Hooks()
 
     def check(self, request: Request, snapshot: Snapshot) -> None:
         """Raise what a webhook has against the request."""
         configurations = snapshot.list(VALIDATING, "")
         if configurations and snapshot.answers is not None:
-            self.judge(attributes_of(request, self._versions(request.kind), dry_run=snapshot.dry_run), snapshot)
+            versions = served_versions(request.kind, snapshot)
+            self.judge(attributes_of(request, versions, dry_run=snapshot.dry_run), snapshot)
 
     def judge(self, asked: Attributes, snapshot: Snapshot) -> None:
         """As `check`, for what is not an object of its resource."""
