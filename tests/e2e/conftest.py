@@ -24,6 +24,7 @@ ORDER = (
     "test_pod_fields",
     "test_commands",
     "test_permissions",
+    "test_webhooks",
     "test_kubectl",
     "test_clients_kubectl",
     "test_secrets",

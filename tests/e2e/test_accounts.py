@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.cluster import eventually
+from tests.e2e.host_python import host_python
 from tests.e2e.test_pods import FOREVER, pod
 
 FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -44,15 +45,6 @@ print("refused", ask(here + "/secrets")["message"], flush=True)
 """
 
 
-def _host_python() -> tuple[list[dict], list[dict]]:
-    """Volumes and mounts that bring the machine's Python into a pod whose image has none."""
-    wanted = dict.fromkeys(("/usr", "/lib", "/lib64", sys.base_prefix))
-    places = [Path(each) for each in wanted if Path(each).is_dir() and not each.startswith("/usr/")]
-    volumes = [{"name": f"p{at}", "hostPath": {"path": str(each.resolve())}} for at, each in enumerate(places)]
-    mounts = [{"name": f"p{at}", "mountPath": str(each), "readOnly": True} for at, each in enumerate(places)]
-    return volumes, mounts
-
-
 def _reader(name: str) -> list[dict]:
     """A service account that may read ConfigMaps."""
     rbac = "rbac.authorization.k8s.io"
@@ -84,7 +76,7 @@ def _applied(space, *trees: dict) -> None:
 
 @pytest.mark.slow
 def test_a_program_in_a_pod_reads_the_api_through_its_service_as_its_account(space):
-    volumes, mounts = _host_python()
+    volumes, mounts = host_python()
     container = {
         "name": "main",
         "image": "localhost/busybox:1",

@@ -126,10 +126,8 @@ def _round(
     """The object after each webhook, and those that want to be asked again: others changed it after them."""
     eligible: list[Hook] = []
     again: list[Hook] = []
-    for hook in hooks:
-        asked = asked_about(tree)
-        if asked.exempt:
-            break
+    asked = asked_about(tree)
+    for hook in () if asked.exempt else hooks:
         version = _version(hook, asked, snapshot)
         if not version:
             continue
@@ -137,7 +135,7 @@ def _round(
         [verdict] = _ask([question], snapshot)
         changed = _changed(question, tree, verdict, finish)
         if changed != tree:
-            tree = changed
+            tree, asked = changed, asked_about(changed)
             again = list(eligible)
         if hook.reinvoked:
             eligible.append(hook)

@@ -1,0 +1,15 @@
+"""Programs in Python in pods: images here have none, the machine has."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def host_python() -> tuple[list[dict], list[dict]]:
+    """Volumes and mounts that bring the machine's Python into a pod whose image has none."""
+    wanted = dict.fromkeys(("/usr", "/lib", "/lib64", sys.base_prefix))
+    places = [Path(each) for each in wanted if Path(each).is_dir() and not each.startswith("/usr/")]
+    volumes = [{"name": f"p{at}", "hostPath": {"path": str(each.resolve())}} for at, each in enumerate(places)]
+    mounts = [{"name": f"p{at}", "mountPath": str(each), "readOnly": True} for at, each in enumerate(places)]
+    return volumes, mounts
