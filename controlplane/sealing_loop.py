@@ -32,6 +32,7 @@ from controlplane.store.state import State
 
 PERIOD_SECONDS: Final = 1.0
 REWRITTEN_AT_ONCE: Final = 20
+SHOWN: Final = 10  # names in a line of the log
 ACTOR: Final = "system:control-plane"
 
 log = structlog.get_logger()
@@ -71,16 +72,21 @@ class SealingLoop:
         self._others = others
         self._env = env
         self._unwritable: set[Key] = set()
+        self._told: set[Key] = set()  # those of them that the log names
         self._complete_at: _Point | None = None  # nothing was missing there
         self._rewritten_at: _Point | None = None  # everything was looked at there
 
     async def run(self) -> None:
         """Until cancelled."""
+        told = ""
         while True:
             try:
                 await self.look()
+                told = ""
             except (errors.ApiError, OSError) as error:
-                log.info("sealing_delayed", reason=str(error))
+                if told != str(error):
+                    log.info("sealing_delayed", reason=str(error))
+                told = str(error)
             await asyncio.sleep(PERIOD_SECONDS)
 
     async def look(self) -> None:
@@ -144,8 +150,11 @@ class SealingLoop:
         self._unwritable.clear()
         for start in range(0, len(stale), REWRITTEN_AT_ONCE):
             await asyncio.gather(*map(self._rewrite_one, stale[start : start + REWRITTEN_AT_ONCE]))
-        if stale:
-            log.info("secrets_rewritten", key=active, count=len(stale) - len(self._unwritable))
+        if rewritten := len(stale) - len(self._unwritable):
+            log.info("secrets_rewritten", key=active, count=rewritten)
+        if self._unwritable != self._told:
+            self._told = set(self._unwritable)
+            log.info("secrets_not_rewritten", key=active, secrets=sorted(map(str, self._told))[:SHOWN])
 
     async def _rewrite_one(self, stored: Stored) -> None:
         envelope = stored.envelope
@@ -154,4 +163,4 @@ class SealingLoop:
             await self._replica.commit((Check(envelope.key, envelope.uid, stored.revision), put), actor=ACTOR)
         except (CommitRefused, errors.ApiError) as error:  # changed meanwhile, or at the next look
             self._unwritable.add(envelope.key)
-            log.info("secret_not_rewritten", secret=str(envelope.key), reason=str(error))
+            log.debug("secret_not_rewritten", secret=str(envelope.key), reason=str(error))
