@@ -145,51 +145,36 @@ def normalised(args: Sequence[str], params: Sequence[click.Parameter]) -> Iterat
 
 def connection_options(*, hidden: bool = False) -> list[click.Parameter]:
     """Which cluster is meant, and as whom; the same before and behind a command's name."""
+
+    def option(*names: str, key: str, metavar: str, text: str, several: bool = False) -> click.Parameter:
+        return click.Option(
+            names,
+            default=None if several else "",
+            multiple=several,
+            metavar=metavar,
+            hidden=hidden,
+            expose_value=False,
+            callback=remember(key),
+            help=text,
+        )
+
     return [
-        click.Option(
-            ["--context"],
-            default="",
-            metavar="NAME",
-            hidden=hidden,
-            expose_value=False,
-            callback=remember(META_CONTEXT),
-            help="Use this context of the client configuration.",
-        ),
-        click.Option(
-            ["--kubeconfig", "--config"],
-            default="",
+        option("--context", key=META_CONTEXT, metavar="NAME", text="Use this context of the client configuration."),
+        option(
+            *("--kubeconfig", "--config"),
+            key=META_CONFIG,
             metavar="FILE",
-            hidden=hidden,
-            expose_value=False,
-            callback=remember(META_CONFIG),
-            help="Client configuration (default: $TIMCONFIG, ~/.tim/config, $KUBECONFIG).",
+            text="Client configuration (default: $TIMCONFIG, ~/.tim/config, $KUBECONFIG).",
         ),
-        click.Option(
-            ["--socket"],
-            default="",
-            metavar="PATH",
-            hidden=hidden,
-            expose_value=False,
-            callback=remember(META_SOCKET),
-            help="On a replica, as root: its admin socket (/run/timonier/admin.sock), without certificates or webhooks.",
+        option(
+            "--as", "as_user", key=META_USER, metavar="USER", text="Act as this user, if you may (verb impersonate)."
         ),
-        click.Option(
-            ["--as", "as_user"],
-            default="",
-            metavar="USER",
-            hidden=hidden,
-            expose_value=False,
-            callback=remember(META_USER),
-            help="Act as this user, if you may (verb impersonate).",
-        ),
-        click.Option(
-            ["--as-group", "as_groups"],
-            multiple=True,
+        option(
+            *("--as-group", "as_groups"),
+            key=META_GROUPS,
             metavar="GROUP",
-            hidden=hidden,
-            expose_value=False,
-            callback=remember(META_GROUPS),
-            help="Act as a member of this group, with --as; may be repeated.",
+            text="Act as a member of this group, with --as; may be repeated.",
+            several=True,
         ),
     ]
 

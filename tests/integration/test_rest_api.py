@@ -155,6 +155,7 @@ WRONG = [
     ("GET", f"{MAPS}?resourceVersionMatch=Exact", None, 400, "BadRequest"),
     ("GET", f"{MAPS}?watch=perhaps", None, 400, "BadRequest"),
     ("GET", f"{MAPS}?watch=1&sendInitialEvents=true", None, 400, "BadRequest"),
+    ("GET", f"{MAPS}?sendInitialEvents=true&resourceVersionMatch=NotOlderThan", None, 400, "BadRequest"),
     ("GET", f"{MAPS}?watch=1&labelSelector=a+in+(", None, 400, "BadRequest"),
     ("POST", f"{MAPS}?dryRun=Some", config_map("a"), 400, "BadRequest"),
     ("POST", f"{MAPS}?fieldValidation=Maybe", config_map("a"), 400, "BadRequest"),

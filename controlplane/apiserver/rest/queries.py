@@ -78,6 +78,8 @@ def list_options(query: Query) -> ListOptions:
     """The options of a list; the meaning of resourceVersion is Kubernetes' ("API Concepts", resourceVersionMatch)."""
     token, limit = query.get("continue", ""), number(query, "limit") or 0
     version, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
+    if query.get("sendInitialEvents") is not None:
+        raise bad_request("sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list")
     if match not in {"", "Exact", "NotOlderThan"}:
         raise bad_request(f'resourceVersionMatch: Unsupported value: "{match}": Exact or NotOlderThan')
     if match and not version:
