@@ -9,6 +9,7 @@ from api.scheme import Scheme
 from component.client import ApiClient
 from component.env import Env
 from component.informer import Informer
+from controlplane.controllers import root_certificate, service_account
 from controlplane.controllers.aggregation import AggregationController
 from controlplane.controllers.caches import Caches
 from controlplane.controllers.custom_kinds import CustomKinds
@@ -23,8 +24,6 @@ from controlplane.controllers.loop import RESYNC_SECONDS, Controller, Controller
 from controlplane.controllers.namespace import NamespaceController
 from controlplane.controllers.pod_gc import PodCollector
 from controlplane.controllers.replicaset import ReplicaSetController
-from controlplane.controllers.root_certificate import RootCertificateController
-from controlplane.controllers.service_account import ServiceAccountController
 from controlplane.controllers.tasks import run_together
 from controlplane.scheduler.loop import Scheduler
 
@@ -59,9 +58,9 @@ async def run_all(
         loop_of(KubernetesServiceController(caches.slices, replica_addresses), resync_seconds=REPLICAS_SECONDS),
         loop_of(DefinitionController(client, caches.definitions)),
         loop_of(PodCollector(client, caches.pods, caches.nodes)),
-        loop_of(ServiceAccountController(caches.namespaces, caches.service_accounts)),
+        loop_of(service_account.controller(caches.namespaces, caches.service_accounts)),
         loop_of(AggregationController(caches.cluster_roles)),
-        loop_of(RootCertificateController(caches.namespaces, caches.root_certificates, ca_pem)),
+        loop_of(root_certificate.controller(caches.namespaces, caches.root_certificates, ca_pem)),
         node_loop,
     ]
 

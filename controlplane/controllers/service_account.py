@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 from api.core import Namespace, ServiceAccount
-from api.errors import ApiError
-from component.informer import Cached, Change, Informer
-from controlplane.controllers.actions import Action, Create
-from controlplane.controllers.loop import Key, Source, own_key
+from component.informer import Cached, Informer
+from controlplane.controllers.actions import Create
+from controlplane.controllers.per_namespace import PerNamespaceController
 
 DEFAULT = "default"
 
@@ -21,32 +18,14 @@ def reconcile(namespace: Cached[Namespace], *, present: bool) -> list[Create]:
     return [Create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})]
 
 
-class ServiceAccountController:
-    """Looks at namespaces, and at accounts that go."""
-
-    name = "serviceaccount"
-
-    def __init__(self, namespaces: Informer[Namespace], accounts: Informer[ServiceAccount]) -> None:
-        self._namespaces = namespaces
-        self._accounts = accounts
-
-    def sources(self) -> Sequence[Source]:
-        """Namespaces and service accounts."""
-        return [Source(self._namespaces, own_key), Source(self._accounts, _keys_of_account)]
-
-    def all_keys(self) -> Iterable[Key]:
-        """All namespaces."""
-        return [cached.key for cached in self._namespaces.items()]
-
-    async def plan(self, key: Key, failure: ApiError | None) -> Sequence[Action]:
-        """Decide for one namespace."""
-        del failure
-        namespace = self._namespaces.get("", key[1])
-        if namespace is None:
-            return []
-        return reconcile(namespace, present=self._accounts.get(key[1], DEFAULT) is not None)
-
-
-def _keys_of_account(change: Change[ServiceAccount]) -> Iterable[Key]:
-    item = change.latest.object
-    return [("", item.namespace)] if change.new is None and item.name == DEFAULT else []
+def controller(
+    namespaces: Informer[Namespace], accounts: Informer[ServiceAccount]
+) -> PerNamespaceController[ServiceAccount]:
+    """Keeps the account in every namespace."""
+    return PerNamespaceController(
+        "serviceaccount",
+        namespaces,
+        accounts,
+        DEFAULT,
+        lambda namespace, found: reconcile(namespace, present=found is not None),
+    )
