@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.crontabs import crontab, definition
 from tests.e2e.cluster import TIM, Done, Space, eventually, run
 from tests.e2e.test_pods import FOREVER, pod
 from tests.waiting import DEADLINE_SECONDS
@@ -173,3 +174,31 @@ def test_what_is_refused_says_why(kubectl):
     assert "spec.restartPolicy" in kubectl("apply", "--validate=false", "-f", "-", stdin=bad, code=1).err
     assert "NotFound" in kubectl("get", "pods", "absent", code=1).err
     assert "absent" in kubectl("get", "absents", code=1).err
+
+
+def test_a_kind_of_ones_own_lives_from_its_definition_to_the_end_of_its_objects(kubectl):
+    """Its definition and objects come by kubectl, are used by both programs, and go with their namespace and definition."""
+    group = f"{kubectl.space.name}.example.com"  # definitions have no namespace: each run has a group of its own
+    name = f"crontabs.{group}"
+    tree = definition(group=group)
+    one = crontab(api_version=f"{group}/v1", image="one") | {"metadata": {"name": "a", "finalizers": ["example.com/f"]}}
+    try:
+        kubectl("apply", "-f", "-", stdin=json.dumps(tree))
+        kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=60s")
+        kubectl("apply", "-f", "-", stdin=json.dumps(one))
+        one["spec"]["image"] = "two"
+        assert "configured" in kubectl("apply", "-f", "-", stdin=json.dumps(one)).out
+        assert "two" in kubectl("get", name, "-o", "wide").out
+        told = kubectl("apply", "-f", "-", stdin=json.dumps({**one, "spec": {"cronSpec": "x"}}), code=1).err
+        assert "spec.cronSpec in body should match" in told
+        space, other = kubectl.space, f"{kubectl.space.name}-b"
+        kubectl("create", "namespace", other)
+        space.cluster.tim("apply", "-n", other, "-f", "-", stdin=json.dumps({**one, "metadata": {"name": "b"}}))
+        kubectl("delete", "namespace", other)
+        assert kubectl.tree("get", name, "-A")["items"][0]["metadata"]["name"] == "a"
+        assert "two" in space.tim("get", name, "a", "-o", "wide").out
+        space.tim("patch", name, "a", "--type", "merge", "-p", '{"metadata":{"finalizers":null}}')
+        kubectl("delete", "crd", name)
+        assert "NotFound" in kubectl("get", "crd", name, code=1).err
+    finally:
+        kubectl("delete", "crd", name, "--ignore-not-found", "--wait=false")
