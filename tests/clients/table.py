@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.clients.documentation import examples
 from tests.clients.session import CHECKOUT, TRIED, transcripts
 from tests.clients.transcript import Entry, Transcript
 
@@ -13,10 +14,25 @@ print and exit with: do not edit it by hand. *Works* means: as with Kubernetes, 
 refuses it too, with that exit code. Commands that 1.20 (Debian 12) does not know were tried with 1.32 only.
 """
 
+EXAMPLES = """## The example manifests of Kubernetes' documentation
+
+Pages are files below `content/en/examples` of github.com/kubernetes/website (CC BY 4.0) or, without `.yaml`, pages of kubernetes.io/docs.
+`tests/clients/documentation` has the fields of each in our words; *accepted* means: and read back equal, and writing that again changes nothing.
+"""
+
 
 def page() -> str:
     """All of it."""
-    return "\n".join([HEAD, *map(section, transcripts())])
+    return "\n".join([HEAD, *map(section, transcripts()), documentation()])
+
+
+def documentation() -> str:
+    """The table of the documentation's manifests."""
+    rows = "".join(
+        f"| {example.tree['kind']} | {example.pages} | {f'**refused**: {example.refused}' if example.refused else 'accepted'} |\n"
+        for example in examples()
+    )
+    return f"{EXAMPLES}\n| Kind | Pages | |\n|---|---|---|\n{rows}"
 
 
 def section(transcript: Transcript) -> str:
