@@ -24,6 +24,10 @@ from controlplane.sealing import KEY_BYTES
 ADMIN_USER = "kubernetes-admin"
 
 
+_OUR_NAMES = (".timonier.internal",)
+"""By names below it programs of a cluster know each other: no host is called so."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClusterFiles:
     """What to install where: relative path -> content, for each replica; and the administrator's kubeconfig."""
@@ -42,10 +46,24 @@ def raft_dns_name(replica: str) -> str:
     return f"{replica}.raft.timonier.internal"
 
 
-def api_names(replica: str, cluster_domain: str) -> list[str]:
-    """All names in a replica's API certificate: ours, and those of the Service by which pods know the API."""
+def api_names(replica: str, cluster_domain: str, host: str = "") -> list[str]:
+    """All names in a replica's API certificate: ours, those of the Service by which pods know the API, and its host's."""
     service = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", f"kubernetes.default.svc.{cluster_domain}")
-    return [API_SERVER_NAME, replica_dns_name(replica), *service]
+    own = [host] if host and not _is_address(host) and not host.lower().rstrip(".").endswith(_OUR_NAMES) else []
+    return [API_SERVER_NAME, replica_dns_name(replica), *service, *own]
+
+
+def api_addresses(host: str, service_range: str) -> list[str]:
+    """The addresses in it: the Service's and its host's, which clients check that know no `tls-server-name`."""
+    return [api_service_address(service_range), *([host] if _is_address(host) else [])]
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def api_service_address(service_range: str) -> str:
@@ -73,14 +91,14 @@ def plan_cluster(
     account_keys = account_keys or make_key()
     secrets_keys = secrets_keys or encode([env.rng.randbytes(KEY_BYTES)])
     files = {}
-    for replica in template.replicas:
+    for replica, host in template.replicas.items():
         api = pki.issue(
             ca,
             f"system:replica:{replica}",
             now,
             groups=["system:replicas"],
-            dns_names=api_names(replica, template.cluster_domain),
-            addresses=[api_service_address(template.service_range)],
+            dns_names=api_names(replica, template.cluster_domain, host),
+            addresses=api_addresses(host, template.service_range),
         )
         raft = pki.issue(raft_ca, f"raft:{replica}", now, dns_names=[raft_dns_name(replica)])
         config = msgspec.structs.replace(template, replica=replica)

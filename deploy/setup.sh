@@ -6,7 +6,7 @@ set -eu
 peers="" clients="" tried=""
 case "${1:-}" in
 --peers) peers="etcd-server etcd-client"; shift ;;
---tests) command -v kubectl >/dev/null || clients=kubernetes-client; tried="kubernetes-client prometheus"; shift ;;
+--tests) command -v kubectl >/dev/null || clients=kubernetes-client; tried=kubernetes-client; shift ;;
 esac
 venv=${1:?usage: deploy/setup.sh [--peers|--tests] VENV}
 packages="podman crun conmon nftables libnftables1 iproute2 conntrack util-linux procps busybox-static python3 python3-venv curl $peers"

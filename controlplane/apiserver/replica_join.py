@@ -19,7 +19,7 @@ from component import pki
 from component.env import Env
 from controlplane.apiserver.join import LARGEST_REQUEST_CHARACTERS
 from controlplane.apiserver.tokens import key_of_token, use_token
-from controlplane.bootstrap import api_names, api_service_address, raft_dns_name
+from controlplane.bootstrap import api_addresses, api_names, raft_dns_name
 from controlplane.commands import CommitRefused
 from controlplane.config import ServerConfig
 from controlplane.membership_loop import Newcomer, record, waiting
@@ -68,7 +68,7 @@ class ReplicaJoinDesk:
             raise errors.Invalid(f"{host!r} is no IP address or host name")
         if max(len(request), len(raft_request)) > LARGEST_REQUEST_CHARACTERS:
             raise errors.Invalid("a certificate request is too large")
-        certificates = self._sign(name, request, raft_request)
+        certificates = self._sign(name, host, request, raft_request)
         newcomer = Newcomer(uid=self._env.new_uid(), host=host)
         await self._replica.read_barrier()
         if level < self._replica.state.level:
@@ -93,12 +93,10 @@ class ReplicaJoinDesk:
         log.info("replica_joined", newcomer=name, host=host)
         return {**certificates, "server": self._settings(name, newcomer, membership)}
 
-    def _sign(self, name: str, request: str, raft_request: str) -> dict[str, str]:
+    def _sign(self, name: str, host: str, request: str, raft_request: str) -> dict[str, str]:
         now = self._env.now()
-        names, addresses = (
-            api_names(name, self._config.cluster_domain),
-            [api_service_address(self._config.service_range)],
-        )
+        names = api_names(name, self._config.cluster_domain, host)
+        addresses = api_addresses(host, self._config.service_range)
         user, groups = f"system:replica:{name}", ["system:replicas"]
         try:
             api = pki.sign_request(

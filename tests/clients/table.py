@@ -20,10 +20,23 @@ Pages are files below `content/en/examples` of github.com/kubernetes/website (CC
 `tests/clients/documentation` has the fields of each in our words; *accepted* means: and read back equal, and writing that again changes nothing.
 """
 
+PYTHON = """## Python clients
+
+| Client | Calls | |
+|---|---|---|
+| `kubernetes` | list, watch from there and on from the last event, create, merge and JSON patch, replace, delete, delete of collections, status and scale | works |
+| `kubernetes` | server-side apply and its conflicts by the dynamic client, exec, log with `follow`, leader election with a Lease | works |
+| `kubernetes_asyncio` | create, patch, list with a field selector and a limit, watch, delete, errors | works |
+| `lightkube` | apply, patch, list with field selectors, wait for conditions, log, watch, delete, errors | works; knows no `tls-server-name` |
+| `kubernetes`, `kubernetes_asyncio` | anything of a kind that is not there yet | **refused**: 404 NotFound |
+
+`tests/e2e/test_clients_python.py` and `tests/integration/test_rest_python_client.py` show it.
+"""
+
 
 def page() -> str:
     """All of it."""
-    return "\n".join([HEAD, *map(section, transcripts()), documentation()])
+    return "\n".join([HEAD, *map(section, transcripts()), PYTHON, documentation()])
 
 
 def documentation() -> str:

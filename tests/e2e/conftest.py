@@ -28,6 +28,7 @@ ORDER = (
     "test_kubectl",
     "test_clients_kubectl",
     "test_secrets",
+    "test_clients_python",
     "test_network",
     "test_bad_input",
     "test_rollouts",

@@ -13,7 +13,7 @@ from cli.main import main
 from component import pki
 from component.env import Env, system_env
 from component.files import write_private
-from controlplane.bootstrap import plan_cluster
+from controlplane.bootstrap import api_addresses, api_names, plan_cluster
 from controlplane.certificate_loop import REMINDER_SECONDS, CertificateLoop
 from controlplane.certificates import OWN, days_left, is_due, renew
 from controlplane.config import ServerConfig
@@ -278,3 +278,16 @@ def test_tim_renews_nothing_where_there_is_no_replica_or_it_was_not_told_to(tmp_
     before = serial(folder / "api.crt")
     assert "say --offline" in tim("pki", "renew", "--pki-dir", str(folder)).output
     assert serial(folder / "api.crt") == before
+
+
+@pytest.mark.parametrize(
+    ("host", "names", "addresses"),
+    [
+        ("10.0.0.1", [], ["10.96.0.1", "10.0.0.1"]),
+        ("r1.example.com", ["r1.example.com"], ["10.96.0.1"]),
+        ("r2.replica.timonier.internal", [], ["10.96.0.1"]),  # a name of ours makes nobody another replica
+    ],
+)
+def test_a_replicas_certificate_names_its_host_for_clients_that_know_no_other_name(host, names, addresses):
+    assert api_names("r1", "cluster.local", host) == [*api_names("r1", "cluster.local"), *names]
+    assert api_addresses(host, "10.96.0.0/16") == addresses
