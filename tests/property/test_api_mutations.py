@@ -27,7 +27,7 @@ from tests.whole_objects import whole_objects, with_statuses
 
 pytestmark = pytest.mark.slow
 
-MUTATIONS = int(os.environ.get("MUTATIONS", "600"))
+MUTATIONS = int(os.environ.get("MUTATIONS", "300"))
 FIRST = int(os.environ.get("FIRST_MUTATION", "1"))
 LAST_APPLIED = "/last-applied-configuration"
 STEP = re.compile(r"\[([^\]]*(?:'\])?)\]|([^.\[\]]+)")
