@@ -85,4 +85,4 @@ class Consulting:
         if not hook.ignored:
             return Verdict(denial=Failed(f"Internal error occurred: {failure}"))
         kind = "mutating" if hook.mutating else "validating"
-        return Verdict(failure=failure, notes=((_OPEN.format(kind, hook.name), failure),))
+        return Verdict(notes=((_OPEN.format(kind, hook.name), failure),))

@@ -46,14 +46,13 @@ class BadAnswer(Exception):
 class Verdict:
     """What a webhook said. `denial` is None when it allows the request; `patch` is a list of operations, None for no change.
 
-    `failure` says why it could not be asked, where that is to be ignored.
+    `warnings` are for the caller, `notes` for the audit log.
     """
 
     denial: ApiError | None = None
     patch: Any = None
     warnings: tuple[str, ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
-    failure: str = ""
 
 
 def request_of(asked: Attributes, version: str) -> Tree:
