@@ -38,7 +38,7 @@ from agent.runtime.tracking import ContainerTracker
 from component.env import Env
 
 OLDEST_VERSION = (4, 3)
-CGROUP_PATIENCE_SECONDS = 0.25  # conmon and podman's clean-up leave within 100 ms; those of a user's exec linger 3 s
+CGROUP_PATIENCE_SECONDS = 0.25  # conmon and podman's clean-up leave within 100 ms; those of a user's exec linger 10 s
 _POLL_SECONDS = 0.01
 
 log = structlog.get_logger()

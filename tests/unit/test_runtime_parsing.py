@@ -237,7 +237,7 @@ def test_the_configuration_is_valid_toml_with_the_hosts_values():
     tree = tomllib.loads(containers_conf(settings))
     assert tree["containers"]["default_ulimits"] == ["nofile=20000:20000", "nproc=99:99"]
     assert tree["engine"]["runtime"] == "crun"
-    assert tree["engine"]["exit_command_delay"] == 3
+    assert tree["engine"]["exit_command_delay"] == 10
     assert tree["network"]["network_config_dir"] == '/a "b"'
 
 
