@@ -17,7 +17,8 @@ from tests.rest_server import serving_rest
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 HEAD = '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":'
-BOMB_BYTES = 300 << 20
+BOMB_BYTES = 100 << 20
+DEPTHS = 200, 5_000, 200_000
 
 
 def deep(depth: int) -> str:
@@ -38,8 +39,8 @@ async def test_a_packed_message_is_refused_before_it_is_unpacked(tmp_path):
 
 
 @pytest.mark.slow
-async def test_a_packed_body_that_unpacks_to_hundreds_of_megabytes_is_refused(tmp_path):
-    packing, piece = zlib.compressobj(wbits=31), b" " * (1 << 20)
+async def test_a_packed_body_that_unpacks_to_a_hundred_megabytes_is_refused(tmp_path):
+    packing, piece = zlib.compressobj(1, wbits=31), b" " * (1 << 20)
     packed = b"".join(packing.compress(piece) for _ in range(BOMB_BYTES >> 20)) + packing.flush()
     async with serving_rest(tmp_path) as rest:
         before = peak_bytes()
@@ -48,23 +49,22 @@ async def test_a_packed_body_that_unpacks_to_hundreds_of_megabytes_is_refused(tm
         assert peak_bytes() - before < BOMB_BYTES // 2
 
 
-@pytest.mark.parametrize("depth", [200, 5_000, 200_000])
-async def test_an_object_that_is_nested_too_deeply_is_refused_over_grpc(tmp_path, depth):
-    async with running_cluster(tmp_path) as cluster:
-        async with rpc.channel(cluster.addresses[0], cluster.keys.admin) as channel:
-            stub = apiserver_pb2_grpc.ApiServerStub(channel)
+async def test_an_object_that_is_nested_too_deeply_is_refused_over_grpc(tmp_path):
+    async with running_cluster(tmp_path) as cluster, rpc.channel(cluster.addresses[0], cluster.keys.admin) as channel:
+        stub = apiserver_pb2_grpc.ApiServerStub(channel)
+        for depth in DEPTHS:
             with pytest.raises(grpc.aio.AioRpcError) as failure:
                 await stub.Create(pb.CreateRequest(object=resource_pb2.Resource(json=deep(depth))))
-        assert isinstance(rpc.error_of(failure.value), Invalid)
+            assert isinstance(rpc.error_of(failure.value), Invalid)
 
 
 @pytest.mark.parametrize("media", ["application/json", "application/yaml"])
-@pytest.mark.parametrize("depth", [200, 5_000, 200_000])
-async def test_an_object_that_is_nested_too_deeply_is_refused_over_https(tmp_path, depth, media):
+async def test_an_object_that_is_nested_too_deeply_is_refused_over_https(tmp_path, media):
     async with serving_rest(tmp_path) as rest:
-        answer = await rest.ask("POST", CONFIG_MAPS, deep(depth), headers={"Content-Type": media})
-        assert answer.status in {400, 422}
-        assert answer.tree["reason"] in {"BadRequest", "Invalid"}
+        for depth in DEPTHS:
+            answer = await rest.ask("POST", CONFIG_MAPS, deep(depth), headers={"Content-Type": media})
+            assert answer.status in {400, 422}
+            assert answer.tree["reason"] in {"BadRequest", "Invalid"}
 
 
 async def test_aliases_that_multiply_are_refused(tmp_path):
