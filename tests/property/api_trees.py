@@ -11,6 +11,7 @@ SCALARS = {
     "string": TEXT,
     "time": st.sampled_from(["2030-01-31T12:00:00Z", "2001-02-03T04:05:06.789+01:00"]),
     "boolean": st.booleans(),
+    "number": st.one_of(st.integers(-99, 99), st.floats(-9, 9)),
     "quantity": st.one_of(st.sampled_from(["1", "250m", "64Mi"]), st.integers(0, 99), st.floats(0, 9)),
     "integer or string": st.one_of(st.integers(0, 99), TEXT),
     "any": st.one_of(st.none(), st.integers(), st.dictionaries(TEXT, st.integers(), max_size=2)),
