@@ -45,7 +45,7 @@ class Answers:
 
     def __init__(self) -> None:
         self._given: dict[bytes, Verdict] = {}
-        self._counts: Counter[tuple[str, str, str, str]] = Counter()
+        self._counts: Counter[tuple[str, ...]] = Counter()
 
     def to(self, questions: Sequence[Question]) -> Sequence[Verdict]:
         """Return the answer to each; Unanswered with those that there is none to yet, Conflict after too many."""
@@ -53,7 +53,9 @@ class Answers:
         if not missing:
             return [self._given[each.key] for each in questions]
         for each in missing:
-            subject = (*each.hook.place, each.request.get("name", ""))
+            resource = each.request["requestResource"]
+            where = (resource["group"], resource["resource"], each.request.get("namespace", ""))
+            subject = (*each.hook.place, *where, each.request.get("name", ""))
             self._counts[subject] += 1
             if self._counts[subject] > ASKED_AT_MOST:
                 raise Conflict(
