@@ -71,7 +71,7 @@ def test_a_reader_that_closes_early_sees_no_complaint():
     ("redirection", "code", "said"), [(">&-", 0, ""), (">/dev/full", 1, "No space left on device")]
 )
 def test_output_that_goes_nowhere_is_no_traceback(redirection, code, said):
-    line = f"""exec {sys.executable} -c 'from cli.start import main; main()' api-resources {redirection}"""
+    line = f"""exec {sys.executable} -c 'from cli.start import main; main()' explain pods --recursive {redirection}"""
     done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == code
     assert said in done.stderr
