@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 import grpc
 import structlog
 
-from api.errors import Invalid, NotReady, TooLarge
+from api.errors import FieldError, Invalid, NotReady, TooLarge
 from api.v1 import apiserver_pb2 as pb
 from component.env import Env
 from component.rpc_server import Context
@@ -36,6 +37,10 @@ class RevocationDesk:
     async def revoke(self, request: pb.RevokeCertificateRequest, context: Context) -> pb.RevokeCertificateResponse:
         """RevokeCertificate."""
         value = _value(request)
+        if not math.isfinite(
+            request.expires_time
+        ):  # what cannot be written as JSON could not be read again, by anybody
+            raise Invalid("the revocation is invalid", [FieldError("expires_time", "must be seconds since the epoch")])
         await self._replica.read_barrier()
         membership = self._replica.status.membership
         member = request.name.removeprefix(REPLICA_PREFIX) if request.name.startswith(REPLICA_PREFIX) else ""

@@ -136,3 +136,11 @@ async def test_revocations_are_forgotten_when_the_certificates_have_expired(tmp_
         assert recorded(cluster.replica.state)[of_name("a")].by == "you", "the later one counts"
         await cluster.replica.commit(expired(cluster.replica.state, 150.0))
         assert list(recorded(cluster.replica.state)) == ["serial/ab"]
+
+
+@pytest.mark.parametrize("moment", [float("nan"), float("inf"), float("-inf")])
+async def test_a_moment_that_cannot_be_written_down_is_refused_and_nobody_is_shut_out(tmp_path, moment):
+    async with served(tmp_path) as cluster, client_of(cluster, certificate(cluster)) as client:
+        with pytest.raises(errors.Invalid, match="expires_time"):
+            await revoke(cluster, name="somebody", expires_time=moment)
+        await client.get("namespaces", "", "default")
