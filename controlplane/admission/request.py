@@ -99,13 +99,15 @@ class Request:
 class Remarks:
     """What is to be told besides the outcome of a request, once each however often it is decided.
 
-    `tell` gets the warnings; without one nobody hears them. `audits` are for the log.
+    `tell` gets the warnings; without one nobody hears them. `audits` are for the log. `makes`: as it was decided last, an
+    object that was not there.
     """
 
     def __init__(self, tell: Callable[[str], None] | None = None) -> None:
         self._tell = tell
         self._warnings: set[str] = set()
         self.audits: list[str] = []
+        self.makes = False
 
     def warn(self, text: str) -> None:
         """Tell the caller."""

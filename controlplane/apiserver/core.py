@@ -337,8 +337,13 @@ class ApiCore:
             unknown=unknown,
         )
 
+        remarks = how.get("remarks")
+
         def decide(state: Snapshot) -> Decision:
-            if (creating := patches.creating(patch, state)) is not None:
+            creating = patches.creating(patch, state)
+            if remarks is not None:
+                remarks.makes = creating is not None
+            if creating is not None:
                 self.authorizer.check(identity, creating)
             return patches.decide(self.writing, identity, patch, state)
 

@@ -281,7 +281,9 @@ async def test_who_applies_owns_fields_until_somebody_takes_them_by_force(rest):
         return await rest.ask("PATCH", path, text, headers={"Content-Type": "application/apply-patch+yaml"})
 
     made = await apply("one", {"k": "1"})
+    assert made.status == 201
     assert made.tree["metadata"]["managedFields"][0]["manager"] == "one"
+    assert (await apply("one", {"k": "1"})).status == 200
     conflict = await apply("two", {"k": "2"})
     assert (conflict.status, conflict.tree["reason"]) == (409, "Conflict")
     assert [cause["field"] for cause in conflict.tree["details"]["causes"]] == [".data.k"]

@@ -61,6 +61,7 @@ class Writing:
             raise bad_request("fieldManager: Required value: who applies says as whose")
         if force and patch_type != "apply":
             raise bad_request("force: Forbidden: only an apply can take fields from others")
+        how = _how(call)
         patched = await self._core.patch(
             call.identity,
             call.resource,
@@ -73,9 +74,9 @@ class Writing:
             asked=call.allowed,
             unknown=queries.validation(call.query, call.kind) if call.kind.custom is not None else "Strict",
             version=call.target.version,
-            **_how(call),
+            **how,
         )
-        return await _answer(call, patched)
+        return await _answer(call, patched, 201 if how["remarks"].makes else 200)
 
     async def delete(self, call: Call) -> web.StreamResponse:
         """One object."""
