@@ -167,6 +167,12 @@ def connection_options(*, hidden: bool = False) -> list[click.Parameter]:
             text="Client configuration (default: $TIMCONFIG, ~/.tim/config, $KUBECONFIG).",
         ),
         option(
+            "--socket",
+            key=META_SOCKET,
+            metavar="PATH",
+            text="On a replica, as root: its admin socket (/run/timonier/admin.sock), without certificates or webhooks.",
+        ),
+        option(
             "--as", "as_user", key=META_USER, metavar="USER", text="Act as this user, if you may (verb impersonate)."
         ),
         option(
