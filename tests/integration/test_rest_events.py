@@ -109,7 +109,7 @@ async def test_watches_lists_and_tables_select_by_the_fields_of_the_form(rest):
     for path, field in ((OTHER, "regarding.name"), (CORE, "involvedObject.name")):
         listed = await rest.ask("GET", path, params={"fieldSelector": f"{field}=db,type=Normal"})
         assert [each["metadata"]["name"] for each in listed.tree["items"]] == ["b"]
-    options = {"watch": "1", "fieldSelector": "regarding.name=db", "timeoutSeconds": "5"}
+    options = {"watch": "1", "fieldSelector": "regarding.name=db", "timeoutSeconds": "60"}
     async with rest.admin.get(rest.url + OTHER, params=options) as response:
         seen = json.loads(await response.content.readline())
     assert (seen["type"], seen["object"]["apiVersion"]) == ("ADDED", "events.k8s.io/v1")
