@@ -16,7 +16,7 @@ RUNS = 6
 ELSEWHERE = {
     *("lab", "reset", "init", "join", "pki", "backup", "replica", "check"),  # they change this machine
     *("port-forward", "exec", "attach", "cp", "debug"),  # they last, or need a node
-    *("token", "completion", "config", "status"),  # they ask more than the fake knows, or write files
+    *("token", "completion", "config", "status", "secrets"),  # they ask more than the fake knows, or write files
 }
 LASTING = {"-w", "--watch", "--watch-only", "-f", "--follow"}
 WORDS = (
