@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from api.scheme import BUILT_IN, DEFINITIONS
+from api.scheme import BUILT_IN, DEFINITIONS, EVENTS_V1
 
 _OWN_GROUPS: Final = frozenset(kind.group for kind in BUILT_IN.kinds) | {
     "authentication.k8s.io",
     "authorization.k8s.io",
+    EVENTS_V1.group,
 }
 _EXTENSIONS: Final = DEFINITIONS.partition(".")[2]
 
