@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
+import sys
 from contextlib import asynccontextmanager
 
 import pytest
@@ -15,9 +15,7 @@ from tests.crontabs import crontab, definition
 from tests.rest_server import serving_rest
 from tests.waiting import DEADLINE_SECONDS, POLL_SECONDS
 
-KOPF = shutil.which("kopf")
-
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(KOPF is None, reason="kopf is not installed")]
+pytestmark = pytest.mark.slow
 
 CRONTABS = "/apis/stable.example.com/v1/namespaces/default/crontabs"
 OPERATOR = """
@@ -77,7 +75,17 @@ async def operator(rest, folder, *options):
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "KUBECONFIG": str(kubeconfig)}
     with (folder / "kopf.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            KOPF, "run", "-A", *options, str(source), cwd=folder, env=environment, stdout=log, stderr=log
+            sys.executable,
+            "-m",
+            "kopf",
+            "run",
+            "-A",
+            *options,
+            str(source),
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=log,
         )
         try:
             yield process
