@@ -64,7 +64,7 @@ PEERINGS = {
 @asynccontextmanager
 async def operator(rest, folder, *options):
     """The operator, running."""
-    source, kubeconfig = folder / "operator.py", folder / "kopf.conf"
+    source, kubeconfig = folder / "crontabs_operator.py", folder / "kopf.conf"
     source.write_text(OPERATOR)
     chosen = yaml.safe_load(rest.kubeconfig().read_text())
     cluster = chosen["clusters"][0]["cluster"]
