@@ -88,8 +88,12 @@ def _of_object(verb: str, sent: resource_pb2.Resource, stored: Any, subresource:
     try:
         kind = scheme.by_kind(retired.current_version(api_version, kind_name), kind_name)
     except NotFound:
-        return ()
-    asked = on(kind, verb, namespace or DEFAULT_NAMESPACE, name, subresource)
+        if not isinstance(stored, resource_pb2.Resource) or not stored.resource:
+            return ()
+        plural, _, group = stored.resource.partition(".")  # the answer says what a custom kind is called
+        asked = Attributes(verb, group, plural, subresource, stored.namespace, stored.name)
+    else:
+        asked = on(kind, verb, namespace or DEFAULT_NAMESPACE, name, subresource)
     return (Part(asked, _text(sent.json), _object(stored)),)
 
 

@@ -248,6 +248,11 @@ def test_a_call_is_told_by_verb_and_object():
     assert asked_of("Apply", pb.ApplyRequest(object=resource(deployment))) == [
         Attributes("patch", "apps", "deployments", namespace="x", name="d")
     ]
+    tab = {"apiVersion": "example.com/v1", "kind": "CronTab", "metadata": {"name": "t"}}
+    stored = resource_pb2.Resource(resource="crontabs.example.com", namespace="default", name="t", json="{}")
+    assert asked_of("Create", pb.CreateRequest(object=resource(tab)), stored) == [
+        Attributes("create", "example.com", "crontabs", namespace="default", name="t")
+    ]
     assert asked_of("Delete", pb.DeleteRequest(resource="nodes", name="n1")) == [
         Attributes("delete", resource="nodes", name="n1")
     ]

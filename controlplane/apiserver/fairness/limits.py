@@ -28,7 +28,7 @@ class Limits(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     calls_alone: int = 512
     waiting_calls: int = 1_024
     waiting_mebibytes: int = 32
-    waiting_seconds: float = 5.0
+    waiting_seconds: float = 15.0
     watches: int = 2_000
     streams: int = 256
     unread_mebibytes: int = 32
