@@ -26,6 +26,10 @@ Build = Callable[[Scheme, Mapping[str, Informer[Any]]], Sequence[ControllerLoop]
 """(all kinds, a cache of each by resource) -> the loops that look through all of them."""
 
 
+class _OtherKinds(Exception):
+    """There are other kinds than before."""
+
+
 class CustomKinds:
     """Keeps the loops running that `build` makes, with the kinds of `definitions` besides those in `caches`."""
 
@@ -65,28 +69,26 @@ class CustomKinds:
             if kind.custom is not None
         }
         loops = self._build(scheme, {**self._caches, **custom})
-        jobs = asyncio.ensure_future(
-            run_together(*(informer.run() for informer in custom.values()), *(loop.run() for loop in loops))
-        )
-        changed = asyncio.ensure_future(self._until_other(frozenset(custom)))
         try:
-            await asyncio.wait((jobs, changed), return_when=asyncio.FIRST_COMPLETED)
-            if jobs.done():
-                jobs.result()
+            await run_together(
+                self._until_other(frozenset(custom)),
+                *(informer.run() for informer in custom.values()),
+                *(loop.run() for loop in loops),
+            )
+        except _OtherKinds:
+            log.info("kinds_changed")
         finally:
-            changed.cancel()
-            jobs.cancel()
-            await asyncio.gather(changed, jobs, return_exceptions=True)
             for informer in custom.values():
                 await informer.forget()
 
     async def _until_other(self, resources: frozenset[str]) -> None:
+        """Raise _OtherKinds when these are not the custom kinds any more."""
         while True:
             await self._changed.wait()
             self._changed.clear()
             now = frozenset(kind.resource for kind in self._scheme().kinds if kind.custom is not None)
             if now != resources:
-                return
+                raise _OtherKinds
 
     def _note(self, _: Change[Any]) -> None:
         self._changed.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import ssl
 import sys
@@ -115,6 +116,11 @@ def test_a_webhook_in_a_pod_decides_what_is_stored_and_answers_through_the_proxy
         tree = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {key: "1"}}
         return space.tim("create", "-f", "-", stdin=json.dumps(tree), check=False)
 
+    numbers = itertools.count()
+
+    def create_late() -> str:
+        return create(f"late-{next(numbers)}", "good").err
+
     try:
         space.apply(json.dumps(mutating(space.name, made)))
         eventually(
@@ -133,6 +139,6 @@ def test_a_webhook_in_a_pod_decides_what_is_stored_and_answers_through_the_proxy
             explain=lambda: raw(space, page, tmp_path),
         )
         space.tim("delete", "pod", "hook")
-        eventually("nobody is left to be asked", lambda: "failed calling webhook" in create("late", "good").err)
+        eventually("nobody is left to be asked", lambda: "failed calling webhook" in create_late())
     finally:
         space.cluster.tim("delete", "mutatingwebhookconfiguration", space.name)

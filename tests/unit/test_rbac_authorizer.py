@@ -172,6 +172,9 @@ async def test_calls_about_the_cluster_are_asked_for_by_their_path(method):
         def identify(self, context):
             return JANE
 
+        def follow(self, context):
+            pass
+
     async def authorize(identity, attributes):
         asked.append((identity, attributes))
 
