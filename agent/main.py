@@ -117,10 +117,19 @@ async def build(config: AgentConfig, paths: Paths, own: OwnCertificate, env: Env
         return Plugin(network_config(config, cluster, address, resolv_conf), env)
 
     def connect(endpoint: str) -> grpc.aio.Channel:
+        own.look()
         return channel(endpoint, own.tls)
 
     async def explain(endpoint: str) -> Obstacle | None:
-        return await Handshake(own.tls, config.ca_path, env, "reset this node and join again").obstacle(endpoint)
+        handshake = Handshake(
+            own.tls,
+            config.ca_path,
+            env,
+            remedy="reset this node and join again",
+            expiring=config.cert_path,
+            renewal=f"run here what `tim token create --renew --name {config.node_name}` prints",
+        )
+        return await handshake.obstacle(endpoint)
 
     offer = Offer(address, config.system_reserved, config.capacity, config.max_pods, f"v{version()}")
     return NodeAgent(

@@ -29,20 +29,38 @@ class OwnCertificate:
     def __init__(self, ca_path: str, cert_path: str, key_path: str) -> None:
         self._cert_path = Path(cert_path)
         self.tls = Tls(*(Path(path).read_bytes() for path in (ca_path, cert_path, key_path)))
+        self._refused = b""
+
+    def look(self) -> None:
+        """Take what somebody else put in its place since: `tim join --renew`, when it has expired. Else it stays."""
+        try:
+            found = self._cert_path.read_bytes()
+            if found in {self.tls.cert_pem, self._refused}:
+                return
+            self._refused = found
+            self.tls = self._with(found)
+        except (OSError, pki.CertificateProblem) as error:
+            log.warning("certificate_not_taken", path=str(self._cert_path), error=str(error))
+        else:
+            log.info("certificate_taken", path=str(self._cert_path))
 
     def replace(self, cert_pem: bytes) -> None:
         """Take another certificate of the same key: on disk, and for connections from now on.
 
         CertificateProblem for one that another CA signed, of another key or another name; OSError.
         """
+        taken = self._with(cert_pem)
+        write_private(self._cert_path, cert_pem, durable=True)
+        self.tls = taken
+
+    def _with(self, cert_pem: bytes) -> Tls:
         old = self.tls
         pki.check_signed_by(cert_pem, old.ca_pem)
         pki.check_key(cert_pem, old.key_pem)
         before, after = pki.read_subject(old.cert_pem), pki.read_subject(cert_pem)
         if (before.common_name, before.groups) != (after.common_name, after.groups):
             raise pki.CertificateProblem(f"it is for {after.common_name!r}, not {before.common_name!r}")
-        write_private(self._cert_path, cert_pem, durable=True)
-        self.tls = Tls(old.ca_pem, cert_pem, old.key_pem)
+        return Tls(old.ca_pem, cert_pem, old.key_pem)
 
 
 class CertificateRenewal:

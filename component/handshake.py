@@ -17,6 +17,7 @@ from component.rpc import API_SERVER_NAME, Tls
 PROBE_SECONDS = 2.0
 HTTP2 = "h2"
 AGAIN = "copy admin.conf from a replica of this cluster again"
+ANOTHER = "make another one on a replica (`tim pki user`)"
 
 # Of OpenSSL's x509_vfy.h, which Python passes on in verify_code.
 NOT_YET_VALID, EXPIRED, OTHER_NAME = 9, 10, 62
@@ -31,13 +32,20 @@ class Obstacle:
 
 
 class Handshake:
-    """Tells what is wrong between `tls`, read from the file `source`, and the replicas; `remedy` replaces that file."""
+    """Tells what is wrong between `tls`, read from the file `source`, and the replicas.
 
-    def __init__(self, tls: Tls, source: str, env: Env, remedy: str = AGAIN) -> None:
+    `remedy` replaces that file; `renewal` a certificate that has expired, in the file `expiring` if that is another one.
+    """
+
+    def __init__(
+        self, tls: Tls, source: str, env: Env, *, remedy: str = AGAIN, expiring: str = "", renewal: str = ANOTHER
+    ) -> None:
         self._tls = tls
         self._source = source
         self._env = env
         self._remedy = remedy
+        self._expiring = expiring or source
+        self._renewal = renewal
 
     async def obstacle(self, address: str) -> Obstacle | None:
         """What keeps us from the replica at `address` ("host:port"); None when a connection comes about now."""
@@ -96,7 +104,8 @@ class Handshake:
             return self._lasting(f"client-certificate: {problem}")
         now = self._env.now()
         if now >= subject.not_after:
-            return self._lasting(f"the client certificate has expired on {rfc3339(subject.not_after)}")
+            expired = f"the client certificate has expired on {rfc3339(subject.not_after)}"
+            return Obstacle(f"{self._expiring}: {expired}: {self._renewal}", lasting=True)
         if now < subject.not_before:
             return Obstacle(f"{self._source}: the client certificate is not valid yet: set this machine's clock", True)
         return None

@@ -24,6 +24,7 @@ from component.rpc import API_SERVER_NAME
 CA_PATH = "/timonier/v1/ca"
 JOIN_PATH = "/timonier/v1/join"
 JOIN_REPLICA_PATH = "/timonier/v1/join-replica"
+RENEW_PATH = "/timonier/v1/renew-node"
 ANSWER_SECONDS = 15.0
 Answer = TypeVar("Answer")
 TOKEN_PATTERN = re.compile(r"([a-z0-9]{6})\.([a-z0-9]{16})")
@@ -65,6 +66,24 @@ async def join_replica(
     return await _join_first(
         servers, token, ca_hash, lambda server: _join_replica_at(server, token, ca_hash, name, host, env, level)
     )
+
+
+async def renew(servers: Sequence[str], token: str, ca_hash: str, name: str, key_pem: bytes, env: Env) -> bytes:
+    """Have the certificate of node `name` signed anew for the key that it has; returns it.
+
+    Servers and errors as `join`, but NotFound when there is no such Node; CertificateProblem for a key of no use.
+    """
+    request_pem = pki.request_for(key_pem, f"system:node:{name}")
+
+    async def renew_at(server: str) -> bytes:
+        body = {"token": token, "name": name, "request": request_pem.decode()}
+        ca_pem, answer = await _present(server, ca_hash, RENEW_PATH, body)
+        cert_pem: bytes = answer["certificate"].encode()
+        pki.check_signed_by(cert_pem, ca_pem)
+        _check_clock(cert_pem, env.now(), server)
+        return cert_pem
+
+    return await _join_first(servers, token, ca_hash, renew_at)
 
 
 async def _join_first(

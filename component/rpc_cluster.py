@@ -50,7 +50,7 @@ class ClusterCalls(Calls):
         return response
 
     async def create_join_token(self, role: str, *, name: str = "", ttl_seconds: int = 0) -> pb.CreateJoinTokenResponse:
-        """Make a single-use token for one node ("node"). A repeated attempt may leave an unused token, which expires."""
+        """Make a single-use token: for a "node", a "replica" or a "renewal". A repeated attempt may leave an unused token, which expires."""
         request = pb.CreateJoinTokenRequest(role=role, name=name, ttl_seconds=ttl_seconds)
         response: pb.CreateJoinTokenResponse = await self._call("CreateJoinToken", request, "safe")
         return response

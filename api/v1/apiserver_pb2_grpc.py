@@ -351,7 +351,7 @@ class ApiServerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateJoinToken(self, request, context):
-        """Makes a short-lived single-use token with which one node or replica may join.
+        """Makes a short-lived single-use token with which one node or replica may join, or a node gets another certificate.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

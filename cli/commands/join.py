@@ -25,6 +25,11 @@ from component.join import join
 @click.option(
     "--replica", "as_replica", is_flag=True, help="Become a replica of the control plane (`tim replica add`)."
 )
+@click.option(
+    "--renew",
+    is_flag=True,
+    help="Only get this node another certificate (`tim token create --renew`): its own has expired.",
+)
 @click.option("--address", default="", help="Where the other replicas reach this one (default: as for --node-ip).")
 @click.option(
     "--dir",
@@ -41,6 +46,7 @@ def join_command(
     name: str,
     node_ip: str,
     as_replica: bool,
+    renew: bool,
     address: str,
     directory: Path,
 ) -> None:
@@ -49,6 +55,14 @@ def join_command(
     A node gets agent.yaml and its certificate below --dir; then start timonier-agent. A replica gets server.yaml, its
     certificates and the cluster's keys; then start timonier-raft and timonier-api.
     """
+    addresses = [server if ":" in server else f"{server}:6443" for server in servers]
+    if renew and (as_replica or node_ip or address):
+        raise click.UsageError("--renew changes nothing but the certificate of a node: leave the other options out")
+    if renew:
+        from cli.node_renewal import renew_node  # noqa: PLC0415 - seldom needed
+
+        renew_node(addresses, token, ca_hash, name, directory)
+        return
     if as_replica:
         from cli.replica_files import join_as_replica  # noqa: PLC0415 - a node does not need it
 
@@ -59,7 +73,6 @@ def join_command(
             f"{directory}/agent.yaml exists: this machine is a node already (`tim reset` undoes it)"
         )
     name = name or socket.gethostname().lower()
-    addresses = [server if ":" in server else f"{server}:6443" for server in servers]
     try:
         joined = asyncio.run(join(addresses, token, ca_hash, name, system_env()))
     except ApiError as error:

@@ -16,7 +16,7 @@ import structlog
 from aiohttp import web, web_protocol
 
 from api import errors
-from component.join import CA_PATH, JOIN_PATH, JOIN_REPLICA_PATH
+from component.join import CA_PATH, JOIN_PATH, JOIN_REPLICA_PATH, RENEW_PATH
 from controlplane.admission.request import MASTERS_GROUP, Identity
 from controlplane.apiserver.fairness.doors import HANDSHAKE_SECONDS, IDLE_SECONDS, Doors
 from controlplane.apiserver.join import JoinDesk
@@ -89,6 +89,7 @@ class HttpsServer:
         app.router.add_get(CA_PATH, self._ca)
         app.router.add_post(JOIN_PATH, self._join)
         app.router.add_post(JOIN_REPLICA_PATH, self._join_replica)
+        app.router.add_post(RENEW_PATH, self._renew)
         app.router.add_get("/livez", self._live)
         app.router.add_get("/healthz", self._is_ready)
         app.router.add_get("/readyz", self._is_ready)
@@ -133,12 +134,10 @@ class HttpsServer:
         return web.json_response({"ca": self._desk.ca_pem.decode()})
 
     async def _join(self, request: web.Request) -> web.Response:
-        try:
-            body = await request.json()
-            token, name, pem = str(body["token"]), str(body["name"]), str(body["request"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise errors.Invalid("the body must be JSON with token, name and request") from error
-        return web.json_response(await self._desk.join(DESK_IDENTITY, token, name, pem))
+        return web.json_response(await self._desk.join(DESK_IDENTITY, *await _newcomer(request)))
+
+    async def _renew(self, request: web.Request) -> web.Response:
+        return web.json_response(await self._desk.renew(*await _newcomer(request)))
 
     async def _join_replica(self, request: web.Request) -> web.Response:
         if self._replica_desk is None:
@@ -177,6 +176,15 @@ def _connection_log() -> logging.Logger:
     made = logging.Logger("connections", logging.WARNING)  # noqa: LOG001 - one for each server, below no other
     made.addHandler(_ConnectionLog())
     return made
+
+
+async def _newcomer(request: web.Request) -> tuple[str, str, str]:
+    """Token, name and certificate request of a node. Invalid."""
+    try:
+        body = await request.json()
+        return str(body["token"]), str(body["name"]), str(body["request"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise errors.Invalid("the body must be JSON with token, name and request") from error
 
 
 @web.middleware

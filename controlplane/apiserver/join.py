@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from api.errors import AlreadyExists, Conflict, Invalid, NotFound
+from api.errors import AlreadyExists, Conflict, Invalid, NotFound, Unauthenticated
 from api.object import Tree
 from api.v1 import apiserver_pb2
 from component import pki
@@ -15,12 +15,21 @@ from component.client import ApiClient
 from component.env import Env
 from controlplane.admission.request import NODE_USER_PREFIX, NODES_GROUP, Identity
 from controlplane.apiserver.core import ApiCore
-from controlplane.apiserver.tokens import NAMESPACE, TYPE, Role, expired, key_of_token, make_token, use_token
+from controlplane.apiserver.tokens import (
+    NAMESPACE,
+    TYPE,
+    Role,
+    check_token,
+    expired,
+    key_of_token,
+    make_token,
+    use_token,
+)
 
 log = structlog.get_logger()
 
 LARGEST_REQUEST_CHARACTERS = 8_192
-ROLES: Mapping[str, Role] = {"": "node", "node": "node", "replica": "replica"}
+ROLES: Mapping[str, Role] = {"": "node", "node": "node", "replica": "replica", "renewal": "renewal"}
 
 
 class JoinDesk:
@@ -50,10 +59,10 @@ class JoinDesk:
     async def create_token(
         self, request: apiserver_pb2.CreateJoinTokenRequest
     ) -> apiserver_pb2.CreateJoinTokenResponse:
-        """Make and store a token; those that have expired are deleted. Invalid for other roles than node and replica."""
+        """Make and store a token; those that have expired are deleted. Invalid for other roles than there are."""
         role = ROLES.get(request.role)
         if role is None:
-            raise Invalid(f"role {request.role!r}: only a node or a replica joins by token")
+            raise Invalid(f"role {request.role!r}: there are tokens for node, replica and renewal")
         token = make_token(self._env, role, request.name, request.ttl_seconds)
         await self._delete_expired()
         await self._client.create(token.secret)
@@ -73,15 +82,8 @@ class JoinDesk:
 
         Unauthenticated when the token is not good for this name; Invalid for a bad name or request.
         """
-        if len(request_pem) > LARGEST_REQUEST_CHARACTERS:
-            raise Invalid("the certificate request is too large")
         key = key_of_token(token)
-        try:
-            certificate = pki.sign_request(
-                self._ca, request_pem.encode(), NODE_USER_PREFIX + name, self._env.now(), groups=[NODES_GROUP]
-            )
-        except pki.CertificateProblem as problem:
-            raise Invalid(str(problem)) from problem
+        certificate = self._signed(name, request_pem)
         tree: Tree = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": {}}
         try:
             await self._core.create_spending(
@@ -96,3 +98,40 @@ class JoinDesk:
             "endpoints": list(self._endpoints().values()),
             "cluster_uid": self._cluster_uid,
         }
+
+    async def renew(self, token: str, name: str, request_pem: str) -> Mapping[str, object]:
+        """Use the token up and sign the certificate of a node that has a Node, whose own may have expired.
+
+        Unauthenticated when the token is not good for this; NotFound without a Node; Invalid for a bad request.
+        """
+        key = key_of_token(token)
+        certificate = self._signed(name, request_pem)
+        try:
+            secret = await self._client.get("secrets", key.namespace, key.name)
+        except NotFound as error:
+            raise Unauthenticated(
+                f"the token is unknown: it was used or has expired; make one with `tim token create --renew --name {name}`"
+            ) from error
+        check_token(token, secret.tree(), "renewal", name, self._env.now())
+        try:
+            await self._client.get("nodes", "", name)
+        except NotFound as error:
+            raise NotFound(
+                f"node {name!r} was removed from the cluster: `tim reset` its machine and join it"
+            ) from error
+        try:
+            await self._client.delete("secrets", key.namespace, key.name, uid=secret.uid)
+        except (NotFound, Conflict) as error:
+            raise Unauthenticated("the token was used a moment ago") from error
+        log.info("certificate_renewed", node=name)
+        return {"certificate": certificate.decode()}
+
+    def _signed(self, name: str, request_pem: str) -> bytes:
+        if len(request_pem) > LARGEST_REQUEST_CHARACTERS:
+            raise Invalid("the certificate request is too large")
+        try:
+            return pki.sign_request(
+                self._ca, request_pem.encode(), NODE_USER_PREFIX + name, self._env.now(), groups=[NODES_GROUP]
+            )
+        except pki.CertificateProblem as problem:
+            raise Invalid(str(problem)) from problem

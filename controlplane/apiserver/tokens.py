@@ -1,7 +1,7 @@
 """Join tokens: short-lived, used once, kept as Secrets of the type Kubernetes gives them.
 
 A token is `id.secret`; only a hash of the secret is stored. Using one is part of the transaction that makes the
-newcomer's Node, so it cannot be used twice, whatever fails in between.
+newcomer's Node, so it cannot be used twice, whatever fails in between. One for a renewal is for a node that is there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PREFIX = "bootstrap-token-"
 TYPE = "bootstrap.kubernetes.io/token"
 DEFAULT_SECONDS = 15 * 60
 LONGEST_SECONDS = 24 * 3600
-Role = Literal["node", "replica"]
+Role = Literal["node", "replica", "renewal"]
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -38,7 +38,12 @@ class Token:
 
 
 def make_token(env: Env, role: Role, name: str, ttl_seconds: int) -> Token:
-    """Make a token for a node or replica called `name` ("": any). Invalid when it would live longer than a day."""
+    """Make a token for a node or replica called `name` ("": any), or for the renewal of a node's certificate.
+
+    Invalid when it would live longer than a day, or for a renewal of any node's.
+    """
+    if role == "renewal" and not name:
+        raise Invalid("a token that renews a certificate is for one node: name it")
     seconds = ttl_seconds or DEFAULT_SECONDS
     if not 0 < seconds <= LONGEST_SECONDS:
         raise Invalid(f"a token may live {LONGEST_SECONDS} s at most, not {seconds}")
@@ -73,10 +78,14 @@ def use_token(text: str, stored: Stored | None, role: Role, name: str, now: floa
     """The operations that use a token up for the newcomer `name`. Unauthenticated says what is wrong with it."""
     if stored is None:
         raise Unauthenticated("the token is unknown: it was used or has expired; make one with `tim token create`")
-    data = {
-        field: base64.b64decode(value).decode()
-        for field, value in msgspec.json.decode(stored.body).get("data", {}).items()
-    }
+    check_token(text, msgspec.json.decode(stored.body), role, name, now)
+    key = stored.envelope.key
+    return Check(key, stored.envelope.uid, stored.revision), Delete(key)
+
+
+def check_token(text: str, secret: Tree, role: Role, name: str, now: float) -> None:
+    """Raise Unauthenticated, which says why, unless the token is that of the stored Secret and good for this."""
+    data = {field: base64.b64decode(value).decode() for field, value in secret.get("data", {}).items()}
     if not hmac.compare_digest(data.get("secret-sha256", ""), _hash(text.partition(".")[2])):
         raise Unauthenticated("the token's secret is wrong")
     if parse_time(data["expiration"]) <= now:
@@ -85,8 +94,6 @@ def use_token(text: str, stored: Stored | None, role: Role, name: str, now: floa
         raise Unauthenticated(f"the token is for a {data.get('role', 'node')}, not for a {role}")
     if data["node-name"] and data["node-name"] != name:
         raise Unauthenticated(f"the token is for {role} {data['node-name']!r}, not {name!r}")
-    key = stored.envelope.key
-    return Check(key, stored.envelope.uid, stored.revision), Delete(key)
 
 
 def expired(secret: Tree, now: float) -> bool:

@@ -42,6 +42,7 @@ ORDER = (
     "test_lab",
     "test_replicas",
     "test_foreign_clusters",
+    "test_expired_certificates",
     "test_replica_crashes",
     "test_chaos",
 )

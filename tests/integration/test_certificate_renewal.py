@@ -151,6 +151,31 @@ async def test_a_certificate_that_does_not_fit_is_not_taken(rig):
     assert own.tls.cert_pem == before == (rig.folder / "node.crt").read_bytes()
 
 
+async def test_a_certificate_that_somebody_put_there_is_taken_if_it_fits_and_else_told_of_once(rig):
+    own = rig.own(age_days=400)
+    expired, path = own.tls.cert_pem, rig.folder / "node.crt"
+    other = pki.sign_request(rig.keys.ca, pki.request_for(own.tls.key_pem, NODE), "system:node:n2", time.time())
+    renewed = pki.sign_request(
+        rig.keys.ca, pki.request_for(own.tls.key_pem, NODE), NODE, time.time(), groups=["system:nodes"]
+    )
+    with structlog.testing.capture_logs() as logs:
+        own.look()
+        assert not logs
+        for content in (other, b"half"):
+            path.write_bytes(content)
+            own.look()
+            own.look()
+            assert own.tls.cert_pem == expired
+        path.write_bytes(renewed)
+        own.look()
+        assert own.tls.cert_pem == renewed
+        path.unlink()
+        own.look()
+    assert own.tls.cert_pem == renewed
+    told = ["certificate_not_taken", "certificate_not_taken", "certificate_taken", "certificate_not_taken"]
+    assert [entry["event"] for entry in logs] == told
+
+
 def test_a_request_of_no_key_is_a_problem():
     with pytest.raises(pki.CertificateProblem, match="not a private key"):
         pki.request_for(b"nonsense", NODE)

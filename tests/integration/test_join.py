@@ -5,7 +5,7 @@ from dataclasses import replace
 import aiohttp
 import pytest
 
-from api.errors import AlreadyExists, Invalid, Unauthenticated, Unavailable
+from api.errors import AlreadyExists, Invalid, NotFound, Unauthenticated, Unavailable
 from api.v1 import apiserver_pb2 as pb
 from component import join as joining
 from component import pki
@@ -24,9 +24,12 @@ class Desk:
         self.cluster, self.keys, self.server, self.address = cluster, keys, server, f"127.0.0.1:{port}"
         self.hash = pki.ca_hash(keys.ca.cert_pem)
 
-    async def token(self, name="", seconds=60):
-        request = pb.CreateJoinTokenRequest(role="node", name=name, ttl_seconds=seconds)
+    async def token(self, name="", seconds=60, role="node"):
+        request = pb.CreateJoinTokenRequest(role=role, name=name, ttl_seconds=seconds)
         return (await self.desk.create_token(request)).token
+
+    async def renew(self, token, key_pem, name="n1"):
+        return await joining.renew([self.address], token, self.hash, name, key_pem, self.cluster.env)
 
     async def join(self, token, name="n1", ca_hash="", env=None):
         return await joining.join([self.address], token, ca_hash or self.hash, name, env or self.cluster.env)
@@ -69,6 +72,48 @@ async def test_a_token_works_once(tmp_path):
         with pytest.raises(Unauthenticated, match="was used or has expired"):
             await desk.join(token, "n2")
         assert [item.name for item in (await desk.cluster.local.list("nodes")).items] == ["n1"]
+
+
+async def test_a_node_gets_another_certificate_for_its_key_with_a_token_for_that_which_works_once(tmp_path):
+    async with serving(tmp_path) as desk:
+        joined = await desk.join(await desk.token("n1"))
+        before = (await desk.cluster.local.get("nodes", "", "n1")).uid
+        token, key_pem = await desk.token("n1", role="renewal"), joined.files["pki/node.key"]
+        renewed = await desk.renew(token, key_pem)
+        pki.check_key(renewed, key_pem)
+        old, new = pki.read_subject(joined.files["pki/node.crt"]), pki.read_subject(renewed)
+        assert (new.common_name, new.groups) == (old.common_name, old.groups)
+        assert new.serial != old.serial
+        assert (await desk.cluster.local.get("nodes", "", "n1")).uid == before
+        with pytest.raises(Unauthenticated, match="was used or has expired"):
+            await desk.renew(token, key_pem)
+
+
+async def test_a_token_is_good_only_for_what_it_was_made_for(tmp_path):
+    async with serving(tmp_path) as desk:
+        key_pem = (await desk.join(await desk.token(), "n1")).files["pki/node.key"]
+        for token, message in (
+            (await desk.token("n1"), "for a node, not for a renewal"),
+            (await desk.token("n2", role="renewal"), "for renewal 'n2', not 'n1'"),
+        ):
+            with pytest.raises(Unauthenticated, match=message):
+                await desk.renew(token, key_pem)
+        with pytest.raises(Unauthenticated, match="for a renewal, not for a node"):
+            await desk.join(await desk.token("n3", role="renewal"), "n3")
+        with pytest.raises(Invalid, match="for one node: name it"):
+            await desk.token(role="renewal")
+        with pytest.raises(Invalid, match="there are tokens for node, replica and renewal"):
+            await desk.token(role="king")
+
+
+async def test_a_node_that_was_removed_gets_no_certificate_and_the_token_stays(tmp_path):
+    async with serving(tmp_path) as desk:
+        _, key_pem = pki.make_request("system:node:n1")
+        token = await desk.token("n1", role="renewal")
+        with pytest.raises(NotFound, match="node 'n1' was removed from the cluster"):
+            await desk.renew(token, key_pem)
+        await desk.join(await desk.token("n1"))
+        assert await desk.renew(token, key_pem)
 
 
 async def test_a_refused_join_does_not_use_the_token_up(tmp_path):

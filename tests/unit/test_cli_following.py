@@ -397,6 +397,10 @@ def test_status_version_and_token_tell_of_the_cluster(api):
     assert tim(api, "token", "create", "--name", "n7").stdout == (
         "tim join 10.0.0.1 --token abcdef.0123456789abcdef --ca-hash sha256:00 --name n7\n"
     )
+    assert tim(api, "token", "create", "--renew", "--name", "n7").stdout == (
+        "tim join 10.0.0.1 --renew --token abcdef.0123456789abcdef --ca-hash sha256:00 --name n7\n"
+    )
+    assert "--renew is for one node: say its --name" in error_line(tim(api, "token", "create", "--renew"))
 
 
 def test_the_kinds_are_listed_by_name_and_scope():
