@@ -10,8 +10,9 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
+from agent.inbox import Frames
 from api import errors
 from api.v1.apiserver_pb2 import StreamFrame
 from netplugin.kernel.namespace import run_inside
@@ -20,13 +21,6 @@ CONNECT_SECONDS = 10.0
 READ_BYTES = 32 << 10
 LOOPBACKS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 """What `localhost` of a pod is, in the order in which it is tried: container runtimes of Kubernetes connect there too."""
-
-
-class Frames(Protocol):
-    """The client's frames, in order."""
-
-    async def get(self) -> StreamFrame | None:
-        """The next one, None once the client has gone."""
 
 
 async def connect(netns_path: str, port: int, pod: str) -> socket.socket:

@@ -231,6 +231,10 @@ class NodeAgent:
         """Serve a stream."""
         self._streams.open(channel, message)
 
+    def close_stream(self, stream_id: str) -> None:
+        """End a stream, if it has not ended by itself."""
+        self._streams.end(stream_id)
+
     def disconnected(self, reason: str, *, refused: bool) -> None:
         """Nothing changes on the node."""
         self.connected = False

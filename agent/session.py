@@ -84,6 +84,9 @@ class SessionSide(Protocol):
     def open_stream(self, channel: grpc.aio.Channel, message: node_pb2.OpenStream) -> None:
         """A client wants logs or a command; dial back on the channel."""
 
+    def close_stream(self, stream_id: str) -> None:
+        """The client has gone."""
+
     def disconnected(self, reason: str, *, refused: bool) -> None:
         """The session ended, or none came about; another one is being tried. `refused`: by one side's decision."""
 
@@ -233,6 +236,8 @@ class Session:
                     await self._side.endpoints_changed(message.endpoints)
                 case "open_stream":
                     self._side.open_stream(channel, message.open_stream)
+                case "close_stream":
+                    self._side.close_stream(message.close_stream.stream_id)
                 case _:
                     pass  # an answered heartbeat, or something newer than we are
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -13,11 +14,12 @@ import structlog
 
 from agent.attaching import check_streams, join
 from agent.forwarding import carry_connection, connect
+from agent.inbox import Inbox, while_heard
 from agent.log_format import since_bound
 from agent.logs import LogOptions, read_log
 from agent.observed import attempts, dead
 from agent.paths import Paths
-from agent.runtime.protocol import Container, ContainerRuntime, ContainerStreams, RuntimeFailure
+from agent.runtime.protocol import Container, ContainerRuntime, ContainerStreams, ExecStream, RuntimeFailure
 from agent.status import container_statuses
 from agent.worker import PodWorker
 from api import errors
@@ -30,42 +32,12 @@ log = structlog.get_logger()
 
 Frame = apiserver_pb2.StreamFrame
 DIAL_SECONDS = 10.0
-WRITE_SECONDS = 30.0
-"""A reader that takes nothing for this long is given up."""
-
 STREAMS_AT_ONCE = 100
-FRAMES_AHEAD = 16
+REFUSALS_AT_ONCE = 20
 
 
-class Inbox:
-    """The client's frames, read by one task that lives as long as the call.
-
-    Cancelling a read of grpc.aio cancels the whole call, and with it frames that are still on their way out.
-    """
-
-    def __init__(self, call: Any) -> None:
-        self.ended = False  # the client is gone, or said everything
-        self._frames: asyncio.Queue[Frame | None] = asyncio.Queue(FRAMES_AHEAD)
-        self._task = asyncio.ensure_future(self._read(call))
-
-    async def get(self) -> Frame | None:
-        """The next frame, None after the last; may be cancelled."""
-        return await self._frames.get()
-
-    async def close(self) -> None:
-        """Stop reading; the call must be over."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _read(self, call: Any) -> None:
-        try:
-            while isinstance(frame := await call.read(), Frame):
-                await self._frames.put(frame)
-        except grpc.aio.AioRpcError:
-            pass  # how the call went is told to whoever waits for its status
-        finally:
-            self.ended = True
-        await self._frames.put(None)
+Serve = Callable[[Any, Inbox, node_pb2.OpenStream], Awaitable[None]]
+"""Does what a request asks for, over a call to the control plane."""
 
 
 class PodIndex(Protocol):
@@ -83,25 +55,32 @@ class Streams:
         self._runtime = runtime
         self._paths = paths
         self._env = env
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # by the stream's id
 
     def open(self, channel: grpc.aio.Channel, request: node_pb2.OpenStream) -> None:
         """Begin to serve a request; how it went is told in the stream."""
-        if len(self._tasks) >= STREAMS_AT_ONCE:
+        full = len(self._tasks) >= STREAMS_AT_ONCE
+        if full:
             log.warning("stream_refused", streams=len(self._tasks))
-            return
-        task = asyncio.ensure_future(self._run(channel, request))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            if len(self._tasks) >= STREAMS_AT_ONCE + REFUSALS_AT_ONCE:
+                return
+        task = asyncio.ensure_future(self._run(channel, request, self._refuse if full else self._serve))
+        self._tasks[request.stream_id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(request.stream_id, None))
+
+    def end(self, stream_id: str) -> None:
+        """End a stream whose client has gone, also one that waits to be let go of what it has to say or to take."""
+        if task := self._tasks.get(stream_id):
+            task.cancel()
 
     async def close(self) -> None:
         """End all streams."""
-        tasks = list(self._tasks)
+        tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _run(self, channel: grpc.aio.Channel, request: node_pb2.OpenStream) -> None:
+    async def _run(self, channel: grpc.aio.Channel, request: node_pb2.OpenStream, serve: Serve) -> None:
         stub: Any = node_pb2_grpc.NodeServiceStub(channel)  # type: ignore[no-untyped-call] # generated
         call = stub.Dial()
         inbox = Inbox(call)
@@ -109,13 +88,12 @@ class Streams:
             async with asyncio.timeout(DIAL_SECONDS):
                 await call.write(Frame(accept=request.stream_id))
             try:
-                await self._serve(call, inbox, request)
+                await serve(call, inbox, request)
             except (errors.ApiError, RuntimeFailure) as error:
                 await call.write(Frame(error=_stream_error(error)))
             await call.done_writing()
-            # Cancelling too early would drop what is still on its way.
-            async with asyncio.timeout(DIAL_SECONDS):
-                await call.code()
+            # Cancelling too early would drop what is still on its way to a client who reads slowly, or pauses.
+            await call.code()
         except (grpc.aio.AioRpcError, grpc.aio.InternalError, TimeoutError, asyncio.InvalidStateError) as error:
             log.info("stream_lost", error=type(error).__name__)
         except Exception:  # the outermost frame of a task: nobody else would see it
@@ -134,14 +112,18 @@ class Streams:
         if request.WhichOneof("request") == "forward":
             await self._forward(call, inbox, request.forward)
             return
-        async for piece in self._logs(request.logs, inbox):
-            if inbox.ended:  # the client sends nothing: the end of its frames is its own
-                return
-            async with asyncio.timeout(WRITE_SECONDS):
+        await while_heard(inbox, self._send_log(call, inbox, request.logs))
+
+    async def _refuse(self, _call: Any, _inbox: Inbox, _request: node_pb2.OpenStream) -> None:
+        raise errors.TooManyRequests(f"this node carries {STREAMS_AT_ONCE} streams, which is its limit: end some")
+
+    async def _send_log(self, call: Any, inbox: Inbox, request: apiserver_pb2.LogsRequest) -> None:
+        async with aclosing(self._logs(request, inbox)) as pieces:
+            async for piece in pieces:
                 await call.write(Frame(stdout=piece))
         await call.write(Frame(ended=True))
 
-    async def _logs(self, request: apiserver_pb2.LogsRequest, inbox: Inbox) -> AsyncIterator[bytes]:
+    async def _logs(self, request: apiserver_pb2.LogsRequest, inbox: Inbox) -> AsyncGenerator[bytes]:
         worker = self._worker(request.namespace, request.pod)
         container = _logged(worker, request.container, previous=request.previous)
         since = since_bound(
@@ -166,7 +148,8 @@ class Streams:
             raise errors.Invalid("a command is needed")
         worker = self._worker(request.namespace, request.pod)
         running = _running(worker, request.container)
-        stream = await self._runtime.exec_stream(running.id, request.command, stdin=request.stdin, tty=request.tty)
+        begin = self._runtime.exec_stream(running.id, request.command, stdin=request.stdin, tty=request.tty)
+        stream = await _begun(begin)
 
         async def last() -> Frame:
             return Frame(exit_code=await stream.exit_code())
@@ -214,6 +197,17 @@ class Streams:
         return worker
 
 
+async def _begun(begin: Coroutine[Any, Any, ExecStream]) -> ExecStream:
+    """What has begun, also if the client leaves in between: a command that runs already is ended then."""
+    task = asyncio.ensure_future(begin)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with suppress(RuntimeFailure):
+            await (await task).close()
+        raise
+
+
 async def _carry(call: Any, inbox: Inbox, stream: ContainerStreams, last: Callable[[], Awaitable[Frame]]) -> None:
     """Both directions until there is no more output, which the `last` frame tells, or until the client goes away."""
     inward = asyncio.ensure_future(_inward(inbox, stream))
@@ -246,8 +240,7 @@ async def _outward(call: Any, stream: ContainerStreams, last: Callable[[], Await
     while (piece := await stream.read()) is not None:
         name, data = piece
         frame = Frame(stdout=data) if name == "stdout" else Frame(stderr=data)
-        async with asyncio.timeout(WRITE_SECONDS):
-            await call.write(frame)
+        await call.write(frame)
     await call.write(await last())
 
 

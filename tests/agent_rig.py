@@ -113,6 +113,9 @@ class ControlPlane(node_pb2_grpc.NodeServiceServicer):
         self.token_refusal = ""
         self.dials: dict[str, asyncio.Queue[apiserver_pb2.StreamFrame | None]] = {}
         self.to_agent: dict[str, asyncio.Queue[apiserver_pb2.StreamFrame | None]] = {}
+        self.reading = asyncio.Event()  # what agents say in streams is taken
+        self.reading.set()
+        self.dialling: set[str] = set()  # streams whose Dial is open
         self._outboxes: set[asyncio.Queue[node_pb2.ServerMessage | None]] = set()
         self._server: grpc.aio.Server | None = None
 
@@ -256,15 +259,18 @@ class ControlPlane(node_pb2_grpc.NodeServiceServicer):
         first = await anext(request_iterator)
         received = self.dials[first.accept]
         pump = asyncio.ensure_future(self._pump(request_iterator, received))
+        self.dialling.add(first.accept)
         try:
             while (frame := await self.to_agent[first.accept].get()) is not None:
                 yield frame
         finally:
+            self.dialling.discard(first.accept)
             pump.cancel()
             await asyncio.gather(pump, return_exceptions=True)
 
     async def _pump(self, frames, received) -> None:
         async for frame in frames:
+            await self.reading.wait()
             received.put_nowait(frame)
         received.put_nowait(None)
 

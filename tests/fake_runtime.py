@@ -45,6 +45,7 @@ class FakeExec:
     def __init__(self, output: Sequence[tuple[Literal["stdout", "stderr"], bytes]], code: int, *, echo: bool) -> None:
         self.sizes: list[tuple[int, int]] = []
         self.closed = False
+        self.takes_input = True
         self._code = code
         self._queue: asyncio.Queue[tuple[Literal["stdout", "stderr"], bytes] | None] = asyncio.Queue()
         for piece in output:
@@ -56,6 +57,8 @@ class FakeExec:
         return await self._queue.get()
 
     async def write(self, data: bytes) -> None:
+        if not self.takes_input:
+            await asyncio.Event().wait()
         self._queue.put_nowait(("stdout", data))
 
     async def close_stdin(self) -> None:

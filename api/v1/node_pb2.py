@@ -26,7 +26,7 @@ from api.v1 import resource_pb2 as api_dot_v1_dot_resource__pb2
 from api.v1 import apiserver_pb2 as api_dot_v1_dot_apiserver__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11\x61pi/v1/node.proto\x12\x06\x61pi.v1\x1a\x15\x61pi/v1/resource.proto\x1a\x16\x61pi/v1/apiserver.proto\"\x8f\x01\n\x0c\x41gentMessage\x12$\n\x08register\x18\x01 \x01(\x0b\x32\x10.api.v1.RegisterH\x00\x12&\n\theartbeat\x18\x02 \x01(\x0b\x32\x11.api.v1.HeartbeatH\x00\x12&\n\x06report\x18\x03 \x01(\x0b\x32\x14.api.v1.StatusReportH\x00\x42\t\n\x07message\"\xa9\x01\n\x08Register\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x13\n\x0b\x63luster_uid\x18\x02 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x15\n\rlast_revision\x18\x04 \x01(\x04\x12\x15\n\rsession_epoch\x18\x05 \x01(\x04\x12\x13\n\x0bnode_status\x18\x06 \x01(\t\x12\x13\n\x0bnode_labels\x18\x07 \x01(\t\x12\x11\n\tstate_uid\x18\x08 \x01(\t\" \n\tHeartbeat\x12\x13\n\x0bnode_status\x18\x01 \x01(\t\"]\n\x0cStatusReport\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x1f\n\x04pods\x18\x02 \x03(\x0b\x32\x11.api.v1.PodReport\x12 \n\x06\x65vents\x18\x03 \x03(\x0b\x32\x10.api.v1.Resource\"W\n\tPodReport\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03uid\x18\x03 \x01(\t\x12\x0e\n\x06status\x18\x04 \x01(\t\x12\x0c\n\x04gone\x18\x05 \x01(\x08\"\x94\x02\n\rServerMessage\x12(\n\nregistered\x18\x01 \x01(\x0b\x32\x12.api.v1.RegisteredH\x00\x12 \n\x06inputs\x18\x02 \x01(\x0b\x32\x0e.api.v1.InputsH\x00\x12-\n\rreport_result\x18\x03 \x01(\x0b\x32\x14.api.v1.ReportResultH\x00\x12)\n\x0bopen_stream\x18\x04 \x01(\x0b\x32\x12.api.v1.OpenStreamH\x00\x12*\n\x0bheartbeated\x18\x05 \x01(\x0b\x32\x13.api.v1.HeartbeatedH\x00\x12&\n\tendpoints\x18\x06 \x01(\x0b\x32\x11.api.v1.EndpointsH\x00\x42\t\n\x07message\"\xaa\x01\n\nRegistered\x12\x13\n\x0b\x63luster_uid\x18\x01 \x01(\t\x12\x15\n\rsession_epoch\x18\x02 \x01(\x04\x12\x0f\n\x07replica\x18\x03 \x01(\t\x12#\n\tendpoints\x18\x04 \x03(\x0b\x32\x10.api.v1.Endpoint\x12\'\n\x07network\x18\x05 \x01(\x0b\x32\x16.api.v1.ClusterNetwork\x12\x11\n\tstate_uid\x18\x06 \x01(\t\"R\n\x0e\x43lusterNetwork\x12\x11\n\tpod_range\x18\x01 \x01(\t\x12\x15\n\rservice_range\x18\x02 \x01(\t\x12\x16\n\x0e\x63luster_domain\x18\x03 \x01(\t\"\r\n\x0bHeartbeated\"0\n\tEndpoints\x12#\n\tendpoints\x18\x01 \x03(\x0b\x32\x10.api.v1.Endpoint\"\x83\x01\n\x06Inputs\x12\x0c\n\x04\x66ull\x18\x01 \x01(\x08\x12\x12\n\napplies_to\x18\x02 \x01(\x04\x12\x12\n\nresults_in\x18\x03 \x01(\x04\x12\x1d\n\x03set\x18\x04 \x03(\x0b\x32\x10.api.v1.Resource\x12$\n\x07removed\x18\x05 \x03(\x0b\x32\x13.api.v1.ResourceKey\"M\n\x0bResourceKey\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0b\n\x03uid\x18\x04 \x01(\t\"?\n\x0cReportResult\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x14\n\x0cunknown_uids\x18\x02 \x03(\t\x12\r\n\x05retry\x18\x03 \x01(\x08\"\xc2\x01\n\nOpenStream\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12#\n\x04logs\x18\x02 \x01(\x0b\x32\x13.api.v1.LogsRequestH\x00\x12!\n\x04\x65xec\x18\x03 \x01(\x0b\x32\x11.api.v1.ExecStartH\x00\x12\'\n\x07\x66orward\x18\x04 \x01(\x0b\x32\x14.api.v1.ForwardStartH\x00\x12%\n\x06\x61ttach\x18\x05 \x01(\x0b\x32\x13.api.v1.AttachStartH\x00\x42\t\n\x07request2\x7f\n\x0bNodeService\x12:\n\x07Session\x12\x14.api.v1.AgentMessage\x1a\x15.api.v1.ServerMessage(\x01\x30\x01\x12\x34\n\x04\x44ial\x12\x13.api.v1.StreamFrame\x1a\x13.api.v1.StreamFrame(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11\x61pi/v1/node.proto\x12\x06\x61pi.v1\x1a\x15\x61pi/v1/resource.proto\x1a\x16\x61pi/v1/apiserver.proto\"\x8f\x01\n\x0c\x41gentMessage\x12$\n\x08register\x18\x01 \x01(\x0b\x32\x10.api.v1.RegisterH\x00\x12&\n\theartbeat\x18\x02 \x01(\x0b\x32\x11.api.v1.HeartbeatH\x00\x12&\n\x06report\x18\x03 \x01(\x0b\x32\x14.api.v1.StatusReportH\x00\x42\t\n\x07message\"\xa9\x01\n\x08Register\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x13\n\x0b\x63luster_uid\x18\x02 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x15\n\rlast_revision\x18\x04 \x01(\x04\x12\x15\n\rsession_epoch\x18\x05 \x01(\x04\x12\x13\n\x0bnode_status\x18\x06 \x01(\t\x12\x13\n\x0bnode_labels\x18\x07 \x01(\t\x12\x11\n\tstate_uid\x18\x08 \x01(\t\" \n\tHeartbeat\x12\x13\n\x0bnode_status\x18\x01 \x01(\t\"]\n\x0cStatusReport\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x1f\n\x04pods\x18\x02 \x03(\x0b\x32\x11.api.v1.PodReport\x12 \n\x06\x65vents\x18\x03 \x03(\x0b\x32\x10.api.v1.Resource\"W\n\tPodReport\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03uid\x18\x03 \x01(\t\x12\x0e\n\x06status\x18\x04 \x01(\t\x12\x0c\n\x04gone\x18\x05 \x01(\x08\"\xc1\x02\n\rServerMessage\x12(\n\nregistered\x18\x01 \x01(\x0b\x32\x12.api.v1.RegisteredH\x00\x12 \n\x06inputs\x18\x02 \x01(\x0b\x32\x0e.api.v1.InputsH\x00\x12-\n\rreport_result\x18\x03 \x01(\x0b\x32\x14.api.v1.ReportResultH\x00\x12)\n\x0bopen_stream\x18\x04 \x01(\x0b\x32\x12.api.v1.OpenStreamH\x00\x12*\n\x0bheartbeated\x18\x05 \x01(\x0b\x32\x13.api.v1.HeartbeatedH\x00\x12&\n\tendpoints\x18\x06 \x01(\x0b\x32\x11.api.v1.EndpointsH\x00\x12+\n\x0c\x63lose_stream\x18\x07 \x01(\x0b\x32\x13.api.v1.CloseStreamH\x00\x42\t\n\x07message\"\xaa\x01\n\nRegistered\x12\x13\n\x0b\x63luster_uid\x18\x01 \x01(\t\x12\x15\n\rsession_epoch\x18\x02 \x01(\x04\x12\x0f\n\x07replica\x18\x03 \x01(\t\x12#\n\tendpoints\x18\x04 \x03(\x0b\x32\x10.api.v1.Endpoint\x12\'\n\x07network\x18\x05 \x01(\x0b\x32\x16.api.v1.ClusterNetwork\x12\x11\n\tstate_uid\x18\x06 \x01(\t\"R\n\x0e\x43lusterNetwork\x12\x11\n\tpod_range\x18\x01 \x01(\t\x12\x15\n\rservice_range\x18\x02 \x01(\t\x12\x16\n\x0e\x63luster_domain\x18\x03 \x01(\t\"\r\n\x0bHeartbeated\"0\n\tEndpoints\x12#\n\tendpoints\x18\x01 \x03(\x0b\x32\x10.api.v1.Endpoint\"\x83\x01\n\x06Inputs\x12\x0c\n\x04\x66ull\x18\x01 \x01(\x08\x12\x12\n\napplies_to\x18\x02 \x01(\x04\x12\x12\n\nresults_in\x18\x03 \x01(\x04\x12\x1d\n\x03set\x18\x04 \x03(\x0b\x32\x10.api.v1.Resource\x12$\n\x07removed\x18\x05 \x03(\x0b\x32\x13.api.v1.ResourceKey\"M\n\x0bResourceKey\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0b\n\x03uid\x18\x04 \x01(\t\"?\n\x0cReportResult\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x14\n\x0cunknown_uids\x18\x02 \x03(\t\x12\r\n\x05retry\x18\x03 \x01(\x08\"\xc2\x01\n\nOpenStream\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12#\n\x04logs\x18\x02 \x01(\x0b\x32\x13.api.v1.LogsRequestH\x00\x12!\n\x04\x65xec\x18\x03 \x01(\x0b\x32\x11.api.v1.ExecStartH\x00\x12\'\n\x07\x66orward\x18\x04 \x01(\x0b\x32\x14.api.v1.ForwardStartH\x00\x12%\n\x06\x61ttach\x18\x05 \x01(\x0b\x32\x13.api.v1.AttachStartH\x00\x42\t\n\x07request\" \n\x0b\x43loseStream\x12\x11\n\tstream_id\x18\x01 \x01(\t2\x7f\n\x0bNodeService\x12:\n\x07Session\x12\x14.api.v1.AgentMessage\x1a\x15.api.v1.ServerMessage(\x01\x30\x01\x12\x34\n\x04\x44ial\x12\x13.api.v1.StreamFrame\x1a\x13.api.v1.StreamFrame(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,23 +44,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PODREPORT']._serialized_start=523
   _globals['_PODREPORT']._serialized_end=610
   _globals['_SERVERMESSAGE']._serialized_start=613
-  _globals['_SERVERMESSAGE']._serialized_end=889
-  _globals['_REGISTERED']._serialized_start=892
-  _globals['_REGISTERED']._serialized_end=1062
-  _globals['_CLUSTERNETWORK']._serialized_start=1064
-  _globals['_CLUSTERNETWORK']._serialized_end=1146
-  _globals['_HEARTBEATED']._serialized_start=1148
-  _globals['_HEARTBEATED']._serialized_end=1161
-  _globals['_ENDPOINTS']._serialized_start=1163
-  _globals['_ENDPOINTS']._serialized_end=1211
-  _globals['_INPUTS']._serialized_start=1214
-  _globals['_INPUTS']._serialized_end=1345
-  _globals['_RESOURCEKEY']._serialized_start=1347
-  _globals['_RESOURCEKEY']._serialized_end=1424
-  _globals['_REPORTRESULT']._serialized_start=1426
-  _globals['_REPORTRESULT']._serialized_end=1489
-  _globals['_OPENSTREAM']._serialized_start=1492
-  _globals['_OPENSTREAM']._serialized_end=1686
-  _globals['_NODESERVICE']._serialized_start=1688
-  _globals['_NODESERVICE']._serialized_end=1815
+  _globals['_SERVERMESSAGE']._serialized_end=934
+  _globals['_REGISTERED']._serialized_start=937
+  _globals['_REGISTERED']._serialized_end=1107
+  _globals['_CLUSTERNETWORK']._serialized_start=1109
+  _globals['_CLUSTERNETWORK']._serialized_end=1191
+  _globals['_HEARTBEATED']._serialized_start=1193
+  _globals['_HEARTBEATED']._serialized_end=1206
+  _globals['_ENDPOINTS']._serialized_start=1208
+  _globals['_ENDPOINTS']._serialized_end=1256
+  _globals['_INPUTS']._serialized_start=1259
+  _globals['_INPUTS']._serialized_end=1390
+  _globals['_RESOURCEKEY']._serialized_start=1392
+  _globals['_RESOURCEKEY']._serialized_end=1469
+  _globals['_REPORTRESULT']._serialized_start=1471
+  _globals['_REPORTRESULT']._serialized_end=1534
+  _globals['_OPENSTREAM']._serialized_start=1537
+  _globals['_OPENSTREAM']._serialized_end=1731
+  _globals['_CLOSESTREAM']._serialized_start=1733
+  _globals['_CLOSESTREAM']._serialized_end=1765
+  _globals['_NODESERVICE']._serialized_start=1767
+  _globals['_NODESERVICE']._serialized_end=1894
 # @@protoc_insertion_point(module_scope)

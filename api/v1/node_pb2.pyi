@@ -69,20 +69,22 @@ class PodReport(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., name: _Optional[str] = ..., uid: _Optional[str] = ..., status: _Optional[str] = ..., gone: _Optional[bool] = ...) -> None: ...
 
 class ServerMessage(_message.Message):
-    __slots__ = ("registered", "inputs", "report_result", "open_stream", "heartbeated", "endpoints")
+    __slots__ = ("registered", "inputs", "report_result", "open_stream", "heartbeated", "endpoints", "close_stream")
     REGISTERED_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     REPORT_RESULT_FIELD_NUMBER: _ClassVar[int]
     OPEN_STREAM_FIELD_NUMBER: _ClassVar[int]
     HEARTBEATED_FIELD_NUMBER: _ClassVar[int]
     ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
+    CLOSE_STREAM_FIELD_NUMBER: _ClassVar[int]
     registered: Registered
     inputs: Inputs
     report_result: ReportResult
     open_stream: OpenStream
     heartbeated: Heartbeated
     endpoints: Endpoints
-    def __init__(self, registered: _Optional[_Union[Registered, _Mapping]] = ..., inputs: _Optional[_Union[Inputs, _Mapping]] = ..., report_result: _Optional[_Union[ReportResult, _Mapping]] = ..., open_stream: _Optional[_Union[OpenStream, _Mapping]] = ..., heartbeated: _Optional[_Union[Heartbeated, _Mapping]] = ..., endpoints: _Optional[_Union[Endpoints, _Mapping]] = ...) -> None: ...
+    close_stream: CloseStream
+    def __init__(self, registered: _Optional[_Union[Registered, _Mapping]] = ..., inputs: _Optional[_Union[Inputs, _Mapping]] = ..., report_result: _Optional[_Union[ReportResult, _Mapping]] = ..., open_stream: _Optional[_Union[OpenStream, _Mapping]] = ..., heartbeated: _Optional[_Union[Heartbeated, _Mapping]] = ..., endpoints: _Optional[_Union[Endpoints, _Mapping]] = ..., close_stream: _Optional[_Union[CloseStream, _Mapping]] = ...) -> None: ...
 
 class Registered(_message.Message):
     __slots__ = ("cluster_uid", "session_epoch", "replica", "endpoints", "network", "state_uid")
@@ -169,3 +171,9 @@ class OpenStream(_message.Message):
     forward: _apiserver_pb2.ForwardStart
     attach: _apiserver_pb2.AttachStart
     def __init__(self, stream_id: _Optional[str] = ..., logs: _Optional[_Union[_apiserver_pb2.LogsRequest, _Mapping]] = ..., exec: _Optional[_Union[_apiserver_pb2.ExecStart, _Mapping]] = ..., forward: _Optional[_Union[_apiserver_pb2.ForwardStart, _Mapping]] = ..., attach: _Optional[_Union[_apiserver_pb2.AttachStart, _Mapping]] = ...) -> None: ...
+
+class CloseStream(_message.Message):
+    __slots__ = ("stream_id",)
+    STREAM_ID_FIELD_NUMBER: _ClassVar[int]
+    stream_id: str
+    def __init__(self, stream_id: _Optional[str] = ...) -> None: ...

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 
 import grpc
 import structlog
@@ -97,8 +97,9 @@ class ReplicaLinkService(raft_pb2_grpc.ReplicaLinkServicer):
         self, request_iterator: AsyncIterator[apiserver_pb2.StreamFrame], context: object
     ) -> AsyncIterator[apiserver_pb2.StreamFrame]:
         """Continue a client's stream at the node whose session is here."""
-        async for frame in self._streams.relayed(request_iterator):
-            yield frame
+        async with contextlib.aclosing(self._streams.relayed(request_iterator)) as frames:
+            async for frame in frames:
+                yield frame
 
     async def Status(self, request: apiserver_pb2.ClusterStatusRequest, context: object) -> apiserver_pb2.ReplicaStatus:
         """This replica's own view of itself."""
@@ -197,7 +198,7 @@ class Peers:
 
     async def open_node_stream(
         self, replica: str, frames: AsyncIterator[apiserver_pb2.StreamFrame]
-    ) -> AsyncIterator[apiserver_pb2.StreamFrame]:
+    ) -> AsyncGenerator[apiserver_pb2.StreamFrame]:
         """Relay a client's stream to the replica that holds the node's session."""
         if replica not in self._stubs:
             raise errors.Unavailable(f"replica {replica} is gone: retry")

@@ -106,8 +106,9 @@ class NodeSessions(node_pb2_grpc.NodeServiceServicer):
 
     async def Dial(self, request_iterator: AsyncIterator[StreamFrame], context: Context) -> AsyncIterator[StreamFrame]:
         """The agent's answer to OpenStream."""
-        async for frame in self._streams.dialled(self._node(context), request_iterator):
-            yield frame
+        async with contextlib.aclosing(self._streams.dialled(self._node(context), request_iterator)) as frames:
+            async for frame in frames:
+                yield frame
 
     def _node(self, context: Context) -> str:
         node = self._authenticator.identify(context).node

@@ -6,7 +6,7 @@ import pytest
 
 from agent.logs import rotated
 from agent.runtime.protocol import ExecResult
-from api.v1 import apiserver_pb2
+from api.v1 import apiserver_pb2, node_pb2
 from tests.agent_rig import agent_rig, container_tree, pod_tree
 
 pytestmark = pytest.mark.slow
@@ -27,7 +27,7 @@ def write_log(rig, *lines, attempt=0, name="main"):
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         for number, line in enumerate(lines):
-            file.write(f"2025-01-15T08:30:{number:02}.123456789+00:00 stdout F {line}\n")
+            file.write(f"2025-01-15T08:30:{number % 60:02}.123456789+00:00 stdout F {line}\n")
     return path
 
 
@@ -210,3 +210,56 @@ async def test_a_client_that_stops_following_a_quiet_log_is_noticed(rig):
     await rig.plane.dials["s1"].get()
     rig.plane.to_agent["s1"].put_nowait(None)
     await rig.until(lambda: not rig.agent._streams._tasks)
+
+
+async def test_a_reader_may_pause_as_long_as_he_likes_and_loses_nothing_of_what_is_ready(rig):
+    lines = [f"{number:06} {'x' * 500}" for number in range(4000)]
+    write_log(rig, *lines)
+    rig.plane.reading.clear()
+    rig.plane.open("s1", logs=logs())
+    await rig.until(lambda: rig.plane.dialling)
+    rig.runtime.exec_output = [("stdout", b"y" * 30_000)] * 20
+    rig.plane.open("s2", exec=command("cat"))
+    await rig.until(lambda: len(rig.plane.dialling) == 2)
+    await rig.until(lambda: rig.runtime.exec_streams)
+    rig.plane.reading.set()
+    assert text(await rig.plane.frames("s1")).decode().splitlines() == lines
+    frames = await rig.plane.frames("s2")
+    assert text(frames) == b"y" * 600_000
+    assert frames[-1].WhichOneof("frame") == "exit_code"
+
+
+async def test_a_command_that_says_nothing_ends_with_the_session(rig):
+    rig.plane.open("s1", exec=command("cat", stdin=True))
+    await rig.until(lambda: rig.runtime.exec_streams)
+    rig.plane.hang_up()
+    await rig.until(lambda: rig.runtime.exec_streams[0].closed)
+    await rig.until(lambda: not rig.agent._streams._tasks)
+    await rig.until(lambda: not rig.plane.dialling)
+
+
+async def test_a_command_that_takes_no_input_ends_when_its_client_leaves(rig):
+    """The end of the client's frames stands behind input that nobody takes."""
+    rig.plane.open("s1", exec=command("sleep", stdin=True))
+    await rig.until(lambda: rig.runtime.exec_streams)
+    rig.runtime.exec_streams[0].takes_input = False
+    for _ in range(40):
+        rig.plane.to_agent["s1"].put_nowait(Frame(stdin=bytes(60_000)))
+    rig.plane.to_agent["s1"].put_nowait(None)
+    rig.plane.send(node_pb2.ServerMessage(close_stream=node_pb2.CloseStream(stream_id="s1")))
+    await rig.until(lambda: rig.runtime.exec_streams[0].closed)
+    await rig.until(lambda: not rig.agent._streams._tasks)
+
+
+async def test_streams_beyond_the_limit_are_refused_with_a_reason(rig, monkeypatch):
+    monkeypatch.setattr("agent.streams.STREAMS_AT_ONCE", 1)
+    rig.plane.open("s1", exec=command("cat", stdin=True))
+    await rig.until(lambda: rig.runtime.exec_streams)
+    rig.plane.open("s2", exec=command("cat"))
+    (frame,) = await rig.plane.frames("s2")
+    assert frame.error.reason == "TooManyRequests"
+    assert "carries 1 streams, which is its limit" in frame.error.message
+    rig.plane.to_agent["s1"].put_nowait(None)
+    await rig.until(lambda: not rig.agent._streams._tasks)
+    rig.plane.open("s3", exec=command("cat"))
+    assert (await rig.plane.frames("s3"))[-1].WhichOneof("frame") == "exit_code"

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import grpc
 import grpc.aio
@@ -78,7 +78,8 @@ class Agent:
             node_status=json.dumps(STATUS),
             node_labels=json.dumps({"kubernetes.io/hostname": self.node}),
         )
-        await self.call.write(node_pb2.AgentMessage(register=register))
+        with suppress(grpc.aio.AioRpcError):  # it was refused already: reading tells
+            await self.call.write(node_pb2.AgentMessage(register=register))
         self.registered = (await self.read()).registered
 
     async def read(self, kind=""):
@@ -415,6 +416,67 @@ async def test_streams_to_what_does_not_exist_or_is_not_connected_are_refused(ri
         await first(pb.LogsRequest(namespace="default", pod="a", container="x"))
     with pytest.raises(Unavailable, match="node 'n1' is not connected"):
         await first(pb.LogsRequest(namespace="default", pod="a"))
+
+
+def running(command="sleep"):
+    async def frames():
+        yield pb.StreamFrame(exec=pb.ExecStart(namespace="default", pod="a", command=[command], stdin=True))
+        await asyncio.Event().wait()
+
+    return frames()
+
+
+async def test_a_stream_ends_at_once_with_the_session_of_its_node(rig):
+    async with rig.agent() as agent:
+        await rig.pod("a")
+        received = rig.streams.exec(running())
+        first = asyncio.ensure_future(anext(received))
+        request = (await agent.read("open_stream")).open_stream
+        dial = agent.stub.Dial()
+        await dial.write(pb.StreamFrame(accept=request.stream_id))
+        await dial.write(pb.StreamFrame(stdout=b"half"))
+        assert (await first).stdout == b"half"
+    # The agent's call is still open: its replica alone knows that the session is over.
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        with pytest.raises(Unavailable, match="connection to node 'n1' was lost while the command ran"):
+            await anext(received)
+        assert await dial.read() is grpc.aio.EOF
+    assert not rig.streams._bridges
+
+
+async def test_a_stream_whose_node_goes_before_it_dials_back_ends_at_once(rig, monkeypatch):
+    monkeypatch.setattr("controlplane.apiserver.streams.DIAL_SECONDS", 100 * DEADLINE_SECONDS)
+    async with rig.agent() as agent:
+        await rig.pod("a")
+        first = asyncio.ensure_future(anext(rig.streams.exec(running())))
+        await agent.read("open_stream")
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        with pytest.raises(Unavailable, match="node 'n1' lost its connection to the control plane"):
+            await first
+    assert not rig.streams._bridges
+    assert not rig.streams._waiting
+
+
+@pytest.mark.parametrize("ended", [True, False])
+async def test_an_agent_at_work_is_told_that_its_client_left(rig, ended):
+    async with rig.agent() as agent:
+        await rig.pod("a")
+        received = rig.streams.exec(running())
+        first = asyncio.ensure_future(anext(received))
+        request = (await agent.read("open_stream")).open_stream
+        dial = agent.stub.Dial()
+        await dial.write(pb.StreamFrame(accept=request.stream_id))
+        await dial.write(pb.StreamFrame(exit_code=3) if ended else pb.StreamFrame(stdout=b"out"))
+        await first
+        await received.aclose()
+        if not ended:
+            told = (await agent.read("close_stream")).close_stream
+            assert told.stream_id == request.stream_id
+        assert await asyncio.wait_for(dial.read(), DEADLINE_SECONDS) is grpc.aio.EOF
+        await agent.call.write(node_pb2.AgentMessage(heartbeat=node_pb2.Heartbeat()))
+        while (message := await agent.read()).WhichOneof("message") != "heartbeated":
+            assert message.WhichOneof("message") != "close_stream"
+    assert not rig.streams._bridges
 
 
 async def test_a_stream_id_is_good_for_one_node_and_once(rig):
