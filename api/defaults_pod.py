@@ -47,7 +47,7 @@ def default_pod_spec(spec: Tree) -> None:
 
 
 def _containers(spec: Tree) -> Iterator[Tree]:
-    for name in ("initContainers", "containers"):
+    for name in ("initContainers", "containers", "ephemeralContainers"):
         yield from spec.get(name, [])
 
 

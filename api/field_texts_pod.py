@@ -273,7 +273,7 @@ expirationSeconds  How long it is good for, at least 600; it is renewed before. 
 path               The file, below the mount.
 """,
     "EphemeralContainer": """
-targetContainerName  The container whose processes are seen.
+targetContainerName  The container, which must run, whose processes it sees; only its own when absent.
 """,
     "ContainerStateRunning": """
 startedAt  Since when.

@@ -15,10 +15,11 @@ from api.affinity import Toleration
 from api.apps import DeploymentSpec, ReplicaSetSpec
 from api.authorization import ResourceAttributes
 from api.config import ServiceAccount
-from api.container import Container, ContainerPort, ResourceRequirements, VolumeMount
+from api.container import Container, ContainerPort, EphemeralContainer, ResourceRequirements, VolumeMount
 from api.coordination import LeaseSpec
 from api.env import EnvVarSource, ObjectFieldSelector, ResourceFieldSelector
 from api.errors import FieldError
+from api.faults import forbidden
 from api.meta import Resource
 from api.network import Endpoint, EndpointPort, EndpointSlice
 from api.node import NodeSpec
@@ -74,7 +75,14 @@ class InInitContainer:
     values: tuple[Any, ...]
 
 
-Rule = Only | Keys | InHostNetwork | InInitContainer | None
+@dataclass(frozen=True, slots=True)
+class Never:
+    """A field that has to stay empty where it stands, whatever this version can do."""
+
+    why: str
+
+
+Rule = Only | Keys | InHostNetwork | InInitContainer | Never | None
 """None honours a field whatever it holds; what is inside is looked at by its own type."""
 
 
@@ -93,7 +101,7 @@ _WEBHOOK = (
 
 HONOURED: dict[type[Resource], dict[str, Rule]] = {
     PodSpec: {
-        **_all("containers initContainers volumes restartPolicy terminationGracePeriodSeconds"),
+        **_all("containers initContainers ephemeralContainers volumes restartPolicy terminationGracePeriodSeconds"),
         **_all("nodeName nodeSelector tolerations"),
         **_all("hostNetwork hostPID hostIPC hostname subdomain hostAliases enableServiceLinks securityContext"),
         **_all("dnsPolicy dnsConfig readinessGates"),
@@ -116,6 +124,17 @@ HONOURED: dict[type[Resource], dict[str, Rule]] = {
         **_all("livenessProbe readinessProbe startupProbe"),
         **_all("terminationMessagePath terminationMessagePolicy"),
         "restartPolicy": InInitContainer(("Always",)),
+    },
+    EphemeralContainer: {
+        **_all("name image imagePullPolicy command args workingDir env envFrom stdin stdinOnce tty"),
+        **_all("volumeMounts securityContext terminationMessagePath terminationMessagePolicy targetContainerName"),
+        **dict.fromkeys(
+            (
+                *("ports", "resources", "resizePolicy", "restartPolicy", "restartPolicyRules"),
+                *("lifecycle", "livenessProbe", "readinessProbe", "startupProbe"),
+            ),
+            Never("cannot be set for an Ephemeral Container"),
+        ),
     },
     ContainerPort: {
         **_all("name containerPort"),
@@ -253,6 +272,8 @@ def _refuse_value(rule: Rule, value: Any, path: str, place: _Place) -> Iterator[
                     yield FieldError(f"{path}[{key}]", f"{NOT_YET}; supported: {', '.join(keys)}")
         case InHostNetwork() if not place.host_network and not _off(value):
             yield FieldError(path, f"{NOT_YET} outside the host's network")
+        case Never(why) if not _off(value):
+            yield forbidden(path, why)
         case InInitContainer() if not place.init_container and not _off(value):
             yield FieldError(path, f"{NOT_YET} outside init containers")
         case InInitContainer(values) if value not in values and not _off(value):

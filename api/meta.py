@@ -5,6 +5,7 @@ Types only. Nothing here knows defaults, rules or where objects are kept.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Generic, TypeVar, dataclass_transform
 
 import msgspec
@@ -43,6 +44,13 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     Absent scalars and structs are None, absent lists `()`, absent maps `{}`. Fields that Kubernetes requires are never
     None: a tree that lacks them reads as "", 0 or False. `gc=False` is safe because views hold no cycles.
     """
+
+
+def resource_types(base: type[Resource] = Resource) -> Iterator[type[Resource]]:
+    """Every type of the modules that are loaded, whatever it is derived from."""
+    for each in base.__subclasses__():
+        yield each
+        yield from resource_types(each)
 
 
 class OwnerReference(Resource):

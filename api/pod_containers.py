@@ -1,7 +1,8 @@
 """Which containers a pod has, and of which sort: those it is there for, and the init containers that run before them.
 
 An init container with `restartPolicy: Always` is a sidecar: it starts in its turn like any init container, then goes on
-running beside the others (Kubernetes: "Sidecar containers").
+running beside the others (Kubernetes: "Sidecar containers"). Ephemeral ones are added while the pod runs, to look into it:
+they take no part in what it is there for (Kubernetes: "Ephemeral Containers").
 """
 
 from __future__ import annotations
@@ -21,8 +22,18 @@ def is_sidecar(init_container: Container) -> bool:
 
 
 def every_container(spec: PodSpec) -> tuple[Container, ...]:
-    """All containers: init containers first, in the order in which they start."""
+    """All containers: init containers first, in the order in which they start, and ephemeral ones last."""
+    return (*spec.init_containers, *spec.containers, *spec.ephemeral_containers)
+
+
+def own_containers(spec: PodSpec) -> tuple[Container, ...]:
+    """The containers that the pod was made with: all but the ephemeral ones."""
     return (*spec.init_containers, *spec.containers)
+
+
+def is_ephemeral(spec: PodSpec, name: str) -> bool:
+    """Whether a container was added to look into the pod."""
+    return any(each.name == name for each in spec.ephemeral_containers)
 
 
 def lasting_containers(spec: PodSpec) -> tuple[Container, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from api.container import Container
 from api.pod import PodSpec
+from api.pod_containers import every_container
 from api.probe import LifecycleHandler, Probe
 from api.shape import fields
 from api.volume import Volume
@@ -40,7 +41,7 @@ def violations(level: str, pod: PodSpec, minor: int) -> list[str]:
 
 
 def _containers(pod: PodSpec) -> Sequence[Container]:
-    return (*pod.init_containers, *pod.containers)
+    return every_container(pod)
 
 
 def _named(what: str, names: Sequence[str], one: str, many: str = "") -> Iterator[str]:

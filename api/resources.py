@@ -11,7 +11,7 @@ from api.container import Container
 from api.meta import Quantity
 from api.node import NodeStatus
 from api.pod import PodSpec
-from api.pod_containers import every_container, is_sidecar
+from api.pod_containers import is_sidecar, own_containers
 from api.quantity import millicores, parse, whole
 
 QOS_RESOURCES = ("cpu", "memory")
@@ -84,7 +84,7 @@ def qos_class(spec: PodSpec) -> str:
     """
     guaranteed = bool(spec.containers)
     best_effort = True
-    for container in every_container(spec):
+    for container in own_containers(spec):
         limits, requests = _limited(container), _requested(container)
         for resource in QOS_RESOURCES:
             limit = parse(limits.get(resource, 0))

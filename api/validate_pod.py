@@ -16,6 +16,7 @@ from api.stop_signals import STOP_SIGNALS
 from api.validate_annotations import pod_annotation_faults
 from api.validate_container import ID_LIMIT, container_faults, host_port_faults
 from api.validate_dns import dns_faults
+from api.validate_ephemeral import ephemeral_container_faults
 from api.validate_init import init_container_faults
 from api.validate_volume import volume_faults
 
@@ -26,7 +27,7 @@ _CHANGEABLE = (
     "`spec.containers[*].image`, `spec.initContainers[*].image`, `spec.activeDeadlineSeconds`, "
     "`spec.tolerations` (only additions to existing tolerations)"
 )
-_CONTAINER_LISTS = ("containers", "initContainers")
+_CONTAINER_LISTS = ("containers", "initContainers", "ephemeralContainers")
 
 
 def pod_faults(pod: Pod) -> Iterator[FieldError]:
@@ -48,6 +49,7 @@ def pod_spec_faults(spec: PodSpec, path: str) -> Iterator[FieldError]:
     side_by_side = [(f"{path}.containers[{index}]", container) for index, container in enumerate(spec.containers)]
     yield from host_port_faults(side_by_side, host_network=bool(spec.host_network))
     yield from init_container_faults(spec, path, volumes, grace_seconds)
+    yield from ephemeral_container_faults(spec, path, volumes)
     yield from check_choice(f"{path}.restartPolicy", spec.restart_policy, RESTART_POLICIES)
     yield from dns_faults(spec, path)
     yield from check_range(f"{path}.terminationGracePeriodSeconds", spec.termination_grace_period_seconds, 0)
@@ -86,7 +88,11 @@ def pod_spec_faults(spec: PodSpec, path: str) -> Iterator[FieldError]:
 
 def _places(spec: PodSpec, path: str) -> Iterator[tuple[str, Container]]:
     """Every container with where it stands."""
-    for name, containers in (("containers", spec.containers), ("initContainers", spec.init_containers)):
+    for name, containers in (
+        ("containers", spec.containers),
+        ("initContainers", spec.init_containers),
+        ("ephemeralContainers", spec.ephemeral_containers),
+    ):
         for index, container in enumerate(containers):
             yield f"{path}.{name}[{index}]", container
 
@@ -155,7 +161,7 @@ def pod_change_faults(spec: Tree, old_spec: Tree) -> Iterator[FieldError]:
     expected = before | {name: spec[name] for name in ("tolerations", "activeDeadlineSeconds") if name in spec}
     for name, olds in copies.items():
         news = spec.get(name, [])
-        if len(news) == len(olds):
+        if name != "ephemeralContainers" and len(news) == len(olds):
             pairs = zip(olds, news, strict=True)
             expected[name] = [old | {"image": new.get("image")} for old, new in pairs]
     for name in sorted(expected.keys() | spec.keys()):

@@ -69,6 +69,8 @@ def _template_faults(template: PodTemplateSpec) -> Iterator[FieldError]:
     yield from template_metadata_faults(template.metadata, f"{path}.metadata")
     yield from pod_annotation_faults(template.metadata.annotations, f"{path}.metadata.annotations")
     yield from pod_spec_faults(template.spec, f"{path}.spec")
+    if template.spec.ephemeral_containers:
+        yield forbidden(f"{path}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template")
     if template.spec.restart_policy not in {None, "Always"}:
         yield unsupported(f"{path}.spec.restartPolicy", template.spec.restart_policy, ["Always"])
     if template.spec.active_deadline_seconds is not None:

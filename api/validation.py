@@ -21,6 +21,7 @@ from api import (
     validate_workload,
 )
 from api.errors import FieldError
+from api.faults import forbidden
 from api.honoured import refusals
 from api.names import Fault, dns_1035_label_fault, dns_label_fault, dns_subdomain_fault, path_segment_fault
 from api.object import Tree
@@ -55,6 +56,8 @@ def validate(kind: Kind, tree: Tree, old: Tree | None) -> list[FieldError]:
 
 def _pod(view: Any, _old_view: Any, tree: Tree, old: Tree | None) -> Iterator[FieldError]:
     yield from pod_faults(view)
+    if old is None and view.spec.ephemeral_containers:
+        yield forbidden("spec.ephemeralContainers", "cannot be set on create")
     if old is not None:
         yield from pod_change_faults(tree.get("spec", {}), old.get("spec", {}))
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 
 from api.field_docs import field_text, own_text, type_text
-from api.honoured import HONOURED, NOT_YET, InHostNetwork, InInitContainer, Keys, Only
+from api.honoured import HONOURED, NOT_YET, InHostNetwork, InInitContainer, Keys, Never, Only
 from api.meta import Resource
 from api.required import required_fields
 from api.shape import Shape, fields
@@ -73,9 +73,9 @@ def _listed(struct: type[Resource], *, recursive: bool, above: tuple[type[Resour
 def _note(struct: type[Resource], name: str) -> str:
     """What a manifest may not say there, as the API server would refuse it."""
     table = HONOURED.get(struct, {name: None})
-    match table.get(name, NOT_YET):
-        case str():
-            return f"  {NOT_YET}"
+    match table.get(name, Never(NOT_YET)):
+        case Never(why):
+            return f"  {why}"
         case Only(values):
             return f"  only {_words(values)}"
         case Keys(keys):

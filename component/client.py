@@ -167,12 +167,12 @@ class ApiClient(Protocol):
         patch_type: PatchType,
         patch: bytes,
         *,
-        subresource: Literal["", "status"] = "",
+        subresource: Literal["", "status", "ephemeralcontainers"] = "",
         field_manager: str = "",
         force: bool = False,
         dry_run: bool = False,
     ) -> Object:
-        """Change the stored object as `patch` (JSON) says. NotFound, Invalid, Conflict (a resourceVersion in the patch).
+        """Change the stored object, or only a part of it, as `patch` (JSON) says. NotFound, Invalid, Conflict (a resourceVersion in the patch).
 
         "apply" makes the object if there is none; Conflict with the fields that others own, which `force` takes over.
         `field_manager` "": the client's own name.

@@ -191,7 +191,7 @@ class RpcClient(ClusterCalls):
         patch_type: PatchType,
         patch: bytes,
         *,
-        subresource: Literal["", "status"] = "",
+        subresource: Literal["", "status", "ephemeralcontainers"] = "",
         field_manager: str = "",
         force: bool = False,
         dry_run: bool = False,

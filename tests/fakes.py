@@ -260,7 +260,7 @@ class FakeApi(FakeStore):
                 tree = merge.strategic_merge(scheme.by_resource(resource), tree, body)
         if (tree["metadata"]["name"], tree["metadata"].get("namespace", "")) != (name, namespace):
             raise errors.Invalid(f'{resource} "{name}" is invalid: metadata: a patch cannot change it')
-        return await (self.update_status(tree) if subresource else self.update(tree, dry_run=dry_run))
+        return await (self.update_status(tree) if subresource == "status" else self.update(tree, dry_run=dry_run))
 
     async def bind(self, bindings: Sequence[Binding]) -> Sequence[ApiError | None]:
         await self._called("bind", "pods", "", str(len(bindings)))

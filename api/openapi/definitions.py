@@ -14,7 +14,7 @@ import msgspec
 from api.field_docs import field_text, type_text
 from api.granularity import ATOMIC_FIELDS, ATOMIC_TYPES, parts
 from api.merge import MERGE_KEYS, RETAINED, SETS
-from api.meta import Required, Resource
+from api.meta import Required, Resource, resource_types
 from api.openapi import machinery
 from api.openapi.machinery import META, Described, Schema
 from api.openapi.names import name_of_kind
@@ -86,7 +86,7 @@ def definitions(
 def _versions() -> Mapping[str, str]:
     """By module, the api version of the whole objects in it; of several the one that is defined last."""
     kinds = [kind.type for kind in (*KINDS, EVENTS_V1, *REVIEWS)]  # loads them
-    types = (*kinds, *Resource.__subclasses__())
+    types = (*kinds, *resource_types())
     return {struct.__module__: version for struct in types if (version := _api_version(struct))}
 
 
@@ -98,7 +98,7 @@ def _api_version(struct: type[Resource]) -> str:
 
 def _types() -> Mapping[str, type[Resource]]:
     """All types by name."""
-    return {name_of(struct): struct for struct in Resource.__subclasses__() if struct.__module__.startswith("api.")}
+    return {name_of(struct): struct for struct in resource_types() if struct.__module__.startswith("api.")}
 
 
 def _list(api_version: str, kind: str) -> Schema:

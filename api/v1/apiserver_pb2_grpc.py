@@ -288,7 +288,7 @@ class ApiServerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Patch(self, request, context):
-        """Changes the stored object as a patch says, or its status only. ABORTED when the patch
+        """Changes the stored object as a patch says, or its status or ephemeral containers only. ABORTED when the patch
         names a resourceVersion or uid that is not the stored one, and when an APPLY would change
         what others own (details list the fields); NOT_FOUND, but an APPLY makes the object.
         """

@@ -30,11 +30,11 @@ _PODS_READ: Final = 500
 
 
 class PodSecurity:
-    """Looks at pods when they are created, at templates whenever they are written, and at the labels themselves."""
+    """Looks at pods when they are created or get ephemeral containers, at templates whenever they are written, and at the labels themselves."""
 
     def check(self, request: Request, snapshot: Snapshot) -> None:
         """Forbidden for a pod that violates what is enforced; Invalid for a label that names no level or version."""
-        if request.verb not in {"create", "update"}:
+        if request.verb not in {"create", "update", "update_ephemeral"}:
             return
         if request.kind.resource == "namespaces":
             _check_labels(request)
@@ -47,10 +47,10 @@ class PodSecurity:
 
 
 def _pod_spec(request: Request) -> Tree | None:
-    """The spec of a new pod, or of the template of whatever makes pods."""
+    """The spec of a pod that is new or gets ephemeral containers, or of the template of whatever makes pods."""
     spec: Tree = request.tree.get("spec") or {}
     if request.kind.resource == "pods":
-        return spec if request.verb == "create" else None
+        return spec if request.verb in {"create", "update_ephemeral"} else None
     template = spec.get("template")
     found: Tree | None = template.get("spec") if type(template) is dict else None
     return found if found and "containers" in found else None

@@ -13,7 +13,7 @@ from api.scheme import Kind
 if TYPE_CHECKING:  # what it says is made of requests
     from controlplane.admission.webhooks.asking import Answers
 
-Verb = Literal["create", "update", "update_status", "bind", "delete"]
+Verb = Literal["create", "update", "update_status", "update_ephemeral", "bind", "delete"]
 
 NODES_GROUP = "system:nodes"
 REPLICAS_GROUP = "system:replicas"

@@ -17,12 +17,18 @@ from controlplane.admission.webhooks.asking import Answers, Question, Unanswered
 from controlplane.admission.webhooks.hooks import Hook
 from controlplane.admission.webhooks.review import BadAnswer, Verdict, review_of, verdict_of
 from controlplane.audit import notes
+from controlplane.rbac.attributes import Attributes
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
 
 _OPEN: Final = "failed-open.{}.webhook.admission.k8s.io/{}"
+
+
+def consulted(asked: Attributes | None) -> bool:
+    """Whether webhooks were asked as about a subresource that is an object of its own: an eviction, a scale."""
+    return asked is not None and asked.subresource in {"eviction", "scale"}
 
 
 class Unreachable(Exception):

@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Final, Unpack
 
-from api.errors import ApiError, Conflict, Expired, Invalid, NotFound
+from api.errors import ApiError, Conflict, Expired, NotFound
 from api.object import Object, Tree
 from api.scheme import BUILT_IN, Kind
 from api.strict import Validation
@@ -37,9 +37,10 @@ from controlplane.admission.webhooks.attributes import posted
 from controlplane.admission.webhooks.hooks import MUTATING, VALIDATING
 from controlplane.admission.webhooks.plugin import Finish, fixed
 from controlplane.apiserver import apply, binding, deletes, incoming, mass_deletion, patches, selecting
+from controlplane.apiserver import ephemeral_containers as ephemeral
 from controlplane.apiserver.authorizer import Authorizer
 from controlplane.apiserver.committing import Committing, How
-from controlplane.apiserver.consulting import Caller, Consulting, NoWay
+from controlplane.apiserver.consulting import Caller, Consulting, NoWay, consulted
 from controlplane.apiserver.decision import Decision, Snapshot
 from controlplane.apiserver.fairness.gate import Gate
 from controlplane.apiserver.fairness.limits import DEFAULTS, Limits
@@ -50,7 +51,7 @@ from controlplane.apiserver.known_kinds import KnownKinds, presented
 from controlplane.apiserver.mass_deletion import PAGE_OBJECTS
 from controlplane.apiserver.objects import key_of, object_of
 from controlplane.apiserver.pages import Pages
-from controlplane.apiserver.past import NOW, At, ObjectHistory, Past
+from controlplane.apiserver.past import NOW, At, ObjectHistory, Past, check_point
 from controlplane.apiserver.reviews import Reviews
 from controlplane.apiserver.sending import ONCE, Sending
 from controlplane.apiserver.transactions import Transactions
@@ -193,6 +194,14 @@ class ApiCore:
             **how,
         )
 
+    async def update_ephemeral(self, identity: Identity, tree: Tree, **how: Unpack[How]) -> Object:
+        """Replace a pod's ephemeral containers only, which is: add some. Preconditions as `update`."""
+        given = await self.kinds.find(lambda kinds: incoming.read(tree, kinds))
+        asked = on(given.kind, "update", given.namespace, given.name, ephemeral.EPHEMERAL)
+        return await self._committing.commit(
+            identity, asked, lambda state: ephemeral.decide(self.writing, identity, given, state), **how
+        )
+
     async def delete(
         self,
         identity: Identity,
@@ -219,7 +228,7 @@ class ApiCore:
             identity,
             asked or on(kind, "delete", deletion.namespace, name),
             lambda state: deletes.decide(self.writing, identity, deletion, state),
-            consulted=_consulted(asked),
+            consulted=consulted(asked),
             **how,
         )
 
@@ -351,7 +360,7 @@ class ApiCore:
             identity,
             asked or on(kind, "patch", patch.namespace, name, subresource),
             decide,
-            consulted=_consulted(asked),
+            consulted=consulted(asked),
             **how,
         )
 
@@ -391,7 +400,7 @@ class ApiCore:
     ) -> Object:
         """Return one object, linearizably unless `fresh` says otherwise, or as it was. `asked` as in `delete`."""
         kind = await self.kind_of(resource)
-        _check_point(fresh, at)
+        check_point(fresh, at)
         if not at:
             await wait_fresh(self._replica, fresh)
         key = key_of(kind, incoming.namespace_of(kind, namespace), name)
@@ -423,7 +432,7 @@ class ApiCore:
         `asked` as in `delete`.
         """
         kind = await self.kind_of(resource)
-        _check_point(fresh, at)
+        check_point(fresh, at)
         selection = selecting.parse(resource, namespace if kind.namespaced else "", label_selector, field_selector)
         await self.authorize(identity, asked or on(kind, "list", namespace, selection.name))
         if continue_token:
@@ -479,13 +488,3 @@ class ApiCore:
         async with aclosing(fairly(self.gate, identity, begin)) as batches:
             async for batch in batches:
                 yield batch
-
-
-def _consulted(asked: Attributes | None) -> bool:
-    """Whether webhooks were asked as about a subresource that is an object of its own: an eviction, a scale."""
-    return asked is not None and asked.subresource in {"eviction", "scale"}
-
-
-def _check_point(fresh: Freshness, at: At) -> None:
-    if fresh and at:
-        raise Invalid("the past is as it was: name a point of it, or how new the state must be, not both")

@@ -129,7 +129,7 @@ class LocalClient:
         patch_type: PatchType,
         patch: bytes,
         *,
-        subresource: Literal["", "status"] = "",
+        subresource: Literal["", "status", "ephemeralcontainers"] = "",
         field_manager: str = "",
         force: bool = False,
         dry_run: bool = False,

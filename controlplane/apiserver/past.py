@@ -40,6 +40,12 @@ class At:
 NOW: Final = At()
 
 
+def check_point(fresh: Freshness, at: At) -> None:
+    """Invalid for a read that names a point of the past and how new the state must be."""
+    if fresh and at:
+        raise Invalid("the past is as it was: name a point of it, or how new the state must be, not both")
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """The end of a transaction, its time, and how far history goes back. Times are RFC 3339, "" when not known."""

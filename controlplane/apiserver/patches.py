@@ -19,8 +19,9 @@ from api.scheme import Kind
 from api.strict import Validation
 from component.client import PatchType
 from controlplane.admission.request import Identity
-from controlplane.apiserver import incoming, server_side_apply
+from controlplane.apiserver import ephemeral_containers, incoming, server_side_apply
 from controlplane.apiserver.decision import Decision, Snapshot
+from controlplane.apiserver.ephemeral_containers import EPHEMERAL
 from controlplane.apiserver.objects import key_of, tree_of
 from controlplane.apiserver.server_side_apply import STATUS, Application
 from controlplane.apiserver.writes import Writing
@@ -29,7 +30,7 @@ from controlplane.rbac.attributes import Attributes, on
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A decoded patch and what it is for; `subresource` is "" or "status".
+    """A decoded patch and what it is for; `subresource` is "", "status" or, of pods, "ephemeralcontainers".
 
     `unknown` says what becomes of fields that the kind does not know in what the patch leaves.
     """
@@ -63,9 +64,11 @@ def read(
         return server_side_apply.read(kind, namespace, name, decoded, subresource, new_uid(), force=force)
     if patch_type == "strategic" and kind.custom is not None:
         raise Invalid(f"{kind.resource} take no strategic merge patch: send a JSON, merge or apply patch")
-    if subresource not in {"", STATUS}:
-        raise Invalid(f'{kind.resource} have no subresource "{subresource}" that can be patched; there is: {STATUS}')
-    if subresource and not kind.has_status:
+    parts = (STATUS, EPHEMERAL) if kind.resource == "pods" else (STATUS,)
+    if subresource and subresource not in parts:
+        there = ", ".join(parts)
+        raise Invalid(f'{kind.resource} have no subresource "{subresource}" that can be patched; there is: {there}')
+    if subresource == STATUS and not kind.has_status:
         raise Invalid(f"{kind.resource} have no status")
     return Patch(kind, namespace, name, patch_type, decoded, subresource, unknown)
 
@@ -104,6 +107,8 @@ def decide(writing: Writing, identity: Identity, patch: Patch | Application, sna
     patched = known_of(kind, patched, patch.unknown, snapshot.warn)
     if patch.subresource == STATUS:
         return writing.update_status(identity, incoming.read_as(kind, patched, with_defaults=False), snapshot)
+    if patch.subresource == EPHEMERAL:
+        return ephemeral_containers.decide(writing, identity, incoming.read_as(kind, patched), snapshot)
     return writing.update(identity, incoming.read_as(kind, patched), snapshot)
 
 

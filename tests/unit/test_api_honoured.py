@@ -88,7 +88,10 @@ def test_what_is_honoured_or_off_is_accepted(tree):
             pod({"restartPolicy": "Always"}),
             "spec.containers[0].restartPolicy: not supported yet outside init containers",
         ),
-        (pod(ephemeralContainers=[{"name": "i"}]), "spec.ephemeralContainers: not supported yet"),
+        (
+            pod(ephemeralContainers=[{"name": "d", "volumeDevices": [{"name": "v", "devicePath": "/v"}]}]),
+            "spec.ephemeralContainers[0].volumeDevices: not supported yet",
+        ),
         (pod(affinity={"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{}]}}), "spec.affinity: not"),
         (pod(topologySpreadConstraints=[{}]), "spec.topologySpreadConstraints: not supported yet"),
         (pod(shareProcessNamespace=True), "spec.shareProcessNamespace: not supported yet"),

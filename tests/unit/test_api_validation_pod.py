@@ -32,10 +32,10 @@ def put(tree, path, value):
     return tree
 
 
-def faults(tree, old=None):
-    assert strict.check(POD, tree) == []
-    tree = default(POD, tree)
-    return [str(fault) for fault in validate(POD, tree, default(POD, old) if old else None)]
+def faults(tree, old=None, kind=POD):
+    assert strict.check(kind, tree) == []
+    tree = default(kind, tree)
+    return [str(fault) for fault in validate(kind, tree, default(kind, old) if old else None)]
 
 
 def container(**fields):

@@ -7,7 +7,7 @@ import pytest
 from api import field_texts, field_texts_pod
 from api.field_docs import TABLES, texts, type_text
 from api.field_texts import SAME
-from api.meta import Resource
+from api.meta import resource_types
 from api.scheme import EVENTS_V1, KINDS, REVIEWS
 from api.shape import fields
 from api.volume_sources import NFSVolumeSource
@@ -58,7 +58,7 @@ def test_every_meaning_belongs_to_a_field():
     for kind in (*KINDS, EVENTS_V1, *REVIEWS):
         assert kind.type.__name__ == kind.kind  # its module is loaded now, and so all types are
     structs = {}  # of two types of one name, as the two forms of Event, the fields of both
-    for each in Resource.__subclasses__():
+    for each in resource_types():
         structs.setdefault(each.__name__, set()).update(fields(each))
     assert {(name, field) for name in TABLES for field in texts(name) if field not in structs[name]} == set()
     assert {line for text in TABLES.values() for line in text.splitlines() if line and len(line.split()) < 2} == set()
@@ -74,10 +74,11 @@ def test_descriptions_name_fields_as_manifests_do():
 
 
 def test_what_the_api_server_would_refuse_is_marked():
-    assert line(said("pod.spec"), "ephemeralContainers").endswith("not supported yet")
+    assert line(said("pod.spec"), "affinity").endswith("not supported yet")
     assert line(said("svc.spec"), "type").endswith('only "ClusterIP"')
     assert "not supported" not in line(said("pod.spec"), "containers")
-    assert said("pod.spec.ephemeralContainers")[2].endswith("not supported yet")
+    assert said("pod.spec.affinity")[2].endswith("not supported yet")
+    assert said("pod.spec.ephemeralContainers.ports")[2].endswith("cannot be set for an Ephemeral Container")
     assert said("pod.spec.initContainers.restartPolicy")[2].endswith('only "Always", in init containers')
 
 

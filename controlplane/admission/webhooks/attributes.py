@@ -27,9 +27,11 @@ _OPERATIONS: Final[Mapping[Verb, Operation]] = {
     "create": "CREATE",
     "update": "UPDATE",
     "update_status": "UPDATE",
+    "update_ephemeral": "UPDATE",
     "bind": "CREATE",
     "delete": "DELETE",
 }
+_SUBRESOURCES: Final[Mapping[Verb, str]] = {"update_status": "status", "update_ephemeral": "ephemeralcontainers"}
 _OPTIONS: Final[Mapping[Operation, str]] = {
     "CREATE": "CreateOptions",
     "UPDATE": "UpdateOptions",
@@ -101,7 +103,7 @@ def attributes_of(request: Request, versions: Sequence[str], *, dry_run: bool) -
         group=group,
         version=version,
         resource=kind.plural,
-        subresource="status" if request.verb == "update_status" else "",
+        subresource=_SUBRESOURCES.get(request.verb, ""),
         kind=(kind.api_version, kind.kind),
         namespace=on(kind, "", request.namespace, request.name).namespace,
         name=request.name,

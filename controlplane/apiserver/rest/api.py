@@ -26,6 +26,7 @@ from controlplane.apiserver.rest.forward import Forwards
 from controlplane.apiserver.rest.logs import Logs
 from controlplane.apiserver.rest.paths import (
     ATTACH,
+    EPHEMERAL,
     EXEC,
     MISSING,
     PORT_FORWARD,
@@ -119,6 +120,9 @@ class RestApi:
             ("get", STATUS): reading.get,
             ("update", STATUS): writing.update_status,
             ("patch", STATUS): writing.patch,
+            ("get", EPHEMERAL): reading.get,
+            ("update", EPHEMERAL): writing.update_ephemeral,
+            ("patch", EPHEMERAL): writing.patch,
             ("get", SCALE): scaling.get,
             ("update", SCALE): scaling.update,
             ("patch", SCALE): scaling.patch,

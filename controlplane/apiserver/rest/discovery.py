@@ -38,6 +38,7 @@ _GROUP_ORDER: Final = ("", "apps")  # clients that look for a name in several gr
 _SPECIAL: Final = {
     ("pods", "log"): ("Pod", ("get",)),
     ("pods", "attach"): ("PodAttachOptions", ("create", "get")),
+    ("pods", "ephemeralcontainers"): ("Pod", CHANGE),
     ("pods", "exec"): ("PodExecOptions", ("create", "get")),
     ("pods", "portforward"): ("PodPortForwardOptions", ("create", "get")),
     ("pods", "proxy"): ("PodProxyOptions", PROXIED),

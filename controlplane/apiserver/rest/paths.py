@@ -20,6 +20,7 @@ CORE_PREFIX: Final = "api"
 GROUP_PREFIX: Final = "apis"
 WATCH_PREFIX: Final = "watch"
 STATUS: Final = "status"
+EPHEMERAL: Final = "ephemeralcontainers"
 SCALE: Final = "scale"
 EXEC: Final = "exec"
 ATTACH: Final = "attach"
@@ -32,7 +33,7 @@ _PROXY: Final = re.compile(rf"(/api/[^/]+/namespaces/[^/]+/[^/]+/[^/]+/{PROXY})(
 
 _OFFERED: Final = frozenset(
     {
-        *(("pods", each) for each in ("log", EXEC, ATTACH, PORT_FORWARD, PROXY)),
+        *(("pods", each) for each in ("log", EXEC, ATTACH, PORT_FORWARD, PROXY, EPHEMERAL)),
         ("services", PROXY),
         ("namespaces", "finalize"),
     }

@@ -14,6 +14,7 @@ from component.env import Env
 from controlplane.admission.request import Remarks
 from controlplane.apiserver.committing import How
 from controlplane.apiserver.core import ApiCore
+from controlplane.apiserver.ephemeral_containers import EPHEMERAL
 from controlplane.apiserver.objects import tree_of
 from controlplane.apiserver.rest import answers, bodies, encoding, forms, negotiation, queries
 from controlplane.apiserver.rest.call import Call
@@ -23,6 +24,9 @@ from controlplane.apiserver.server_side_apply import STATUS
 
 SHOWN_WHEN_DELETED: Final = frozenset({"pods", "services", "serviceaccounts"})
 """Kinds whose deletion answers with the object even when it is gone at once, as in Kubernetes; others say Success."""
+
+_PATCHED: Final = frozenset({STATUS, EPHEMERAL})
+"""Subresources of which a patch says that nothing else counts."""
 
 
 class Writing:
@@ -51,8 +55,13 @@ class Writing:
         tree = await bodies.object_of(call)
         return await _answer(call, await self._core.update_status(call.identity, tree, **_how(call)))
 
+    async def update_ephemeral(self, call: Call) -> web.StreamResponse:
+        """Nothing but a pod's ephemeral containers."""
+        tree = await bodies.object_of(call)
+        return await _answer(call, await self._core.update_ephemeral(call.identity, tree, **_how(call)))
+
     async def patch(self, call: Call) -> web.StreamResponse:
-        """An object, or its status; a patch of type "apply" makes what is not there."""
+        """An object, its status, or a pod's ephemeral containers; a patch of type "apply" makes what is not there."""
         patch_type = negotiation.patch_type(call.request.headers.get("Content-Type", ""))
         if patch_type == "strategic" and call.kind.custom is not None:
             raise negotiation.unsupported(negotiation.STRATEGIC, negotiation.CUSTOM_PATCH_TYPES)
@@ -69,7 +78,7 @@ class Writing:
             call.target.name,
             patch_type,
             forms.patch_to_store(call.kind, patch_type, await _patch(call, patch_type)),
-            subresource=STATUS if call.target.subresource == STATUS else "",
+            subresource=call.target.subresource if call.target.subresource in _PATCHED else "",
             force=force,
             asked=call.allowed,
             unknown=queries.validation(call.query, call.kind) if call.kind.custom is not None else "Strict",
