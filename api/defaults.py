@@ -10,6 +10,7 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
+from api import zeros
 from api.defaults_pod import default_pod, default_pod_spec, fill
 from api.object import Tree
 from api.schema_trees import completed
@@ -29,7 +30,16 @@ def default(kind: Kind, tree: Tree) -> Tree:
         return completed(kind.custom.schema, copied)
     if rule := _RULES.get(kind.resource):
         rule(copied)
+    if "status" in copied:
+        default_status(kind, copied["status"])
     return copied
+
+
+def default_status(kind: Kind, status: Tree) -> Tree:
+    """Complete a status, which is changed, as `default` does one inside an object."""
+    if kind.custom is None:
+        zeros.fill_status(kind, status)
+    return status
 
 
 def _copy(value: Any) -> Any:
@@ -116,7 +126,7 @@ def _secret(tree: Tree) -> None:
 
 
 def _limit_range(tree: Tree) -> None:
-    for item in tree.setdefault("spec", {}).get("limits", []):
+    for item in tree.setdefault("spec", {}).setdefault("limits", []):
         if item.get("type") == "Container":
             limits = item["default"] = {**item.get("max", {}), **item.get("default", {})}
             item["defaultRequest"] = {**item.get("min", {}), **limits, **item.get("defaultRequest", {})}
@@ -131,6 +141,10 @@ def _namespace(tree: Tree) -> None:
     if name := tree["metadata"].get("name"):
         tree["metadata"].setdefault("labels", {}).setdefault(NAMESPACE_NAME_LABEL, name)
     tree.setdefault("status", {}).setdefault("phase", "Active")
+
+
+def _event(tree: Tree) -> None:
+    tree.setdefault("involvedObject", {})
 
 
 def _node(tree: Tree) -> None:
@@ -188,6 +202,7 @@ _RULES: dict[str, Callable[[Tree], None]] = {
     "limitranges": _limit_range,
     "priorityclasses.scheduling.k8s.io": _priority_class,
     "namespaces": _namespace,
+    "events": _event,
     "nodes": _node,
     DEFINITIONS: _definition,
     f"rolebindings.{RBAC}": _role_binding,

@@ -112,7 +112,7 @@ def core_patch(patch_type: str, body: bytes) -> bytes:
     """A patch of the other form as one of the core form. Invalid for what is no JSON, or changes what is not there."""
     try:
         patch = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"the patch is not JSON: {error}") from error
     if patch_type == "json":
         return msgspec.json.encode([_core_operation(each) for each in patch]) if isinstance(patch, list) else body

@@ -20,7 +20,7 @@ from api.scheme import Kind
 TITLE = "Timonier"
 
 _NEEDED = (machinery.STATUS, machinery.DELETE_OPTIONS, machinery.PATCH, f"{META}.WatchEvent")
-
+_NULLABLE = {"io.k8s.api.events.v1.Event": "eventTime"}  # written as null where there is only the old time
 
 Served = Mapping[str, Sequence[Row]]
 """By api version, the rows of discovery: what this server does."""
@@ -115,7 +115,10 @@ def _schema_3(value: Any, prefix: str) -> Any:
 
 
 def _with_alternatives(name: str, schema: Schema) -> Schema:
-    """The schema with all its types, for which OpenAPI 2 has no words."""
+    """The schema with all its types, and with what may be null, for which OpenAPI 2 has no words."""
+    if field := _NULLABLE.get(name):
+        properties = schema["properties"]
+        return schema | {"properties": properties | {field: properties[field] | {"nullable": True}}}
     types = machinery.ALTERNATIVES.get(name)
     if types is None:
         return schema

@@ -101,12 +101,13 @@ class StreamCalls:
         return first
 
 
-def _options(start: pb.ExecStart | pb.ForwardStart) -> Tree:
+def _options(start: pb.ExecStart | pb.AttachStart | pb.ForwardStart) -> Tree:
     """How a connection is opened, in the words of Kubernetes' options."""
     if isinstance(start, pb.ForwardStart):
         return {"ports": [start.port]}
-    shown = {"stdin": start.stdin, "stdout": True, "stderr": not start.tty, "tty": start.tty}
-    return {**shown, "container": start.container, "command": list(start.command)}
+    shown: Tree = {"stdin": start.stdin, "stdout": True, "stderr": not start.tty, "tty": start.tty}
+    shown["container"] = start.container
+    return shown | {"command": list(start.command)} if isinstance(start, pb.ExecStart) else shown
 
 
 async def _with_first(first: Item, rest: AsyncIterator[Item]) -> AsyncIterator[Item]:

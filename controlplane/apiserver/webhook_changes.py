@@ -26,7 +26,8 @@ def finished(request: Request, tree: Tree, rules: KindRules) -> Tree:
 
 def status_only(request: Request, tree: Tree) -> Tree:
     """Return the object as it was but for its status. Invalid as `finished`."""
-    return {**request.tree, "status": _checked(request.kind, request.tree, tree).get("status", {})}
+    status = _checked(request.kind, request.tree, tree).get("status", {})
+    return {**request.tree, "status": defaults.default_status(request.kind, status)}
 
 
 def _checked(kind: Kind, before: Tree, tree: Tree) -> Tree:

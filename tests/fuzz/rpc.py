@@ -239,14 +239,14 @@ def main() -> int:
     parser.add_argument("--again", type=Path, help="a finding to repeat, on a new lab")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # judged as it stands
-    os.nice(10)  # the replicas, too: they would take the machine from whoever works on it
+    os.nice(5)  # the replicas, too: they would take the machine from whoever works on it
     folder = given.keep / str(given.seed)
     tell(f"seed {given.seed}, {given.minutes:g} minutes, load {os.getloadavg()[0]:.1f}")
     with running(f"rpc-{given.seed % 10**6}-{os.getpid() % 10**4}", folder / "credentials") as target:
         if given.again:
             asyncio.run(again(target, given.again))
             return 0
-        os.nice(9)
+        os.nice(3)
         findings = Findings(folder)
         fuzzing = Fuzzing(target, findings, random.Random(given.seed), Pace(target, given.cores))
         with suppress(KeyboardInterrupt):

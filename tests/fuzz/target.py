@@ -82,6 +82,8 @@ class Target:
         self._began = time.monotonic()
         self._first = self.processes()
         self._settled: dict[int, int] = {}
+        self._read: dict[Path, int] = {}
+        self.helpers: list[int] = []  # processes of the one who asks, whose time counts as its own
 
     def session(self) -> requests.Session:
         """The administrator over HTTPS."""
@@ -103,7 +105,7 @@ class Target:
     def cpu_seconds(self) -> float:
         """What all replicas and this process have used so far."""
         own = os.times()
-        return own.user + own.system + sum(_cpu_seconds(pid) for pid in self._first.values())
+        return own.user + own.system + sum(_cpu_seconds(pid) for pid in (*self._first.values(), *self.helpers))
 
     def trouble(self) -> list[str]:
         """Processes that ended or grew without bound, and what they wrote that is a bug."""
@@ -121,7 +123,18 @@ class Target:
             if size - before > GROWTH_BYTES:
                 found.append(f"{name} grew from {before >> 20} to {size >> 20} MiB")
         self._first = now
-        return found + complaints(sorted(self.lab.state_dir.glob("r*/log/*.log")))
+        logs = sorted(self.lab.state_dir.glob("r*/log/*.log"))
+        return [*found, *complaints(logs), *(line for path in logs for line in self._exceptions(path))]
+
+    def _exceptions(self, path: Path) -> Iterator[str]:
+        """What was written since the last look about exceptions that nobody expected."""
+        with path.open("rb") as log:
+            log.seek(self._read.get(path, 0))
+            lines = log.readlines()
+        self._read[path] = self._read.get(path, 0) + sum(map(len, lines))
+        for line in lines:
+            if b'"exception": [' in line:
+                yield f"{path.parent.parent.name}/{path.name}: {line[-4000:].decode('utf-8', 'replace')}"
 
     def sizes(self) -> str:
         """How much memory each process holds, for people."""

@@ -3,7 +3,7 @@ import copy
 import pytest
 
 from api import scheme, strict
-from api.defaults import default
+from api.defaults import default, default_status
 from api.defaults_pod import pull_policy
 
 
@@ -239,3 +239,27 @@ def test_zeros_that_mean_zero_stay():
     found = defaulted("deployment", {"spec": spec})["spec"]
     assert (found["replicas"], found["revisionHistoryLimit"]) == (0, 0)
     assert found["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": "25%"}
+
+
+def test_a_status_has_the_fields_that_its_readers_count_on():
+    said = {"conditions": [{"status": "True"}], "containerStatuses": [{"name": "a", "state": {"terminated": {}}}]}
+    status = defaulted("pod", {"spec": {"containers": []}, "status": said})["status"]
+    assert status["conditions"] == [{"type": "", "status": "True"}]
+    assert status["containerStatuses"] == [
+        {
+            "name": "a",
+            "image": "",
+            "imageID": "",
+            "ready": False,
+            "restartCount": 0,
+            "state": {"terminated": {"exitCode": 0}},
+        }
+    ]
+    node = defaulted("node", {"status": {"nodeInfo": {"kernelVersion": "6.1"}}})["status"]["nodeInfo"]
+    assert (node["kernelVersion"], node["bootID"]) == ("6.1", "")
+    assert default_status(scheme.lookup("replicaset"), {}) == {"replicas": 0}
+
+
+def test_lists_and_objects_that_readers_count_on_are_there():
+    assert defaulted("limitrange", {})["spec"] == {"limits": []}
+    assert defaulted("event", {})["involvedObject"] == {}

@@ -117,3 +117,9 @@ def test_field_selectors_name_the_stored_fields():
     assert events_v1.core_field_selector(selector) == stored
     with pytest.raises(Invalid, match=r'"involvedObject.name" is not supported for events\.events\.k8s\.io'):
         events_v1.core_field_selector("involvedObject.name=a")
+
+
+@pytest.mark.parametrize("patch", [b'{"note":' * 100_000, b'{"note":' * 5000 + b"1" + b"}" * 5000, b"\xff", b"{"])
+def test_a_patch_that_cannot_be_read_is_refused(patch):
+    with pytest.raises(Invalid, match="the patch is not JSON"):
+        events_v1.core_patch("merge", patch)

@@ -148,6 +148,12 @@ def test_fields_that_hold_several_types_say_so_where_they_can():
     ]
 
 
+def test_an_event_may_have_only_the_old_time():
+    event = V3["apis/events.k8s.io/v1"]["components"]["schemas"]["io.k8s.api.events.v1.Event"]
+    assert event["properties"]["eventTime"]["nullable"] is True
+    assert "nullable" not in V2["definitions"]["io.k8s.api.events.v1.Event"]["properties"]["eventTime"]
+
+
 def test_nothing_stands_beside_a_reference_in_version_3():
     def beside(value):
         if isinstance(value, dict):
