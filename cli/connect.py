@@ -53,12 +53,17 @@ def config_path() -> Path:
 
 
 def admin_socket() -> str:
-    """The admin socket to use, "" for the usual way: the one named, else, for root without configuration, this replica's."""
+    """The admin socket to use, "" for the usual way: the one named, else, for root without configuration, this replica's.
+
+    Who names a configuration, or a context of one, means it, whether it is there or not.
+    """
     meta = click.get_current_context().meta
     if META_SOCKET in meta:
         return str(Path(str(meta[META_SOCKET])).absolute())
-    alone = META_CONTEXT not in meta and os.geteuid() == 0 and OWN_SOCKET.is_socket()
-    return str(OWN_SOCKET) if alone and not config_path().exists() else ""
+    chosen = meta.keys() & {META_CONTEXT, META_CONFIG} or os.environ.keys() & {"TIMCONFIG", "KUBECONFIG"}
+    if chosen or os.geteuid() != 0 or not OWN_SOCKET.is_socket():
+        return ""
+    return "" if config_path().exists() else str(OWN_SOCKET)
 
 
 def credentials() -> Credentials:
