@@ -373,10 +373,12 @@ class Replica:
             self._cut_off.cancel()
             self._cut_off = None
         elif cut_off and self._cut_off is None:
-            why = "this replica lost the majority" if status.connected else "this replica's Raft process went away"
-            self._cut_off = asyncio.get_running_loop().call_later(CUT_OFF_SECONDS, self._give_up, why)
+            self._cut_off = asyncio.get_running_loop().call_later(CUT_OFF_SECONDS, self._give_up)
 
-    def _give_up(self, why: str) -> None:
+    def _give_up(self) -> None:
+        """The reason is that of now: a Raft process that is back meanwhile may have found no majority."""
+        connected = self._log.status.connected
+        why = f"this replica lost {'the majority' if connected else 'the connection to its Raft process'}"
         self._proposals.give_up(why)
         self._barrier.give_up(why)
 

@@ -181,8 +181,13 @@ class SocketLog:
         self._tick()
         frame_reader = FrameReader()
         while True:
-            async with asyncio.timeout(self._silence_seconds):
-                received = await reader.read(_READ_BYTES)
+            try:
+                async with asyncio.timeout(self._silence_seconds):
+                    received = await reader.read(_READ_BYTES)
+            except TimeoutError:
+                if self._unanswered < self._most_unanswered:
+                    continue  # it was this process that stood still; what came meanwhile waits in the reader
+                raise
             if not received:
                 raise OSError("closed by the Raft process")
             self._unanswered = 0
@@ -204,7 +209,7 @@ class SocketLog:
         self._fail_reads()
         for change in self._changes.values():
             if not change.done():
-                change.set_exception(ChangeNotNow("the Raft process of this replica went away"))
+                change.set_exception(ChangeNotNow("this replica lost the connection to its Raft process"))
         old = self._status
         self._set_status(replace(old, role="follower", leader="", leading=False, connected=False))
 

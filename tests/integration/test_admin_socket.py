@@ -152,9 +152,7 @@ async def test_tim_takes_the_socket_by_itself_only_for_root_who_named_no_configu
         missing = str(tmp_path / "no.conf")
         for words, environment in (
             (["--kubeconfig", missing], {}),
-            (["--context", "there"], {}),
             ([], {"TIMCONFIG": missing}),
-            ([], {"KUBECONFIG": missing}),
         ):
             code, out, err = await tim_says(cluster, *words, "auth", "whoami", environment=environment)
             assert (code, out, err.count("\n")) == (1, "", 1), (words, environment)

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import time
 
 import pytest
 
@@ -94,6 +95,18 @@ async def test_a_raft_process_that_stands_still_is_noticed_and_taken_back_when_i
     await until(lambda: not api.log.status.cut_off)
     await put([api], b"after")
     assert_no_gap_and_no_duplicate(api)
+    assert all(status.connected for status in api.statuses)
+
+
+async def test_an_api_process_that_stood_still_itself_keeps_its_connection(one):
+    api = one.connectable()
+    api.log._silence_seconds = 0.1
+    await api.connect()
+    await api.lead()
+    connection = api.log._writer
+    time.sleep(0.3)  # noqa: ASYNC251 - nothing of this process goes on meanwhile
+    await put([api], b"after")
+    assert api.log._writer is connection
     assert all(status.connected for status in api.statuses)
 
 

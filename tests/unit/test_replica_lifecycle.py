@@ -322,6 +322,22 @@ async def test_a_replica_that_lost_the_majority_sends_readers_and_writers_on(rep
             await replica.commit([put(2)])
 
 
+async def test_callers_are_told_what_is_in_the_way_when_they_are_sent_on_and_not_what_was(replica, log):
+    log.status = RaftStatus("leader", 1, "r1", 0, 0)
+    log.say(log.status)
+    writing = asyncio.ensure_future(replica.commit([put(1)]))
+    await reached(lambda: log.proposed)
+    for status in (
+        RaftStatus("follower", 1, "", 0, 0, connected=False),
+        RaftStatus("follower", 1, "", 0, 0, cut_off=True),  # the Raft process is back and finds nobody
+    ):
+        log.status = status
+        log.say(status)
+    async with asyncio.timeout(REPLICA_SECONDS / 2):
+        with pytest.raises(errors.Unknown, match="lost the majority"):
+            await writing
+
+
 async def test_readers_that_gave_up_are_forgotten(replica):
     for revision in range(1, 100):
         with pytest.raises(errors.Expired):

@@ -195,7 +195,7 @@ async def test_a_replica_whose_raft_process_went_away_sends_its_callers_on(tmp_p
         await asyncio.sleep(0)
         log.sever()
         async with asyncio.timeout(DEADLINE_SECONDS):
-            with pytest.raises(errors.Unknown, match="Raft process went away before the write's outcome was known"):
+            with pytest.raises(errors.Unknown, match="lost the connection to its Raft process before the write's"):
                 await write
             with pytest.raises(errors.Unavailable, match="nothing was changed"):
                 await replica.commit([put("c")], deadline_seconds=3600)
