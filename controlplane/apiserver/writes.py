@@ -105,7 +105,7 @@ class Writing:
         sent = [fault for fault in incoming.faults if fault.path.startswith("status")]
         known = set(strict.check(kind, old)) if sent else set()
         refuse(incoming, [fault for fault in sent if fault not in known])
-        tree = {**old, "status": incoming.tree.get("status") or defaults.default_status(kind, {})}
+        tree = {**old, "status": defaults.default_status(kind, incoming.tree.get("status", {}))}
         if kind.custom is not None:
             tree = defaults.default(kind, tree)
         request = self._request("update_status", identity, incoming, tree, old, stored)

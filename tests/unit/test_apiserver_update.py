@@ -7,7 +7,7 @@ import pytest
 from api import errors
 from api.scheme import by_resource
 from controlplane.apiserver.objects import put_of, tree_of
-from tests.api_server import config_map, pod
+from tests.api_server import config_map, node, pod
 
 
 def deployment(name="a", replicas=1):
@@ -182,3 +182,15 @@ async def test_a_pod_keeps_its_tolerations_and_account_when_an_update_leaves_the
     spec = updated.tree()["spec"]
     assert (spec["serviceAccountName"], len(spec["tolerations"])) == ("robot", 2)
     assert spec == created.tree()["spec"], "the volume with the account's token, too"
+
+
+async def test_a_status_that_somebody_wrote_by_hand_is_completed_as_kubernetes_does(api):
+    partial = {"nodeInfo": {"kernelVersion": "6.1"}, "conditions": [{"type": "Mine"}]}
+    tree = (await api.create({**node("n1"), "status": partial})).tree()
+    for told in (tree, (await api.update_status({**tree, "status": partial})).tree()):
+        assert told["status"]["nodeInfo"]["kernelVersion"] == "6.1"
+        assert told["status"]["nodeInfo"]["bootID"] == ""
+        assert told["status"]["conditions"] == [{"type": "Mine", "status": ""}]
+    patch = b'{"status": {"addresses": [{"type": "Hostname"}]}}'
+    patched = await api.patch("nodes", "", "n1", "merge", patch, subresource="status")
+    assert patched.tree()["status"]["addresses"] == [{"type": "Hostname", "address": ""}]
