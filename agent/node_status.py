@@ -161,7 +161,7 @@ def _conditions(load: Load, runtime_problem: str, network: NetworkHealth, previo
             ("AgentNotReady", runtime_problem or network.start_failure),
         ),
     ]
-    before = {condition["type"]: condition for condition in previous.get("conditions", ())}
+    before = {condition.get("type"): condition for condition in previous.get("conditions", ())}
     return [_kept(condition, before.get(condition["type"]), timestamp) for condition in wanted]
 
 
@@ -172,7 +172,7 @@ def _condition(kind: str, holds: bool, when_true: tuple[str, str], when_false: t
 
 def _kept(condition: Tree, before: Tree | None, timestamp: str) -> Tree:
     """Times move only with what they are about, so that an unchanged status stays equal."""
-    if before is None or before["status"] != condition["status"]:
+    if before is None or before.get("status") != condition["status"]:
         return {**condition, "lastHeartbeatTime": timestamp, "lastTransitionTime": timestamp}
     same = all(before.get(key) == value for key, value in condition.items())
     heartbeat = before["lastHeartbeatTime"] if same else timestamp

@@ -130,9 +130,9 @@ def _conditions(pod: Pod, observed: Observed, views: _Views, phase: str, previou
         "PodScheduled": {"status": "True"},
     }
     stored = _stored_conditions(pod)
-    before = {c["type"]: c for c in stored} | {c["type"]: c for c in previous.get("conditions", ())}
+    before = {c.get("type"): c for c in stored} | {c.get("type"): c for c in previous.get("conditions", ())}
     ours = [_kept(kind, wanted[kind], before.get(kind), timestamp) for kind in AGENT_POD_CONDITIONS]
-    return ours + [condition for condition in stored if condition["type"] not in AGENT_POD_CONDITIONS]
+    return ours + [condition for condition in stored if condition.get("type") not in AGENT_POD_CONDITIONS]
 
 
 def _initialized(views: _Views, phase: str) -> Tree:

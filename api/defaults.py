@@ -31,15 +31,16 @@ def default(kind: Kind, tree: Tree) -> Tree:
     if rule := _RULES.get(kind.resource):
         rule(copied)
     if "status" in copied:
-        default_status(kind, copied["status"])
+        zeros.fill_status(kind, copied["status"])
     return copied
 
 
 def default_status(kind: Kind, status: Tree) -> Tree:
-    """Complete a status, which is changed, as `default` does one inside an object."""
+    """Return a copy of a status, completed as `default` does one inside an object."""
+    copied: Tree = _copy(status)
     if kind.custom is None:
-        zeros.fill_status(kind, status)
-    return status
+        zeros.fill_status(kind, copied)
+    return copied
 
 
 def _copy(value: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from typing import Any
 
 from api.errors import FieldError
@@ -112,7 +113,10 @@ def _bounds(document: Tree) -> Check | None:
 def _is_multiple(value: float, step: float) -> bool:
     if type(value) is int and type(step) is int:
         return value % step == 0
-    quotient = value / step
+    try:
+        quotient = value / step
+    except OverflowError:  # a whole number beyond all others
+        return (Fraction(value) / Fraction(step)).denominator == 1
     return math.isfinite(quotient) and math.isclose(quotient, round(quotient), rel_tol=1e-9, abs_tol=1e-9)
 
 

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 _DATE_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DURATION: Final = re.compile(
-    r"[+-]?(\d+(\.\d*)?|\.\d+)\s*(ns|us|µs|μs|ms|s|m|h|d|w|hr|min|sec|day|week|hour|minute|second|milli|micro|nano)?s?"
-    r"((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))*"
+    r"[+-]?(\d++(\.\d*+)?|\.\d++)\s*+(ns|us|µs|μs|ms|s|m|h|d|w|hr|min|sec|day|week|hour|minute|second|milli|micro|nano)?s?"
+    r"((\d++(\.\d*+)?|\.\d++)(ns|us|µs|μs|ms|s|m|h))*+"  # digits are never shared out anew: linear
 )
 _HOSTNAME: Final = re.compile(r"(?=.{1,255}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9-]{1,63})*\.?")
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")

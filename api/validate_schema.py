@@ -112,7 +112,7 @@ def _additional_faults(document: Tree, path: str) -> Iterator[FieldError]:
 def _pattern_faults(pattern: str, path: str) -> Iterator[FieldError]:
     try:
         pattern_of(pattern)
-    except (re.error, RecursionError) as error:
+    except (re.error, RecursionError, OverflowError) as error:
         yield invalid(path, pattern, f"must be a valid regular expression: {error}")
 
 

@@ -94,6 +94,6 @@ def _condition(tree: Tree, name: str, value: str) -> bool:
     if at(tree, "status.observedGeneration", generation) < generation:
         return False
     return any(
-        each["type"].lower() == name.lower() and each["status"].lower() == value.lower()
+        each.get("type", "").lower() == name.lower() and each.get("status", "").lower() == value.lower()
         for each in at(tree, "status.conditions", [])
     )

@@ -26,7 +26,7 @@ def progress(deployment: Tree) -> tuple[str, bool]:
     if status.get("observedGeneration", 0) < at(deployment, "metadata.generation", 0):
         return "Waiting for deployment spec update to be observed...", False
     if any(
-        each["type"] == "Progressing" and each.get("reason") == PROGRESS_DEADLINE_EXCEEDED
+        each.get("type") == "Progressing" and each.get("reason") == PROGRESS_DEADLINE_EXCEEDED
         for each in status.get("conditions", [])
     ):
         raise RolloutStuck(f'deployment "{name}" exceeded its progress deadline')

@@ -9,12 +9,12 @@ from api.object import Tree
 
 def find(conditions: Sequence[Tree], type_: str) -> Tree | None:
     """The condition of that type."""
-    return next((c for c in conditions if c["type"] == type_), None)
+    return next((c for c in conditions if c.get("type") == type_), None)
 
 
 def without(conditions: Sequence[Tree], type_: str) -> list[Tree]:
     """All conditions but the one of that type."""
-    return [c for c in conditions if c["type"] != type_]
+    return [c for c in conditions if c.get("type") != type_]
 
 
 def with_condition(conditions: Sequence[Tree], wanted: Tree, now: str) -> list[Tree]:

@@ -92,7 +92,7 @@ def _progress(
         )
         found = conditions.find(current, "Progressing")
     settled = status.get("replicas", 0) == status.get("updatedReplicas", 0)
-    if settled and found is not None and found["reason"] == AVAILABLE:
+    if settled and found is not None and found.get("reason") == AVAILABLE:
         return current
     subject = f'ReplicaSet "{new.object.name}"' if new is not None else f'Deployment "{deployment.metadata.name}"'
     replicas = 1 if deployment.spec.replicas is None else deployment.spec.replicas
@@ -112,9 +112,9 @@ def seconds_left(deployment: Deployment, current: Sequence[Tree], now: float) ->
     """Seconds until the roll-out counts as stuck, 0 when it does; None when no deadline runs."""
     found = conditions.find(current, "Progressing")
     deadline = deployment.spec.progress_deadline_seconds
-    if found is None or deadline is None or found["reason"] == AVAILABLE or deployment.spec.paused:
+    if found is None or deadline is None or found.get("reason") == AVAILABLE or deployment.spec.paused:
         return None
-    if found["reason"] == PROGRESS_DEADLINE_EXCEEDED:
+    if found.get("reason") == PROGRESS_DEADLINE_EXCEEDED:
         return 0
     since = found.get("lastUpdateTime") or found.get("lastTransitionTime")
     return max(0.0, parse_time(since) + deadline - now) if since else None
@@ -139,7 +139,7 @@ def with_update_time(current: Sequence[Tree], wanted: Tree, stamp: str, *, renew
     One with the same status and reason stays as it is unless `renew`, which moves its update time.
     """
     old = conditions.find(current, wanted["type"])
-    same_status = old is not None and old["status"] == wanted["status"]
+    same_status = old is not None and old.get("status") == wanted["status"]
     if old is not None and same_status and old.get("reason") == wanted["reason"] and not renew:
         return list(current)
     changed_time = old.get("lastTransitionTime", stamp) if old is not None and same_status else stamp
@@ -151,9 +151,9 @@ def with_update_time(current: Sequence[Tree], wanted: Tree, stamp: str, *, renew
 
 def _paused(deployment: Deployment, current: list[Tree], stamp: str) -> list[Tree]:
     found = conditions.find(current, "Progressing")
-    if found is not None and found["reason"] == PROGRESS_DEADLINE_EXCEEDED:
+    if found is not None and found.get("reason") == PROGRESS_DEADLINE_EXCEEDED:
         return current
-    told = found is not None and found["reason"] == PAUSED
+    told = found is not None and found.get("reason") == PAUSED
     if deployment.spec.paused and not told:
         paused = _condition("Progressing", "Unknown", PAUSED, "Deployment is paused")
         return with_update_time(current, paused, stamp)

@@ -111,7 +111,7 @@ def _silenced(node: Cached[Node], now: float) -> list[Action]:
         after.append({"type": "Ready", "status": "Unknown", "reason": NEVER_REPORTED, "message": _NEVER})
         after[-1]["lastTransitionTime"] = rfc3339(now)
     for condition in before:
-        if condition["type"] != "NetworkUnavailable" and condition.get("status") != "Unknown":
+        if condition.get("type") != "NetworkUnavailable" and condition.get("status") != "Unknown":
             unknown = {
                 **condition,
                 "status": "Unknown",

@@ -75,6 +75,17 @@ async def test_patches_without_one_do_not_lose_each_other(api):
     assert sorted((await api.get("configmaps", "default", "a")).tree()["data"]) == ["k0", "k1", "k2", "k3", "k4", "x"]
 
 
+@pytest.mark.parametrize("form", ["merge", "strategic", "json"])
+async def test_a_patched_status_has_the_fields_that_its_readers_count_on(api, form):
+    await api.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a"}})
+    status = {"conditions": [{"type": "Ready"}], "addresses": [{"type": "Hostname"}]}
+    whole = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a"}, "status": status}
+    patch = [{"op": "add", "path": "/status", "value": status}] if form == "json" else whole
+    stored = await api.patch("nodes", "", "a", form, body(patch), subresource="status")
+    assert stored.tree()["status"]["conditions"] == [{"type": "Ready", "status": ""}]
+    assert stored.tree()["status"]["addresses"] == [{"type": "Hostname", "address": ""}]
+
+
 async def test_status_is_patched_only_as_the_subresource(api):
     await api.create(deployment())
     patch = body({"spec": {"replicas": 3}, "status": {"observedGeneration": 7}})

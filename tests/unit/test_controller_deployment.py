@@ -233,6 +233,16 @@ def test_a_paused_deployment_rolls_nothing_out_but_is_scaled():
     assert sizes(actions) == {old["metadata"]["name"]: 5}
 
 
+@pytest.mark.parametrize("odd", [{"type": "Progressing"}, {"status": "True"}, {}])
+@pytest.mark.parametrize("paused", [True, False])
+def test_a_condition_that_somebody_wrote_without_its_fields_stops_no_rollout(odd, paused):
+    tree = deployment(image="v2", paused=paused)
+    tree["status"] = {"conditions": [odd]}
+    assert "Progressing" in {
+        each.get("type") for each in status_of(decide(tree, [stored_set(deployment(), "v1")]))["conditions"]
+    }
+
+
 def test_pausing_and_resuming_is_told():
     tree = deployment(image="v2", paused=True)
     old = stored_set(deployment(), "v1", replicas=3)

@@ -22,7 +22,7 @@ def decide(tree, pods=(), **surroundings):
 
 def statuses(actions, kind):
     return {
-        a.tree["metadata"]["name"]: {c["type"]: c for c in a.tree["status"]["conditions"]}
+        a.tree["metadata"]["name"]: {c.get("type"): c for c in a.tree["status"]["conditions"]}
         for a in actions
         if isinstance(a, UpdateStatus) and a.tree["kind"] == kind
     }
@@ -75,6 +75,12 @@ def test_the_other_conditions_of_a_silent_node_become_unknown_too():
     found = statuses(decide(tree, silent=True), "Node")["n1"]
     assert found["MemoryPressure"]["status"] == "Unknown"
     assert found["NetworkUnavailable"]["status"] == "False"
+
+
+def test_a_condition_without_a_type_does_not_keep_a_node_from_being_judged():
+    tree = node()
+    tree["status"]["conditions"].insert(0, {"status": "True"})
+    assert statuses(decide(tree, silent=True), "Node")["n1"]["Ready"]["status"] == "Unknown"
 
 
 def test_a_node_that_never_reported_is_told_apart():
