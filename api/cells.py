@@ -112,6 +112,25 @@ def slice_endpoints(slice_: Tree, _now: float) -> str:
     return (f"{shown} + {len(addresses) - 3} more..." if len(addresses) > 3 else shown) or "<unset>"
 
 
+def endpoints(tree: Tree, _now: float) -> str:
+    """The first ready addresses of Endpoints with their ports, and how many there are beside."""
+    subsets = tree.get("subsets") or []
+    found = [
+        f"{address}:{port['port']}" if port else address
+        for subset in subsets
+        for port in subset.get("ports") or [None]
+        for address in (_in_brackets(each.get("ip", "")) for each in subset.get("addresses") or [])
+    ]
+    if not subsets:
+        return "<none>"
+    shown = ",".join(found[:3])
+    return f"{shown} + {len(found) - 3} more..." if len(found) > 3 else shown
+
+
+def _in_brackets(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
 def template(field: str) -> Cell:
     """A cell with one field of every container in the pod template."""
     return lambda tree, _now: ",".join(

@@ -105,6 +105,7 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         AGE,
         SELECTOR,
     ),
+    "endpoints": (NAME, Column("Endpoints", cells.endpoints), AGE),
     "endpointslices.discovery.k8s.io": (
         NAME,
         Column("AddressType", path("addressType")),

@@ -109,6 +109,12 @@ def _endpoint_slice(tree: Tree) -> None:
         port.setdefault("protocol", "TCP")
 
 
+def _endpoints(tree: Tree) -> None:
+    for subset in tree.get("subsets", []):
+        for port in subset.get("ports", []):
+            fill(port, "protocol", "TCP")
+
+
 def with_encoded_data(tree: Tree) -> Tree:
     """Return a Secret whose `stringData` stands in its `data`, which is all that is stored."""
     plain = tree.get("stringData")
@@ -198,6 +204,7 @@ _RULES: dict[str, Callable[[Tree], None]] = {
     "replicasets.apps": _replica_set,
     "deployments.apps": _deployment,
     "services": _service,
+    "endpoints": _endpoints,
     "endpointslices.discovery.k8s.io": _endpoint_slice,
     "secrets": _secret,
     "limitranges": _limit_range,

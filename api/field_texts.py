@@ -203,6 +203,20 @@ conditions   Ready, MemoryPressure, DiskPressure, PIDPressure and others.
 images       Images on the node.
 nodeInfo     Identity and versions of the machine.
 """,
+    "Endpoints": """
+subsets  The addresses, by the ports that they have.
+""",
+    "EndpointSubset": """
+addresses          Those that are ready.
+notReadyAddresses  Those that are not, or not yet.
+ports              Ports that all of them serve.
+""",
+    "EndpointAddress": """
+hostname   Its name below the Service's.
+ip         The address.
+nodeName   Node that it is on.
+targetRef  Pod behind it.
+""",
     "EndpointSlice": """
 addressType  IPv4, IPv6 or FQDN; cannot change.
 endpoints    The backends.

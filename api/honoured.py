@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from api import endpoints
 from api.affinity import Toleration
 from api.apps import DeploymentSpec, ReplicaSetSpec
 from api.authorization import ResourceAttributes
@@ -193,6 +194,7 @@ HONOURED: dict[type[Resource], dict[str, Rule]] = {
         **_all("apiVersion kind metadata endpoints ports"),
         "addressType": _only("IPv4"),
     },
+    endpoints.EndpointPort: {**_all("name port appProtocol"), "protocol": _only("TCP", "UDP")},
     Endpoint: _all("addresses conditions hostname nodeName targetRef zone"),
     EndpointPort: {**_all("name port appProtocol"), "protocol": _only("TCP", "UDP")},
     NodeSpec: _all("podCIDR podCIDRs providerID taints unschedulable externalID"),

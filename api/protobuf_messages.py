@@ -94,10 +94,14 @@ MESSAGES: Final[Mapping[str, str]] = {
         "addresses=1[s conditions=2:EndpointConditions hostname=3s* targetRef=4:ObjectReference* "
         "deprecatedTopology=5{s nodeName=6s* zone=7s* hints=8:EndpointHints*"
     ),
+    "EndpointAddress": "ip=1s targetRef=2:ObjectReference* hostname=3s nodeName=4s*",
     "EndpointConditions": "ready=1b* serving=2b* terminating=3b*",
     "EndpointHints": "forZones=1[:ForZone forNodes=2[:ForNode",
     "EndpointPort": "name=1s port=2i protocol=3s appProtocol=4s*",
-    "EndpointSlice": "metadata=1:ObjectMeta addressType=4s endpoints=2[:Endpoint ports=3[:EndpointPort",
+    "EndpointSlice": "metadata=1:ObjectMeta addressType=4s endpoints=2[:Endpoint ports=3[:EndpointSlicePort",
+    "EndpointSlicePort": "name=1s* protocol=2s* port=3i* appProtocol=4s*",
+    "EndpointSubset": "addresses=1[:EndpointAddress notReadyAddresses=2[:EndpointAddress ports=3[:EndpointPort",
+    "Endpoints": "metadata=1:ObjectMeta subsets=2[:EndpointSubset",
     "EnvFromSource": "prefix=1s configMapRef=2:ConfigMapEnvSource* secretRef=3:SecretEnvSource*",
     "EnvVar": "name=1s value=2s valueFrom=3:EnvVarSource*",
     "EnvVarSource": (

@@ -72,6 +72,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("v1", "Node", "nodes", "node", ("no",), False, "node", True),
     Kind("v1", "Pod", "pods", "pod", ("po",), True, "pod", True),
     Kind("v1", "Service", "services", "service", ("svc",), True, "service", True),
+    Kind("v1", "Endpoints", "endpoints", "endpoints", ("ep",), True, "endpoints", False),
     Kind("v1", "ConfigMap", "configmaps", "configmap", ("cm",), True, "config", False),
     Kind("v1", "Secret", "secrets", "secret", (), True, "config", False),
     Kind("v1", "ServiceAccount", "serviceaccounts", "serviceaccount", ("sa",), True, "config", False),

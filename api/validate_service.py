@@ -146,13 +146,14 @@ def _endpoint_faults(endpoint: Endpoint, path: str, version: int | None) -> Iter
         where = f"{path}.addresses[{index}]"
         if version is None:
             continue
-        if (why := ip_fault(address, version)) or (why := _unreachable(address)):
+        if (why := ip_fault(address, version)) or (why := unreachable_fault(address)):
             yield invalid(where, address, why)
     yield from check_text(f"{path}.nodeName", endpoint.node_name, dns_subdomain_fault, optional=True)
     yield from check_text(f"{path}.hostname", endpoint.hostname, dns_label_fault, optional=True)
 
 
-def _unreachable(text: str) -> str | None:
+def unreachable_fault(text: str) -> str | None:
+    """Return why an IP address leads to no endpoint, or None."""
     address = ipaddress.ip_address(text)
     if address.is_unspecified:
         return f"may not be unspecified ({text})"

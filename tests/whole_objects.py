@@ -203,6 +203,15 @@ spec:
   strategy: {{type: RollingUpdate, rollingUpdate: {{maxSurge: 1, maxUnavailable: 25%}}}}
 {_TEMPLATE}
 ---
+apiVersion: v1
+kind: Endpoints
+metadata: {{name: elsewhere, namespace: default}}
+subsets:
+- addresses:
+  - {{ip: 10.1.2.3, hostname: web-0, nodeName: machine, targetRef: {{kind: Pod, namespace: default, name: web}}}}
+  notReadyAddresses: [{{ip: 10.1.2.4}}]
+  ports: [{{name: http, port: 80, protocol: TCP, appProtocol: http}}]
+---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {{name: web-1, namespace: default, labels: {{kubernetes.io/service-name: web}}}}

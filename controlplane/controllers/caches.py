@@ -9,6 +9,7 @@ from api import scheme
 from api.apiextensions import CustomResourceDefinition
 from api.apps import Deployment, ReplicaSet
 from api.core import ConfigMap, Namespace, Node, Pod, Service, ServiceAccount
+from api.endpoints import Endpoints
 from api.network import EndpointSlice
 from api.rbac import ClusterRole
 from api.scheme import DEFINITIONS, RBAC
@@ -41,6 +42,7 @@ class Caches:
         self.slices = Informer(
             client, "endpointslices.discovery.k8s.io", EndpointSlice, env, indexes=owners | {"service": service_index}
         )
+        self.endpoints = Informer(client, "endpoints", Endpoints, env, indexes=owners)
         self.root_certificates = Informer(
             client, "configmaps", ConfigMap, env, field_selector=f"metadata.name={ROOT_CERTIFICATE}"
         )
@@ -48,7 +50,7 @@ class Caches:
         self.definitions = Informer(client, DEFINITIONS, CustomResourceDefinition, env, indexes=owners)
         decoded: Sequence[Informer[Any]] = (
             *(self.namespaces, self.nodes, self.pods, self.services, self.service_accounts),
-            *(self.replica_sets, self.deployments, self.slices, self.cluster_roles, self.definitions),
+            *(self.replica_sets, self.deployments, self.slices, self.endpoints, self.cluster_roles, self.definitions),
         )
         by_resource = {informer.resource: informer for informer in decoded}
         for kind in scheme.KINDS:

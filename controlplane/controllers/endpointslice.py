@@ -229,7 +229,7 @@ class EndpointSliceController:
         return [
             Source(self._services, own_key),
             Source(self._pods, self._keys_of_pod),
-            Source(self._slices, _keys_of_slice),
+            Source(self._slices, keys_of_slice),
         ]
 
     def all_keys(self) -> Iterable[Key]:
@@ -301,5 +301,6 @@ def _service_of(cached: Cached[EndpointSlice]) -> list[tuple[str, str]]:
     return [(cached.object.namespace, name)] if name else []
 
 
-def _keys_of_slice(change: Change[EndpointSlice]) -> Iterable[Key]:
+def keys_of_slice(change: Change[EndpointSlice]) -> Iterable[Key]:
+    """The services that a changed slice belongs to."""
     return [key for cached in (change.old, change.new) if cached is not None for key in _service_of(cached)]

@@ -1,16 +1,21 @@
-"""The endpoints of the Service default/kubernetes: the replicas' addresses, so that clients in pods find the API."""
+"""The endpoints of the Service default/kubernetes: the replicas' addresses, so that clients in pods find the API.
+
+They stand in a slice, and in Endpoints that nobody mirrors.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable, Sequence
 
+from api.endpoints import Endpoints
 from api.errors import ApiError
 from api.network import EndpointSlice
 from api.object import Tree
 from api.wellknown import SERVICE_NAME_LABEL
 from component.informer import Cached, Change, Informer
 from controlplane.controllers.actions import Action, Create, Update
+from controlplane.controllers.endpoint_mirroring import SKIP_MIRROR
 from controlplane.controllers.loop import Key, Source
 
 NAMESPACE = "default"
@@ -32,6 +37,22 @@ def reconcile(slice_: Cached[EndpointSlice] | None, replica_addresses: Sequence[
     tree = slice_.object.tree()
     changed = {name: wanted[name] for name in ("endpoints", "ports") if tree.get(name) != wanted[name]}
     return [Update(tree | changed)] if changed else []
+
+
+def reconcile_endpoints(endpoints: Cached[Endpoints] | None, replica_addresses: Sequence[str]) -> list[Action]:
+    """Return what makes the Endpoints list the replicas that the slice lists; [] once they do."""
+    slice_ = _slice(replica_addresses)
+    if slice_ is None or slice_["addressType"] != "IPv4":
+        return []
+    addresses = [{"ip": host} for each in slice_["endpoints"] for host in each["addresses"]]
+    wanted = [{"addresses": addresses, "ports": slice_["ports"]}]
+    if endpoints is None:
+        metadata = {"name": NAME, "namespace": NAMESPACE, "labels": {SKIP_MIRROR: "true"}}
+        return [Create({"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, "subsets": wanted})]
+    tree = endpoints.object.tree()
+    if tree.get("subsets") == wanted:
+        return []
+    return [Update({**tree, "subsets": wanted})]
 
 
 def _slice(replica_addresses: Sequence[str]) -> Tree | None:
@@ -60,27 +81,37 @@ def _split(address: str) -> tuple[int, str, int] | None:
 
 
 class KubernetesServiceController:
-    """Keeps one slice."""
+    """Keeps one slice, and the same as Endpoints."""
 
     name = "kubernetes-service"
 
-    def __init__(self, slices: Informer[EndpointSlice], replica_addresses: Callable[[], Sequence[str]]) -> None:
+    def __init__(
+        self,
+        slices: Informer[EndpointSlice],
+        endpoints: Informer[Endpoints],
+        replica_addresses: Callable[[], Sequence[str]],
+    ) -> None:
         self._slices = slices
+        self._endpoints = endpoints
         self._replica_addresses = replica_addresses
 
     def sources(self) -> Sequence[Source]:
-        """The slice itself."""
-        return [Source(self._slices, _own)]
+        """The two objects themselves."""
+        return [Source(self._slices, _own), Source(self._endpoints, _own)]
 
     def all_keys(self) -> Iterable[Key]:
-        """The one slice."""
+        """The one service."""
         return [(NAMESPACE, NAME)]
 
     async def plan(self, key: Key, failure: ApiError | None) -> Sequence[Action]:
-        """Decide for the one slice."""
+        """Decide for both."""
         del key, failure
-        return reconcile(self._slices.get(NAMESPACE, NAME), self._replica_addresses())
+        addresses = self._replica_addresses()
+        return [
+            *reconcile(self._slices.get(NAMESPACE, NAME), addresses),
+            *reconcile_endpoints(self._endpoints.get(NAMESPACE, NAME), addresses),
+        ]
 
 
-def _own(change: Change[EndpointSlice]) -> Iterable[Key]:
+def _own(change: Change[EndpointSlice] | Change[Endpoints]) -> Iterable[Key]:
     return [(NAMESPACE, NAME)] if change.latest.key == (NAMESPACE, NAME) else []

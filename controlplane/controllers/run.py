@@ -15,6 +15,7 @@ from controlplane.controllers.caches import Caches
 from controlplane.controllers.custom_kinds import CustomKinds
 from controlplane.controllers.definition import DefinitionController
 from controlplane.controllers.deployment import DeploymentController
+from controlplane.controllers.endpoints import EndpointsController
 from controlplane.controllers.endpointslice import EndpointSliceController
 from controlplane.controllers.events import EventWriter, expire_events
 from controlplane.controllers.garbage import GarbageCollector
@@ -55,7 +56,11 @@ async def run_all(
         loop_of(DeploymentController(caches.deployments, caches.replica_sets, caches.pods, env)),
         loop_of(ReplicaSetController(caches.replica_sets, caches.pods, env)),
         loop_of(EndpointSliceController(caches.services, caches.pods, caches.slices, caches.nodes)),
-        loop_of(KubernetesServiceController(caches.slices, replica_addresses), resync_seconds=REPLICAS_SECONDS),
+        loop_of(EndpointsController(caches.services, caches.endpoints, caches.slices, env)),
+        loop_of(
+            KubernetesServiceController(caches.slices, caches.endpoints, replica_addresses),
+            resync_seconds=REPLICAS_SECONDS,
+        ),
         loop_of(DefinitionController(client, caches.definitions)),
         loop_of(PodCollector(client, caches.pods, caches.nodes)),
         loop_of(service_account.controller(caches.namespaces, caches.service_accounts)),

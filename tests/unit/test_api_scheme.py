@@ -53,7 +53,7 @@ def test_unknown_kinds_are_named(find, message):
 
 
 def test_names_of_kinds_are_unique():
-    words = [word for kind in scheme.KINDS for word in (kind.plural, kind.singular, *kind.short_names)]
+    words = [word for kind in scheme.KINDS for word in (*{kind.plural, kind.singular}, *kind.short_names)]
     assert len(set(words)) == len(words)
 
 
