@@ -33,6 +33,7 @@ KIND_LEVELS: Final[Mapping[str, int]] = {
     f"rolebindings.{RBAC}": 2,
     f"clusterrolebindings.{RBAC}": 2,
     DEFINITIONS: 2,
+    "endpoints": 2,
     "limitranges": 2,
     "resourcequotas": 2,
     "priorityclasses.scheduling.k8s.io": 2,

@@ -74,7 +74,7 @@ def _slice(endpoints: Cached[Endpoints], name: str, subset: EndpointSubset, list
             "name": name,
             "namespace": endpoints.object.namespace,
             "labels": {**labels, SERVICE_NAME_LABEL: endpoints.object.name, MANAGED_BY: MANAGED_BY_MIRRORING},
-            "annotations": notes,
+            **({"annotations": notes} if notes else {}),
             "ownerReferences": [owner_reference(endpoints.object)],
         },
         "addressType": "IPv4",
@@ -107,7 +107,8 @@ def _updated(stored: Tree, wanted: Tree) -> Update | None:
     fields = ("endpoints", "ports")
     about = ("labels", "annotations")
     same = all(stored.get(name, []) == wanted[name] for name in fields)
-    if same and all(stored["metadata"].get(name, {}) == wanted["metadata"][name] for name in about):
+    said = {name: wanted["metadata"].get(name, {}) for name in about}
+    if same and all(stored["metadata"].get(name, {}) == said[name] for name in about):
         return None
-    metadata = {**stored["metadata"], **{name: wanted["metadata"][name] for name in about}}
+    metadata = {**stored["metadata"], **said}
     return Update({**stored, "metadata": metadata, **{name: wanted[name] for name in fields}})

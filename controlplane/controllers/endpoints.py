@@ -59,7 +59,8 @@ def reconcile(
     before = metadata.get("labels"), metadata.get("annotations", {}), tree.get("subsets", [])
     if endpoints is not None and before == (labels, notes, content):
         return []
-    wanted = {**tree, "metadata": {**metadata, "labels": labels, "annotations": notes}, "subsets": content}
+    noted = {"annotations": notes} if notes or metadata.get("annotations") else {}
+    wanted = {**tree, "metadata": {**metadata, "labels": labels, **noted}, "subsets": content}
     return [Create(wanted) if endpoints is None else Update(wanted)]
 
 
