@@ -50,10 +50,14 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One object of a transaction to be stored; the tree's uid and resourceVersion count as in the verb alone."""
+    """One object of a transaction to be stored; the tree's uid and resourceVersion count as in the verb alone.
+
+    `size` is how many bytes its JSON had, where that is known.
+    """
 
     verb: Literal["create", "update", "apply"]
     tree: Tree
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from api.errors import ApiError, Conflict, Expired, Unknown
 from api.object import Object
 from controlplane.admission.request import Identity, Remarks
 from controlplane.admission.webhooks.asking import Answers
-from controlplane.apiserver.authorizer import Authorizer
 from controlplane.apiserver.consulting import Consulting
 from controlplane.apiserver.decision import RETRIES, Decision, Snapshot, answer, log_audits, retried, told
+from controlplane.apiserver.fairness.aside import LARGE_BYTES, Aside
 from controlplane.apiserver.objects import object_at
 from controlplane.apiserver.sending import ONCE, Sending
 from controlplane.commands import CommitRefused, Op
@@ -30,29 +30,33 @@ class How(TypedDict, total=False):
 
     An `epoch` other than 0 marks a write of the leader's scheduler and controllers: it is refused with Conflict once
     another leader has begun. A request that a client may send again says which one it is by its `sending`, and is done
-    once. What the caller is to be told besides is added to `remarks`.
+    once. What the caller is to be told besides is added to `remarks`. `size` is how many bytes the request has, or the
+    object that it changes: what is large is decided beside the loop.
     """
 
     dry_run: bool
     epoch: int
     sending: Sending
     remarks: Remarks
+    size: int
 
 
 class Committing:
-    """The shell around decisions. `settle` is told of the operations of each commit before its caller is."""
+    """The shell around decisions. `check` raises Forbidden, wherever it is called from; `settle` is told of the operations of each commit before its caller is."""
 
     def __init__(
         self,
         replica: Replica,
-        authorizer: Authorizer,
+        check: Callable[[Identity, Attributes], None],
         settle: Callable[[Sequence[Op]], Awaitable[None]],
         consulting: Consulting,
+        aside: Aside,
     ) -> None:
         self._replica = replica
-        self._authorizer = authorizer
+        self._check = check
         self._settle = settle
         self._consulting = consulting
+        self._aside = aside
 
     async def commit(
         self,
@@ -64,6 +68,7 @@ class Committing:
         epoch: int = 0,
         sending: Sending = ONCE,
         remarks: Remarks | None = None,
+        size: int = 0,
         consulted: bool = False,
     ) -> Object:
         """Decide on the state here and commit; again on newer state while the commit finds it changed.
@@ -81,9 +86,10 @@ class Committing:
         check = None if isinstance(asked, str) else asked
         answers = Answers()
 
-        def attempted() -> tuple[Decision | None, ApiError | None]:
-            snapshot = Snapshot(self._replica.state, remarks, None if consulted else answers, dry_run=dry_run)
-            return self._try(identity, check, decide, snapshot)
+        def attempted() -> Awaitable[tuple[Decision | None, ApiError | None]]:
+            state = self._replica.state if size < LARGE_BYTES else self._replica.state.clone()
+            snapshot = Snapshot(state, remarks, None if consulted else answers, dry_run=dry_run)
+            return self._aside.run(identity, size, lambda: self._try(identity, check, decide, snapshot))
 
         for attempt in range(1 + RETRIES):
             decision, refusal = await self._consulting.decided(answers, attempted)
@@ -118,7 +124,7 @@ class Committing:
     ) -> tuple[Decision | None, ApiError | None]:
         try:
             if asked is not None:
-                self._authorizer.check(identity, asked)
+                self._check(identity, asked)
             decision = decide(snapshot)
             self._replica.levels.check(decision.ops)
         except ApiError as error:

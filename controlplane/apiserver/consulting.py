@@ -6,7 +6,7 @@ What it means when one cannot be asked is its failure policy. It must not know h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
 
 import structlog
@@ -57,11 +57,11 @@ class Consulting:
         self._caller = caller
         self._env = env
 
-    async def decided(self, answers: Answers, decide: Callable[[], T]) -> T:
+    async def decided(self, answers: Answers, decide: Callable[[], Awaitable[T]]) -> T:
         """Return what `decide` comes to once it has all its answers; whatever else it raises."""
         while True:
             try:
-                return decide()
+                return await decide()
             except Unanswered as unanswered:
                 questions = unanswered.questions
             verdicts = await asyncio.gather(*map(self._ask, questions))

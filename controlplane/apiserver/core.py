@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Final, Unpack
 
 from api.errors import ApiError, Conflict, Expired, NotFound
@@ -38,10 +39,12 @@ from controlplane.admission.webhooks.hooks import MUTATING, VALIDATING
 from controlplane.admission.webhooks.plugin import Finish, fixed
 from controlplane.apiserver import apply, binding, deletes, incoming, mass_deletion, patches, selecting
 from controlplane.apiserver import ephemeral_containers as ephemeral
+from controlplane.apiserver.arriving import Arriving
 from controlplane.apiserver.authorizer import Authorizer
 from controlplane.apiserver.committing import Committing, How
 from controlplane.apiserver.consulting import Caller, Consulting, NoWay, consulted
 from controlplane.apiserver.decision import Decision, Snapshot
+from controlplane.apiserver.fairness.aside import Aside, RightsOnLoop
 from controlplane.apiserver.fairness.gate import Gate
 from controlplane.apiserver.fairness.limits import DEFAULTS, Limits
 from controlplane.apiserver.fairness.watching import fairly
@@ -86,12 +89,18 @@ class ApiCore:
         self._replica = replica
         self._env = env
         self.authorizer = Authorizer(lambda: replica.state)
-        chain = chain.with_validator(RoleEscalation(self.authorizer))
+        self._aside = Aside(self.gate)
+        self._check = self._aside.on_loop(self.authorizer.check)
+        chain = chain.with_validator(RoleEscalation(RightsOnLoop(self.authorizer, self._aside)))
         self.writing = Writing(chain, kind_rules(env, pod_range, service_range), env)
         self.kinds = KnownKinds(lambda: replica.state, replica.read_barrier)
+        self._arriving = Arriving(replica, self.kinds, self._aside)
         self._consulting = Consulting(webhooks or NoWay(), env)
-        self._transactions = Transactions(replica, self.writing, self.authorizer, self._consulting, self.kinds, env)
-        self._committing = Committing(replica, self.authorizer, self._transactions.counting.settle, self._consulting)
+        self._transactions = Transactions(
+            replica, self.writing, self._check, self._consulting, self.kinds, self._aside, env
+        )
+        settle = self._transactions.counting.settle
+        self._committing = Committing(replica, self._check, settle, self._consulting, self._aside)
         self._reviews = Reviews(self.authorizer, replica.read_barrier)
         self.past = Past(replica, env)
         self._pages = Pages(env)
@@ -132,10 +141,11 @@ class ApiCore:
             return asked.tree
         answers = Answers()
         chain, replica = self.writing.chain, self._replica
-        return await self._consulting.decided(
-            answers,
-            lambda: chain.consult(asked, Snapshot(replica.state, remarks, answers, dry_run=asked.dry_run), finish),
-        )
+
+        async def decide() -> Tree | None:
+            return chain.consult(asked, Snapshot(replica.state, remarks, answers, dry_run=asked.dry_run), finish)
+
+        return await self._consulting.decided(answers, decide)
 
     async def create(
         self, identity: Identity, tree: Tree, *, asked: Attributes | None = None, **how: Unpack[How]
@@ -144,7 +154,7 @@ class ApiCore:
 
         Of a kind that is a question it returns the answer. `asked` as in `delete`.
         """
-        given = await self.kinds.find(lambda kinds: incoming.read(tree, kinds, questions=True))
+        given = await self._arriving.read(identity, tree, how, questions=True)
         if self._reviews.answers(given):
             asked = on(given.kind, "create", given.namespace)
             await self.authorize(identity, asked)
@@ -162,7 +172,7 @@ class ApiCore:
         self, identity: Identity, tree: Tree, spend: Callable[[Snapshot], Sequence[Op]]
     ) -> Object:
         """As `create`, together with operations that `spend` decides on the same state: all of it or nothing."""
-        given = await self.kinds.find(lambda kinds: incoming.read(tree, kinds))
+        given = await self._arriving.read(identity, tree, {})
         uid = self._env.new_uid()
 
         def decide(state: Snapshot) -> Decision:
@@ -176,7 +186,7 @@ class ApiCore:
         self, identity: Identity, tree: Tree, *, asked: Attributes | None = None, **how: Unpack[How]
     ) -> Object:
         """Replace all but the status. metadata.uid and resourceVersion are preconditions when given. `asked` as in `delete`."""
-        given = await self.kinds.find(lambda kinds: incoming.read(tree, kinds))
+        given = await self._arriving.read(identity, tree, how)
         return await self._committing.commit(
             identity,
             asked or on(given.kind, "update", given.namespace, given.name),
@@ -186,7 +196,7 @@ class ApiCore:
 
     async def update_status(self, identity: Identity, tree: Tree, **how: Unpack[How]) -> Object:
         """Replace the status only. Preconditions as `update`."""
-        given = await self.kinds.find(lambda kinds: incoming.read(tree, kinds, with_defaults=False))
+        given = await self._arriving.read(identity, tree, how, with_defaults=False)
         return await self._committing.commit(
             identity,
             on(given.kind, "update", given.namespace, given.name, "status"),
@@ -224,6 +234,7 @@ class ApiCore:
         deletion = deletes.Deletion(
             kind, incoming.namespace_of(kind, namespace), name, uid, revision, grace_seconds, propagation
         )
+        self._arriving.weigh(how, kind, deletion.namespace, name)
         return await self._committing.commit(
             identity,
             asked or on(kind, "delete", deletion.namespace, name),
@@ -284,13 +295,13 @@ class ApiCore:
 
     async def apply(self, identity: Identity, tree: Tree, **how: Unpack[How]) -> tuple[Object, ApplyOutcome]:
         """Create, or merge three ways with what was last applied."""
-        given = await self.kinds.find(lambda kinds: incoming.read(tree, kinds, with_defaults=False))
+        given = await self._arriving.read(identity, tree, how, with_defaults=False)
         uid = self._env.new_uid()
         outcome: ApplyOutcome = "unchanged"
 
         def decide(state: Snapshot) -> Decision:
             nonlocal outcome
-            self.authorizer.check(identity, apply.asked(given, state))
+            self._check(identity, apply.asked(given, state))
             applied = apply.decide(self.writing, identity, given, uid, state)
             outcome = applied.outcome
             return applied.decision
@@ -334,18 +345,11 @@ class ApiCore:
         kind = await self.kind_of(resource)
         if version and kind.custom is not None:
             kind = self.kinds.now().by_path(f"{kind.group}/{version}", kind.plural)
-        patch = patches.read(
-            kind,
-            incoming.namespace_of(kind, namespace),
-            name,
-            patch_type,
-            body,
-            subresource,
-            self._env.new_uid,
-            force=force,
-            unknown=unknown,
+        read = partial(patches.read, kind, incoming.namespace_of(kind, namespace), name, patch_type, body, subresource)
+        patch = await self._aside.run(
+            identity, len(body), lambda: read(self._env.new_uid, force=force, unknown=unknown)
         )
-
+        self._arriving.weigh(how, kind, patch.namespace, name, len(body))
         remarks = how.get("remarks")
 
         def decide(state: Snapshot) -> Decision:
@@ -353,7 +357,7 @@ class ApiCore:
             if remarks is not None:
                 remarks.makes = creating is not None
             if creating is not None:
-                self.authorizer.check(identity, creating)
+                self._check(identity, creating)
             return patches.decide(self.writing, identity, patch, state)
 
         return await self._committing.commit(

@@ -43,19 +43,20 @@ def title(kind: Kind, name: str) -> str:
     return f'{kind.singular} "{name}"'
 
 
-def read(tree: Tree, kinds: Scheme = BUILT_IN, *, with_defaults: bool = True, questions: bool = False) -> Incoming:
-    """Check the form of `tree` and complete it. Raises Invalid naming every wrong field, NotFound for the kind.
+def read(tree: Tree, kinds: Scheme = BUILT_IN, *, with_defaults: bool = True) -> Incoming:
+    """Check the form of `tree` and complete it. Raises Invalid naming every wrong field, NotFound for the kind."""
+    return read_as(kind_of(tree, kinds), tree, with_defaults=with_defaults)
 
-    With `questions` also objects of kinds that are never stored.
-    """
+
+def kind_of(tree: Tree, kinds: Scheme) -> Kind:
+    """The kind that an object says it is of. Invalid, NotFound."""
     if not isinstance(tree, dict):
         raise Invalid("an object is needed")
-    kind = kinds.by_kind(_text(tree, "apiVersion"), _text(tree, "kind"))
-    return read_as(kind, tree, with_defaults=with_defaults, questions=questions)
+    return kinds.by_kind(_text(tree, "apiVersion"), _text(tree, "kind"))
 
 
 def read_as(kind: Kind, tree: Tree, *, with_defaults: bool = True, questions: bool = False) -> Incoming:
-    """As `read`, of an object whose kind is known."""
+    """As `read`, of an object whose kind is known; with `questions` also of kinds that are never stored."""
     tree = strict.prune(tree, kind)
     if kind in scheme.REVIEWS:
         if not questions:

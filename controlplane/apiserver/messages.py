@@ -204,11 +204,11 @@ def history_message(history: ObjectHistory) -> apiserver_pb2.HistoryResponse:
 def _operation_of(sent: apiserver_pb2.Operation) -> Operation:
     match sent.WhichOneof("write"):
         case "create":
-            return Write("create", tree_of_message(sent.create))
+            return Write("create", tree_of_message(sent.create), len(sent.create.json))
         case "update":
-            return Write("update", tree_of_message(sent.update))
+            return Write("update", tree_of_message(sent.update), len(sent.update.json))
         case "apply":
-            return Write("apply", tree_of_message(sent.apply))
+            return Write("apply", tree_of_message(sent.apply), len(sent.apply.json))
         case "delete":
             deletion = sent.delete
             return Removal(

@@ -296,7 +296,12 @@ def _program(context: Context) -> str:
 
 
 def _how(request: Any, context: Context) -> How:
-    return {"dry_run": request.dry_run, "sending": sending_of(request), "remarks": _remarks(context)}
+    return {
+        "dry_run": request.dry_run,
+        "sending": sending_of(request),
+        "remarks": _remarks(context),
+        "size": request.ByteSize(),
+    }
 
 
 def _remarks(context: Context) -> Remarks:

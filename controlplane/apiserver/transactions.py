@@ -7,9 +7,10 @@ same transaction was committed before is known by its id, which the state rememb
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from msgspec import structs
@@ -22,9 +23,9 @@ from component.env import Env
 from controlplane.admission.request import Identity, Remarks
 from controlplane.admission.webhooks.asking import Answers
 from controlplane.apiserver import apply, deletes, incoming
-from controlplane.apiserver.authorizer import Authorizer
 from controlplane.apiserver.consulting import Consulting
 from controlplane.apiserver.decision import RETRIES, Decision, Snapshot, log_audits, retried, told
+from controlplane.apiserver.fairness.aside import Aside
 from controlplane.apiserver.incoming import Incoming
 from controlplane.apiserver.known_kinds import KnownKinds
 from controlplane.apiserver.objects import key_of, object_of
@@ -45,7 +46,7 @@ from controlplane.commands import (
     encode_transaction,
 )
 from controlplane.level import LevelGate
-from controlplane.rbac.attributes import on
+from controlplane.rbac.attributes import Attributes, on
 from controlplane.replica import Replica
 from controlplane.store.state import State
 
@@ -53,14 +54,19 @@ DECIDED_AT_ONCE: Final = 4
 """Operations decided before others may run: an object takes 0.2 to 1 ms, the loop must never be held over 5."""
 
 Decide = Callable[[Snapshot], tuple[Decision, OperationOutcome]]
+Run = Callable[[int, Callable[[], tuple[Decision, OperationOutcome]]], Awaitable[tuple[Decision, OperationOutcome]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One operation ready to be decided, or the reason why it never can be. `key` is None where no name is given."""
+    """One operation ready to be decided, or the reason why it never can be. `key` is None where no name is given.
+
+    `size` is that of the object, in bytes.
+    """
 
     decide: Decide | ApiError
     key: Key | None = None
+    size: int = 0
 
 
 @dataclass(slots=True)
@@ -129,16 +135,20 @@ class Transactions:
         self,
         replica: Replica,
         writing: Writing,
-        authorizer: Authorizer,
+        check: Callable[[Identity, Attributes], None],
         consulting: Consulting,
         kinds: KnownKinds,
+        aside: Aside,
         env: Env,
     ) -> None:
         self._replica = replica
+        self._aside = aside
         self._consulting = consulting
         self._kinds = kinds
         self._writing = writing
-        self._authorizer = authorizer
+        self._check = check
+        self._kinds_at = aside.on_loop(kinds.at)
+        self._kinds_now = aside.on_loop(kinds.now)
         self.counting = QuotaCounting(replica)
         self._env = env
 
@@ -165,7 +175,8 @@ class Transactions:
         if dry_run:
             await self._replica.read_barrier()
         conflicts = 0
-        rehearsal = Rehearsal(self._replica.levels, self._consulting, remarks, dry_run=dry_run)
+        decided = partial(self._aside.run, identity)
+        rehearsal = Rehearsal(self._replica.levels, self._consulting, decided, remarks, dry_run=dry_run)
         while True:
             if (before := self._committed_before(sending)) is not None:
                 return _recalled(steps, before, self._replica.state)
@@ -203,7 +214,8 @@ class Transactions:
             if index % DECIDED_AT_ONCE == 0:
                 await asyncio.sleep(0)
             try:
-                steps.append(self._step(identity, operation))
+                size = operation.size if isinstance(operation, Write) else 0
+                steps.append(await self._aside.run(identity, size, partial(self._step, identity, operation)))
             except ApiError as error:
                 steps.append(Step(error))
         return steps
@@ -226,7 +238,7 @@ class Transactions:
             key = key_of(kind, namespace, operation.name)
 
             def remove(state: Snapshot) -> tuple[Decision, OperationOutcome]:
-                self._authorizer.check(identity, on(kind, "delete", namespace, operation.name))
+                self._check(identity, on(kind, "delete", namespace, operation.name))
                 return deletes.decide(self._writing, identity, deletion, state), "deleted"
 
             return Step(remove, key)
@@ -234,34 +246,34 @@ class Transactions:
         uid = self._env.new_uid()
         named: Key | None = None
         with suppress(NotFound):
-            given = read(self._replica.state)
+            given = read(self._kinds_now)
             named = key_of(given.kind, given.namespace, given.name) if given.name else None
 
         def decide(state: Snapshot) -> tuple[Decision, OperationOutcome]:
-            given = read(state.state)
+            given = read(lambda: self._kinds_at(state.state))
             if operation.verb == "apply":
-                self._authorizer.check(identity, apply.asked(given, state))
+                self._check(identity, apply.asked(given, state))
                 applied = apply.decide(self._writing, identity, given, uid, state)
                 return applied.decision, applied.outcome
             if operation.verb == "create":
-                self._authorizer.check(identity, on(given.kind, "create", given.namespace))
+                self._check(identity, on(given.kind, "create", given.namespace))
                 decision = self._writing.create(identity, given, given.uid or uid, state)
                 return decision, "created" if decision.ops else "unchanged"
-            self._authorizer.check(identity, on(given.kind, "update", given.namespace, given.name))
+            self._check(identity, on(given.kind, "update", given.namespace, given.name))
             decision = self._writing.update(identity, given, state)
             return decision, "configured" if decision.ops else "unchanged"
 
-        return Step(decide, named)
+        return Step(decide, named, operation.size)
 
-    def _reader(self, operation: Write) -> Callable[[State], Incoming]:
+    def _reader(self, operation: Write) -> Callable[[Callable[[], Scheme]], Incoming]:
         """Reads an operation's object by the kinds of a state, to which earlier operations may have added; once for each."""
         given: Incoming | None = None
         seen: Scheme | None = None
 
-        def reader(state: State) -> Incoming:
+        def reader(known: Callable[[], Scheme]) -> Incoming:
             nonlocal given, seen
             if given is None or given.kind.custom is not None:
-                kinds = self._kinds.at(state)
+                kinds = known()
                 if given is None or kinds is not seen:
                     given = incoming.read(operation.tree, kinds, with_defaults=operation.verb != "apply")
                     seen = kinds
@@ -278,10 +290,14 @@ class Transactions:
 
 
 class Rehearsal:
-    """Decides all steps, as often as it takes; webhooks are asked once about the same object."""
+    """Decides all steps, as often as it takes; webhooks are asked once about the same object.
 
-    def __init__(self, levels: LevelGate, consulting: Consulting, remarks: Remarks, *, dry_run: bool) -> None:
+    `run` is given how large an object is, and what to decide about it.
+    """
+
+    def __init__(self, levels: LevelGate, consulting: Consulting, run: Run, remarks: Remarks, *, dry_run: bool) -> None:
         self._levels = levels
+        self._run = run
         self._consulting = consulting
         self._remarks = remarks
         self._dry_run = dry_run
@@ -307,10 +323,14 @@ class Rehearsal:
         if isinstance(step.decide, ApiError):
             raise step.decide
         decide = step.decide
-        return await self._consulting.decided(
-            self._answers,
-            lambda: decide(Snapshot(state, self._remarks, self._answers, dry_run=self._dry_run)),
-        )
+        stored = None if step.key is None else state.held(step.key)
+        size = max(step.size, 0 if stored is None else len(stored.body))
+
+        def attempt() -> Awaitable[tuple[Decision, OperationOutcome]]:
+            snapshot = Snapshot(state, self._remarks, self._answers, dry_run=self._dry_run)
+            return self._run(size, lambda: decide(snapshot))
+
+        return await self._consulting.decided(self._answers, attempt)
 
 
 def _rehearse(plan: Plan, state: State, decision: Decision, outcome: OperationOutcome, levels: LevelGate) -> None:

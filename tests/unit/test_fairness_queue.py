@@ -73,7 +73,7 @@ def test_what_a_call_cost_beyond_its_request_is_charged_to_later_turns():
     order, running = [], lists
     for _ in range(40):
         if running is lists:
-            queue.charge(lists, 16 * UNIT_BYTES)
+            queue.charge(lists, 16)
         started = queue.end(running, 0)
         order += started
         running = lists if started == ["l"] else gets
@@ -205,7 +205,7 @@ def test_bounds_hold_and_nothing_waits_for_nothing(steps):
             case "forget":
                 model.forget(number)
             case "charge":
-                model.queue.charge(model.flows[number], size)
+                model.queue.charge(model.flows[number], size // UNIT_BYTES)
             case "shared":
                 model.queue.shared = bool(number)
         model.check()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api.scheme import AUTHORIZATION, by_kind
+from api.scheme import AUTHORIZATION, BUILT_IN, by_kind
 from controlplane.admission.request import Identity, node_identity
 from controlplane.apiserver import incoming
 from controlplane.apiserver.authorizer import Authorizer
@@ -142,7 +142,9 @@ async def test_what_a_question_is_refused_counts_only_on_a_state_that_is_new_eno
 
     spec = {"resourceAttributes": {"verb": "list", "resource": "pods", "namespace": "default"}}
     tree = {"apiVersion": f"{AUTHORIZATION}/v1", "kind": "SelfSubjectAccessReview", "spec": spec}
-    answer = await Reviews(rig.authorizer, barrier).answer(JANE, incoming.read(tree, questions=True))
+    answer = await Reviews(rig.authorizer, barrier).answer(
+        JANE, incoming.read_as(incoming.kind_of(tree, BUILT_IN), tree, questions=True)
+    )
     assert answer.tree()["status"]["allowed"]
 
 

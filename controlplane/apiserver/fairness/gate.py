@@ -88,12 +88,7 @@ class Ticket:
         """The call is over."""
         queue = self.user.queue
         if queue is not None:
-            _start(queue.end(self.user.flow, self._size))
-
-    def charge(self, size: int) -> None:
-        """The call took so many bytes more than it was known to."""
-        if self.user.queue is not None:
-            self.user.queue.charge(self.user.flow, size)
+            let_run(queue.end(self.user.flow, self._size))
 
 
 class Hold:
@@ -167,12 +162,12 @@ class Gate:
         queue, flow = user.queue, user.flow
         assert queue is not None, "who never waits passes"
         turn = Turn()
-        _start(queue.wait(flow, size, turn))
+        let_run(queue.wait(flow, size, turn))
         try:
             async with asyncio.timeout(self.limits.waiting_seconds):
                 await turn.future
         except BaseException as error:
-            _start(queue.end(flow, size) if turn.came else queue.forget(flow, size, turn))
+            let_run(queue.end(flow, size) if turn.came else queue.forget(flow, size, turn))
             if not isinstance(error, TimeoutError):
                 raise
             raise TooManyRequests(
@@ -180,6 +175,12 @@ class Gate:
                 "send fewer at a time, and retry in a second"
             ) from None
         return Ticket(user, size)
+
+    def charge(self, identity: Identity, units: int) -> None:
+        """What the user asked for cost so many calls more than was known when it was let in."""
+        user = self.user(identity)
+        if user.queue is not None:
+            user.queue.charge(user.flow, units)
 
     async def send(self, user: User, size: int) -> None:
         """Return when a watch of the user may send so many bytes of events; `sent` must follow. It waits without limit.
@@ -190,18 +191,18 @@ class Gate:
         if queue is None or queue.begin(user.sending, size):
             return
         turn = Turn()
-        _start(queue.wait(user.sending, size, turn))
+        let_run(queue.wait(user.sending, size, turn))
         try:
             await turn.future
         except BaseException:
-            _start(queue.end(user.sending, size) if turn.came else queue.forget(user.sending, size, turn))
+            let_run(queue.end(user.sending, size) if turn.came else queue.forget(user.sending, size, turn))
             raise
 
     @staticmethod
     def sent(user: User, size: int) -> None:
         """They were sent, or never will be."""
         if user.events is not None:
-            _start(user.events.end(user.sending, size))
+            let_run(user.events.end(user.sending, size))
 
     def hold(self, identity: Identity, what: Held) -> Hold:
         """Count something that stays open until its `end`. TooManyRequests."""
@@ -229,6 +230,7 @@ class Gate:
             room.calls.shared = about > 1
 
 
-def _start(turns: Sequence[Turn]) -> None:
+def let_run(turns: Sequence[Turn]) -> None:
+    """Tell whoever waits for these turns that they have come."""
     for turn in turns:
         turn.come()

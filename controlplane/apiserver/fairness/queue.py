@@ -100,10 +100,10 @@ class FairQueue(Generic[Item]):
             self._line_up(flow)
         return self.start()
 
-    def charge(self, flow: Flow[Item], size: int) -> None:
-        """A call cost so many bytes more than it said; it matters only while somebody waits."""
+    def charge(self, flow: Flow[Item], units: int) -> None:
+        """A call cost so many calls more than it said; it matters only while somebody waits."""
         if self._line or flow.waiting:
-            flow.credit = max(flow.credit - size // UNIT_BYTES, -LARGEST_DEBT_UNITS)
+            flow.credit = max(flow.credit - units, -LARGEST_DEBT_UNITS)
 
     def end(self, flow: Flow[Item], size: int) -> list[Item]:
         """A call is over. Returns those that run now in its place."""

@@ -17,7 +17,7 @@ from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.ephemeral_containers import EPHEMERAL
 from controlplane.apiserver.objects import tree_of
 from controlplane.apiserver.rest import answers, bodies, encoding, forms, negotiation, queries
-from controlplane.apiserver.rest.call import Call
+from controlplane.apiserver.rest.call import SENT, Call
 from controlplane.apiserver.rest.refusals import bad_request, not_allowed, success
 from controlplane.apiserver.rest.views import list_pieces, view_of
 from controlplane.apiserver.server_side_apply import STATUS
@@ -146,7 +146,8 @@ class Writing:
 
 
 def _how(call: Call) -> How:
-    return {"dry_run": queries.dry_run(call.query), "remarks": Remarks(call.warnings.append)}
+    size = len(call.request.get(SENT, b""))
+    return {"dry_run": queries.dry_run(call.query), "remarks": Remarks(call.warnings.append), "size": size}
 
 
 async def _patch(call: Call, patch_type: PatchType) -> bytes:
