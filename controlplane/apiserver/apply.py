@@ -11,6 +11,7 @@ from api.errors import FieldError
 from api.managed_fields import CLIENT_SIDE_SUFFIX
 from api.object import Tree, canonical
 from api.scheme import Kind
+from api.validate_meta import ANNOTATIONS_LIMIT_BYTES
 from api.wellknown import LAST_APPLIED_ANNOTATION
 from component.client import ApplyOutcome
 from controlplane.admission.request import Identity
@@ -49,6 +50,13 @@ def decide(writing: Writing, identity: Identity, given: Incoming, uid: str, snap
         edge.refuse(given, [FieldError("metadata.name", message)])
     manifest = manifest_of(given.kind, given.tree)
     annotated = recorded(manifest)
+    size = sum(len(key) + len(value) for key, value in annotated["metadata"]["annotations"].items())
+    if size > ANNOTATIONS_LIMIT_BYTES:  # characters, so at least as many bytes; the merge would only find it out late
+        message = (
+            f"Too long: may not be more than {ANNOTATIONS_LIMIT_BYTES} bytes, and apply records the whole object there: "
+            "apply it with --server-side, or replace it"
+        )
+        edge.refuse(given, [FieldError("metadata.annotations", message)])
     stored = snapshot.state.get(key_of(given.kind, given.namespace, given.name))
     if stored is None:
         return Applied(writing.create(identity, edge.read_as(given.kind, annotated), uid, snapshot), "created")

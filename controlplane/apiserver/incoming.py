@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -13,6 +14,9 @@ from api.object import Tree
 from api.scheme import BUILT_IN, Kind, Scheme
 
 DEFAULT_NAMESPACE = "default"
+
+FAULTS_TOLD = 500
+"""Of one object: a megabyte may hold a hundred thousand, and nobody reads more."""
 
 _UID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
@@ -44,7 +48,7 @@ def title(kind: Kind, name: str) -> str:
 
 
 def read(tree: Tree, kinds: Scheme = BUILT_IN, *, with_defaults: bool = True) -> Incoming:
-    """Check the form of `tree` and complete it. Raises Invalid naming every wrong field, NotFound for the kind."""
+    """Check the form of `tree` and complete it. Raises Invalid naming the wrong fields, NotFound for the kind."""
     return read_as(kind_of(tree, kinds), tree, with_defaults=with_defaults)
 
 
@@ -69,7 +73,7 @@ def read_as(kind: Kind, tree: Tree, *, with_defaults: bool = True, questions: bo
     wrong = [fault for fault in faults if not fault.message.startswith("unknown field")]
     name = metadata.get("name", "")
     if wrong:
-        raise Invalid(f"{kind.kind} {_shown(name)} is invalid", faults)
+        raise Invalid(f"{kind.kind} {_shown(name)} is invalid", _told(faults))
     tree = {**tree, "apiVersion": kind.api_version, "metadata": dict(metadata)}
     if "spec" in kind.type.__struct_fields__:
         tree.setdefault("spec", {})
@@ -91,7 +95,13 @@ def namespace_of(kind: Kind, namespace: str) -> str:
 def refuse(incoming: Incoming, faults: list[FieldError]) -> None:
     """Raise Invalid if there are any."""
     if faults:
-        raise Invalid(f"{incoming.kind.kind} {_shown(incoming.name)} is invalid", faults)
+        raise Invalid(f"{incoming.kind.kind} {_shown(incoming.name)} is invalid", _told(faults))
+
+
+def _told(faults: Sequence[FieldError]) -> Sequence[FieldError]:
+    if len(faults) <= FAULTS_TOLD:
+        return faults
+    return [*faults[:FAULTS_TOLD], FieldError("", f"and {len(faults) - FAULTS_TOLD} more")]
 
 
 def _namespace(kind: Kind, tree: Tree) -> str:

@@ -35,11 +35,12 @@ class _Token(msgspec.Struct, array_like=True, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some objects of one revision, by namespace and name; the token is empty on the last page."""
+    """Some objects of one revision, by namespace and name, and their size; the token is empty on the last page."""
 
     items: Sequence[Stored]
     revision: int
     continue_token: str = ""
+    size_bytes: int = 0
 
 
 class Pages:
@@ -76,9 +77,10 @@ class Pages:
             if found and ((limit and len(found) == limit) or (limit_bytes and size_bytes > limit_bytes)):
                 self._keep(kind.resource, state if state is not current else current.clone())
                 last = found[-1].envelope.key
-                return Page(found, state.revision, _encode(_Token(state.revision, last.namespace, last.name)))
+                token = _encode(_Token(state.revision, last.namespace, last.name))
+                return Page(found, state.revision, token, size_bytes)
             found.append(stored)
-        return Page(found, state.revision)
+        return Page(found, state.revision, "", size_bytes)
 
     def _keep(self, resource: str, state: State) -> None:
         key = state.revision, resource  # a state from history is right for one resource only

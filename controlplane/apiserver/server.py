@@ -93,7 +93,7 @@ class ApiServer:
     def server(self) -> grpc.aio.Server:
         """The server; must first be asked for inside the running loop."""
         check = authz.check_of(self._authenticator, self._core.authorize)
-        checked = CheckedCalls(check, self._record, entering(self._core.gate, self._authenticator))
+        checked = CheckedCalls(check, self._record, entering(self._core.gate, self._authenticator, self._core.costs))
         server = grpc.aio.server(interceptors=[checked], options=SERVER_OPTIONS)
         behaviours = self._objects.behaviours() | self._streams.behaviours() | self._watches.behaviours()
         handlers = grpc.method_handlers_generic_handler(SERVICE_NAME, method_handlers(behaviours))

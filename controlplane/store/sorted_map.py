@@ -133,6 +133,18 @@ class SortedMap(Generic[K, V]):
                 break
         return found
 
+    def count_between(self, start: K, stop: K | None) -> int:
+        """Return how many keys there are from `start` up to but not `stop`; of whole blocks only the length is looked at."""
+        first = max(0, bisect_right(self._firsts, start) - 1)
+        last = len(self._firsts) if stop is None else bisect_left(self._firsts, stop)
+        if last - first <= 2:
+            return sum(to - since for _, since, to in self._spans(start, stop))
+        inner = sum(map(len, self._keys[first + 1 : last - 1]))
+        ends = self._keys[first], self._keys[last - 1]
+        low = bisect_left(ends[0], start)
+        high = len(ends[1]) if stop is None else bisect_left(ends[1], stop)
+        return inner + len(ends[0]) - low + high
+
     def items_between(self, start: K, stop: K | None) -> list[tuple[K, V]]:
         """Return the items of keys from `start` up to but not `stop` (None: to the end)."""
         found: list[tuple[K, V]] = []

@@ -164,6 +164,13 @@ class State:
         objects = self._objects.get(resource)
         return 0 if objects is None else len(objects)
 
+    def count_in(self, resource: str, namespace: str) -> int:
+        """Return how many objects of `resource` there are in a namespace; "" is all."""
+        objects = self._objects.get(resource)
+        if objects is None or not namespace:
+            return 0 if objects is None else len(objects)
+        return objects.count_between((namespace, ""), (_next(namespace), ""))
+
     def changes(self, resource: str) -> int:
         """Return a number that differs after any change of an object of `resource`, as long as this is the same state."""
         objects = self._objects.get(resource)

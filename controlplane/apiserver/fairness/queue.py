@@ -34,7 +34,7 @@ class Bounds:
     user_calls: int = 24
     user_bytes: int = 2 << 20
     alone_calls: int = 512
-    alone_bytes: int = 64 << 20
+    alone_bytes: int = 16 << 20
     waiting_calls: int | None = 1_024
     waiting_bytes: int = 32 << 20
 

@@ -12,12 +12,14 @@ from component.rpc_server import Context, Enter, Ticket
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.authz import API_METHODS
 from controlplane.apiserver.fairness.gate import Gate
+from controlplane.apiserver.fairness.lists import ListCosts
 
 STREAMS: Final = frozenset(API_METHODS + name for name in ("Logs", "Exec", "PortForward", "Attach", "Backup"))
+LISTS: Final = frozenset(API_METHODS + name for name in ("List", "DeleteCollection"))
 FREE: Final = frozenset(API_METHODS + name for name in ("Watch", "ClusterStatus", "RenewCertificate"))
 
 
-def entering(gate: Gate, authenticator: Authenticator) -> Enter:
+def entering(gate: Gate, authenticator: Authenticator, costs: ListCosts) -> Enter:
     """What lets the calls of a gRPC server in."""
 
     def enter(method: str, request: Any, context: Context) -> Ticket | Awaitable[Ticket] | None:
@@ -27,6 +29,8 @@ def entering(gate: Gate, authenticator: Authenticator) -> Enter:
         if method in STREAMS:
             return gate.hold(identity, "streams")
         size = request.ByteSize()
+        if method in LISTS:
+            size += costs.size(request.resource, request.namespace, request.limit)
         return gate.enter(identity, size) or gate.wait(identity, size)
 
     return enter

@@ -13,14 +13,15 @@ Begin = Callable[[Callable[[], None]], AsyncGenerator[Batch]]
 """Makes the watch; it calls what it is given once the work of beginning is done."""
 
 
-async def fairly(gate: Gate, identity: Identity, begin: Begin) -> AsyncGenerator[Batch]:
-    """Yield what a watch shows. Beginning is a call like any other; whoever takes a batch asks for the next once it is sent.
+async def fairly(gate: Gate, identity: Identity, begin: Begin, size: int) -> AsyncGenerator[Batch]:
+    """Yield what a watch shows; whoever takes a batch asks for the next once it is sent.
 
+    Beginning is a call like any other, one that costs as much as a request of `size` bytes.
     TooManyRequests when the user has too many watches open, or too much waiting.
     """
     hold = gate.hold(identity, "watches")
     try:
-        opening = [gate.enter(identity) or await gate.wait(identity)]
+        opening = [gate.enter(identity, size) or await gate.wait(identity, size)]
 
         def opened() -> None:
             while opening:

@@ -60,6 +60,7 @@ Verb = Callable[[Call], Awaitable[web.StreamResponse]]
 Document = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _AGGREGATED: Final = tuple((AGGREGATED, version) for version in AGGREGATED_VERSIONS)
+LISTS: Final = frozenset({"list", "deletecollection"})
 STREAMS: Final = frozenset({"log", ATTACH, EXEC, PORT_FORWARD, PROXY})
 """What may stay open for hours."""
 
@@ -222,6 +223,9 @@ class RestApi:
             ticket: Ticket = gate.hold(identity, "streams")
         else:
             size = bodies.expected_bytes(call.request)
+            if call.asked.verb in LISTS:
+                limit = queries.list_options(call.query).limit
+                size += self._core.costs.size(call.resource, call.target.namespace, limit)
             ticket = gate.enter(identity, size) or await gate.wait(identity, size)
         try:
             await connects.check(self._core, call)

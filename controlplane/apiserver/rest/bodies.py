@@ -79,7 +79,9 @@ async def value(request: web.Request) -> Any:
         return await asyncio.to_thread(manifest.load_value, data, "body")
     if form == negotiation.PROTOBUF:
         try:
-            return protobuf_objects.decode(data)
+            if len(data) <= CHECKED_AT_ONCE_BYTES:
+                return protobuf_objects.decode(data)
+            return await asyncio.to_thread(protobuf_objects.decode, data)
         except protobuf_objects.Malformed as error:
             raise bad_request(f"the body is not Kubernetes' protobuf: {error}") from None
     return await strict_json(data, request.query)
@@ -125,7 +127,7 @@ _KEYS: Final = json.JSONDecoder(object_pairs_hook=_unique)
 async def object_of(call: Call) -> Tree:
     """Return the object in the body: of the path's kind, in its namespace, without what is not validated strictly."""
     tree = for_path(call, await value(call.request))
-    return known_only(call, tree)
+    return await known_only(call, tree)
 
 
 def for_path(call: Call, tree: Any) -> Tree:
@@ -149,12 +151,15 @@ def for_path(call: Call, tree: Any) -> Tree:
     return own
 
 
-def known_only(call: Call, tree: Tree) -> Tree:
+async def known_only(call: Call, tree: Tree) -> Tree:
     """Return the tree without unknown fields if the client wants it so; else as it is, for the core to refuse."""
     mode = queries.validation(call.query, call.kind)
     if mode == "Strict":
         return tree
-    kept, dropped = strict.without_unknown(call.kind, tree)
+    if len(call.request.get(SENT, b"")) <= CHECKED_AT_ONCE_BYTES:
+        kept, dropped = strict.without_unknown(call.kind, tree)
+    else:
+        kept, dropped = await asyncio.to_thread(strict.without_unknown, call.kind, tree)
     if mode == "Warn":
         call.warnings += [f'unknown field "{field.path}"' for field in dropped]
     return kept

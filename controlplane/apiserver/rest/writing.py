@@ -159,7 +159,7 @@ async def _patch(call: Call, patch_type: PatchType) -> bytes:
         tree = await bodies.strict_json(data, call.query)
     if patch_type == "json" or (patch_type != "apply" and queries.validation(call.query, call.kind) == "Strict"):
         return data
-    return encoding.encoded(bodies.known_only(call, tree) if isinstance(tree, dict) else tree)
+    return encoding.encoded(await bodies.known_only(call, tree) if isinstance(tree, dict) else tree)
 
 
 async def _answer(call: Call, stored: Object, status: int = 200) -> web.StreamResponse:
