@@ -42,12 +42,18 @@ class Ticket(Protocol):
     def end(self) -> None:
         """The call is over, however it ended."""
 
+    def unread(self, size: int) -> Callable[[], None]:
+        """A large answer is ready; returns what to call once its reader has it, or has gone."""
+
 
 Enter = Callable[[str, Any, Context], Ticket | Awaitable[Ticket] | None]
 """Told of every call that passed its check: method, request (None if streamed) and context. None: it needs no ticket.
 
 A call that has to wait gets what to wait for. It may raise an ApiError.
 """
+
+LARGE_ANSWER_BYTES: Final = 32 << 10
+"""What a connection takes without its reader: half of a stream's first window."""
 
 UNREADABLE = "the request does not parse"
 INTERNAL = rpc.Status(grpc.StatusCode.INTERNAL, "internal error; the server's log has the cause", ())
@@ -116,6 +122,9 @@ class _NoTicket:
     def end(self) -> None:
         pass
 
+    def unread(self, size: int) -> Callable[[], None]:  # noqa: ARG002 - the protocol's signature
+        return self.end
+
 
 _NO_TICKET: Final = _NoTicket()
 
@@ -136,7 +145,9 @@ def _checked(handler: Any, method: str, check: Check, record: Record, enter: Ent
     async def answer(request: Any, context: Context) -> Any:
         ticket = await admit(request, context)
         try:
-            return await behaviour(request, context)
+            found = await behaviour(request, context)
+            _note_unread(ticket, found, context)
+            return found
         finally:
             ticket.end()
 
@@ -158,6 +169,19 @@ def _checked(handler: Any, method: str, check: Check, record: Record, enter: Ent
 
     serve = stream if handler.response_streaming else answer
     return _rewrapped(handler, _told(serve, method, record, streaming=handler.request_streaming))
+
+
+def _note_unread(ticket: Ticket, answer: Any, context: Context) -> None:
+    """Count a large answer until it is read: gRPC keeps it so long, if need be for as long as the connection lasts."""
+    size = len(answer) if isinstance(answer, bytes) else answer.ByteSize()
+    if size < LARGE_ANSWER_BYTES:
+        return
+    taken = ticket.unread(size)
+
+    def done(_: Context) -> None:
+        taken()
+
+    context.add_done_callback(done)
 
 
 def _told(serve: Serve, method: str, record: Record, *, streaming: bool) -> Serve:

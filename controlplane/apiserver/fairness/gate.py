@@ -57,7 +57,7 @@ class User:
     `about`: they asked for something lately, `asked`: since idle users were looked for. `counts`: others make room.
     """
 
-    __slots__ = ("about", "asked", "counts", "events", "flow", "held", "queue", "sending")
+    __slots__ = ("about", "asked", "counts", "events", "flow", "held", "queue", "sending", "unread_bytes")
 
     def __init__(self, name: str, room: Class | None) -> None:
         self.queue = None if room is None else room.calls
@@ -67,12 +67,13 @@ class User:
         self.about = self.asked = False
         self.counts = True
         self.held: dict[Held, int] = {}
+        self.unread_bytes = 0  # of answers that are ready
 
     @property
     def idle(self) -> bool:
         """Whether nothing of them is worth remembering."""
         flow = self.flow
-        return not (self.asked or flow.running or flow.waiting or any(self.held.values()))
+        return not (self.asked or flow.running or flow.waiting or self.unread_bytes or any(self.held.values()))
 
 
 class Ticket:
@@ -90,6 +91,16 @@ class Ticket:
         if queue is not None:
             let_run(queue.end(self.user.flow, self._size))
 
+    def unread(self, size: int) -> Callable[[], None]:
+        """Count an answer of so many bytes as unread until what is returned is called."""
+        user = self.user
+        user.unread_bytes += size
+
+        def taken() -> None:
+            user.unread_bytes -= size
+
+        return taken
+
 
 class Hold:
     """Something that a user keeps open. `end` must be called once."""
@@ -103,6 +114,10 @@ class Hold:
     def end(self) -> None:
         """It is closed."""
         self.user.held[self._what] -= 1
+
+    def unread(self, size: int) -> Callable[[], None]:  # noqa: ARG002 - what stays open has no single answer
+        """Nothing is counted."""
+        return _nothing
 
 
 class Gate:
@@ -118,7 +133,7 @@ class Gate:
             waiting_calls=limits.waiting_calls,
             waiting_bytes=limits.waiting_mebibytes << 20,
         )
-        unread = limits.unread_mebibytes << 20
+        unread = self._unread_limit = limits.unread_mebibytes << 20
         events = Bounds(
             calls=2 * SENDING,
             user_calls=SENDING,
@@ -144,7 +159,7 @@ class Gate:
         return user
 
     def enter(self, identity: Identity, size: int = 0) -> Ticket | None:
-        """Let a call in whose request has `size` bytes; None when it has to `wait` first."""
+        """Let a call in whose request has `size` bytes; None when it has to `wait` first. TooManyRequests."""
         user = self.user(identity)
         if user.queue is None:
             return Ticket(user, size)
@@ -154,6 +169,10 @@ class Gate:
         user.asked = True
         if self._monotonic() >= self._look_time:
             self._look_for_idle()
+        if user.unread_bytes > self._unread_limit:
+            raise TooManyRequests(
+                f'user "{user.flow.user}" has {user.unread_bytes >> 20} MiB of answers here that are not read: read them, or cancel'
+            )
         return Ticket(user, size) if user.queue.begin(user.flow, size) else None
 
     async def wait(self, identity: Identity, size: int = 0) -> Ticket:
@@ -228,6 +247,10 @@ class Gate:
         self._about = about
         for room in self._room.values():
             room.calls.shared = about > 1
+
+
+def _nothing() -> None:
+    pass
 
 
 def let_run(turns: Sequence[Turn]) -> None:

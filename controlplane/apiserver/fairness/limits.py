@@ -20,7 +20,8 @@ class Limits(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
 
     `calls` run at a time while other users are about as well, of `calls_alone` while nobody else is; `waiting_calls`
     and `waiting_mebibytes` wait for at most `waiting_seconds`. `watches` may be open, and `streams` (logs, commands,
-    forwarded ports, backups). `unread_mebibytes` of events may be on their way to readers who do not take them yet.
+    forwarded ports, backups). `unread_mebibytes` of events, and as much of large answers over gRPC, may be on their way to
+    readers who do not take them yet.
     `connections` may be open to the HTTPS port, from one address rather than of one user.
     """
 
