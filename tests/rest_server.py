@@ -28,6 +28,7 @@ from controlplane.apiserver.join import JoinDesk
 from controlplane.apiserver.pod_network import PodNetwork
 from controlplane.apiserver.rest.access import Callers
 from controlplane.apiserver.rest.api import RestApi
+from controlplane.apiserver.rest.bodies import BODY_SECONDS
 from controlplane.apiserver.rest.tokens import TokenProcedures, key_documents
 from tests.api_server import Cluster, NoStreams, Pki, make_pki, running_core
 
@@ -127,6 +128,7 @@ async def serving_rest(
     webhooks=None,
     pods=None,
     idle_seconds=IDLE_SECONDS,
+    body_seconds=BODY_SECONDS,
     **options,
 ) -> AsyncIterator[Rest]:
     """A running server over its own core."""
@@ -147,7 +149,9 @@ async def serving_rest(
             key_documents(ACCOUNT_KEYS, ISSUER),
             **options,
         )
-        server = HttpsServer(desk, None, api, lambda: True, "1.2.3", audit, idle_seconds=idle_seconds)
+        server = HttpsServer(
+            desk, None, api, lambda: True, "1.2.3", audit, idle_seconds=idle_seconds, body_seconds=body_seconds
+        )
         port = await server.start("127.0.0.1", 0, folder / "crt", folder / "key")
         rest = Rest(cluster, keys, server, port, folder)
         try:

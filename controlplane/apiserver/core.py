@@ -205,7 +205,7 @@ class ApiCore:
 
     async def update_ephemeral(self, identity: Identity, tree: Tree, **how: Unpack[How]) -> Object:
         """Replace a pod's ephemeral containers only, which is: add some. Preconditions as `update`."""
-        given = await self.kinds.find(lambda kinds: incoming.read(tree, kinds))
+        given = await self._arriving.read(identity, tree, how)
         asked = on(given.kind, "update", given.namespace, given.name, ephemeral.EPHEMERAL)
         return await self._committing.commit(
             identity, asked, lambda state: ephemeral.decide(self.writing, identity, given, state), **how

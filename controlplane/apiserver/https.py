@@ -11,6 +11,7 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import structlog
 from aiohttp import web, web_protocol
@@ -23,6 +24,7 @@ from controlplane.apiserver.join import JoinDesk
 from controlplane.apiserver.replica_join import ReplicaJoinDesk
 from controlplane.apiserver.rest.api import RestApi
 from controlplane.apiserver.rest.auditing import auditing
+from controlplane.apiserver.rest.bodies import BODY_SECONDS
 from controlplane.apiserver.rest.call import REASON
 from controlplane.apiserver.rest.discovery import version_info
 from controlplane.audit.log import AuditLog
@@ -66,8 +68,10 @@ class HttpsServer:
         audit: AuditLog | None = None,
         *,
         idle_seconds: float = IDLE_SECONDS,
+        body_seconds: float = BODY_SECONDS,
     ) -> None:
         self._idle_seconds = idle_seconds
+        self._body_seconds = body_seconds
         self._desk = desk
         self._api = api
         self._replica_desk = replica_desk
@@ -134,16 +138,24 @@ class HttpsServer:
         return web.json_response({"ca": self._desk.ca_pem.decode()})
 
     async def _join(self, request: web.Request) -> web.Response:
-        return web.json_response(await self._desk.join(DESK_IDENTITY, *await _newcomer(request)))
+        return web.json_response(await self._desk.join(DESK_IDENTITY, *await self._newcomer(request)))
 
     async def _renew(self, request: web.Request) -> web.Response:
-        return web.json_response(await self._desk.renew(*await _newcomer(request)))
+        return web.json_response(await self._desk.renew(*await self._newcomer(request)))
+
+    async def _newcomer(self, request: web.Request) -> tuple[str, str, str]:
+        """Token, name and certificate request of a node. Invalid."""
+        try:
+            body = await _body(request, self._body_seconds)
+            return str(body["token"]), str(body["name"]), str(body["request"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise errors.Invalid("the body must be JSON with token, name and request") from error
 
     async def _join_replica(self, request: web.Request) -> web.Response:
         if self._replica_desk is None:
             raise errors.NotReady("this replica has no raft-ca.key and can let no other in: ask another replica")
         try:
-            body = await request.json()
+            body = await _body(request, self._body_seconds)
             given = {field: str(body[field]) for field in ("token", "name", "host", "request", "raft_request")}
             level = int(body.get("level", FIRST_LEVEL))
         except (ValueError, KeyError, TypeError) as error:
@@ -162,6 +174,15 @@ class HttpsServer:
         return web.json_response(version_info(self._version))
 
 
+async def _body(request: web.Request, seconds: float) -> Any:
+    """What somebody without a certificate sends; HTTPRequestTimeout when it does not come in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await request.json()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text=f"the body did not arrive within {seconds:g} s") from None
+
+
 class _ConnectionLog(logging.Handler):
     """What the HTTP library says of connections: a body that cannot be unpacked is its sender's mistake, and no line."""
 
@@ -176,15 +197,6 @@ def _connection_log() -> logging.Logger:
     made = logging.Logger("connections", logging.WARNING)  # noqa: LOG001 - one for each server, below no other
     made.addHandler(_ConnectionLog())
     return made
-
-
-async def _newcomer(request: web.Request) -> tuple[str, str, str]:
-    """Token, name and certificate request of a node. Invalid."""
-    try:
-        body = await request.json()
-        return str(body["token"]), str(body["name"]), str(body["request"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise errors.Invalid("the body must be JSON with token, name and request") from error
 
 
 @web.middleware

@@ -141,12 +141,6 @@ class Past:
         return await self._replica.history.transaction_end(revision)
 
 
-def check_point(fresh: Freshness, at: At) -> None:
-    """Raise Invalid for a read that names both how new the state must be and a point in the past."""
-    if fresh and at:
-        raise Invalid("the past is as it was: name a point of it, or how new the state must be, not both")
-
-
 def _check(identity: Identity, resource: str) -> None:
     if identity.node:
         raise Forbidden(f'node "{identity.node}" may not read the past')

@@ -15,6 +15,7 @@ from component import rpc
 from controlplane.admission.request import MASTERS_GROUP, Identity
 from controlplane.apiserver.fairness.limits import Limits
 from tests.api_server import ADMIN, config_map, running_cluster, running_core
+from tests.deaf_reader import deaf_reader
 from tests.rest_server import serving_rest
 from tests.waiting import eventually
 
@@ -192,6 +193,27 @@ async def test_open_streams_of_a_user_are_bounded(tmp_path):
             async for _ in frames:
                 pass
         assert await anext(client.logs(pb.LogsRequest(namespace="default", pod="a"))) == b"log of default/a\n"
+
+
+async def test_large_answers_that_nobody_reads_are_bounded_until_their_reader_goes(tmp_path):
+    limits = Limits(unread_mebibytes=1)
+    asked = pb.GetRequest(resource="configmaps", namespace="default", name="large").SerializeToString()
+    async with running_cluster(tmp_path, limits=limits) as cluster:
+        await cluster.local.create(config_map("large", {"value": "x" * 700_000}))
+        bad, good = masters(cluster, "bad"), masters(cluster, "good")
+        await bad.get("namespaces", "", "default")
+        user = cluster.core.gate._users["", "bad"]
+        tls = cluster.keys.client("bad", "system:masters")
+        async with deaf_reader(cluster.addresses[0], tls, tmp_path) as deaf:
+            for _ in range(2):
+                deaf.ask("/api.v1.ApiServer/Get", asked)
+            await eventually(lambda: user.unread_bytes > 1_400_000)
+            with pytest.raises(TooManyRequests, match="1 MiB of answers here that are not read"):
+                await once(cluster, "bad", lambda stub: stub.Get(DEFAULT))
+            assert (await good.get("configmaps", "default", "large")).name == "large"
+        await eventually(lambda: not user.unread_bytes)
+        assert (await bad.get("configmaps", "default", "large")).name == "large"
+        await eventually(lambda: not user.unread_bytes)
 
 
 async def test_over_https_a_refusal_is_a_429_that_says_when_to_come_back(tmp_path):

@@ -7,6 +7,7 @@ import contextlib
 
 import pytest
 
+from component.join import JOIN_PATH
 from controlplane.apiserver.fairness.limits import Limits
 from tests.api_server import ADMIN, config_map
 from tests.rest_server import serving_rest
@@ -57,6 +58,14 @@ async def test_a_connection_that_does_not_get_to_its_request_is_closed(tmp_path,
         async with asyncio.timeout(DEADLINE_SECONDS):
             with contextlib.suppress(ConnectionError):
                 assert await reader.read() == b""
+
+
+@pytest.mark.slow
+async def test_who_shows_no_certificate_has_so_long_to_send_the_body_of_a_join(tmp_path):
+    async with serving_rest(tmp_path, body_seconds=0.3) as rest, connected(rest) as (reader, writer):
+        writer.write(b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{" % JOIN_PATH.encode())
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
 
 
 async def test_a_reader_who_takes_nothing_of_one_large_answer_is_cut_off_and_does_not_count_any_more(tmp_path):
