@@ -38,8 +38,9 @@ def container_spec(
     log_path: str,
     cgroup_root: str,
     memory_capacity_bytes: int,
+    process_target: str = "",
 ) -> ContainerSpec:
-    """Return what to run; `variables` is the whole environment. Raises ConfigError."""
+    """Return what to run; `variables` is the whole environment, `process_target` the id of a container. Raises ConfigError."""
     pod_context = pod.spec.security_context or PodSecurityContext()
     context = container.security_context or SecurityContext()
     capabilities = context.capabilities
@@ -71,6 +72,7 @@ def container_spec(
         tty=bool(container.tty),
         host_network=bool(pod.spec.host_network),
         host_pid=bool(pod.spec.host_pid),
+        process_target=process_target,
     )
 
 

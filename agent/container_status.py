@@ -12,6 +12,7 @@ from agent.runtime.protocol import Container
 from api.core import Container as ContainerSpec
 from api.core import Pod
 from api.object import Tree
+from api.pod_containers import every_status
 from component.env import rfc3339
 
 LOST_EXIT_CODE = 137
@@ -166,8 +167,7 @@ def _image_waiting(spec: ContainerSpec, failure: Failure) -> tuple[str, str]:
 
 def _tree(pod: Pod, spec: ContainerSpec, last: Container | None, state: dict[str, Any]) -> dict[str, Any]:
     """The parts that do not depend on health."""
-    statuses = (*pod.status.init_container_statuses, *pod.status.container_statuses)
-    known = next((each for each in statuses if each.name == spec.name), None)
+    known = next((each for each in every_status(pod.status) if each.name == spec.name), None)
     tree: dict[str, Any] = {
         "name": spec.name,
         "image": spec.image or "",

@@ -11,6 +11,7 @@ from typing import Literal
 
 from api.core import Pod
 from api.object import Tree
+from api.pod_containers import is_ephemeral
 from component.env import Env, rfc3339
 
 EVENTS_KEPT = 1024
@@ -100,8 +101,7 @@ class EventRecorder:
         meta = pod.metadata
         about = {"apiVersion": "v1", "kind": "Pod", "namespace": meta.namespace, "name": meta.name, "uid": meta.uid}
         if container:
-            of_init = any(each.name == container for each in pod.spec.init_containers)
-            about["fieldPath"] = f"spec.{'initContainers' if of_init else 'containers'}{{{container}}}"
+            about["fieldPath"] = f"spec.{_list_of(pod, container)}{{{container}}}"
         suffix = self._env.new_uid().replace("-", "")[-16:]
         return {
             "apiVersion": "v1",
@@ -116,3 +116,10 @@ class EventRecorder:
             "reportingComponent": "kubelet",
             "reportingInstance": self._node_name,
         }
+
+
+def _list_of(pod: Pod, container: str) -> str:
+    """The field of the spec that a container stands in."""
+    if is_ephemeral(pod.spec, container):
+        return "ephemeralContainers"
+    return "initContainers" if any(each.name == container for each in pod.spec.init_containers) else "containers"

@@ -12,6 +12,7 @@ from agent import actions as act
 from agent.backoff import next_backoff
 from agent.desired import grace_seconds, pod_grace_seconds
 from agent.environment import ConfigError
+from agent.ephemeral import process_target
 from agent.events import EventRecorder, EventType
 from agent.observed import dead
 from agent.pod_record import PodRecord
@@ -175,7 +176,13 @@ class Performer:
         previous = [c for c in observed.containers if c.name == name and dead(c)]
         record.set(files_present=True)
         container, skipped = await self._steps.create(
-            record.assigned(), spec, attempt, observed.sandbox, observed.ip, observed.images[name]
+            record.assigned(),
+            spec,
+            attempt,
+            observed.sandbox,
+            observed.ip,
+            observed.images[name],
+            process_target(spec, observed),
         )
         restarts = dict(record.observed.restarts)
         if previous:

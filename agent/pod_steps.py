@@ -114,9 +114,16 @@ class PodSteps:
         return await self._images.ensure(reference, spec.image_pull_policy or default_pull_policy(reference), pulling)
 
     async def create(
-        self, pod: Pod, spec: ContainerSpec, attempt: int, sandbox: Sandbox, ip: str, image: Image
+        self,
+        pod: Pod,
+        spec: ContainerSpec,
+        attempt: int,
+        sandbox: Sandbox,
+        ip: str,
+        image: Image,
+        process_target: str = "",
     ) -> tuple[Container, tuple[str, ...]]:
-        """Create one attempt; returns it and what could not become a variable."""
+        """Create one attempt, seeing the processes of another container if need be; returns it and what could not become a variable."""
         environment = container_environment(pod, spec, self._sources(pod, ip))
 
         def expanded(text: str) -> str:
@@ -135,6 +142,7 @@ class PodSteps:
             log_path=str(log_path),
             cgroup_root=self._node.cgroup_root,
             memory_capacity_bytes=self._node.memory_capacity_bytes,
+            process_target=process_target,
         )
         async with self._slots:
             return await self.runtime.create(wanted), environment.skipped

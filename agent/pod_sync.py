@@ -24,13 +24,14 @@ from agent.actions import (
 from agent.backoff import restart_time
 from agent.desired import Desired, spec_hash, terminating
 from agent.due import retry
+from agent.ephemeral import has_run
 from agent.observed import Observed, attempts, dead, running
 from agent.pod_end import end_container, go_on_ending, settle, terminate
 from agent.progress import at_turn, belongs, finished, restarts
 from agent.runtime.protocol import Container
 from api.core import Container as ContainerSpec
 from api.core import Pod
-from api.pod_containers import every_container, lasting_containers
+from api.pod_containers import every_container, every_status, lasting_containers
 
 
 def pod_actions(desired: Desired, observed: Observed, now: float) -> list[Action]:
@@ -69,6 +70,8 @@ def _run(pod: Pod, observed: Observed, now: float) -> list[Action]:
         if container.name not in known:
             message = "the container is not in the pod any more"
             actions += end_container(pod, container, observed, now, "Removed", message)
+    for added in pod.spec.ephemeral_containers:
+        actions += _container(pod, added, observed, now)
     for spec in at_turn(pod, observed):
         own = _container(pod, spec, observed, now)
         actions += own
@@ -100,9 +103,11 @@ def _surroundings(pod: Pod, observed: Observed) -> tuple[str, Action] | None:
 def _pulls(pod: Pod, observed: Observed, now: float) -> list[Action]:
     """Fetch the images of all containers that will be created next; goes on while the surroundings are made."""
     actions: list[Action] = []
-    for spec in at_turn(pod, observed):
+    for spec in (*pod.spec.ephemeral_containers, *at_turn(pod, observed)):
         name = spec.name
         last = attempts(observed, name)[-1:]
+        if not last and has_run(pod, name):
+            continue
         wanted = not last or (dead(last[0]) and restarts(pod, last[0], observed))
         if not wanted or name in observed.images or name in observed.pulling:
             continue
@@ -115,6 +120,8 @@ def _container(pod: Pod, spec: ContainerSpec, observed: Observed, now: float) ->
     """Move one container towards running."""
     tries = attempts(observed, spec.name)
     actions: list[Action] = [RemoveContainer(old.id) for old in tries[:-2] if old.state != "running"]
+    if not tries and has_run(pod, spec.name):
+        return []
     if not tries:
         return [*actions, *_create(spec, _first_attempt(pod, spec.name), observed, now)]
     last = tries[-1]
@@ -151,7 +158,7 @@ def _create(spec: ContainerSpec, attempt: int, observed: Observed, now: float) -
 
 def _first_attempt(pod: Pod, name: str) -> int:
     """The attempt of a container of which nothing is left here; goes on counting where the status stopped."""
-    for status in (*pod.status.init_container_statuses, *pod.status.container_statuses):
+    for status in every_status(pod.status):
         if status.name == name and status.container_id:
             return status.restart_count + 1
     return 0

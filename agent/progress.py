@@ -12,7 +12,7 @@ from agent.observed import Observed, attempts, dead, finished_phase
 from agent.runtime.protocol import Container
 from api.core import Container as ContainerSpec
 from api.core import Pod
-from api.pod_containers import is_sidecar
+from api.pod_containers import is_ephemeral, is_sidecar
 
 
 def belongs(observed: Observed, container: Container) -> bool:
@@ -60,8 +60,10 @@ def at_turn(pod: Pod, observed: Observed) -> tuple[ContainerSpec, ...]:
 def restarts(pod: Pod, container: Container, observed: Observed) -> bool:
     """Whether a container that ended is started again as long as the pod is not over.
 
-    A sidecar always, an init container until it succeeded in the namespaces there are, others as the pod's policy says.
+    An ephemeral one never, a sidecar always, an init container until it succeeded in the namespaces there are, others as the pod's policy says.
     """
+    if is_ephemeral(pod.spec, container.name):
+        return False
     policy = pod.spec.restart_policy or "Always"
     failed = container.exit_code != 0 or container.state == "unknown"
     for spec in pod.spec.init_containers:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.container_status import ContainerView, Health, container_view, init_container_view
+from agent.ephemeral import ephemeral_view
 from agent.observed import Observed, finished_phase, running
 from agent.progress import init_failed, init_stage
 from api.core import Container, Pod
@@ -32,7 +33,7 @@ def pod_status(
     """Return the PodStatus tree.
 
     `previous` is the status reported before (or the stored one): start time, the conditions' last transitions and what
-    became of init containers that are gone are kept from it. Containers without an entry in `health` have no probes.
+    became of init containers that are gone are kept from it. Ephemeral containers take no part in phase and conditions. Containers without an entry in `health` have no probes.
     """
     views = _views(pod, observed, health, previous, now)
     phase = _phase(pod, observed, views)
@@ -46,6 +47,12 @@ def pod_status(
         "containerStatuses": [view.tree for view in sorted(views.main, key=lambda view: view.tree["name"])],
         "qosClass": pod.status.qos_class or qos_class(pod.spec),
     }
+    if pod.spec.ephemeral_containers:
+        told = {each["name"]: each for each in previous.get("ephemeralContainerStatuses", ())}
+        ephemeral = sorted(pod.spec.ephemeral_containers, key=lambda spec: spec.name)
+        status["ephemeralContainerStatuses"] = [
+            ephemeral_view(pod, spec, observed, told.get(spec.name), now) for spec in ephemeral
+        ]
     if views.init:
         status["initContainerStatuses"] = [view.tree for view in views.init]
     ip = observed.ip or (node.ip if pod.spec.host_network else "") or previous.get("podIP", "")
@@ -59,8 +66,9 @@ def pod_status(
 
 
 def container_statuses(status: Tree) -> list[Tree]:
-    """The statuses of all containers in a PodStatus tree, init containers first."""
-    return [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
+    """The statuses of all containers in a PodStatus tree, init containers first, ephemeral ones last."""
+    fields = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
+    return [each for field in fields for each in status.get(field, ())]
 
 
 @dataclass(frozen=True, slots=True)

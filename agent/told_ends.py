@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from agent.container_status import UNKNOWN_REASON, container_id
 from agent.runtime.protocol import Container
-from api.core import ContainerStateTerminated, ContainerStatus, Pod
+from api.core import ContainerStateTerminated, Pod
+from api.pod_containers import every_status
 from component.env import parse_time
 
 
@@ -42,14 +43,10 @@ def completed_names(pod: Pod) -> Iterator[str]:
 
 
 def _told_ends(pod: Pod) -> Iterator[ContainerStateTerminated]:
-    for status in _statuses(pod):
+    for status in every_status(pod.status):
         for state in (status.state, status.last_state):
             if state is not None and state.terminated is not None:
                 yield state.terminated
-
-
-def _statuses(pod: Pod) -> tuple[ContainerStatus, ...]:
-    return (*pod.status.init_container_statuses, *pod.status.container_statuses)
 
 
 def _instant(stamp: str | None) -> float:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # only names of types: tables of pods are printed without loading them
     from api.container import Container
-    from api.pod import PodSpec
+    from api.container_status import ContainerStatus
+    from api.pod import PodSpec, PodStatus
 
 ALWAYS = "Always"
 
@@ -49,3 +50,8 @@ def sidecar_names(spec: PodSpec) -> tuple[str, ...]:
 def find_container(spec: PodSpec, name: str) -> Container | None:
     """A container of any sort by name; names are unique in a pod."""
     return next((each for each in every_container(spec) if each.name == name), None)
+
+
+def every_status(status: PodStatus) -> tuple[ContainerStatus, ...]:
+    """What was last reported of each container, of whatever sort."""
+    return (*status.init_container_statuses, *status.container_statuses, *status.ephemeral_container_statuses)

@@ -181,6 +181,9 @@ class FakeRuntime:
 
     async def create(self, spec: ContainerSpec) -> Container:
         await self._step("create", spec.name)
+        target = self.containers.get(spec.process_target)
+        if spec.process_target and (target is None or target.state != "running"):
+            raise RuntimeFailure(f"container {spec.name}: its target is not running", reason="CreateContainerError")
         for known in list(self.containers.values()):
             if (known.pod_uid, known.name, known.attempt) == (spec.pod_uid, spec.name, spec.attempt):
                 if known.spec_hash == spec.spec_hash:

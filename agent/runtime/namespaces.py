@@ -1,5 +1,8 @@
 """A pod's sandbox: network, IPC and host name namespaces pinned as files, and a tmpfs for /dev/shm.
 
+The process namespace of a container that another one joins is pinned beside them: a path with a pid in it could mean
+another process by the time it is used.
+
 No process holds them: they live as long as their pins are mounted, whatever happens to the agent or to Podman. A
 folder per pod under `run_dir/sandboxes` is the record of what exists; it belongs on a file system that a reboot
 empties. Nothing here knows about containers or addresses.
@@ -17,6 +20,7 @@ from pathlib import Path
 from agent.runtime import kernel
 from agent.runtime.protocol import Sandbox
 
+_PROCESSES = "processes-"
 _SIOCSIFFLAGS, _IFF_UP, _IFF_RUNNING = 0x8914, 0x1, 0x40
 
 # As containerd sets them: an unprivileged process in a pod may ping and listen on port 80.
@@ -72,6 +76,17 @@ class SandboxFolder:
             partial.write_text("".join(f"{path}\n" for path in [*known, parent]))
             partial.replace(self._cgroups)
 
+    def pin_processes(self, container_id: str, pid: int) -> str:
+        """Pin the process namespace that a pid is in, once for each container; returns the pin. Raises OSError.
+
+        Once its first process has ended nothing can be started in it any more, pinned or not.
+        """
+        pin = self.path / f"{_PROCESSES}{container_id}"
+        if not pinned(pin):
+            pin.touch(mode=0o400)
+            kernel.mount(f"/proc/{pid}/ns/pid", str(pin), "none", kernel.MS_BIND)
+        return str(pin)
+
     def cgroup_parents(self) -> list[str]:
         """The cgroups that containers of this pod were put into."""
         try:
@@ -119,7 +134,7 @@ class SandboxFolder:
     def _unpin(self) -> None:
         """Unmount and remove whatever a complete or interrupted `make` left."""
         self.hostname_path.unlink(missing_ok=True)
-        for pin in (self.path / "net", self.path / "ipc", self.path / "uts"):
+        for pin in (self.path / "net", self.path / "ipc", self.path / "uts", *self.path.glob(f"{_PROCESSES}*")):
             while pinned(pin):
                 kernel.unmount(str(pin))
             pin.unlink(missing_ok=True)

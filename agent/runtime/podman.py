@@ -133,7 +133,7 @@ class PodmanRuntime:
 
     async def create(self, spec: ContainerSpec) -> Container:
         """Create, adopt an equal one, or replace one of the same name with another spec hash."""
-        created = await self._creator.create(spec, self._prepared(spec))
+        created = await self._creator.create(spec, self._prepared(spec, await self._processes(spec)))
         self._created.add(created.container.id)
         return created.container
 
@@ -226,7 +226,25 @@ class PodmanRuntime:
         await self._tracker.close()
         await self._http.close()
 
-    def _prepared(self, spec: ContainerSpec) -> dict[str, object]:
+    async def _processes(self, spec: ContainerSpec) -> str:
+        """The pinned process namespace of the container whose processes are to be seen, "" for none. reason CreateContainerError."""
+        target = spec.process_target
+        if not target or spec.host_pid:
+            return ""
+        before = await self._tracker.inspect(target)
+        pid = before.container.pid if before is not None else 0
+        try:
+            folder = SandboxFolder(self._run_dir, spec.pod_uid)
+            pin = await asyncio.to_thread(folder.pin_processes, target, pid) if pid else ""
+        except OSError:
+            pin = ""
+        after = await self._tracker.inspect(target) if pin else None
+        if after is None or after.container.pid != pid:  # then the pid may have been another process's
+            message = f"container {spec.name} of pod {spec.pod_namespace}/{spec.pod_name}: its target is not running"
+            raise RuntimeFailure(message, reason="CreateContainerError")
+        return pin
+
+    def _prepared(self, spec: ContainerSpec, processes_path: str) -> dict[str, object]:
         """The create call's body; before it, the log's folder and the record of the cgroup are made."""
         folder = SandboxFolder(self._run_dir, spec.pod_uid)
         named = bool(spec.sandbox.utsns_path)
@@ -237,7 +255,8 @@ class PodmanRuntime:
         except OSError as error:
             message = f"container {spec.name} of pod {spec.pod_namespace}/{spec.pod_name}: {error}"
             raise RuntimeFailure(message, reason="CreateContainerError") from error
-        return create_request(spec, hostname=hostname, hostname_path=str(folder.hostname_path) if named else "")
+        hostname_path = str(folder.hostname_path) if named else ""
+        return create_request(spec, hostname=hostname, hostname_path=hostname_path, processes_path=processes_path)
 
     async def _existing(self, container_id: str) -> Inspected:
         inspected = await self._tracker.inspect(container_id)

@@ -88,6 +88,7 @@ class ContainerSpec:
     tty: bool = False
     host_network: bool = False
     host_pid: bool = False
+    process_target: str = ""  # id of the container whose processes it sees, "" for none but its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +197,10 @@ class ContainerRuntime(Protocol):
         """Fetch an image. reason is ErrImagePull, or InvalidImageName."""
 
     async def create(self, spec: ContainerSpec) -> Container:
-        """Create, or return the one there is when its spec hash is the same. reason CreateContainerError."""
+        """Create, or return the one there is when its spec hash is the same. reason CreateContainerError.
+
+        A container that is to see another one's processes can only be created while that one runs.
+        """
 
     async def start(self, container_id: str) -> Container:
         """Start, returns once the process runs. reason RunContainerError, e.g. when the command does not exist."""

@@ -34,8 +34,10 @@ def belongs_to(name: str, pod_uid: str) -> bool:
     return name.startswith(f"{pod_uid}_")
 
 
-def create_request(spec: ContainerSpec, *, hostname: str, hostname_path: str) -> dict[str, Any]:
-    """Return the JSON body of the create call.
+def create_request(
+    spec: ContainerSpec, *, hostname: str, hostname_path: str, processes_path: str = ""
+) -> dict[str, Any]:
+    """Return the JSON body of the create call; `processes_path` is a process namespace to join, "" for one of its own.
 
     `hostname` is the pod's (HOSTNAME unless the environment says otherwise), `hostname_path` a file to bind to
     /etc/hostname; both are "" when the pod has the host's name.
@@ -53,7 +55,7 @@ def create_request(spec: ContainerSpec, *, hostname: str, hostname_path: str) ->
         "netns": _namespace("" if spec.host_network else spec.sandbox.netns_path),
         "ipcns": _namespace(spec.sandbox.ipcns_path),
         "utsns": _namespace(spec.sandbox.utsns_path),
-        "pidns": {"nsmode": "host" if spec.host_pid else "private"},
+        "pidns": _processes(spec, processes_path),
         "stdin": spec.stdin,
         "terminal": spec.tty,
         "privileged": spec.privileged,
@@ -116,6 +118,11 @@ def _mount(mount: Mount) -> dict[str, Any]:
 
 def _namespace(path: str) -> dict[str, str]:
     return {"nsmode": "path", "value": path} if path else {"nsmode": "host"}
+
+
+def _processes(spec: ContainerSpec, path: str) -> dict[str, str]:
+    """In a pod that sees the host's processes every container does."""
+    return {"nsmode": "path", "value": path} if path else {"nsmode": "host" if spec.host_pid else "private"}
 
 
 def _resources(limits: ResourceLimits) -> dict[str, Any]:

@@ -216,12 +216,14 @@ class NodeStreams:
         pod = await self._pod(namespace, name)
         names = [each.name for each in pod.spec.containers]
         inits = [each.name for each in pod.spec.init_containers]
+        ephemeral = [each.name for each in pod.spec.ephemeral_containers]
         choice = f"choose one of: {names}" + (f" or one of the init containers: {inits}" if inits else "")
+        choice += f" or one of the ephemeral containers: {ephemeral}" if ephemeral else ""
         if not container:
             if len(names) > 1:
                 raise errors.Invalid(f"a container name must be specified for pod {name}, {choice}")
             container = names[0]
-        if container not in (*inits, *names):
+        if container not in (*inits, *names, *ephemeral):
             raise errors.NotFound(f"container {container} is not valid for pod {name}, {choice}")
         return _node(pod), container
 

@@ -311,3 +311,14 @@ async def test_exits_end_when_the_runtime_is_closed(subject):
 async def _exhaust(exits: AsyncIterator[Container]) -> None:
     async for _ in exits:
         pass
+
+
+async def test_a_container_that_is_to_see_anothers_processes_is_created_only_while_that_one_runs(subject):
+    target = await subject.run()
+    spec = await subject.spec(pod_uid=target.pod_uid, name="debug", process_target=target.id)
+    assert (await subject.create(spec)).state == "created"
+    await subject.runtime.signal(target.id, signal.SIGKILL)
+    await subject.next_exit(target.id)
+    with pytest.raises(RuntimeFailure, match="its target is not running") as failure:
+        await subject.runtime.create(replace(spec, name="late"))
+    assert failure.value.reason == "CreateContainerError"
