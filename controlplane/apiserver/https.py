@@ -20,6 +20,7 @@ from api import errors
 from component.join import CA_PATH, JOIN_PATH, JOIN_REPLICA_PATH, RENEW_PATH
 from controlplane.admission.request import MASTERS_GROUP, Identity
 from controlplane.apiserver.fairness.doors import HANDSHAKE_SECONDS, IDLE_SECONDS, Doors
+from controlplane.apiserver.fairness.vanished import Watchman
 from controlplane.apiserver.join import JoinDesk
 from controlplane.apiserver.replica_join import ReplicaJoinDesk
 from controlplane.apiserver.rest.api import RestApi
@@ -69,9 +70,12 @@ class HttpsServer:
         *,
         idle_seconds: float = IDLE_SECONDS,
         body_seconds: float = BODY_SECONDS,
+        watchman: Watchman | None = None,
     ) -> None:
         self._idle_seconds = idle_seconds
         self._body_seconds = body_seconds
+        self._watchman = watchman or Watchman()
+        self._watching: asyncio.Task[None] | None = None
         self._desk = desk
         self._api = api
         self._replica_desk = replica_desk
@@ -113,13 +117,14 @@ class HttpsServer:
         await self._runner.setup()
         assert self._runner.server is not None, "made by setup"
         self._listening = await asyncio.get_running_loop().create_server(
-            Doors(self._runner.server, self._api.most_connections),
+            Doors(self._runner.server, self._api.most_connections, self._watchman),
             host,
             port,
             ssl=context,
             ssl_handshake_timeout=HANDSHAKE_SECONDS,
             reuse_address=True,
         )
+        self._watching = asyncio.ensure_future(self._watchman.run())
         return int(self._listening.sockets[0].getsockname()[1])
 
     def renew(self, cert_path: Path, key_path: Path) -> None:
@@ -133,6 +138,9 @@ class HttpsServer:
         self._api.end_watches()
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
 
     async def _ca(self, _request: web.Request) -> web.Response:
         return web.json_response({"ca": self._desk.ca_pem.decode()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 
 import pytest
 
@@ -83,3 +84,35 @@ async def test_a_reader_who_takes_nothing_of_one_large_answer_is_cut_off_and_doe
                     while await reader.read(1 << 20):
                         pass
         assert (await rest.ask("GET", f"{CONFIG_MAPS}/large")).status == 200
+
+
+class EndlessLog:
+    """A log that is written as fast as it is read; nothing else of a node."""
+
+    def __init__(self):
+        self.lines = 0
+
+    async def logs(self, _request):
+        while True:
+            self.lines += 1
+            yield b"%010d\n" % self.lines * 1_000
+
+
+async def test_a_reader_of_a_log_may_pause_and_the_log_waits(tmp_path):
+    log = EndlessLog()
+
+    def stalled(before=[-1, 0.0]):  # noqa: B006 - what was seen last
+        if before[0] != log.lines:
+            before[:] = [log.lines, time.monotonic()]
+        return log.lines and time.monotonic() - before[1] > 0.5
+
+    async with serving_rest(tmp_path, streams=log, slow_reader_seconds=0.1) as rest:
+        async with connected(rest, limit=1_024) as (reader, writer):
+            path = "/api/v1/namespaces/default/pods/a/log?follow=true"
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            await eventually(stalled)
+            paused_at = log.lines
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                while log.lines == paused_at:
+                    assert await reader.read(1 << 20)
+        await eventually(lambda: not rest.server._runner.server.connections)

@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 import structlog
+
+from controlplane.apiserver.fairness.vanished import Watchman
 
 log = structlog.get_logger()
 
@@ -29,14 +31,15 @@ _REFUSAL: Final = (
 class Doors:
     """Makes the protocol of each connection; `inner` makes the HTTP server's. `most`: connections from one address."""
 
-    def __init__(self, inner: Callable[[], asyncio.Protocol], most: int) -> None:
+    def __init__(self, inner: Callable[[], asyncio.Protocol], most: int, watchman: Watchman) -> None:
         self._inner = inner
+        self._watchman = watchman
         self._most = most
         self._open: Counter[str] = Counter()
 
     def __call__(self) -> asyncio.Protocol:
         """The protocol of one more connection."""
-        return _Connection(self, self._inner())
+        return _Connection(self, self._inner(), self._watchman)
 
     def enter(self, address: str) -> bool:
         """Whether one more connection from there may be open."""
@@ -61,24 +64,29 @@ class Doors:
 class _Connection(asyncio.Protocol):
     """Passes everything on, once it was let in."""
 
-    def __init__(self, doors: Doors, inner: asyncio.Protocol) -> None:
+    def __init__(self, doors: Doors, inner: asyncio.Protocol, watchman: Watchman) -> None:
         self._doors = doors
         self._inner = inner
+        self._watchman = watchman
+        self._transport: asyncio.Transport | None = None
         self._address = ""
         self._let_in = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._address = str((transport.get_extra_info("peername") or ("",))[0])
         self._let_in = self._doors.enter(self._address)
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by descent
         if self._let_in:
+            self._watchman.opened(self._transport)
             self._inner.connection_made(transport)
             return
-        assert isinstance(transport, asyncio.Transport), "what a server gets can be written to"
-        transport.write(self._doors.refusal())
-        transport.close()
+        self._transport.write(self._doors.refusal())
+        self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._let_in:
+            assert self._transport is not None, "told of it"
+            self._watchman.closed(self._transport)
             self._doors.leave(self._address)
             self._inner.connection_lost(exc)
 

@@ -30,7 +30,7 @@ class Logs:
         """The log, or with `follow` what comes, too."""
         wanted = request_of(call.target.namespace, call.target.name, call.query)
         lines = self._streams.logs(wanted)
-        async with ending(lines), Outflow(call.request, "text/plain") as out:
+        async with ending(lines), Outflow(call.request, "text/plain", slow_reader_seconds=None) as out:
             first = asyncio.ensure_future(_next(lines))
             try:
                 await asyncio.wait((first,), timeout=HEAD_WITHIN_SECONDS if wanted.follow else None)

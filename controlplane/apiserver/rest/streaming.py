@@ -18,7 +18,8 @@ SLOW_READER_SECONDS: Final = 30.0
 class Outflow:
     """One answer. A context: it ends when its block does; whatever breaks it later than its head cuts the connection.
 
-    What was handed over and not taken yet is at most one piece and the socket's buffer.
+    What was handed over and not taken yet is at most one piece and the socket's buffer. `slow_reader_seconds` None: a
+    reader may pause as long as he likes, because whoever writes waits.
     """
 
     def __init__(
@@ -27,7 +28,7 @@ class Outflow:
         content_type: str,
         *,
         compressed: bool = False,
-        slow_reader_seconds: float = SLOW_READER_SECONDS,
+        slow_reader_seconds: float | None = SLOW_READER_SECONDS,
     ) -> None:
         self._request = request
         self.response = web.StreamResponse(headers={"Content-Type": content_type})
