@@ -295,6 +295,7 @@ class NodeAgent:
         await self._inputs_known.wait()
 
         async def adopt() -> None:
+            await self._runtime.end_commands()
             await pods.adopt(rebooted=self._rebooted)
 
         await self._until_done("pods_not_adopted", "the pods of this node cannot be taken over", adopt)

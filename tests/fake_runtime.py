@@ -263,6 +263,9 @@ class FakeRuntime:
             raise result
         return result
 
+    async def end_commands(self) -> None:
+        await self._step("end_commands", "")
+
     async def exec_stream(self, container_id: str, command: Sequence[str], *, stdin: bool, tty: bool) -> FakeExec:
         self._check_running(container_id)
         await self._step("exec_stream", " ".join(command))

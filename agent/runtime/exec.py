@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
+from agent.runtime.commands import CommandNote, kill_command
 from agent.runtime.hijacked import Hijacked
 from agent.runtime.http import PodmanError, PodmanHttp, Upgraded
 from agent.runtime.oci import OUTPUT_BYTES
@@ -24,9 +23,12 @@ _CUT_OFF = re.compile(rb"Error: read unixpacket @->\S*/attach: read: connection 
 class PodmanExec:
     """One exec session; implements ExecStream."""
 
-    def __init__(self, http: PodmanHttp, session_id: str, connection: Upgraded, *, tty: bool) -> None:
+    def __init__(
+        self, http: PodmanHttp, session_id: str, connection: Upgraded, note: CommandNote, *, tty: bool
+    ) -> None:
         self._http = http
         self._session_id = session_id
+        self._note = note
         self._streams = Hijacked(connection, tty=tty)
 
     async def read(self) -> tuple[Literal["stdout", "stderr"], bytes] | None:
@@ -64,20 +66,23 @@ class PodmanExec:
         raise RuntimeFailure("podman does not know the exit code of the command", reason="ExecFailed")
 
     async def close(self) -> None:
-        """Close the connection and kill the command if it still runs."""
+        """Close the connection and kill the command, with its process group, if it still runs."""
         try:
-            if not self._streams.ended:
-                await self._kill()
+            if self._streams.ended or await self._killed():
+                self._note.remove()
         finally:
             await self._streams.close()
 
-    async def _kill(self) -> None:
-        with suppress(PodmanError):
+    async def _killed(self) -> bool:
+        """Kill it; False when Podman cannot be asked: its note stays then, for the next start."""
+        try:
             session = await self._inspect()
-            pid = session.get("Pid", 0)
-            if session.get("Running") and pid > 0:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        except PodmanError as error:
+            return error.status == 404
+        pid = session.get("Pid", 0)
+        if session.get("Running") and pid > 0:
+            kill_command(pid)
+        return True
 
     async def _inspect(self) -> dict[str, Any]:
         tree: dict[str, Any] = await self._http.call("GET", f"/exec/{self._session_id}/json")
@@ -96,22 +101,28 @@ def without_podmans_words(piece: bytes) -> bytes:
 
 
 async def open_exec(
-    http: PodmanHttp, container_id: str, command: Sequence[str], *, stdin: bool, tty: bool
+    http: PodmanHttp, container_id: str, command: Sequence[str], *, notes_dir: str, stdin: bool, tty: bool
 ) -> PodmanExec:
-    """Start a command with its streams attached. Raises RuntimeFailure."""
+    """Start a command with its streams attached, noted in `notes_dir`. Raises RuntimeFailure."""
     body = {"Cmd": list(command), "AttachStdin": stdin, "AttachStdout": True, "AttachStderr": True, "Tty": tty}
+    note = CommandNote(notes_dir, container_id)
     try:
         session = await http.call("POST", f"/containers/{container_id}/exec", body=body)
+        note.session(session["Id"])
         connection = await http.upgrade(f"/exec/{session['Id']}/start", body={"Detach": False, "Tty": tty})
     except PodmanError as error:
+        if error.status:  # it was refused; a command without an answer may run
+            note.remove()
         reason = "ContainerNotRunning" if error.status in {404, 409} else "ExecFailed"
         raise RuntimeFailure(f"exec in container {container_id[:12]}: {error}", reason=reason) from error
-    return PodmanExec(http, session["Id"], connection, tty=tty)
+    return PodmanExec(http, session["Id"], connection, note, tty=tty)
 
 
-async def run(http: PodmanHttp, container_id: str, command: Sequence[str], *, timeout_seconds: float) -> ExecResult:
+async def run(
+    http: PodmanHttp, container_id: str, command: Sequence[str], *, timeout_seconds: float, notes_dir: str
+) -> ExecResult:
     """Run a short command to its end through Podman, where the OCI runtime cannot be called. Raises TimeoutError."""
-    session = await open_exec(http, container_id, command, stdin=False, tty=False)
+    session = await open_exec(http, container_id, command, notes_dir=notes_dir, stdin=False, tty=False)
     output = bytearray()
     try:
         async with asyncio.timeout(timeout_seconds):

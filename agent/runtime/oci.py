@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.runtime.commands import CommandNote, kill_command
 from agent.runtime.protocol import ExecResult, RuntimeFailure
 
 OUTPUT_BYTES = 16 << 10
@@ -60,25 +59,25 @@ def runtime_of(conmon_arguments: Sequence[str]) -> OciRuntime:
 
 
 async def run(
-    runtime: OciRuntime, container_id: str, command: Sequence[str], *, timeout_seconds: float, scratch_dir: str
+    runtime: OciRuntime, container_id: str, command: Sequence[str], *, timeout_seconds: float, notes_dir: str
 ) -> ExecResult:
-    """Run a command to its end, without input. `scratch_dir` holds files for the time of the call.
+    """Run a command to its end, without input. `notes_dir` holds its note for the time of the call.
 
     A command that is not there gives exit code 127, one that may not be run 126, with the reason as output. At the
     time-out, or when the caller is cancelled, the command and its process group are killed. Raises TimeoutError,
     RuntimeFailure.
     """
-    folder = Path(tempfile.mkdtemp(prefix="exec-", dir=scratch_dir))
+    note = CommandNote(notes_dir, container_id)
     try:
-        return await _run_in(folder, runtime, container_id, command, timeout_seconds)
+        return await _run_noted(note, runtime, container_id, command, timeout_seconds)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        note.remove()
 
 
-async def _run_in(
-    folder: Path, runtime: OciRuntime, container_id: str, command: Sequence[str], timeout_seconds: float
+async def _run_noted(
+    note: CommandNote, runtime: OciRuntime, container_id: str, command: Sequence[str], timeout_seconds: float
 ) -> ExecResult:
-    pid_file, log_file = folder / "pid", folder / "log"
+    pid_file, log_file = note.pid_file, note.folder / "log"
     arguments = [*runtime.options, "--log", str(log_file), "--log-format", "json"]
     arguments += ["exec", "--pid-file", str(pid_file), container_id, *command]
     # A pipe of our own: a background child of the command may keep it open, which must not keep us waiting.
@@ -146,15 +145,10 @@ class _Output:
 async def _kill(process: asyncio.subprocess.Process, pid_file: Path) -> None:
     """Kill the command with its process group, then the runtime.
 
-    crun and runc start every command in a session of its own. The command's pid is safe to use while the runtime,
-    its parent, has not collected it.
+    The command's pid is safe to use while the runtime, its parent, has not collected it.
     """
-    with suppress(FileNotFoundError, ValueError, ProcessLookupError):
-        pid = int(pid_file.read_text())  # noqa: ASYNC240 - one small file on a tmpfs
-        group = os.getpgid(pid)
-        if group > 1 and group != os.getpgrp():
-            os.killpg(group, signal.SIGKILL)
-        os.kill(pid, signal.SIGKILL)
+    with suppress(FileNotFoundError, ValueError):
+        kill_command(int(pid_file.read_text()))  # noqa: ASYNC240 - one small file on a tmpfs
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     await process.wait()

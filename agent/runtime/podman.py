@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import structlog
 from agent.runtime import cgroups, logs, oci
 from agent.runtime import exec as podman_exec
 from agent.runtime.attach import open_attach
+from agent.runtime.commands import end_stale, stale_notes
 from agent.runtime.containers import Inspected, from_list
 from agent.runtime.creation import ContainerCreator
 from agent.runtime.http import PodmanError, PodmanHttp
@@ -56,14 +56,13 @@ class PodmanRuntime:
         self._images = ImageStore(self._http)
         self._run_dir = run_dir
         self._env = env
-        self._scratch = Path(run_dir, "exec")
+        self._notes = Path(run_dir, "exec")
         self._trees = cgroups.own_hierarchies()
         self._created: set[str] = set()  # by this object, and not started yet
         oom_marks = Path(data_dir, "oom")
-        for folder in (self._scratch, oom_marks):
+        for folder in (self._notes, oom_marks):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for stale in self._scratch.glob("exec-*"):  # of an agent that was killed
-            shutil.rmtree(stale, ignore_errors=True)
+        self._stale_notes = stale_notes(str(self._notes))  # of an agent that was killed
         self._tracker = ContainerTracker(self._http, oom_marks)
         self._creator = ContainerCreator(self._http, self._tracker)
 
@@ -198,14 +197,24 @@ class PodmanRuntime:
         if runtime is None:
             raise RuntimeFailure(f"container {container_id[:12]} is not running", reason="ContainerNotRunning")
         if not runtime.knows(container_id):
-            return await podman_exec.run(self._http, container_id, command, timeout_seconds=timeout_seconds)
+            return await podman_exec.run(
+                self._http, container_id, command, timeout_seconds=timeout_seconds, notes_dir=str(self._notes)
+            )
         return await oci.run(
-            runtime, container_id, command, timeout_seconds=timeout_seconds, scratch_dir=str(self._scratch)
+            runtime, container_id, command, timeout_seconds=timeout_seconds, notes_dir=str(self._notes)
         )
 
     async def exec_stream(self, container_id: str, command: Sequence[str], *, stdin: bool, tty: bool) -> ExecStream:
         """Run a command for a user through Podman."""
-        return await podman_exec.open_exec(self._http, container_id, command, stdin=stdin, tty=tty)
+        return await podman_exec.open_exec(
+            self._http, container_id, command, notes_dir=str(self._notes), stdin=stdin, tty=tty
+        )
+
+    async def end_commands(self) -> None:
+        """End what an agent before this one ran in containers."""
+        while self._stale_notes:
+            await end_stale(self._stale_notes[-1], self._http)
+            self._stale_notes.pop()
 
     async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> ContainerStreams:
         """Join what a container runs through Podman."""

@@ -220,6 +220,9 @@ class ContainerRuntime(Protocol):
     async def exec_stream(self, container_id: str, command: Sequence[str], *, stdin: bool, tty: bool) -> ExecStream:
         """Run a command for a user."""
 
+    async def end_commands(self) -> None:
+        """Kill commands of users, probes and hooks that an agent before this one began; to be called before any other."""
+
     async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> ContainerStreams:
         """Join what a running container runs; leaving it ends its input unless it has a terminal. reason AttachFailed."""
 

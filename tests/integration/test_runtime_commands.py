@@ -180,3 +180,39 @@ async def test_a_users_command_that_is_not_there_ends_with_127_and_a_message(hos
     assert (said.count(b"\n"), said.count(b"Error")) == (1, 1), said
     assert await stream.exit_code() == 127
     await stream.close()
+
+
+async def test_commands_of_an_agent_that_was_killed_end_at_the_next_start_and_the_container_goes_on(host):
+    container = await host.run("sh", "-c", "sleep 781 & exec sleep 782")
+    killed = host.connect()
+    streamed = await killed.exec_stream(container.id, ["sh", "-c", "sleep 783 & sleep 783"], stdin=True, tty=False)
+    terminal = await killed.exec_stream(container.id, ["sleep", "784"], stdin=True, tty=True)
+    probe = asyncio.create_task(killed.exec_sync(container.id, ["sleep", "785"], 60))
+    for seconds in ("781", "782", "783", "784", "785"):
+        await until(lambda seconds=seconds: sleeping(container, seconds), f"{seconds} runs")
+    after = host.connect()
+    await after.end_commands()
+    for seconds in ("783", "784", "785"):
+        await until(lambda seconds=seconds: not sleeping(container, seconds), f"{seconds} is gone")
+    assert sleeping(container, "781")
+    assert sleeping(container, "782")
+    assert list(Path(host.podman.run_dir, "exec").iterdir()) == []
+    await after.end_commands()
+    await asyncio.gather(probe, return_exceptions=True)
+    for stream in (streamed, terminal):
+        await stream.close()
+    for each in (killed, after):
+        await each.close()
+
+
+async def test_a_users_command_leaves_no_note_and_takes_its_children_with_it(host):
+    container = await host.run()
+    stream = await host.runtime.exec_stream(container.id, ["sh", "-c", "sleep 786 & sleep 786"], stdin=False, tty=False)
+    await until(lambda: sleeping(container, "786"), "it runs")
+    await stream.close()
+    await until(lambda: not sleeping(container, "786"), "all of it is gone")
+    ended = await host.runtime.exec_stream(container.id, ["true"], stdin=False, tty=False)
+    await read_all(ended)
+    assert await ended.exit_code() == 0
+    await ended.close()
+    assert list(Path(host.podman.run_dir, "exec").iterdir()) == []
