@@ -96,6 +96,10 @@ class FakeStore:
             entries.clear()
         self._wake()
 
+    def waited_for(self) -> bool:
+        """Whether somebody who watches has taken all there was, and waits for more."""
+        return bool(self._changed)
+
     def release_watches(self) -> None:
         """Let held back watch events flow again."""
         self.watching = True

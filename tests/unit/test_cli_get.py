@@ -10,6 +10,7 @@ import yaml
 
 from api import errors
 from tests.cli_rig import CliApi, deployment, error_line, pod, tim
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -135,18 +136,23 @@ def test_a_question_that_makes_no_sense_is_one_line(api, words, said):
 
 
 def ending_watch(api, *changes):
-    """Play the changes once somebody watches, then end the command as a failing server would."""
+    """Play the changes once somebody watches, each when all before were taken; then end as a failing server would."""
 
     def end():
         api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "later"}})
         api.compact()
 
+    async def play():
+        for change in (*changes, end):
+            await eventually(api.waited_for)
+            change()
+
     def fault(call):
         if call.verb == "watch":
-            for number, change in enumerate(changes):
-                asyncio.get_running_loop().call_later(0.001 * (number + 1), change)
             api.fault = lambda _call: errors.Unavailable("over")
-            asyncio.get_running_loop().call_later(0.05, end)
+            playing.append(asyncio.ensure_future(play()))
+
+    playing = []
 
     api.fault = fault
 
