@@ -18,6 +18,7 @@ import click
 from api.errors import ApiError
 from cli.mistakes import Misused
 from cli.verb import META_CONFIG, META_CONTEXT, META_GROUPS, META_NAMESPACE, META_SOCKET, META_USER
+from cli.visible import visible
 
 if TYPE_CHECKING:  # only names of types: loading gRPC takes longer than all else together
     from component.handshake import Obstacle
@@ -133,7 +134,7 @@ def warn(text: str) -> None:
     heading = "Warning:"
     if colour.wanted(terminal=sys.stderr.isatty(), environ=os.environ):
         heading = click.style(heading, fg="yellow")
-    click.echo(f"{heading} {text}", err=True)
+    click.echo(f"{heading} {visible(text)}", err=True)
 
 
 def fail_after(problems: Sequence[ApiError]) -> None:
@@ -152,7 +153,7 @@ def system_time() -> float:
 
 
 def _line(error: ApiError) -> str:
-    return f"{error.reason}: {' '.join(str(error).split())}"
+    return visible(f"{error.reason}: {' '.join(str(error).split())}")
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from cli.verb import HELP, META_NAMESPACE, Completed, VerbGroup, connection_options, remember
+from cli.visible import visible
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "annotate": ("cli.commands.metadata:annotate", "Set or remove annotations of objects."),
@@ -188,4 +189,4 @@ main.params += connection_options()
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return visible(" ".join(text.split()))

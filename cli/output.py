@@ -9,6 +9,7 @@ from api.cells import NONE, Cell
 from api.columns import columns_of
 from api.object import Object, Tree, at
 from cli import kinds
+from cli.visible import visible
 
 Paint = Callable[[str, str], str]
 """(heading, padded cell) -> the cell in colour."""
@@ -85,7 +86,7 @@ def rows(
     prefixes = [prefix if heading == "NAME" and not custom else "" for heading, _cell in columns]
     cells = [(before, cell) for before, (_heading, cell) in zip(prefixes, columns, strict=True)]
     heading_row = [heading for heading, _cell in columns]
-    return [heading_row, *([before + cell(tree, now) for before, cell in cells] for tree in trees)]
+    return [heading_row, *([visible(before + cell(tree, now)) for before, cell in cells] for tree in trees)]
 
 
 def align(table: Sequence[Sequence[str]], widths: Sequence[int] = (), paint: Paint | None = None) -> str:
@@ -93,6 +94,7 @@ def align(table: Sequence[Sequence[str]], widths: Sequence[int] = (), paint: Pai
 
     The first row is the heading, which `paint` is told and which is not painted.
     """
+    table = [[visible(cell) for cell in row] for row in table]
     sizes = column_widths(table, widths)
     lines = []
     for number, row in enumerate(table):

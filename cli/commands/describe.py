@@ -17,6 +17,7 @@ from cli.output import align
 from cli.policy_tables import namespace_policies
 from cli.targets import Target, parse, read_manifests, target_of
 from cli.verb import Verb
+from cli.visible import visible
 
 if TYPE_CHECKING:  # gRPC is loaded when the call is made
     from component.rpc_client import RpcClient
@@ -68,7 +69,7 @@ def describe(
 
 
 async def _text(client: RpcClient, each: Object, now: float) -> str:
-    text = description(each.resource, each.tree())
+    text = visible(description(each.resource, each.tree()))
     match each.resource:
         case "nodes":
             pods = await _trees(client, "pods", "", field_selector=f"spec.nodeName={each.name}")

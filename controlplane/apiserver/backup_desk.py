@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +41,13 @@ class BackupDesk:
             state = self._replica.state.clone()
             pieces = backup.pieces(state, self._facts(), self._folder, self._env)
             try:
-                while (piece := await asyncio.to_thread(_next, pieces)) is not None:
-                    yield pb.BackupChunk(data=piece)
+                async with aclosing(in_threads(pieces)) as made:
+                    async for piece in made:
+                        yield pb.BackupChunk(data=piece)
             except (OSError, CorruptSnapshot) as error:
                 raise errors.Unavailable(
                     f"replica {self._replica.replica_id} cannot write a backup: {error}"
                 ) from error
-            finally:
-                await asyncio.to_thread(pieces.close)
             log.info("backup_sent", index=state.applied_index, revision=state.revision)
 
     def handler(self) -> grpc.RpcMethodHandler[Any, Any]:
@@ -56,5 +57,23 @@ class BackupDesk:
         )
 
 
-def _next(pieces: Iterator[bytes]) -> bytes | None:
-    return next(pieces, None)
+async def in_threads(pieces: Generator[bytes, None, None]) -> AsyncGenerator[bytes, None]:
+    """What a generator that takes its time yields, made in threads; it is closed at the end, also of a reader that goes.
+
+    Who is cancelled leaves a thread behind that is still at work: closing waits for it.
+    """
+    turn = threading.Lock()
+
+    def step() -> bytes | None:
+        with turn:
+            return next(pieces, None)
+
+    def close() -> None:
+        with turn:
+            pieces.close()
+
+    try:
+        while (piece := await asyncio.to_thread(step)) is not None:
+            yield piece
+    finally:
+        await asyncio.to_thread(close)
