@@ -1,11 +1,13 @@
 """JSON patches: a list of operations on paths of a document (RFC 6902, with the pointers of RFC 6901).
 
-Pure: arguments stay as they are, results share unchanged parts with them. Every refusal names the operation.
+Pure: arguments stay as they are, results share unchanged parts with them. Every refusal names the operation. A patch costs no more
+than its own size and that of the document: containers are copied once, when they are first changed, and what is copied by
+operations is bounded, as a document that doubles with every operation would not fit anywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from api.errors import Invalid
@@ -13,10 +15,10 @@ from api.errors import Invalid
 OPERATIONS_MAX = 10_000
 """Of one patch, as in Kubernetes."""
 
-_END = "-"
+COPIED_BYTES_MAX = 3 << 20
+"""What all copies of one patch add to the document; in Kubernetes, too, as much as a request may have."""
 
-Change = Callable[[Any, str], Any]
-"""A container and the last token of a path in; the changed copy of the container out."""
+_END = "-"
 
 
 def json_patch(document: Any, operations: Any) -> Any:
@@ -25,44 +27,113 @@ def json_patch(document: Any, operations: Any) -> Any:
         raise Invalid("patch: a JSON patch is a list of operations")
     if len(operations) > OPERATIONS_MAX:
         raise Invalid(f"patch: {len(operations)} operations are more than {OPERATIONS_MAX}")
+    edited = _Edited(document)
     for number, operation in enumerate(operations):
         try:
-            document = _perform(document, operation)
+            _perform(edited, operation)
         except _ImpossibleError as error:
             raise Invalid(f"patch: operation {number}: {error}") from None
-    return document
+        except RecursionError:
+            raise Invalid(f"patch: operation {number}: what it works on is nested too deep") from None
+    return edited.root
 
 
 class _ImpossibleError(Exception):
     """Why one operation cannot be done."""
 
 
-def _perform(document: Any, operation: Any) -> Any:
+class _Edited:
+    """A document while it is changed. What was given stays as it is; containers that were copied from it are kept in `_own`."""
+
+    def __init__(self, root: Any) -> None:
+        self.root = root
+        self._own: dict[int, Any] = {}  # the containers by their identity, which stays theirs while they are held here
+        self._room_bytes = COPIED_BYTES_MAX
+
+    def add(self, path: tuple[str, ...], value: Any) -> None:
+        """Set a field, insert an element, or replace everything."""
+        if not path:
+            self.root = value
+            return
+        holder, token = self._holder(path), path[-1]
+        if type(holder) is dict:
+            holder[token] = value
+        else:
+            holder.insert(len(holder) if token == _END else _place(token, len(holder)), value)
+
+    def replace(self, path: tuple[str, ...], value: Any) -> None:
+        """Set what is there."""
+        _found(self.root, path)
+        if not path:
+            self.root = value
+            return
+        holder = self._holder(path)
+        holder[path[-1] if type(holder) is dict else int(path[-1])] = value
+
+    def remove(self, path: tuple[str, ...]) -> None:
+        """Take away what is there."""
+        if not path:
+            raise _ImpossibleError("the whole document cannot be removed")
+        _found(self.root, path)
+        holder = self._holder(path)
+        del holder[path[-1] if type(holder) is dict else int(path[-1])]
+
+    def copied(self, value: Any) -> Any:
+        """A copy that shares nothing with the value, within what copies may add."""
+        kind = type(value)
+        self._room_bytes -= len(value) + 2 if kind is str else 2
+        if kind is dict:
+            self._room_bytes -= sum(len(name) + 4 for name in value)
+        if self._room_bytes < 0:
+            raise _ImpossibleError(f"the patch copies more than {COPIED_BYTES_MAX} bytes")
+        if kind is dict:
+            return {name: self.copied(item) for name, item in value.items()}
+        return [self.copied(item) for item in value] if kind is list else value
+
+    def _holder(self, path: tuple[str, ...]) -> Any:
+        """The container of the path's last token, which may be changed."""
+        current = self.root = self._owned(self.root)
+        for depth, token in enumerate(path[:-1]):
+            child = _child(current, path, depth)
+            owned = self._owned(child)
+            if owned is not child:
+                current[token if type(current) is dict else int(token)] = owned
+            current = owned
+        if type(current) not in {dict, list}:
+            raise _ImpossibleError(f"{_pointer(path[:-1])} is neither an object nor a list")
+        return current
+
+    def _owned(self, value: Any) -> Any:
+        if type(value) not in {dict, list} or id(value) in self._own:
+            return value
+        mine = value.copy()
+        self._own[id(mine)] = mine
+        return mine
+
+
+def _perform(edited: _Edited, operation: Any) -> None:
     if type(operation) is not dict:
         raise _ImpossibleError("an operation is an object with op and path")
-    name = operation.get("op")
     path = _tokens(operation, "path")
-    match name:
+    match operation.get("op"):
         case "add":
-            return _changed(document, path, _adding(_value(operation)))
+            edited.add(path, _value(operation))
         case "remove":
-            return _removed(document, path)
+            edited.remove(path)
         case "replace":
-            value = _value(operation)
-            _found(document, path)
-            return _changed(document, path, _replacing(value))
+            edited.replace(path, _value(operation))
         case "move":
             source = _tokens(operation, "from")
             if len(source) < len(path) and path[: len(source)] == source:
                 raise _ImpossibleError(f"{_pointer(source)} cannot be moved into itself")
-            moved = _found(document, source)
-            return _changed(_removed(document, source), path, _adding(moved))
+            moved = _found(edited.root, source)
+            edited.remove(source)
+            edited.add(path, moved)
         case "copy":
-            return _changed(document, path, _adding(_found(document, _tokens(operation, "from"))))
+            edited.add(path, edited.copied(_found(edited.root, _tokens(operation, "from"))))
         case "test":
-            if not _equal(_found(document, path), _value(operation)):
+            if not _equal(_found(edited.root, path), _value(operation)):
                 raise _ImpossibleError(f"the test failed: {_pointer(path)} has another value")
-            return document
         case other:
             raise _ImpossibleError(f'op "{other}" is not known; use add, remove, replace, move, copy or test')
 
@@ -91,18 +162,18 @@ def _value(operation: Mapping[str, Any]) -> Any:
 
 def _found(document: Any, path: tuple[str, ...]) -> Any:
     """What is at the path."""
-    for depth, token in enumerate(path):
-        document = _child(document, token, path[: depth + 1])
+    for depth in range(len(path)):
+        document = _child(document, path, depth)
     return document
 
 
-def _child(container: Any, token: str, path: tuple[str, ...]) -> Any:
+def _child(container: Any, path: tuple[str, ...], depth: int) -> Any:
+    token = path[depth]
     if type(container) is dict and token in container:
         return container[token]
     if type(container) is list:
-        place = _place(token, len(container) - 1)
-        return container[place]
-    raise _ImpossibleError(f"there is no {_pointer(path)}")
+        return container[_place(token, len(container) - 1)]
+    raise _ImpossibleError(f"there is no {_pointer(path[: depth + 1])}")
 
 
 def _place(token: str, last: int) -> int:
@@ -112,61 +183,6 @@ def _place(token: str, last: int) -> int:
     if len(token) > len(str(max(last, 0))) or int(token) > last:
         raise _ImpossibleError(f"the list has no place {token}")
     return int(token)
-
-
-def _changed(document: Any, path: tuple[str, ...], change: Change) -> Any:
-    """A copy of the document in which `change` was done to the container of the path's last token."""
-    if not path:
-        return change(None, "")
-    return _rebuilt(document, path, 0, change)
-
-
-def _rebuilt(container: Any, path: tuple[str, ...], depth: int, change: Change) -> Any:
-    token = path[depth]
-    if depth == len(path) - 1:
-        if type(container) not in {dict, list}:
-            raise _ImpossibleError(f"{_pointer(path[:depth])} is neither an object nor a list")
-        return change(container, token)
-    child = _rebuilt(_child(container, token, path[: depth + 1]), path, depth + 1, change)
-    return _replacing(child)(container, token)
-
-
-def _adding(value: Any) -> Change:
-    def add(container: Any, token: str) -> Any:
-        if container is None:
-            return value
-        if type(container) is dict:
-            return {**container, token: value}
-        place = len(container) if token == _END else _place(token, len(container))
-        return [*container[:place], value, *container[place:]]
-
-    return add
-
-
-def _replacing(value: Any) -> Change:
-    def replace(container: Any, token: str) -> Any:
-        if container is None:
-            return value
-        if type(container) is dict:
-            return {**container, token: value}
-        place = _place(token, len(container) - 1)
-        return [*container[:place], value, *container[place + 1 :]]
-
-    return replace
-
-
-def _removed(document: Any, path: tuple[str, ...]) -> Any:
-    if not path:
-        raise _ImpossibleError("the whole document cannot be removed")
-
-    def remove(container: Any, token: str) -> Any:
-        if type(container) is dict:
-            return {name: value for name, value in container.items() if name != token}
-        place = _place(token, len(container) - 1)
-        return [*container[:place], *container[place + 1 :]]
-
-    _found(document, path)
-    return _changed(document, path, remove)
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -73,3 +73,44 @@ def test_a_refusal_names_the_operation_and_the_reason(operations, words):
     with pytest.raises(Invalid) as caught:
         json_patch({"a": 1, "list": [0, 1], "object": {}}, operations)
     assert words in str(caught.value)
+
+
+def test_a_document_that_doubles_with_every_operation_is_refused_before_it_is_large():
+    doubling = [{"op": "copy", "from": "/a", "path": f"/a/x{index}"} for index in range(100)]
+    with pytest.raises(Invalid, match=r"operation \d+: the patch copies more than 3145728 bytes"):
+        json_patch({"a": {"b": "c" * 100}}, doubling)
+
+
+def test_copies_have_nothing_in_common_with_what_they_were_made_of():
+    operations = [
+        {"op": "copy", "from": "/a", "path": "/b"},
+        {"op": "add", "path": "/a/list/0", "value": 1},
+        {"op": "add", "path": "/b/list/0", "value": 2},
+        {"op": "move", "from": "/a/list", "path": "/list"},
+        {"op": "add", "path": "/list/-", "value": 3},
+    ]
+    document = {"a": {"list": []}}
+    assert json_patch(document, operations) == {"a": {}, "b": {"list": [2]}, "list": [1, 3]}
+    assert document == {"a": {"list": []}}
+
+
+def test_the_same_value_may_be_put_in_two_places():
+    shared = {"x": []}
+    operations = [{"op": "add", "path": f"/{name}", "value": shared} for name in "ab"]
+    operations.append({"op": "add", "path": "/a/x/-", "value": 1})
+    assert json_patch({}, operations) == {"a": {"x": [1]}, "b": {"x": []}}
+    assert shared == {"x": []}
+
+
+def test_many_changes_of_a_large_object_take_no_longer_than_both_are_large():
+    document = {"data": {f"k{index}": "v" for index in range(200_000)}}
+    operations = [{"op": "replace", "path": f"/data/k{index}", "value": "w"} for index in range(OPERATIONS_MAX)]
+    assert sum(value == "w" for value in json_patch(document, operations)["data"].values()) == OPERATIONS_MAX
+
+
+def test_what_is_nested_deeper_than_anything_can_look_into_is_refused():
+    deep: dict = {}
+    for _ in range(5000):
+        deep = {"a": deep}
+    with pytest.raises(Invalid, match="operation 0: what it works on is nested too deep"):
+        json_patch({"x": deep}, [{"op": "copy", "from": "/x", "path": "/y"}])
