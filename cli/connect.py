@@ -33,7 +33,7 @@ Answer = TypeVar("Answer")
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turn what a user can mend into one line on standard error and exit code 1, or 2 for a wrong command line."""
-    from component.kubeconfig import KubeconfigProblem  # noqa: PLC0415 - see the module's docstring
+    from component.kubeconfig_problem import KubeconfigProblem  # noqa: PLC0415 - see the module's docstring
 
     try:
         yield
@@ -45,12 +45,12 @@ def one_line_errors() -> Iterator[None]:
         raise click.ClickException(" ".join(str(error).split())) from error
 
 
-def config_path() -> Path:
-    """The client configuration that the command line or the environment chooses."""
-    from component.kubeconfig import default_path  # noqa: PLC0415 - see the module's docstring
+def config_paths() -> tuple[Path, ...]:
+    """The files of the client configuration that the command line or the environment chooses, at least one."""
+    from component.kubeconfig_files import chosen_paths  # noqa: PLC0415 - see the module's docstring
 
     chosen = click.get_current_context().meta.get(META_CONFIG, "")
-    return Path(chosen) if chosen else default_path(os.environ)
+    return (Path(chosen),) if chosen else chosen_paths(os.environ)
 
 
 def admin_socket() -> str:
@@ -64,15 +64,15 @@ def admin_socket() -> str:
     chosen = meta.keys() & {META_CONTEXT, META_CONFIG} or os.environ.keys() & {"TIMCONFIG", "KUBECONFIG"}
     if chosen or os.geteuid() != 0 or not OWN_SOCKET.is_socket():
         return ""
-    return "" if config_path().exists() else str(OWN_SOCKET)
+    return "" if config_paths()[0].exists() else str(OWN_SOCKET)
 
 
 def credentials() -> Credentials:
     """The context that the command line, the environment and the client configuration choose together."""
-    from component import kubeconfig  # noqa: PLC0415 - see the module's docstring
+    from component import kubeconfig, kubeconfig_files  # noqa: PLC0415 - see the module's docstring
 
-    path = config_path()
-    return kubeconfig.resolve(kubeconfig.read(path), path, click.get_current_context().meta.get(META_CONTEXT, ""))
+    tree, path = kubeconfig_files.read(config_paths())
+    return kubeconfig.resolve(tree, path, click.get_current_context().meta.get(META_CONTEXT, ""))
 
 
 def call(work: Callable[[RpcClient, str], Awaitable[Answer]]) -> Answer:
@@ -84,7 +84,9 @@ def call(work: Callable[[RpcClient, str], Awaitable[Answer]]) -> Answer:
 
     context = click.get_current_context()
     given, chosen = context.find_root().obj, str(context.meta.get(META_NAMESPACE, ""))
-    acting = acting_as()
+    socket = "" if given is not None else admin_socket()
+    found = None if given is not None or socket else _found()
+    acting = acting_as(found)
 
     async def connected() -> Answer:
         if given is not None:
@@ -97,16 +99,15 @@ def call(work: Callable[[RpcClient, str], Awaitable[Answer]]) -> Answer:
         from component.rpc_failover import Replicas  # noqa: PLC0415 - see the module's docstring
 
         connect = partial(Replicas, metadata=acting)
-        if socket := admin_socket():
+        if found is None:
             async with RpcClient([f"unix:{socket}"], None, system_env(), warn=warn, connect=connect) as client:
                 return await work(client, chosen or "default")
-        found = credentials()
         tls = Tls(found.ca_pem, found.cert_pem, found.key_pem)
 
         def explain(address: str) -> Awaitable[Obstacle | None]:
             from component.handshake import Handshake  # noqa: PLC0415 - only for what fails
 
-            return Handshake(tls, str(config_path()), system_env()).obstacle(address)
+            return Handshake(tls, str(found.path), system_env()).obstacle(address)
 
         async with RpcClient(found.endpoints, tls, system_env(), explain=explain, warn=warn, connect=connect) as client:
             return await work(client, chosen or found.namespace)
@@ -118,12 +119,23 @@ def call(work: Callable[[RpcClient, str], Awaitable[Answer]]) -> Answer:
             raise _first(group) from group
 
 
-def acting_as() -> tuple[tuple[str, str], ...]:
-    """The metadata of calls as whoever --as and --as-group name; a usage error for a group without a user."""
+def _found() -> Credentials:
+    """As `credentials`, before anything runs: a program that is asked for them may take its time, and be interrupted."""
+    with one_line_errors():
+        return credentials()
+
+
+def acting_as(found: Credentials | None) -> tuple[tuple[str, str], ...]:
+    """The metadata of calls as whoever --as and --as-group name, else the configuration.
+
+    A usage error for a group without a user.
+    """
     context = click.get_current_context()
     user, groups = str(context.meta.get(META_USER, "")), context.meta.get(META_GROUPS, ())
     if groups and not user:
         raise click.UsageError("--as-group needs --as: groups are those of a user")
+    if not user and found is not None:
+        user, groups = found.acting_user, found.acting_groups
     return (*([("impersonate-user", user)] if user else ()), *(("impersonate-group", group) for group in groups))
 
 

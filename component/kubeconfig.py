@@ -7,7 +7,6 @@ entry's extension `timonier.dev/replicas`.
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +16,15 @@ from typing import Any
 import yaml
 
 from component.files import write_private
+from component.kubeconfig_problem import KubeconfigProblem
+from component.kubeconfig_users import acting_of, material, proof_of
 
 EXTENSION = "timonier.dev/replicas"
-
-
-class KubeconfigProblem(Exception):
-    """The file cannot be used; the message says why and what to do."""
+_NOT_SO = {
+    "proxy-url": "tim connects to the replicas themselves",
+    "insecure-skip-tls-verify": "tim always knows whom it speaks to; name the certificate-authority",
+}
+"""Fields of a cluster that would have to count for `tim`, too, and do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,9 @@ class Credentials:
     ca_pem: bytes
     cert_pem: bytes
     key_pem: bytes
+    path: Path
+    acting_user: str = ""
+    acting_groups: tuple[str, ...] = ()
 
 
 def default_path(environ: Mapping[str, str]) -> Path:
@@ -78,20 +83,21 @@ def resolve(tree: Mapping[str, Any], path: Path, context: str = "") -> Credentia
     cluster_name, user_name = str(entry.get("cluster", "")), str(entry.get("user", ""))
     cluster = _inside(named(tree, "clusters", cluster_name, path), "cluster", path)
     user = _inside(named(tree, "users", user_name, path), "user", path)
-    if not user.keys() & {"client-certificate", "client-certificate-data"} and user.keys() & {"token", "tokenFile"}:
-        raise KubeconfigProblem(
-            f"{path}: user {user_name!r} has only a token, which counts over HTTPS; tim speaks gRPC and needs a "
-            "client certificate"
-        )
+    for field, why in _NOT_SO.items():
+        if cluster.get(field):
+            raise KubeconfigProblem(f"{path}: cluster {cluster_name!r}: {field} is not supported: {why}")
+    endpoints, ca_pem = _endpoints(cluster, path), material(cluster, "certificate-authority", path)
+    acting = acting_of(user, user_name, path)
     return Credentials(
         name,
         cluster_name,
         user_name,
         str(entry.get("namespace") or "default"),
-        _endpoints(cluster, path),
-        _material(cluster, "certificate-authority", path),
-        _material(user, "client-certificate", path),
-        _material(user, "client-key", path),
+        endpoints,
+        ca_pem,
+        *proof_of(user, user_name, path),
+        path,
+        *acting,
     )
 
 
@@ -128,6 +134,12 @@ def build(
     }
 
 
+def cluster_of(tree: Mapping[str, Any], path: Path, context: str = "") -> str:
+    """The name of the cluster of the named (or current) context; raises KubeconfigProblem."""
+    name = context or str(tree.get("current-context") or "")
+    return str(_inside(named(tree, "contexts", name, path), "context", path).get("cluster", ""))
+
+
 def minified(tree: Mapping[str, Any], path: Path, context: str = "") -> dict[str, Any]:
     """Only the named (or current) context with its cluster and user; raises KubeconfigProblem when one is missing."""
     name = context or str(tree.get("current-context") or "")
@@ -145,22 +157,23 @@ def minified(tree: Mapping[str, Any], path: Path, context: str = "") -> dict[str
 
 
 def with_endpoints(
-    tree: Mapping[str, Any], path: Path, context: str, endpoints: Sequence[str]
+    tree: Mapping[str, Any], path: Path, cluster: str, endpoints: Sequence[str]
 ) -> dict[str, Any] | None:
-    """The configuration with other replica addresses for the context's cluster; None when they are the same.
+    """The configuration with other replica addresses for a cluster ("": the current one); None when they are the same.
 
-    `server`, which kubectl uses, follows when its host is no replica any more. Raises KubeconfigProblem as `resolve`.
+    `server`, which kubectl uses, follows when its host is no replica any more. Raises KubeconfigProblem.
     """
-    found = resolve(tree, path, context)
-    if set(found.endpoints) == set(endpoints):
+    cluster = cluster or cluster_of(tree, path)
+    known = _endpoints(_inside(named(tree, "clusters", cluster, path), "cluster", path), path)
+    if set(known) == set(endpoints):
         return None
     clusters = []
     for entry in entries(tree, "clusters"):
-        if entry["name"] == found.cluster:
+        if entry["name"] == cluster:
             inside = _inside(entry, "cluster", path)
             others = [each for each in inside.get("extensions") or () if each.get("name") != EXTENSION]
             extension = {"name": EXTENSION, "extension": {"endpoints": list(endpoints)}}
-            server = _server_among(str(inside.get("server", "")), found.endpoints, endpoints)
+            server = _server_among(str(inside.get("server", "")), known, endpoints)
             changed = {**inside, "server": server, "extensions": [*others, extension]}
             clusters.append({**entry, "cluster": changed})
         else:
@@ -218,18 +231,3 @@ def _endpoints(cluster: Mapping[str, Any], path: Path) -> tuple[str, ...]:
                 return tuple(str(endpoint) for endpoint in listed)
             raise KubeconfigProblem(f"{path}: the extension {EXTENSION} names no endpoints")
     raise KubeconfigProblem(f"{path}: the cluster has no extension {EXTENSION}: it is not a Timonier cluster")
-
-
-def _material(entry: Mapping[str, Any], name: str, path: Path) -> bytes:
-    if f"{name}-data" in entry:
-        try:
-            return base64.b64decode(str(entry[f"{name}-data"]), validate=True)
-        except binascii.Error as error:
-            raise KubeconfigProblem(f"{path}: {name}-data is not base64") from error
-    if name in entry:
-        source = path.parent / str(entry[name])
-        try:
-            return source.read_bytes()
-        except OSError as error:
-            raise KubeconfigProblem(f"{path}: {name}: {source}: {error.strerror}") from error
-    raise KubeconfigProblem(f"{path}: no {name} or {name}-data")

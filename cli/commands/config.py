@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from cli import options
-from cli.connect import config_path, one_line_errors
+from cli.connect import config_paths, one_line_errors
 from cli.output import align, as_json, as_yaml
 from cli.verb import META_CONTEXT, VerbGroup
-from component import kubeconfig
+from component import kubeconfig, kubeconfig_files
 
 SECRETS = {"client-key-data", "token", "password"}
 
@@ -49,7 +49,7 @@ def view(raw: bool, minify: bool, output: str) -> None:
 def get_contexts(names: tuple[str, ...], output: str, no_headers: bool) -> None:
     """List the contexts; * marks the current one."""
     tree, path = _load()
-    entries = [_entry(tree, "contexts", name, path) for name in names] or kubeconfig.entries(tree, "contexts")
+    entries = [_entry(tree, path, "contexts", name) for name in names] or kubeconfig.entries(tree, "contexts")
     if output == "name":
         click.echo("\n".join(str(entry["name"]) for entry in entries), nl=bool(entries))
         return
@@ -87,9 +87,8 @@ def current_context() -> None:
 @click.argument("name")
 def use_context(name: str) -> None:
     """Make NAME the current context."""
-    tree, path = _load()
-    _entry(tree, "contexts", name, path)
-    _save({**tree, "current-context": name}, path)
+    _entry(*_load(), "contexts", name)
+    _choose(name)
     click.echo(f'switched to context "{name}"')
 
 
@@ -107,6 +106,7 @@ def set_context(name: str, current: bool, namespace: str | None, cluster: str | 
     name = name or str(tree.get("current-context") or "")
     if not name:
         raise click.ClickException(f"{path}: no current-context is set")
+    tree, path = _holding("contexts", name)
     contexts = kubeconfig.entries(tree, "contexts")
     old = next((each for each in contexts if each["name"] == name), None)
     given = {"namespace": namespace, "cluster": cluster, "user": user}
@@ -122,14 +122,15 @@ def set_context(name: str, current: bool, namespace: str | None, cluster: str | 
 @click.argument("new")
 def rename_context(old: str, new: str) -> None:
     """Give context OLD the name NEW."""
-    tree, path = _load()
-    entry = _entry(tree, "contexts", old, path)
-    contexts = kubeconfig.entries(tree, "contexts")
-    if any(each["name"] == new for each in contexts):
+    whole, path = _load()
+    _entry(whole, path, "contexts", old)
+    if any(each["name"] == new for each in kubeconfig.entries(whole, "contexts")):
         raise click.ClickException(f"{path}: there is a context named {new!r} already")
-    changed = [{**each, "name": new} if each is entry else each for each in contexts]
-    current = new if tree.get("current-context") == old else tree.get("current-context", "")
-    _save({**tree, "contexts": changed, "current-context": current}, path)
+    tree, path = _holding("contexts", old)
+    contexts = kubeconfig.entries(tree, "contexts")
+    _save({**tree, "contexts": [{**each, "name": new} if each["name"] == old else each for each in contexts]}, path)
+    if whole.get("current-context") == old:
+        _choose(new)
     click.echo(f'context "{old}" renamed to "{new}"')
 
 
@@ -137,17 +138,51 @@ def rename_context(old: str, new: str) -> None:
 @click.argument("name")
 def delete_context(name: str) -> None:
     """Remove context NAME; its cluster and user stay."""
-    tree, path = _load()
-    entry = _entry(tree, "contexts", name, path)
-    _save({**tree, "contexts": [each for each in kubeconfig.entries(tree, "contexts") if each is not entry]}, path)
+    current = _load()[0].get("current-context")
+    _delete("contexts", name)
     note = " (it was the current one: choose another with `tim config use-context`)"
-    click.echo(f'context "{name}" deleted' + (note if tree.get("current-context") == name else ""))
+    click.echo(f'context "{name}" deleted' + (note if current == name else ""))
+
+
+@config.command(name="delete-cluster")
+@click.argument("name")
+def delete_cluster(name: str) -> None:
+    """Remove cluster NAME; contexts that name it stay."""
+    _delete("clusters", name)
+    click.echo(f'cluster "{name}" deleted')
+
+
+@config.command(name="delete-user")
+@click.argument("name")
+def delete_user(name: str) -> None:
+    """Remove user NAME with its keys; contexts that name it stay."""
+    _delete("users", name)
+    click.echo(f'user "{name}" deleted')
 
 
 def _load() -> tuple[dict[str, Any], Path]:
-    path = config_path()
+    """All of it, and what to call it."""
     with one_line_errors():
+        return kubeconfig_files.read(config_paths())
+
+
+def _holding(section: str, name: str) -> tuple[dict[str, Any], Path]:
+    """The one file that has the entry, or takes a new one."""
+    with one_line_errors():
+        path = kubeconfig_files.holder(config_paths(), section, name)
         return kubeconfig.read(path), path
+
+
+def _choose(context: str) -> None:
+    with one_line_errors():
+        path = kubeconfig_files.holder_of_current(config_paths())
+        _save({**kubeconfig.read(path), "current-context": context}, path)
+
+
+def _delete(section: str, name: str) -> None:
+    _entry(*_load(), section, name)
+    tree, path = _holding(section, name)
+    _save({**tree, section: [each for each in kubeconfig.entries(tree, section) if each["name"] != name]}, path)
 
 
 def _save(tree: dict[str, Any], path: Path) -> None:
@@ -155,7 +190,7 @@ def _save(tree: dict[str, Any], path: Path) -> None:
         kubeconfig.write(tree, path)
 
 
-def _entry(tree: dict[str, Any], section: str, name: str, path: Path) -> dict[str, Any]:
+def _entry(tree: dict[str, Any], path: Path, section: str, name: str) -> dict[str, Any]:
     with one_line_errors():
         return kubeconfig.named(tree, section, name, path)
 

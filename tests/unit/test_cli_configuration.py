@@ -62,7 +62,10 @@ def test_keys_may_stand_in_files_beside_the_configuration(path):
         (lambda t: t["clusters"][0]["cluster"]["extensions"][0].pop("extension"), "names no endpoints"),
         (lambda t: t["users"][0]["user"].update({"client-key-data": "%"}), "client-key-data is not base64"),
         (lambda t: t["users"][0]["user"].pop("client-key-data"), "no client-key or client-key-data"),
-        (lambda t: t["users"][0].update(user={"token": "x"}), "user 'me' has only a token, which counts over HTTPS"),
+        (
+            lambda t: t["users"][0].update(user={"token": "x"}),
+            "user 'me' has only a token (token), which counts over HTTPS",
+        ),
     ],
 )
 def test_a_configuration_that_cannot_be_used_says_why(path, edit, said):
