@@ -15,7 +15,8 @@ from typing import Any
 from api.errors import FieldError
 from api.faults import invalid
 from api.object import Tree
-from api.schema_formats import FORMATS, pattern_of
+from api.pattern_search import Pattern, TooCostly
+from api.schema_formats import FORMATS
 
 Check = Callable[[Any, str], Iterator[FieldError]]
 """(value, path) -> what is wrong with it."""
@@ -123,7 +124,7 @@ def _is_multiple(value: float, step: float) -> bool:
 def _text(document: Tree) -> Check | None:
     shortest, longest = document.get("minLength"), document.get("maxLength")
     written, form = document.get("pattern", ""), document.get("format", "")
-    pattern, right_form = pattern_of(written) if written else None, FORMATS.get(form)
+    pattern, right_form = Pattern(written) if written else None, FORMATS.get(form)
     if shortest is None and longest is None and pattern is None and right_form is None:
         return None
 
@@ -134,12 +135,22 @@ def _text(document: Tree) -> Check | None:
             yield FieldError(path, f"Too long: may not be more than {longest} characters")
         if shortest is not None and len(value) < shortest:
             yield invalid(path, value, f"{_in_body(path)} should be at least {shortest} chars long")
-        if pattern is not None and pattern.search(value) is None:
-            yield invalid(path, value, f"{_in_body(path)} should match '{written}'")
+        if pattern is not None:
+            yield from _pattern_faults(pattern, written, value, path)
         if right_form is not None and not right_form(value):
             yield invalid(path, value, f"{_in_body(path)} must be of type {form}: {json.dumps(value)}")
 
     return check
+
+
+def _pattern_faults(pattern: Pattern, written: str, value: str, path: str) -> Iterator[FieldError]:
+    try:
+        if not pattern.found_in(value):
+            yield invalid(path, value, f"{_in_body(path)} should match '{written}'")
+    except TooCostly:
+        yield FieldError(
+            path, f"{_in_body(path)} takes too long to compare with '{written}': shorten it or the pattern"
+        )
 
 
 def _integer_format(document: Tree) -> Check | None:

@@ -1,4 +1,4 @@
-"""Formats and patterns of text in schemas, as Kubernetes knows them. A format that is not here is not checked, as there. Pure."""
+"""Formats of text in schemas, as Kubernetes knows them. A format that is not here is not checked, as there. Pure."""
 
 from __future__ import annotations
 
@@ -20,22 +20,6 @@ _DURATION: Final = re.compile(
 _HOSTNAME: Final = re.compile(r"(?=.{1,255}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9-]{1,63})*\.?")
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
 _MAC: Final = re.compile(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}([:-][0-9A-Fa-f]{2}){0,2}")
-_CLASSES: Final = {
-    "[[:alpha:]]": "[A-Za-z]",
-    "[[:digit:]]": "[0-9]",
-    "[[:alnum:]]": "[A-Za-z0-9]",
-    "[[:space:]]": r"\s",
-}
-
-
-def pattern_of(written: str) -> re.Pattern[str]:
-    """The pattern of a schema. Raises re.error for one that cannot be read."""
-    text = written
-    for named, plain in _CLASSES.items():
-        text = text.replace(named, plain)
-    text = re.sub(r"(?<!\\)((?:\\\\)*)\\z", r"\1\\Z", text)  # the very end, in Go's words
-    text = re.sub(r"(?<!\\)((?:\\\\)*)\$$", r"\1\\Z", text)  # Python's $ also stands before a last line break
-    return re.compile(text, re.ASCII)
 
 
 def _parses(read: Callable[[str], object]) -> Callable[[str], bool]:

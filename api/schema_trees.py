@@ -6,12 +6,13 @@ Pure; arguments are never changed. Metadata is not looked at: it is the same for
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from api.errors import FieldError
 from api.faults import duplicate, required
 from api.object import Tree
+from api.pattern_search import one_object
 from api.schema_checks import TYPES, wrong_type
 from api.structural import IMPLIED, NOTHING, Schema
 
@@ -82,11 +83,12 @@ def _copied(value: Any) -> Any:
     return [_copied(each) for each in value] if type(value) is list else value
 
 
-def faults(schema: Schema, tree: Tree, old: Tree | None) -> Iterator[FieldError]:
-    """Yield what is wrong with an object. What is as it was before is let be: a schema may have become stricter since."""
+def faults(schema: Schema, tree: Tree, old: Tree | None) -> Sequence[FieldError]:
+    """Return what is wrong with an object. What is as it was before is let be: a schema may have become stricter since."""
     rest = {name: value for name, value in tree.items() if name not in IMPLIED or name in schema.properties}
     before = NOTHING if old is None else old
-    yield from _faults(schema, rest, before, "", whole=True)
+    with one_object():
+        return list(_faults(schema, rest, before, "", whole=True))
 
 
 def _faults(schema: Schema, value: Any, old: Any, path: str, *, whole: bool = False) -> Iterator[FieldError]:

@@ -15,8 +15,8 @@ from api.apiextensions import JSONSchemaProps
 from api.errors import FieldError
 from api.faults import check_choice, forbidden, invalid, required
 from api.object import Tree
+from api.pattern_syntax import BadPattern, read
 from api.schema_checks import TYPES, json_name
-from api.schema_formats import pattern_of
 from api.schema_trees import completed, faults, known
 from api.structural import EMBEDDED, INT_OR_STRING, LIST_TYPE, MAP_KEYS, MAP_TYPE, PRESERVE, compiled
 
@@ -111,8 +111,8 @@ def _additional_faults(document: Tree, path: str) -> Iterator[FieldError]:
 
 def _pattern_faults(pattern: str, path: str) -> Iterator[FieldError]:
     try:
-        pattern_of(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
+        read(pattern)
+    except BadPattern as error:
         yield invalid(path, pattern, f"must be a valid regular expression: {error}")
 
 

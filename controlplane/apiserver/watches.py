@@ -8,11 +8,15 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequen
 from dataclasses import dataclass
 from typing import Final
 
-from api.scheme import Kind
+from api.errors import Expired
+from api.scheme import DEFINITIONS, Kind
 from controlplane.apiserver import pages
+from controlplane.apiserver.objects import tree_of
 from controlplane.apiserver.selecting import Selection
-from controlplane.commands import ADDED, Stored
+from controlplane.commands import ADDED, Key, Stored
 from controlplane.replica import Replica
+from controlplane.replica_watching import Place
+from controlplane.store.state import State
 from controlplane.watch.events import HubEvent
 from controlplane.watch.selection import Match, selection
 
@@ -46,9 +50,11 @@ async def watch(
     """Yield changes after `revision`, oldest first; None: first an ADDED for each object there is, then a bookmark.
 
     A watch that shows nothing for `bookmark_seconds` gets a bookmark, however busy others are. Expired when changes are
-    gone, from the rings and from history: list again and watch from there. Entering a selection is ADDED, leaving it
-    DELETED with the object as it was. `opened` is called once the work of beginning is done.
+    gone, from the rings and from history: list again and watch from there; also when a custom kind is served no more. Entering a
+    selection is ADDED, leaving it DELETED with the object as it was. `opened` is called once the work of beginning is done.
     """
+    definitions = replica.place(DEFINITIONS, replica.state.revision) if kind.custom is not None else None
+    served = _served(replica.state, kind)
     first = revision is None
     if revision is None:
         await replica.read_barrier()
@@ -73,15 +79,39 @@ async def watch(
     while True:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(bookmark_time):
-                await place.wait()
+                await (place.wait() if definitions is None else _either(place, definitions))
+        if definitions is not None:
+            await definitions.pull(None)
         if events := await place.pull(match):
             yield Batch(events)
+        elif definitions is not None and not served <= _served(replica.state, kind):
+            raise Expired(f'"{kind.resource}" is not served any more, or not in all of its versions: list again')
         elif loop.time() >= bookmark_time:
             yield Batch((), place.revision)
         else:
             await asyncio.sleep(0)  # looked at many changes of others: let the loop go on
             continue
         bookmark_time = loop.time() + bookmark_seconds
+
+
+async def _either(*places: Place) -> None:
+    """Return once one of the places has something to look at."""
+    waiting = [asyncio.ensure_future(each.wait()) for each in places]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+def _served(state: State, kind: Kind) -> frozenset[tuple[str, str]]:
+    """The versions in which a custom kind is served, with the identity of its definition."""
+    stored = state.get(Key(DEFINITIONS, "", kind.resource)) if kind.custom is not None else None
+    if stored is None:
+        return frozenset()
+    versions = tree_of(stored.body)["spec"]["versions"]
+    return frozenset((stored.envelope.uid, each["name"]) for each in versions if each["served"])
 
 
 def _portions(present: Iterable[Stored]) -> Iterator[list[Stored]]:

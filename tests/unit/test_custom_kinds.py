@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -12,6 +13,7 @@ from component.client import Collection, Write
 from controlplane.admission.request import MASTERS_GROUP, Identity
 from tests.api_server import config_map
 from tests.crontabs import DEFINITIONS, RESOURCE, VERSION, crontab, definition
+from tests.waiting import DEADLINE_SECONDS
 
 ADMIN = Identity("admin", (MASTERS_GROUP,))
 
@@ -226,3 +228,66 @@ async def test_a_dry_run_stores_nothing(api):
 async def test_other_kinds_are_as_they_were(api):
     await api.create(definition())
     assert (await api.create(config_map("a"))).resource == "configmaps"
+
+
+async def test_a_watch_ends_after_the_last_object_when_the_definition_goes(api):
+    await api.create(definition())
+    await api.create(crontab())
+    stream = api.watch(RESOURCE)
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        assert [event.type for event in await anext(stream)] == ["ADDED"]
+        assert [event.type for event in await anext(stream)] == ["BOOKMARK"]
+        ending = asyncio.ensure_future(rest_of(stream))
+        tree = (await api.get(DEFINITIONS, "", RESOURCE)).tree()
+        await api.update({**tree, "metadata": {**tree["metadata"], "labels": {"a": "b"}}})  # which ends nothing
+        await api.delete(RESOURCE, "default", "a")
+        await api.delete(DEFINITIONS, "", RESOURCE)
+        tree = (await api.get(DEFINITIONS, "", RESOURCE)).tree()
+        await api.update({**tree, "metadata": {**tree["metadata"], "finalizers": []}})
+        types, error = await ending
+    assert types == ["DELETED"]
+    assert isinstance(error, errors.Expired)
+    assert str(error) == f'"{RESOURCE}" is not served any more, or not in all of its versions: list again'
+
+
+async def test_a_watch_ends_when_a_version_is_not_served_any_more(api):
+    await api.create(definition(versions=[VERSION, {**VERSION, "name": "v2", "storage": False}]))
+    stream = api.watch(RESOURCE)
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await anext(stream)
+        ending = asyncio.ensure_future(rest_of(stream))
+        tree = (await api.get(DEFINITIONS, "", RESOURCE)).tree()
+        tree["spec"]["versions"][1]["served"] = False
+        await api.update(tree)
+        _, error = await ending
+    assert isinstance(error, errors.Expired)
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "[ab]*a[ab]{900}-"])
+async def test_a_hostile_pattern_refuses_objects_and_holds_nobody_up(api, pattern):
+    made = definition()
+    spec = made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    spec["properties"]["image"]["pattern"] = pattern
+    await api.create(made)
+    text = "".join("ab"[number * number % 7 % 2] for number in range(50_000)) + "-b"
+    with pytest.raises(errors.Invalid, match=r"spec\.image"):
+        await api.create(crontab(image=text))
+    assert (await api.create(config_map("next"))).name == "next"
+
+
+async def test_a_pattern_of_another_language_is_refused(api):
+    made = definition()
+    spec = made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    spec["properties"]["image"]["pattern"] = "^(?!a)"
+    with pytest.raises(errors.Invalid, match=r"pattern: .* must be a valid regular expression: invalid or unsupported"):
+        await api.create(made)
+
+
+async def rest_of(stream):
+    """The types of what comes until the watch ends, but for bookmarks, and how it ends."""
+    types = []
+    try:
+        async for batch in stream:
+            types += [event.type for event in batch if event.type != "BOOKMARK"]
+    except errors.ApiError as error:
+        return types, error
