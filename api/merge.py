@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from api.apps import DeploymentSpec, DeploymentStatus, ReplicaSetStatus
 from api.config import ServiceAccount
 from api.container import Container, EphemeralContainer
@@ -137,8 +139,7 @@ def _three_way_value(struct: Struct, name: str, original: Any, wanted: Any, curr
     if type(wanted) is list and type(current) is list:
         applied = original if type(original) is list else []
         if struct and name in SETS.get(struct, ()):
-            gone = [item for item in applied if item not in wanted]
-            return [item for item in current if item not in gone] + [item for item in wanted if item not in current]
+            return _lacking(current, _lacking(applied, wanted)) + _lacking(wanted, current)
         if keyed := _keyed(struct, name, applied, wanted, current):
             return _three_way_list(struct, name, *keyed)
     return wanted
@@ -197,7 +198,7 @@ def _merge_object(struct: Struct, current: Tree, patch: Tree) -> Tree:
         case other:
             raise Invalid(f'patch: "$patch: {other}" is not known; use merge, replace or delete')
     if "$retainKeys" in patch:
-        retained = _directive_list("$retainKeys", patch["$retainKeys"])
+        retained = {each for each in _directive_list("$retainKeys", patch["$retainKeys"]) if type(each) is str}
         result = {name: value for name, value in result.items() if name in retained}
     for name, wanted in patch.items():
         if name.startswith("$"):
@@ -220,7 +221,7 @@ def _apply_directive(result: Tree, name: str, value: Any) -> None:
         field = name.removeprefix(_DELETE)
         gone = _directive_list(name, value)
         if type(result.get(field)) is list:
-            result[field] = [item for item in result[field] if item not in gone]
+            result[field] = _lacking(result[field], gone)
     elif name not in _DIRECTIVES and not name.startswith(_ORDER):
         raise Invalid(f'patch: the directive "{name}" is not known')
 
@@ -232,12 +233,22 @@ def _merge_value(struct: Struct, name: str, current: Any, wanted: Any) -> Any:
         return wanted
     before = current if type(current) is list else []
     if struct and name in SETS.get(struct, ()):
-        return before + [item for item in wanted if item not in before]
+        return before + _lacking(wanted, before)
     if {"$patch": "replace"} in wanted:
         return [item for item in wanted if item != {"$patch": "replace"}]
     if keyed := _keyed(struct, name, before, wanted):
         return _merge_list(_inner(struct, name), *keyed)
     return wanted
+
+
+def _lacking(items: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+    """Those of `items` that are not among `others`; lists may be as long as a request, so that nothing is searched for."""
+    known = set(map(_told_apart, others))
+    return [item for item in items if _told_apart(item) not in known]
+
+
+def _told_apart(item: Any) -> str | bytes:
+    return item if type(item) is str else msgspec.json.encode(item, order="sorted")
 
 
 def _merge_list(struct: Struct, current: dict[Key, Tree], wanted: dict[Key, Tree]) -> list[Tree]:

@@ -102,9 +102,12 @@ def decide(writing: Writing, identity: Identity, patch: Patch | Application, sna
     current = tree_of(stored.body)
     current["apiVersion"] = kind.api_version
     current["metadata"] = {**current["metadata"], "resourceVersion": str(stored.revision)}
-    patched = _patched(patch, current)
-    _check_identity(patch, current, patched)
-    patched = known_of(kind, patched, patch.unknown, snapshot.warn)
+    try:
+        patched = _patched(patch, current)
+        _check_identity(patch, current, patched)
+        patched = known_of(kind, patched, patch.unknown, snapshot.warn)
+    except RecursionError:
+        raise Invalid(f"patch: nested deeper than {strict.DEPTH_LIMIT} levels") from None
     if patch.subresource == STATUS:
         return writing.update_status(identity, incoming.read_as(kind, patched, with_defaults=False), snapshot)
     if patch.subresource == EPHEMERAL:

@@ -203,3 +203,24 @@ def test_fields_of_a_newer_version_merge_as_objects():
     current = {"future": {"a": 1, "theirs": 2}}
     assert applied(POD, {}, {"future": {"a": 3}}, current) == {"future": {"a": 3, "theirs": 2}}
     assert merged(POD, current, {"future": {"a": None}}) == {"future": {"theirs": 2}}
+
+
+def test_long_lists_are_taken_from_each_other_without_searching():
+    names = [f"a/{index}" for index in range(100_000)]
+    patch = {"metadata": {"$deleteFromPrimitiveList/finalizers": names[::-1]}}
+    assert merged(POD, {"metadata": {"finalizers": [*names, "b/b"]}}, patch) == {"metadata": {"finalizers": ["b/b"]}}
+    before, after = {"metadata": {"finalizers": names}}, {"metadata": {"finalizers": names[50_000:]}}
+    assert three_way(scheme.lookup("pod"), before, after, before) == after
+    assert merged(POD, {"metadata": {"finalizers": names}}, before) == before
+    kept = merged(
+        POD,
+        {"metadata": {"labels": {"a": "b", "c": "d"}}},
+        {"metadata": {"labels": {"$retainKeys": [*names, "c", {}]}}},
+    )
+    assert kept == {"metadata": {"labels": {"c": "d"}}}
+
+
+def test_elements_that_are_no_text_are_told_apart_by_what_they_say():
+    listed = [1, True, {"a": 1, "b": 2}, ["x"], None]
+    gone = {"metadata": {"$deleteFromPrimitiveList/finalizers": [{"b": 2, "a": 1}, True]}}
+    assert merged(POD, {"metadata": {"finalizers": listed}}, gone) == {"metadata": {"finalizers": [1, ["x"], None]}}

@@ -86,6 +86,24 @@ async def test_a_patched_status_has_the_fields_that_its_readers_count_on(api, fo
     assert stored.tree()["status"]["addresses"] == [{"type": "Hostname", "address": ""}]
 
 
+@pytest.mark.parametrize("form", ["merge", "strategic"])
+async def test_a_patch_that_is_nested_too_deep_is_refused(api, form):
+    await api.create(config_map("a", {"x": "1"}))
+    for depth in (101, 300, 600, 800):
+        deep = b'{"data":' * depth + b"1" + b"}" * depth
+        with pytest.raises(errors.Invalid, match=r"nested deeper than 100 levels|not JSON"):
+            await api.patch("configmaps", "default", "a", form, deep)
+
+
+async def test_operations_that_build_depth_together_are_refused(api):
+    await api.create(config_map("a", {"x": "1"}))
+    one = '{"a":' * 60 + "1" + "}" * 60
+    steps = "/a" * 60
+    adding = ",".join(f'{{"op":"add","path":"/data{steps * index}","value":{one}}}' for index in range(40))
+    with pytest.raises(errors.Invalid, match="nested deeper than 100 levels"):
+        await api.patch("configmaps", "default", "a", "json", f"[{adding}]".encode())
+
+
 async def test_status_is_patched_only_as_the_subresource(api):
     await api.create(deployment())
     patch = body({"spec": {"replicas": 3}, "status": {"observedGeneration": 7}})
