@@ -66,7 +66,8 @@ def description(resource: str, tree: Tree) -> str:
 def _with_states(pod: Tree) -> Tree:
     """The pod with each container's status beside what it should be, where people look for it."""
     spec, status = dict(pod.get("spec") or {}), dict(pod.get("status") or {})
-    for field, statuses in (("containers", "containerStatuses"), ("initContainers", "initContainerStatuses")):
+    for field in ("containers", "initContainers", "ephemeralContainers"):
+        statuses = f"{field.removesuffix('s')}Statuses"
         states = {each.get("name"): each for each in status.get(statuses) or ()}
         containers = spec.get(field) or []
         if containers and states.keys() <= {each.get("name") for each in containers}:

@@ -119,7 +119,7 @@ def pod(
     if command:
         container["command" if replaces_entry_point else "args"] = list(command)
     if variables:
-        container["env"] = [_variable(each) for each in variables]
+        container["env"] = [variable(each) for each in variables]
     if port is not None:
         container["ports"] = [{"containerPort": port}]
     if pull_policy:
@@ -142,7 +142,8 @@ def pairs(text: str, option: str) -> dict[str, str]:
     return found
 
 
-def _variable(text: str) -> Tree:
+def variable(text: str) -> Tree:
+    """`NAME=VALUE` as an environment variable. Misused."""
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise Misused(f"--env {text!r}: write it as NAME=VALUE")

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cordon": ("cli.commands.nodes:cordon", "Keep new pods off a node."),
     "cp": ("cli.commands.cp:cp", "Copy files into and out of containers."),
     "create": ("cli.commands.create:create", "Create objects from manifests or from options."),
+    "debug": ("cli.commands.debug:debug", "Look into a pod or a node with another container."),
     "delete": ("cli.commands.delete:delete", "Delete objects by manifest, name or selector."),
     "describe": ("cli.commands.describe:describe", "Show everything about objects, with their events."),
     "diff": ("cli.commands.diff:diff", "Show what changed since, or what a manifest would change."),

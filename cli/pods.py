@@ -50,22 +50,24 @@ async def pods_of(client: ApiClient, target: Target, namespace: str) -> list[Obj
 
 
 def container_names(pod: Tree) -> list[str]:
-    """All the pod's containers: init containers, then the others, in its order."""
-    return [*_names(pod, "initContainers"), *_names(pod, "containers")]
+    """All the pod's containers: init containers, then the others, in its order, ephemeral ones last."""
+    return [*_names(pod, "initContainers"), *_names(pod, "containers"), *_names(pod, "ephemeralContainers")]
 
 
 def choose_container(pod: Tree, wanted: str) -> tuple[str, str]:
     """(the container meant, what to tell the user of the choice). NotFound for a name the pod does not have."""
     names, inits = _names(pod, "containers"), _names(pod, "initContainers")
-    shown = ", ".join([*names, *(f"{name} (init)" for name in inits)])
+    ephemeral = _names(pod, "ephemeralContainers")
+    others = [*(f"{name} (init)" for name in inits), *(f"{name} (ephemeral)" for name in ephemeral)]
+    shown = ", ".join([*names, *others])
     if wanted:
-        if wanted not in (*names, *inits):
+        if wanted not in (*names, *inits, *ephemeral):
             raise NotFound(f'pod "{at(pod, "metadata.name")}" has no container {wanted!r}; it has {shown}')
         return wanted, ""
     marked = at(pod, "metadata.annotations", {}).get(DEFAULT_CONTAINER)
     if marked in names:
         return str(marked), ""
-    several = len(names) + len(inits) > 1
+    several = len(names) + len(others) > 1
     return names[0], f"using container {names[0]!r} out of {shown} (-c chooses)" if several else ""
 
 

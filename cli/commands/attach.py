@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from api.errors import Unavailable
 from cli import options
 from cli.connect import call
 from cli.pods import choose_container, find_pod
-from cli.terminal import frames, raw, show
+from cli.sessions import join, note, of_terminal
 from cli.verb import Verb
 
 if TYPE_CHECKING:  # gRPC is loaded when the call is made
-    from api.v1.apiserver_pb2 import AttachStart
     from component.rpc_client import RpcClient
 
 
@@ -33,32 +30,16 @@ if TYPE_CHECKING:  # gRPC is loaded when the call is made
 @click.argument("pod", metavar="POD | KIND/NAME")
 def attach(namespace: str, container: str, use_stdin: bool, use_tty: bool, pod: str) -> None:
     """Join what a container runs, from now on and until it ends; Ctrl-C leaves it, except in a terminal with -i."""
-    if use_tty and not sys.stdin.isatty():
-        _note("standard input is no terminal: attaching without one")
-        use_tty = False
+    use_tty = of_terminal(tty=use_tty, doing="attaching")
 
     async def work(client: RpcClient, default: str) -> None:
         from api.v1.apiserver_pb2 import AttachStart  # noqa: PLC0415 - help does without protobuf
 
-        found = await find_pod(client, pod, namespace or default, tell=_note)
-        name, note = choose_container(found.tree(), container)
-        if note:
-            _note(note)
+        found = await find_pod(client, pod, namespace or default, tell=note)
+        name, choice = choose_container(found.tree(), container)
+        if choice:
+            note(choice)
         start = AttachStart(namespace=found.namespace, pod=found.name, container=name, stdin=use_stdin, tty=use_tty)
-        if use_tty:
-            _note("if you see no prompt, press enter")
-        with raw(enabled=use_tty and use_stdin):
-            await _join(client, start)
+        await join(client, start)
 
     call(work)
-
-
-async def _join(client: RpcClient, start: AttachStart) -> None:
-    async for frame in client.attach(start, frames(stdin=start.stdin, terminal=start.tty)):
-        if not show(frame) and frame.WhichOneof("frame") == "ended":
-            return
-    raise Unavailable("the connection ended; what the container runs goes on")
-
-
-def _note(text: str) -> None:
-    click.echo(text, err=True)

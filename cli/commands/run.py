@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
 import click
 
-from api.object import Tree
+from api.errors import Conflict, NotFound
+from api.object import Object, Tree
 from cli import generators, options
-from cli.connect import one_line_errors
+from cli.connect import call, one_line_errors
 from cli.creating import send_all
+from cli.debugging import streams
+from cli.output import object_name
 from cli.service_generators import Exposure, exposing
-from cli.targets import kind_of
+from cli.sessions import Session, exit_code, follow, note, of_terminal
+from cli.targets import kind_of, placed
 from cli.verb import Verb
+
+if TYPE_CHECKING:  # gRPC is loaded when the call is made
+    from component.rpc_client import RpcClient
 
 
 @click.command(
@@ -18,7 +28,7 @@ from cli.verb import Verb
     examples=(
         "tim run web --image nginx --port 80 --expose",
         "tim run once --image busybox --restart Never -- echo hello",
-        "tim run shell --image busybox --command -- sleep 1d      then: tim exec -it shell -- sh",
+        "tim run shell -it --rm --image busybox --restart Never -- sh     a shell, gone when it ends",
         "tim run web --image nginx --dry-run=client -o yaml > web.yaml",
     ),
 )
@@ -46,10 +56,19 @@ from cli.verb import Verb
     help="When the image is pulled.",
 )
 @click.option("--command", "replaces", is_flag=True, help="What follows -- runs instead of the image's entry point.")
-@click.option("-i", "--stdin", "use_stdin", is_flag=True, hidden=True, help="Not here: see exec.")
-@click.option("-t", "--tty", "use_tty", is_flag=True, hidden=True, help="Not here: see exec.")
-@click.option("--attach", is_flag=True, hidden=True, help="Not here: see logs.")
-@click.option("--rm", is_flag=True, hidden=True, help="Not here: see delete.")
+@click.option("-i", "--stdin", "use_stdin", is_flag=True, help="Join the container, and pass standard input on.")
+@click.option("-t", "--tty", "use_tty", is_flag=True, help="With a terminal; needs -i.")
+@click.option("--attach", is_flag=True, help="Show what it writes until it ends; -i does, too.")
+@click.option("--rm", "remove", is_flag=True, help="Delete the pod afterwards; needs -i or --attach.")
+@click.option("--leave-stdin-open", "lasting", is_flag=True, help="Its input does not end with ours.")
+@click.option(
+    "--pod-running-timeout",
+    "patience",
+    type=options.Duration(),
+    default=60.0,
+    metavar="DURATION",
+    help="With -i or --attach: how long to wait for its start [default: 1m].",
+)
 @options.namespace()
 @options.dry_run
 @options.output("name", "yaml", "json")
@@ -68,17 +87,17 @@ def run(
     use_stdin: bool,
     use_tty: bool,
     attach: bool,
-    rm: bool,
+    remove: bool,
+    lasting: bool,
+    patience: float,
     namespace: str,
     dry_run: str,
     output: str,
     arguments: tuple[str, ...],
 ) -> None:
     """Run an image in a pod."""
-    if use_stdin or use_tty or attach or rm:
-        raise click.UsageError(
-            "-i, -t, --attach and --rm are not supported: start the pod, then `tim exec -it`, `tim logs -f`, `tim delete`"
-        )
+    attached = attach or use_stdin
+    _check(attached=attached, stdin=use_stdin, tty=use_tty, remove=remove, shown=bool(output) or dry_run != "none")
     if expose and port is None:
         raise click.UsageError("--expose needs --port")
     with one_line_errors():
@@ -97,4 +116,41 @@ def run(
         trees: list[Tree] = [pod]
         if expose:
             trees.append(exposing(kind_of(pod), pod, Exposure()))
-    send_all(trees, namespace, dry_run, output)
+    if not attached:
+        send_all(trees, namespace, dry_run, output)
+        return
+    use_tty = of_terminal(tty=use_tty, doing="running")
+    pod["spec"]["containers"][0] |= streams(stdin=use_stdin, tty=use_tty, lasting=lasting)
+    session = Session(use_stdin, use_tty, patience)
+    waits = restart == "Never" and not lasting
+    code = call(lambda client, default: _followed(client, trees, namespace or default, session, remove, waits))
+    if code:
+        raise click.exceptions.Exit(code)
+
+
+def _check(*, attached: bool, stdin: bool, tty: bool, remove: bool, shown: bool) -> None:
+    """A usage error for what does not go together."""
+    if tty and not stdin:
+        raise click.UsageError("-t needs -i")
+    if remove and not attached:
+        raise click.UsageError("--rm needs -i or --attach: else nobody knows when to delete the pod")
+    if attached and shown:
+        raise click.UsageError("--dry-run and --output are for pods that nobody joins")
+
+
+async def _followed(
+    client: RpcClient, trees: list[Tree], namespace: str, session: Session, remove: bool, waits: bool
+) -> int:
+    """Create the objects, the pod first, and follow it; the exit code of its container if that is waited for, else 0."""
+    created: list[Object] = []
+    try:
+        for tree in trees:
+            created += [await client.create(placed(tree, namespace, namespace))]
+        pod = created[0]
+        await follow(client, pod, pod.name, session)
+        return await exit_code(client, pod) if waits else 0
+    finally:
+        for each in created if remove else ():
+            with suppress(NotFound, Conflict):  # somebody else deleted it, or made another one of its name
+                await client.delete(each.resource, each.namespace, each.name, uid=each.uid)
+                note(f"{object_name(each)} deleted")

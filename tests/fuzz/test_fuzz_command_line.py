@@ -18,7 +18,7 @@ ELSEWHERE = {
     *("port-forward", "exec", "attach", "cp", "debug"),  # they last, or need a node
     *("token", "completion", "config", "status", "secrets"),  # they ask more than the fake knows, or write files
 }
-LASTING = {"-w", "--watch", "--watch-only", "-f", "--follow"}
+LASTING = {"-w", "--watch", "--watch-only", "-f", "--follow", "-i", "--stdin", "--attach"}
 WORDS = (
     *("", "-", "--", "*", "~", "%s", "{}", "[", "{.x", "é", "\ud800", "a" * 300, "0", "-1", "1e9", "9" * 20),
     *("pods", "pod/web", "web", "deploy/web", "svc", "node/n1", "cm/x", "all", "x/y/z", "pod/", "nonsense", "ns"),

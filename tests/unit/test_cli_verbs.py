@@ -65,12 +65,6 @@ def test_run_tells_what_it_made_and_exposes_it(api):
     }
 
 
-@pytest.mark.parametrize("option", ["-i", "-t", "-it", "--rm", "--attach"])
-def test_run_refuses_what_it_does_not_do(api, option):
-    assert "not supported" in error_line(tim(api, "run", "a", "--image", "i", option))
-    assert api.names("pods") == []
-
-
 def test_expose_takes_selector_and_ports_from_the_object(api):
     tree = deployment("shop")
     tree["metadata"]["labels"] = {"team": "a"}
