@@ -35,6 +35,7 @@ ORDER = (
     "test_history",
     "test_documentation_late",
     "test_agent_restart",
+    "test_debugging",
     "test_control_plane",
     "test_nodes",
     "test_stale_reads",
