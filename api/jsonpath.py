@@ -2,7 +2,8 @@ r"""JSONPath templates as kubectl reads them. Pure: a template and a tree in, te
 
 https://kubernetes.io/docs/reference/kubectl/jsonpath/: text with expressions in braces; `.name`, `['name']`, `..name`,
 `*`, `[1]`, `[-1]`, `[0:4:2]`, `[a,b]`, `[?(@.x=="y")]`, `$` the whole and `@` the current object, `{range …}…{end}`,
-quoted text, `\` before a dot in a name. A path that leads nowhere yields nothing. Regular expressions do not exist.
+quoted text, `\` before a dot in a name. A path that leads nowhere yields nothing, but an item that a list does not have
+is an error in a template. Regular expressions do not exist.
 """
 
 from __future__ import annotations
@@ -40,12 +41,18 @@ class Template:
     """A template that was read; BadPath when it cannot be."""
 
     def __init__(self, text: str) -> None:
-        reader = _Reader(text)
+        reader = _Reader(text, strict=True)
         self._parts = reader.parts(inside=False)
 
     def render(self, tree: Any) -> str:
-        """The text for one object. Several values of one expression stand with spaces between them."""
+        """The text for one object. Several values of one expression stand with spaces between them. OutOfBounds."""
         return "".join(_rendered(self._parts, tree, tree))
+
+    def values(self, tree: Any) -> list[Any]:
+        """What the one expression of the template leads to; BadPath if it is something else. OutOfBounds."""
+        if len(self._parts) != 1 or not isinstance(only := self._parts[0], Path):
+            raise BadPath("values are those of one path in braces, without text around it")
+        return only.values(tree, tree)
 
 
 def path(text: str) -> Path:
@@ -82,8 +89,9 @@ def _rendered(parts: Sequence[str | Path | Range], current: Any, root: Any) -> I
 class _Reader:
     """Reads a template from left to right."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, strict: bool = False) -> None:
         self._text = text
+        self._strict = strict
         self._at = 0
 
     def parts(self, *, inside: bool) -> tuple[str | Path | Range, ...]:
@@ -175,7 +183,7 @@ class _Reader:
             if found := self._match(_QUOTED):
                 steps.append(key(found[1] if found[1] is not None else found[2]))
             elif found := self._match(_INTEGER):
-                steps.append(index(int(found[0])))
+                steps.append(index(int(found[0]), strict=self._strict))
             else:
                 steps.append(self._child())
             self._space()

@@ -55,13 +55,21 @@ def key(name: str) -> Step:
     return step
 
 
-def index(number: int) -> Step:
-    """The item of lists, from their end when negative."""
+class OutOfBounds(ValueError):
+    """A list has no such item; the message says which and how many there are."""
+
+
+def index(number: int, *, strict: bool = False) -> Step:
+    """The item of lists, from their end when negative. A list without it leads nowhere; `strict`: OutOfBounds."""
 
     def step(values: Sequence[Any], _root: Any) -> Iterator[Any]:
         for value in values:
-            if isinstance(value, list) and -len(value) <= number < len(value):
+            if not isinstance(value, list):
+                continue
+            if -len(value) <= number < len(value):
                 yield value[number]
+            elif strict:
+                raise OutOfBounds(f"array index out of bounds: index {number}, length {len(value)}")
 
     return step
 

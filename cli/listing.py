@@ -209,9 +209,9 @@ class Listing:
             custom=question.output.removeprefix(CUSTOM) if question.output.startswith(CUSTOM) else "",
         )
         known = self._widths.get(resource)
-        self._widths[resource] = output.column_widths(table, known or ())
-        lines = output.align(table, self._widths[resource], self._paint).split("\n")
-        click.echo("\n".join(lines[1:] if question.no_headers or known else lines))
+        headed = not (question.no_headers or known)
+        self._widths[resource] = output.column_widths(table if headed else table[1:], known or ())
+        click.echo(output.align(table, self._widths[resource], self._paint, headed=headed))
 
     async def _follow(self, place: Place, revision: int) -> None:
         resource = place.target.kind.resource
@@ -254,4 +254,7 @@ def _sort_path(text: str) -> Path:
 def _in_order(objects: Sequence[Object], text: str) -> list[Object]:
     from cli.shaping import in_order  # noqa: PLC0415 - most starts sort nothing
 
-    return [objects[place] for place in in_order([each.tree() for each in objects], _sort_path(text))]
+    trees, path = [each.tree() for each in objects], _sort_path(text)
+    if trees and not any(path.values(each, each) for each in trees):
+        raise NotFound(f"--sort-by: none of the objects has {text}")
+    return [objects[place] for place in in_order(trees, path)]

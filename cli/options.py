@@ -13,15 +13,9 @@ from cli.verb import META_NAMESPACE, Completed, OptionalValue
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 FORMATS = ("table", "wide", "yaml", "json", "name")
-SHAPES = ("jsonpath", "custom-columns")  # followed by = and what to print; `tim get` only
-REFUSED_FORMATS = (
-    "jsonpath-as-json",
-    "jsonpath-file",
-    "custom-columns-file",
-    "go-template",
-    "go-template-file",
-    "template",
-)
+SHAPES = ("jsonpath", "jsonpath-as-json", "custom-columns")  # followed by = and what to print; `tim get` only
+SHAPE_FILES = ("jsonpath-file", "custom-columns-file")  # followed by = and the file where that stands
+REFUSED_FORMATS = ("go-template", "go-template-file", "template")
 _NUMBER = r"\d+(?:\.\d+)?"
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -55,22 +49,24 @@ class Output(click.ParamType[str]):
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click's signature
         """The formats, as the help shows them."""
-        return "|".join((*self.formats, *(f"{each}=..." for each in SHAPES if self.shaped)))
+        return "|".join((*self.formats, *(f"{each}=..." for each in (*SHAPES, *SHAPE_FILES) if self.shaped)))
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Read it; a usage error for anything else."""
         word = str(value).partition("=")[0]
-        if word in REFUSED_FORMATS or (word in SHAPES and not self.shaped):
-            instead = "`tim get -o jsonpath=...`" if word in SHAPES else "jsonpath=..., custom-columns=... or json"
+        shape = word in {*SHAPES, *SHAPE_FILES}
+        if word in REFUSED_FORMATS or (shape and not self.shaped):
+            instead = "`tim get -o jsonpath=...`" if shape else "jsonpath=..., custom-columns=... or json"
             self.fail(f"{word} is not supported here; use {instead}", param, ctx)
-        if word in SHAPES:
-            from cli.shaping import check  # noqa: PLC0415 - most starts print tables
+        if shape:
+            from cli.shaping import check, from_file  # noqa: PLC0415 - most starts print tables
 
             try:
-                check(str(value))
+                text = from_file(str(value)) if word in SHAPE_FILES else str(value)
+                check(text)
             except ValueError as error:
                 self.fail(str(error), param, ctx)
-            return str(value)
+            return text
         if value and value not in self.formats:
             self.fail(f"{value!r} is not one of {', '.join(self.formats)}", param, ctx)
         return str(value)

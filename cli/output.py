@@ -41,10 +41,10 @@ def document(objects: Sequence[Object], output: str, *, single: bool, managed_fi
     tree: Tree = {"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": trees}
     if single and len(trees) == 1:
         tree = trees[0]
-    if output.startswith("jsonpath="):
-        from api.jsonpath import Template  # noqa: PLC0415 - most starts print tables
+    if output.startswith("jsonpath"):
+        from cli.shaping import templated  # noqa: PLC0415 - most starts print tables
 
-        return Template(output.removeprefix("jsonpath=")).render(tree)
+        return templated(output, tree)
     return as_yaml(tree) if output == "yaml" else as_json(tree)
 
 
@@ -89,15 +89,19 @@ def rows(
     return [heading_row, *([visible(before + cell(tree, now)) for before, cell in cells] for tree in trees)]
 
 
-def align(table: Sequence[Sequence[str]], widths: Sequence[int] = (), paint: Paint | None = None) -> str:
+def align(
+    table: Sequence[Sequence[str]], widths: Sequence[int] = (), paint: Paint | None = None, *, headed: bool = True
+) -> str:
     """Columns padded to the widest cell (at least `widths`), three spaces between them, nothing at line ends.
 
-    The first row is the heading, which `paint` is told and which is not painted.
+    The first row is the heading, which `paint` is told and which is not painted; unless `headed`, it is left out.
     """
     table = [[visible(cell) for cell in row] for row in table]
-    sizes = column_widths(table, widths)
+    sizes = column_widths(table if headed else table[1:] or table, widths)
     lines = []
     for number, row in enumerate(table):
+        if not (number or headed):
+            continue
         cells = [cell.ljust(size) for cell, size in zip(row[:-1], sizes[:-1], strict=True)] + list(row[-1:])
         if paint is not None and number:
             cells = [paint(heading, cell) for heading, cell in zip(table[0], cells, strict=True)]

@@ -80,9 +80,41 @@ def test_values_of_every_type_have_an_order(values, order):
     assert in_order(trees, jsonpath.path(".v")) == order
 
 
+def test_values_are_printed_as_json_and_templates_may_stand_in_files(api, tmp_path):
+    names = tim(api, "get", "pods", "-o", "jsonpath-as-json={.items[*].metadata.name}").stdout
+    assert names == '[\n    "db",\n    "web-10",\n    "web-2"\n]\n'
+    (tmp_path / "t").write_text("{.items[0].kind}\n")
+    assert tim(api, "get", "pods", "-o", f"jsonpath-file={tmp_path}/t").stdout == "Pod"
+    (tmp_path / "c").write_text("POD            NO\n.metadata.name .spec.none\n")
+    assert tim(api, "get", "pod", "db", "-o", f"custom-columns-file={tmp_path}/c").stdout == "POD   NO\ndb    <none>\n"
+
+
+@pytest.mark.parametrize("path", ["{.items[3].kind}", "{.items[-4].kind}", "{.items[?(@.spec.containers[1])].kind}"])
+@pytest.mark.parametrize("shape", ["jsonpath", "jsonpath-as-json"])
+def test_an_item_that_a_list_does_not_have_is_an_error_as_with_kubectl(api, shape, path):
+    result = tim(api, "get", "pods", "-o", f"{shape}={path}")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "array index out of bounds: index" in error_line(result)
+
+
+def test_sorting_by_what_no_object_has_is_an_error(api):
+    assert "--sort-by: none of the objects has .metadata.nope" in error_line(
+        tim(api, "get", "pods", "--sort-by", ".metadata.nope")
+    )
+    assert tim(api, "get", "svc", "--sort-by", ".metadata.nope").exit_code == 0, "there is nothing to sort"
+
+
+def test_without_headings_columns_are_as_wide_as_what_is_in_them(api):
+    shown = tim(api, "get", "pods", "--no-headers", "-o", "custom-columns=A_LONG_HEADING:.metadata.name,KIND:.kind")
+    assert shown.stdout.splitlines() == ["db       Pod", "web-10   Pod", "web-2    Pod"]
+
+
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
+        (["-o", "jsonpath-as-json=a{.b}"], "values are those of one path in braces"),
+        (["-o", "jsonpath-file=/nope"], "/nope: No such file or directory"),
+        (["-o", "custom-columns-file=/dev/null"], "it needs a line of headings and one of as many paths"),
         (["-o", "jsonpath={.a"], "column 4 of '{.a': expected '}'"),
         (["-o", "jsonpath="], "jsonpath needs what to print"),
         (["-o", "custom-columns"], "custom-columns needs what to print"),
