@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from contextlib import aclosing, suppress
+import signal
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from functools import partial
 from typing import Any, Protocol
 
@@ -12,14 +13,15 @@ import grpc
 import grpc.aio
 import structlog
 
-from agent.attaching import check_streams, join
+from agent.attaching import LoggedStreams, check_streams, join
+from agent.carrying import begun, carry
 from agent.forwarding import carry_connection, connect
 from agent.inbox import Inbox, while_heard
 from agent.log_format import since_bound
 from agent.logs import LogOptions, read_log
 from agent.observed import attempts, dead
 from agent.paths import Paths
-from agent.runtime.protocol import Container, ContainerRuntime, ContainerStreams, ExecStream, RuntimeFailure
+from agent.runtime.protocol import Container, ContainerRuntime, RuntimeFailure
 from agent.status import container_statuses
 from agent.worker import PodWorker
 from api import errors
@@ -33,6 +35,7 @@ log = structlog.get_logger()
 Frame = apiserver_pb2.StreamFrame
 DIAL_SECONDS = 10.0
 STREAMS_AT_ONCE = 100
+KILLED = 128 + signal.SIGKILL
 REFUSALS_AT_ONCE = 20
 
 
@@ -149,13 +152,20 @@ class Streams:
         worker = self._worker(request.namespace, request.pod)
         running = _running(worker, request.container)
         begin = self._runtime.exec_stream(running.id, request.command, stdin=request.stdin, tty=request.tty)
-        stream = await _begun(begin)
+        stream = await begun(begin)
+
+        ended = partial(_ended, worker, running.id)
 
         async def last() -> Frame:
-            return Frame(exit_code=await stream.exit_code())
+            try:
+                return Frame(exit_code=await stream.exit_code())
+            except RuntimeFailure:
+                if not ended():
+                    raise
+                return Frame(exit_code=KILLED)  # as every command of a container that ends
 
         try:
-            await _carry(call, inbox, stream, last)
+            await carry(call, inbox, stream, last, ended)
         finally:
             await stream.close()
 
@@ -174,7 +184,8 @@ class Streams:
             return Frame(ended=True)
 
         try:
-            await _carry(call, inbox, streams, last)
+            # Reading a log holds nothing up: its reader may pause beyond the container's end.
+            await carry(call, inbox, streams, last, ended if not isinstance(streams, LoggedStreams) else _never)
         finally:
             await streams.close()
 
@@ -197,59 +208,16 @@ class Streams:
         return worker
 
 
-async def _begun(begin: Coroutine[Any, Any, ExecStream]) -> ExecStream:
-    """What has begun, also if the client leaves in between: a command that runs already is ended then."""
-    task = asyncio.ensure_future(begin)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        with suppress(RuntimeFailure):
-            await (await task).close()
-        raise
-
-
-async def _carry(call: Any, inbox: Inbox, stream: ContainerStreams, last: Callable[[], Awaitable[Frame]]) -> None:
-    """Both directions until there is no more output, which the `last` frame tells, or until the client goes away."""
-    inward = asyncio.ensure_future(_inward(inbox, stream))
-    outward = asyncio.ensure_future(_outward(call, stream, last))
-    try:
-        done, _ = await asyncio.wait((inward, outward), return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in (inward, outward):
-            task.cancel()
-        await asyncio.gather(inward, outward, return_exceptions=True)
-
-
-async def _inward(inbox: Inbox, stream: ContainerStreams) -> None:
-    """Frames from the client; returns when it went away (that only its input ended is a frame of its own)."""
-    while (frame := await inbox.get()) is not None:
-        match frame.WhichOneof("frame"):
-            case "stdin":
-                await stream.write(frame.stdin)
-            case "stdin_closed":
-                await stream.close_stdin()
-            case "resize":
-                await stream.resize(frame.resize.width, frame.resize.height)
-            case _:
-                continue
-
-
-async def _outward(call: Any, stream: ContainerStreams, last: Callable[[], Awaitable[Frame]]) -> None:
-    while (piece := await stream.read()) is not None:
-        name, data = piece
-        frame = Frame(stdout=data) if name == "stdout" else Frame(stderr=data)
-        await call.write(frame)
-    await call.write(await last())
-
-
 def _running(worker: PodWorker, name: str) -> Container:
     tries = attempts(worker.observed, name)
     if not tries or tries[-1].state != "running":
         where = f" of pod {worker.pod.metadata.name}" if worker.pod is not None else ""
         raise errors.NotReady(f"container {name}{where} is not running")
     return tries[-1]
+
+
+def _never() -> bool:
+    return False
 
 
 def _ended(worker: PodWorker, container_id: str) -> bool:

@@ -39,6 +39,7 @@ PARTS = (
     "scheduler_place",
     "vip_sync",
     "pod_start_floor",
+    "exec_start",
 )
 PART_SECONDS = 480.0
 LONGER_SECONDS = {"scale": 2_400.0, "api": 1_200.0, "memory": 900.0}

@@ -28,6 +28,7 @@ class CommandNote:
 
     def __init__(self, notes_dir: str, container_id: str) -> None:
         """OSError."""
+        self.container_id = container_id
         self.folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{container_id}-", dir=notes_dir))
 
     @property
@@ -53,7 +54,7 @@ async def end_stale(note: Path, http: PodmanHttp) -> None:
     """End the command of a stale note, if it still runs, and remove the note. RuntimeFailure when Podman cannot tell."""
     container_id = note.name.removeprefix(_PREFIX).partition("-")[0]
     pid = _noted_pid(note) or await _session_pid(note, http)
-    if pid and container_id and _runs_in(pid, container_id):
+    if pid and container_id and runs_in(pid, container_id):
         log.info("command_ended", container=container_id[:12], reason="the agent that began it was killed")
         kill_command(pid)
     shutil.rmtree(note, ignore_errors=True)
@@ -89,7 +90,7 @@ async def _session_pid(note: Path, http: PodmanHttp) -> int:
     return int(session.get("Pid") or 0) if session.get("Running") else 0
 
 
-def _runs_in(pid: int, container_id: str) -> bool:
+def runs_in(pid: int, container_id: str) -> bool:
     """Whether a process belongs to a container: pids are used again."""
     try:
         return container_id in Path(f"/proc/{pid}/cgroup").read_text()

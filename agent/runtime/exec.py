@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
-from agent.runtime.commands import CommandNote, kill_command
+from agent.runtime.commands import CommandNote, kill_command, runs_in
 from agent.runtime.hijacked import Hijacked
 from agent.runtime.http import PodmanError, PodmanHttp, Upgraded
 from agent.runtime.oci import OUTPUT_BYTES
@@ -80,7 +80,7 @@ class PodmanExec:
         except PodmanError as error:
             return error.status == 404
         pid = session.get("Pid", 0)
-        if session.get("Running") and pid > 0:
+        if session.get("Running") and pid > 0 and runs_in(pid, self._note.container_id):
             kill_command(pid)
         return True
 

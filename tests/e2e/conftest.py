@@ -36,6 +36,7 @@ ORDER = (
     "test_documentation_late",
     "test_agent_restart",
     "test_debugging",
+    "test_streams",
     "test_control_plane",
     "test_nodes",
     "test_stale_reads",

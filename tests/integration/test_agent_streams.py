@@ -263,3 +263,18 @@ async def test_streams_beyond_the_limit_are_refused_with_a_reason(rig, monkeypat
     await rig.until(lambda: not rig.agent._streams._tasks)
     rig.plane.open("s3", exec=command("cat"))
     assert (await rig.plane.frames("s3"))[-1].WhichOneof("frame") == "exit_code"
+
+
+async def test_a_command_of_a_container_that_ended_is_let_go_although_its_reader_pauses(rig, monkeypatch):
+    monkeypatch.setattr("agent.carrying.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("agent.carrying.DRAIN_SECONDS", 0.01)
+    rig.plane.reading.clear()
+    rig.runtime.exec_output = [("stdout", bytes(30_000))] * 40
+    rig.plane.open("s1", exec=command("cat", stdin=True))
+    await rig.until(lambda: rig.runtime.exec_streams)
+    rig.runtime.end(rig.runtime.of("main").id, 0)
+    await rig.until(lambda: rig.runtime.exec_streams[0].closed)
+    assert rig.agent._streams._tasks  # what was read of it still waits for the reader
+    rig.plane.reading.set()
+    rig.plane.to_agent["s1"].put_nowait(None)
+    await rig.until(lambda: not rig.agent._streams._tasks)

@@ -1,0 +1,85 @@
+"""The streams of a command or a container over a call to the control plane, both ways, to the end of whichever ends first.
+
+It must not know pods, nor how the streams came about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+from agent.inbox import Frames
+from agent.runtime.protocol import ContainerStreams, ExecStream, RuntimeFailure
+from api.v1.apiserver_pb2 import StreamFrame
+
+LOOK_SECONDS = 0.5
+DRAIN_SECONDS = 2.0
+"""How long the last words of a container that has ended may take to a reader. After that whoever has them is let go:
+conmon and Podman would wait for a reader who pauses, and nothing could remove the container."""
+
+
+async def begun(begin: Coroutine[Any, Any, ExecStream]) -> ExecStream:
+    """What has begun, also if the client leaves in between: a command that runs already is ended then."""
+    task = asyncio.ensure_future(begin)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with suppress(RuntimeFailure):
+            await (await task).close()
+        raise
+
+
+async def carry(
+    call: Any,
+    frames: Frames,
+    stream: ContainerStreams,
+    last: Callable[[], Awaitable[StreamFrame]],
+    ended: Callable[[], bool],
+) -> None:
+    """Both directions until there is no more output, which the `last` frame tells, or until the client goes away.
+
+    `ended`: whether the container has.
+    """
+    inward = asyncio.ensure_future(_inward(frames, stream))
+    outward = asyncio.ensure_future(_outward(call, stream, last))
+    watching = asyncio.ensure_future(_let_go(stream, ended))
+    try:
+        done, _ = await asyncio.wait((inward, outward), return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in (inward, outward, watching):
+            task.cancel()
+        await asyncio.gather(inward, outward, watching, return_exceptions=True)
+
+
+async def _inward(frames: Frames, stream: ContainerStreams) -> None:
+    """Frames from the client; returns when it went away (that only its input ended is a frame of its own)."""
+    while (frame := await frames.get()) is not None:
+        match frame.WhichOneof("frame"):
+            case "stdin":
+                await stream.write(frame.stdin)
+            case "stdin_closed":
+                await stream.close_stdin()
+            case "resize":
+                await stream.resize(frame.resize.width, frame.resize.height)
+            case _:
+                continue
+
+
+async def _outward(call: Any, stream: ContainerStreams, last: Callable[[], Awaitable[StreamFrame]]) -> None:
+    while (piece := await stream.read()) is not None:
+        name, data = piece
+        await call.write(StreamFrame(stdout=data) if name == "stdout" else StreamFrame(stderr=data))
+    await call.write(await last())
+
+
+async def _let_go(stream: ContainerStreams, ended: Callable[[], bool]) -> None:
+    """Close the stream some time after its container has ended; who reads it then comes to its end."""
+    while not ended():  # noqa: ASYNC110 - what was observed tells nobody of its changes
+        await asyncio.sleep(LOOK_SECONDS)
+    await asyncio.sleep(DRAIN_SECONDS)
+    with suppress(RuntimeFailure):
+        await stream.close()
