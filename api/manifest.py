@@ -48,9 +48,14 @@ def load_all(text: str | bytes, source: str) -> list[Tree]:
     return [tree for line, document in _documents(text, source) for tree in _objects(document, source, line)]
 
 
-def load_value(text: str | bytes, source: str) -> Any:
-    """Return the one value, of any form, that the text is; Invalid as `load_all`, and unless there is exactly one."""
+def load_value(text: str | bytes, source: str, *, may_be_empty: bool = False) -> Any:
+    """Return the one value, of any form, that the text is; Invalid as `load_all`, and unless there is exactly one.
+
+    With `may_be_empty` a text of nothing but comments is None.
+    """
     documents = _documents(text, source)
+    if may_be_empty and not documents:
+        return None
     if len(documents) != 1:
         _fail(source, 1, f"expected one document, not {len(documents)}")
     return documents[0][1]

@@ -11,6 +11,9 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
+from api import manifest
+from api.errors import Invalid
+
 Config = TypeVar("Config", bound=msgspec.Struct)
 
 
@@ -35,7 +38,7 @@ def load(
     for field in kind.__struct_fields__:
         text = environ.get(f"{prefix}_{field.upper()}")
         if text is not None:
-            merged[field] = text if _textual(hints[field]) else yaml.safe_load(text)
+            merged[field] = text if _textual(hints[field]) else _value(f"{prefix}_{field.upper()}", text)
     merged.update({name: value for name, value in (flags or {}).items() if value is not None})
     unknown = sorted(merged.keys() - set(kind.__struct_fields__))
     if unknown:
@@ -52,6 +55,13 @@ def write(config: msgspec.Struct, path: Path) -> None:
     path.write_text(yaml.safe_dump(msgspec.to_builtins(config), sort_keys=False), encoding="utf-8")
 
 
+def _value(variable: str, text: str) -> Any:
+    try:
+        return manifest.load_value(text, variable, may_be_empty=True)
+    except Invalid as error:
+        raise ConfigProblem(str(error)) from error
+
+
 def _textual(hint: object) -> bool:
     union = typing.get_origin(hint) in {typing.Union, types.UnionType}
     return hint is str or (union and str in typing.get_args(hint))
@@ -59,11 +69,11 @@ def _textual(hint: object) -> bool:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded = manifest.load_value(path.read_bytes(), str(path), may_be_empty=True)
     except OSError as error:
         raise ConfigProblem(f"{path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ConfigProblem(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    except Invalid as error:
+        raise ConfigProblem(str(error)) from error
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):

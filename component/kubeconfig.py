@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from api import manifest
+from api.errors import Invalid
 from component.files import write_private
 from component.kubeconfig_problem import KubeconfigProblem
 from component.kubeconfig_users import acting_of, material, proof_of
@@ -57,18 +59,15 @@ def default_path(environ: Mapping[str, str]) -> Path:
 def read(path: Path) -> dict[str, Any]:
     """Return the file's tree; raises KubeconfigProblem when there is none or it is not one."""
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        tree = yaml.load(path.read_text(encoding="utf-8"), loader)  # noqa: S506 - both are safe loaders
+        tree = manifest.load_value(path.read_bytes(), str(path), may_be_empty=True)
     except FileNotFoundError as error:
         raise KubeconfigProblem(
             f"no client configuration at {path}: set TIMCONFIG, or copy admin.conf from a replica there"
         ) from error
     except OSError as error:
         raise KubeconfigProblem(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise KubeconfigProblem(f"{path}: not UTF-8 text") from error
-    except yaml.YAMLError as error:
-        raise KubeconfigProblem(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    except Invalid as error:
+        raise KubeconfigProblem(str(error)) from error
     if not isinstance(tree, dict):
         raise KubeconfigProblem(f"{path}: not a kubeconfig: expected kind Config")
     return tree
@@ -171,7 +170,7 @@ def with_endpoints(
     for entry in entries(tree, "clusters"):
         if entry["name"] == cluster:
             inside = _inside(entry, "cluster", path)
-            others = [each for each in inside.get("extensions") or () if each.get("name") != EXTENSION]
+            others = [each for each in _extensions(inside) if each.get("name") != EXTENSION]
             extension = {"name": EXTENSION, "extension": {"endpoints": list(endpoints)}}
             server = _server_among(str(inside.get("server", "")), known, endpoints)
             changed = {**inside, "server": server, "extensions": [*others, extension]}
@@ -222,9 +221,14 @@ def _inside(entry: Mapping[str, Any], field: str, path: Path) -> dict[str, Any]:
     return inside
 
 
+def _extensions(cluster: Mapping[str, Any]) -> list[dict[str, Any]]:
+    listed = cluster.get("extensions")
+    return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+
+
 def _endpoints(cluster: Mapping[str, Any], path: Path) -> tuple[str, ...]:
-    for extension in cluster.get("extensions") or ():
-        if isinstance(extension, dict) and extension.get("name") == EXTENSION:
+    for extension in _extensions(cluster):
+        if extension.get("name") == EXTENSION:
             inside = extension.get("extension")
             listed = inside.get("endpoints") if isinstance(inside, dict) else None
             if isinstance(listed, list) and listed:

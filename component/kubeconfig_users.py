@@ -6,7 +6,6 @@ gRPC knows its callers by certificates only. What gives something else (tokens, 
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,7 +57,7 @@ def material(entry: Mapping[str, Any], name: str, path: Path) -> bytes:
     if f"{name}-data" in entry:
         try:
             return base64.b64decode(str(entry[f"{name}-data"]), validate=True)
-        except binascii.Error as error:
+        except ValueError as error:
             raise KubeconfigProblem(f"{path}: {name}-data is not base64") from error
     if name in entry:
         source = path.parent / str(entry[name])
@@ -66,4 +65,6 @@ def material(entry: Mapping[str, Any], name: str, path: Path) -> bytes:
             return source.read_bytes()
         except OSError as error:
             raise KubeconfigProblem(f"{path}: {name}: {source}: {error.strerror}") from error
+        except ValueError as error:
+            raise KubeconfigProblem(f"{path}: {name}: {str(source)!r} is no path") from error
     raise KubeconfigProblem(f"{path}: no {name} or {name}-data")

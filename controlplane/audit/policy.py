@@ -12,8 +12,9 @@ from enum import IntEnum
 from typing import Any, Final, Literal, Protocol
 
 import msgspec
-import yaml
 
+from api import manifest
+from api.errors import Invalid
 from controlplane.admission.request import Identity, groups_of
 from controlplane.rbac.attributes import Attributes
 
@@ -120,9 +121,9 @@ def policy_of(level: str) -> AuditPolicy:
 def read_policy(text: str, path: str) -> AuditPolicy:
     """Return the policy in a file that was read from `path`. PolicyProblem, naming the first field that is wrong."""
     try:
-        tree: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise PolicyProblem(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+        tree: Any = manifest.load_value(text, path, may_be_empty=True)
+    except Invalid as error:
+        raise PolicyProblem(str(error)) from error
     try:
         found = msgspec.convert(tree, _File)
     except msgspec.ValidationError as error:

@@ -75,7 +75,12 @@ def test_a_configuration_that_cannot_be_used_says_why(path, edit, said):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"a: [", "not YAML"), (b"- a", "expected kind Config"), (b"\xff\xfe", "not UTF-8 text"), (b"", "expected kind")],
+    [
+        (b"a: [", "config:1: while parsing a flow node"),
+        (b"- a", "expected kind Config"),
+        (b"\xff\xfe", "not UTF-8 text"),
+        (b"", "expected kind"),
+    ],
 )
 def test_a_file_that_is_no_configuration_says_so(path, content, said):
     path.write_bytes(content)

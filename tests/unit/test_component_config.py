@@ -27,7 +27,13 @@ def test_a_numeric_looking_name_stays_text(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("prot: 1", "unknown field 'prot'"), ("port: x", "Expected `int`"), ("- a", "mapping"), ("a: [", "not YAML")],
+    [
+        ("prot: 1", "unknown field 'prot'"),
+        ("port: x", "Expected `int`"),
+        ("- a", "mapping"),
+        ("a: [", ":1: while parsing a flow node"),
+        ("a: 1\na: 2", ':2: the key "a" is given twice'),
+    ],
 )
 def test_a_bad_file_is_named_with_its_field(tmp_path, text, message):
     with pytest.raises(config.ConfigProblem, match=message) as caught:
