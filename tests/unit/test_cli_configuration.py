@@ -76,7 +76,7 @@ def test_a_configuration_that_cannot_be_used_says_why(path, edit, said):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"a: [", "config:1: while parsing a flow node"),
+        (b"a: [", "config:2: while parsing a flow node"),
         (b"- a", "expected kind Config"),
         (b"\xff\xfe", "not UTF-8 text"),
         (b"", "expected kind"),

@@ -31,7 +31,7 @@ def test_a_numeric_looking_name_stays_text(tmp_path):
         ("prot: 1", "unknown field 'prot'"),
         ("port: x", "Expected `int`"),
         ("- a", "mapping"),
-        ("a: [", ":1: while parsing a flow node"),
+        ("a: [", ":2: while parsing a flow node"),
         ("a: 1\na: 2", ':2: the key "a" is given twice'),
     ],
 )
