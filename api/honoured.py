@@ -186,6 +186,8 @@ HONOURED: dict[type[Resource], dict[str, Rule]] = {
         **_all("ports selector clusterIP clusterIPs sessionAffinity sessionAffinityConfig publishNotReadyAddresses"),
         "type": _only("ClusterIP"),
         "internalTrafficPolicy": _only("Cluster"),
+        "externalTrafficPolicy": _only("Cluster"),  # these two come with the types that use them
+        "allocateLoadBalancerNodePorts": _only(True),
         "ipFamilyPolicy": _only("SingleStack"),
         "ipFamilies": _only(["IPv4"]),
     },

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from api.errors import Invalid
+from api.errors import FieldError, Invalid
 
 OPERATIONS_MAX = 10_000
 """Of one patch, as in Kubernetes."""
@@ -32,10 +32,15 @@ def json_patch(document: Any, operations: Any) -> Any:
         try:
             _perform(edited, operation)
         except _ImpossibleError as error:
-            raise Invalid(f"patch: operation {number}: {error}") from None
+            raise _impossible(number, str(error)) from None
         except RecursionError:
-            raise Invalid(f"patch: operation {number}: what it works on is nested too deep") from None
+            raise _impossible(number, "what it works on is nested too deep") from None
     return edited.root
+
+
+def _impossible(number: int, why: str) -> Invalid:
+    """With a field: a patch that can be read and not be done is no bad request (Kubernetes: 422)."""
+    return Invalid("the patch cannot be done", [FieldError(f"operation {number}", why)])
 
 
 class _ImpossibleError(Exception):

@@ -59,6 +59,7 @@ def service_faults(service: Service, old: Service | None) -> Iterator[FieldError
     yield from check_choice("spec.ipFamilyPolicy", spec.ip_family_policy, families)
     for index, family in enumerate(spec.ip_families):
         yield from check_choice(f"spec.ipFamilies[{index}]", family, ("IPv4", "IPv6"))
+    yield from _outside_faults(spec)
     yield from _address_faults(spec)
     if old is not None:
         yield from _address_change_faults(spec, old.spec)
@@ -93,6 +94,15 @@ def _affinity_faults(spec: ServiceSpec) -> Iterator[FieldError]:
     elif config.client_ip:
         path = "spec.sessionAffinityConfig.clientIP.timeoutSeconds"
         yield from check_range(path, config.client_ip.timeout_seconds, 1, AFFINITY_LIMIT_SECONDS)
+
+
+def _outside_faults(spec: ServiceSpec) -> Iterator[FieldError]:
+    """What only Services that are reached from outside can have."""
+    policy = spec.external_traffic_policy
+    if policy and spec.type not in {"NodePort", "LoadBalancer"}:
+        yield invalid("spec.externalTrafficPolicy", policy, "may only be set for externally-accessible services")
+    if spec.allocate_load_balancer_node_ports is not None and spec.type != "LoadBalancer":
+        yield forbidden("spec.allocateLoadBalancerNodePorts", "may only be used when `type` is 'LoadBalancer'")
 
 
 def _address_faults(spec: ServiceSpec) -> Iterator[FieldError]:

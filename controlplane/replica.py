@@ -10,7 +10,7 @@ import asyncio
 import functools
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -163,9 +163,17 @@ class Replica:
     @property
     def ready(self) -> bool:
         """Whether this replica has caught up once, knows a leader, can open every Secret and has not failed."""
+        return not any(self.problems().values())
+
+    def problems(self) -> Mapping[str, str]:
+        """By the name of each condition of being `ready` what is wrong with it; "" if nothing is."""
         failed = self._failed is None or self._failed.done()
-        blind = self._sealing is not None and self._sealing.missing
-        return self._caught_up and not failed and not blind and bool(self._log.status.leader)
+        missing = self._sealing is not None and self._sealing.missing
+        return {
+            "caught-up": "the replica has failed" if failed else "" if self._caught_up else "the state is behind",
+            "leader": "" if self._log.status.leader else "no leader is known",
+            "secrets": "keys of stored Secrets are missing" if missing else "",
+        }
 
     # Writes
 

@@ -34,6 +34,7 @@ from controlplane.apiserver.bootstrap import bootstrap
 from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.directory import SessionDirectory
 from controlplane.apiserver.handlers import SERVICE_NAME
+from controlplane.apiserver.health import Health
 from controlplane.apiserver.https import HttpsServer
 from controlplane.apiserver.join import JoinDesk
 from controlplane.apiserver.local_client import LocalClient
@@ -157,7 +158,7 @@ class Server:
         )
         api = self._rest_api()
         self._https = HttpsServer(
-            self._desk, self._replica_join_desk(ca), api, lambda: self._replica.ready, version, audit
+            self._desk, self._replica_join_desk(ca), api, Health(self._replica.problems), version, audit
         )
         self._replica_desk = ReplicaDesk(config.replica, self._replica, self._raft, self._peers)
         self._membership_loop = MembershipLoop(self._replica, self._raft, self._members)

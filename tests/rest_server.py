@@ -23,6 +23,7 @@ from controlplane.apiserver.accounts.static import read_tokens
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.fairness.doors import IDLE_SECONDS
 from controlplane.apiserver.fairness.limits import DEFAULTS
+from controlplane.apiserver.health import Health
 from controlplane.apiserver.https import HttpsServer
 from controlplane.apiserver.join import JoinDesk
 from controlplane.apiserver.pod_network import PodNetwork
@@ -150,7 +151,7 @@ async def serving_rest(
             **options,
         )
         server = HttpsServer(
-            desk, None, api, lambda: True, "1.2.3", audit, idle_seconds=idle_seconds, body_seconds=body_seconds
+            desk, None, api, Health(dict), "1.2.3", audit, idle_seconds=idle_seconds, body_seconds=body_seconds
         )
         port = await server.start("127.0.0.1", 0, folder / "crt", folder / "key")
         rest = Rest(cluster, keys, server, port, folder)

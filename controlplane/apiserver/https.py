@@ -21,6 +21,7 @@ from component.join import CA_PATH, JOIN_PATH, JOIN_REPLICA_PATH, RENEW_PATH
 from controlplane.admission.request import MASTERS_GROUP, Identity
 from controlplane.apiserver.fairness.doors import HANDSHAKE_SECONDS, IDLE_SECONDS, Doors
 from controlplane.apiserver.fairness.vanished import Watchman
+from controlplane.apiserver.health import Health
 from controlplane.apiserver.join import JoinDesk
 from controlplane.apiserver.replica_join import ReplicaJoinDesk
 from controlplane.apiserver.rest.api import RestApi
@@ -64,7 +65,7 @@ class HttpsServer:
         desk: JoinDesk,
         replica_desk: ReplicaJoinDesk | None,
         api: RestApi,
-        ready: Callable[[], bool],
+        health: Health,
         version: str,
         audit: AuditLog | None = None,
         *,
@@ -79,7 +80,7 @@ class HttpsServer:
         self._desk = desk
         self._api = api
         self._replica_desk = replica_desk
-        self._ready = ready
+        self._health = health
         self._version = version
         self._outer = [] if audit is None else [auditing(audit)]
         self._runner: web.AppRunner | None = None
@@ -98,9 +99,7 @@ class HttpsServer:
         app.router.add_post(JOIN_PATH, self._join)
         app.router.add_post(JOIN_REPLICA_PATH, self._join_replica)
         app.router.add_post(RENEW_PATH, self._renew)
-        app.router.add_get("/livez", self._live)
-        app.router.add_get("/healthz", self._is_ready)
-        app.router.add_get("/readyz", self._is_ready)
+        self._health.add_to(app)
         app.router.add_get("/version", self._versions)
         app.router.add_get("/version/", self._versions)
         self._api.add_to(app)
@@ -169,14 +168,6 @@ class HttpsServer:
         except (ValueError, KeyError, TypeError) as error:
             raise errors.Invalid("the body must be JSON with token, name, host, request and raft_request") from error
         return web.json_response(await self._replica_desk.join(**given, level=level))
-
-    async def _live(self, _request: web.Request) -> web.Response:
-        return web.Response(text="ok")
-
-    async def _is_ready(self, _request: web.Request) -> web.Response:
-        if self._ready():
-            return web.Response(text="ok")
-        return web.Response(status=503, text="no leader is known or the state is behind")
 
     async def _versions(self, _request: web.Request) -> web.Response:
         return web.json_response(version_info(self._version))

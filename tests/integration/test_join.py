@@ -10,6 +10,7 @@ from api.v1 import apiserver_pb2 as pb
 from component import join as joining
 from component import pki
 from controlplane.apiserver.authn import Authenticator
+from controlplane.apiserver.health import Health
 from controlplane.apiserver.https import HttpsServer
 from controlplane.apiserver.join import JoinDesk
 from controlplane.apiserver.pod_network import PodNetwork
@@ -36,7 +37,7 @@ class Desk:
 
 
 @asynccontextmanager
-async def serving(tmp_path, ready=lambda: True):
+async def serving(tmp_path, problems=dict):
     keys = make_pki()
     (tmp_path / "crt").write_bytes(keys.server.cert_pem)
     (tmp_path / "key").write_bytes(keys.server.key_pem)
@@ -44,7 +45,7 @@ async def serving(tmp_path, ready=lambda: True):
         desk = JoinDesk(cluster.core, cluster.local, keys.ca, lambda: {"r1": "127.0.0.1:7443"}, "c1", cluster.env)
         callers = Callers(Authenticator(cluster.core.authorizer), bearer_of(cluster))
         api = RestApi(cluster.core, NoStreams(), callers, cluster.env, PodNetwork(NoStreams(), nowhere))
-        server = HttpsServer(desk, None, api, ready, "1.2.3")
+        server = HttpsServer(desk, None, api, Health(problems), "1.2.3")
         port = await server.start("127.0.0.1", 0, tmp_path / "crt", tmp_path / "key")
         try:
             made = Desk(cluster, keys, server, port)
@@ -179,8 +180,8 @@ async def test_what_cannot_be_a_token_or_hash_is_refused_before_anybody_is_asked
 
 
 async def test_health_follows_readiness_and_nonsense_gets_an_error_as_json(tmp_path):
-    ready = [False]
-    async with serving(tmp_path, lambda: ready[0]) as desk:
+    problems = {"leader": "no leader is known"}
+    async with serving(tmp_path, lambda: problems) as desk:
         context = ssl.create_default_context(cadata=desk.keys.ca.cert_pem.decode())
         async with aiohttp.ClientSession() as session:
 
@@ -195,8 +196,17 @@ async def test_health_follows_readiness_and_nonsense_gets_an_error_as_json(tmp_p
                     return response.status, await response.text()
 
             assert (await ask("/livez"))[0] == 200
-            assert (await ask("/readyz"))[0] == 503
-            ready[0] = True
+            assert await ask("/readyz") == (
+                503,
+                "[+]ping ok\n[-]leader failed: no leader is known\nreadyz check failed\n",
+            )
+            assert (await ask("/readyz?exclude=leader"))[0] == 200
+            assert (await ask("/readyz/leader"))[0] == 503
+            assert await ask("/readyz/ping") == (200, "ok")
+            status, text = await ask("/readyz/moon")
+            assert (status, "there is no check moon; there is: ping, leader" in text) == (404, True)
+            problems["leader"] = ""
+            assert await ask("/livez?verbose") == (200, "[+]ping ok\nlivez check passed\n")
             assert await ask("/readyz") == (200, "ok")
             assert "timonier.1.2.3" in (await ask("/version"))[1]
             status, text = await ask(joining.JOIN_PATH, "POST", data=b"nonsense")

@@ -260,3 +260,18 @@ def test_a_full_pod_range_is_told_as_such():
 async def test_the_kubernetes_service_has_the_first_address(api):
     spec = (await api.get("services", "default", "kubernetes")).tree()["spec"]
     assert (spec["clusterIP"], "selector" in spec) == ("10.96.0.1", False)
+
+
+@pytest.mark.parametrize("kind", ["NodePort", "LoadBalancer"])
+async def test_a_type_that_is_not_supported_is_all_that_is_named(api, kind):
+    with pytest.raises(errors.Invalid) as refused:
+        await api.create(service("out", type=kind))
+    assert [field.path for field in refused.value.fields] == ["spec.type"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("externalTrafficPolicy", "Cluster"), ("allocateLoadBalancerNodePorts", True)]
+)
+async def test_what_is_for_services_reached_from_outside_is_for_no_others(api, field, value):
+    with pytest.raises(errors.Invalid, match=rf"spec\.{field}: .*may only be"):
+        await api.create(service("in", **{field: value}))
