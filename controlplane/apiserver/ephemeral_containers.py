@@ -5,16 +5,20 @@ The one way in is the subresource `pods/ephemeralcontainers`, as Kubernetes docu
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
 from api import defaults, strict, validation
+from api.errors import FieldError
+from api.faults import forbidden
 from api.object import Tree
-from api.validate_ephemeral import ephemeral_change_faults
+from api.validate_ephemeral import PATH, ephemeral_change_faults
 from controlplane.admission.request import Identity, Request
 from controlplane.apiserver import ownership, webhook_changes
 from controlplane.apiserver.decision import Decision, Snapshot
 from controlplane.apiserver.incoming import Incoming, refuse
+from controlplane.apiserver.kinds.pods import terminal
 from controlplane.apiserver.objects import tree_of
 from controlplane.apiserver.writes import Writing
 
@@ -52,9 +56,18 @@ def decide(writing: Writing, identity: Identity, incoming: Incoming, snapshot: S
     refuse(incoming, [*ephemeral_change_faults(tree["spec"], before["spec"]), *validation.validate(kind, tree, tree)])
     writing.chain.check(replace(request, tree=tree), snapshot)
     if tree["spec"] != old["spec"]:
+        refuse(incoming, list(_too_late(old)))
         tree = {**tree, "metadata": {**tree["metadata"], "generation": old["metadata"].get("generation", 0) + 1}}
     tree = ownership.tracked(kind, identity, old, tree, writing.env.timestamp(), EPHEMERAL)
     return writing.replaced(incoming, stored, old, tree, snapshot)
+
+
+def _too_late(pod: Tree) -> Iterator[FieldError]:
+    """Nothing starts any more in a pod that is over. Kubernetes would take the container and never run it."""
+    if terminal(pod):
+        yield forbidden(PATH, "the pod has ended: nothing starts in it any more")
+    elif "deletionTimestamp" in pod["metadata"]:
+        yield forbidden(PATH, "the pod is being deleted: nothing starts in it any more")
 
 
 def _with_those_of(sent: Tree, old: Tree) -> Tree:

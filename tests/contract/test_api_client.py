@@ -79,6 +79,14 @@ async def test_names_are_taken_once(api):
         await api.create(config_map("a"))
 
 
+async def test_ephemeral_containers_are_added_by_a_patch_of_their_own(api):
+    await api.create(plain_pod("a"))
+    patch = json.dumps({"spec": {"ephemeralContainers": [{"name": "debug", "image": "d:1"}]}}).encode()
+    patched = await api.patch("pods", "default", "a", "strategic", patch, subresource="ephemeralcontainers")
+    assert [each["name"] for each in patched.tree()["spec"]["ephemeralContainers"]] == ["debug"]
+    assert await api.get("pods", "default", "a") == patched
+
+
 async def test_what_is_not_there_is_not_found(api):
     for call in (
         api.get("configmaps", "default", "a"),

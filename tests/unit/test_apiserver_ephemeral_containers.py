@@ -89,6 +89,21 @@ async def test_the_ordinary_ways_add_none(core, stored):
         await core.update(ADMIN, {**stored, "spec": {**stored["spec"], **body("one")["spec"]}})
 
 
+async def test_a_pod_that_has_ended_or_is_going_takes_none(core, stored):
+    local = LocalClient(core, ADMIN)
+    held = {"metadata": {"finalizers": ["example.com/hold"]}}
+    await core.patch(ADMIN, "pods", "default", "a", "merge", json.dumps(held).encode())
+    current = (await local.get("pods", "default", "a")).tree()
+    await local.update_status({**current, "status": {"phase": "Failed"}})
+    with pytest.raises(errors.Invalid, match=r"spec\.ephemeralContainers: Forbidden: the pod has ended"):
+        await patch(core, body("one"))
+    current = (await local.get("pods", "default", "a")).tree()
+    await local.update_status({**current, "status": {"phase": "Pending"}})
+    await local.delete("pods", "default", "a")
+    with pytest.raises(errors.Invalid, match=r"spec\.ephemeralContainers: Forbidden: the pod is being deleted"):
+        await patch(core, body("one"))
+
+
 async def test_a_dry_run_stores_nothing_and_the_same_again_changes_nothing(core, stored):
     assert names(await patch(core, body("one"), dry_run=True)) == ["one"]
     assert names((await core.get(ADMIN, "pods", "default", "a")).tree()) == []
