@@ -29,6 +29,7 @@ ORDER = (
     "test_clients_kubectl",
     "test_secrets",
     "test_clients_python",
+    "test_clients_in_pods",
     "test_network",
     "test_bad_input",
     "test_rollouts",
