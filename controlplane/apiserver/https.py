@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from aiohttp import web, web_protocol
+from aiohttp import http_exceptions, web, web_protocol
 
 from api import errors
 from component.join import CA_PATH, JOIN_PATH, JOIN_REPLICA_PATH, RENEW_PATH
@@ -183,12 +183,16 @@ async def _body(request: web.Request, seconds: float) -> Any:
 
 
 class _ConnectionLog(logging.Handler):
-    """What the HTTP library says of connections: a body that cannot be unpacked is its sender's mistake, and no line."""
+    """What the HTTP library says of connections.
+
+    What is no HTTP, and a body that cannot be unpacked, is its sender's mistake, and no line: whoever reaches the port could fill
+    the log.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log everything else as our own errors are logged."""
         error = record.exc_info[1] if record.exc_info else None
-        if not isinstance(error, web_protocol.RequestPayloadError):
+        if not isinstance(error, (web_protocol.RequestPayloadError, http_exceptions.HttpProcessingError)):
             log.error("http_connection_failed", problem=record.getMessage(), exc_info=error)
 
 
