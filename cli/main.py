@@ -138,11 +138,10 @@ def exit_code(run: Callable[[], Any]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED
-    except OSError as error:  # files of a command are read with care: this is the output's, a full disk mostly
+    except (OSError, UnicodeEncodeError) as error:
         if os.environ.get("TIM_DEBUG"):
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"Error: {where}{error.strerror or error}", err=True)
+        click.echo(f"Error: {_reason(error)}", err=True)
         return 1
     except Exception as error:
         if os.environ.get("TIM_DEBUG"):
@@ -151,6 +150,13 @@ def exit_code(run: Callable[[], Any]) -> int:
         click.echo(f"internal error: {what}; run with TIM_DEBUG=1 for the traceback", err=True)
         return EXIT_INTERNAL
     return code if isinstance(code, int) else 0
+
+
+def _reason(error: OSError | UnicodeEncodeError) -> str:
+    """Files of a command are read with care: an OSError is the output's, a full disk mostly."""
+    if isinstance(error, OSError):
+        return (f"{error.filename}: " if error.filename else "") + (error.strerror or str(error))
+    return f"{error.object[error.start : error.end]!a}: a word of the command line is no {error.encoding} text"
 
 
 def _version(ctx: click.Context, _parameter: click.Parameter, given: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from api import retired
 from api.errors import ApiError, Invalid, NotFound
 from api.object import Tree
 from api.scheme import BUILT_IN, Kind
-from cli import kinds
+from cli import kinds, reading
 from cli.mistakes import Misused
 from cli.verb import nearest
 
@@ -49,13 +48,10 @@ def read_manifests(paths: Sequence[str], *, recursive: bool = False) -> list[Tre
     trees: list[Tree] = []
     for path in paths:
         if path == "-":
-            trees.extend(load_all(sys.stdin.buffer.read(), "standard input"))
+            trees.extend(load_all(reading.standard_input(), "standard input"))
             continue
         for file in _files(path, recursive=recursive):
-            try:
-                trees.extend(load_all(file.read_bytes(), str(file)))
-            except OSError as error:
-                raise Invalid(f"{file}: {error.strerror}") from error
+            trees.extend(load_all(reading.file(file), str(file)))
     if not trees:
         raise Invalid(f"no objects in {', '.join(paths)}")
     return trees

@@ -192,8 +192,12 @@ def _server_among(server: str, before: Sequence[str], now: Sequence[str]) -> str
 
 def write(tree: Mapping[str, Any], path: Path) -> None:
     """Replace the file in one step, readable by its owner only; raises KubeconfigProblem when that cannot be."""
+    text = yaml.safe_dump(dict(tree), sort_keys=False)
     try:
-        write_private(path, yaml.safe_dump(dict(tree), sort_keys=False).encode())
+        manifest.load_value(text, str(path))
+        write_private(path, text.encode())
+    except Invalid as error:  # a name with half a character
+        raise KubeconfigProblem(f"{path}: it could not be read again with a name that is no text") from error
     except OSError as error:
         raise KubeconfigProblem(f"{path}: {error.strerror}") from error
 

@@ -9,7 +9,7 @@ import click
 
 from api.errors import ApiError, Invalid, Unavailable
 from api.object import Object, canonical
-from cli import options
+from cli import options, reading
 from cli.connect import call, fail_after
 from cli.output import told
 from cli.targets import Target, namespace_of, parse, read_manifests, targets_of
@@ -90,10 +90,7 @@ def _body(text: str, patch_file: str) -> bytes:
     if bool(text) == bool(patch_file):
         raise click.UsageError("give the patch with -p or with --patch-file")
     try:
-        given: str | bytes = Path(patch_file).read_bytes() if patch_file else text
-    except OSError as error:
-        raise click.UsageError(f"{patch_file}: {error.strerror}") from error
-    try:
+        given: str | bytes = reading.file(Path(patch_file)) if patch_file else text
         return canonical(manifest.load_value(given, patch_file or "patch"))
     except Invalid as error:
         raise click.UsageError(str(error)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -76,3 +77,32 @@ def test_output_that_goes_nowhere_is_no_traceback(redirection, code, said):
     assert done.returncode == code
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == (1 if said else 0)
+
+
+def test_a_word_that_is_no_text_is_one_line(unreachable):
+    environment = {**os.environ, "TIMCONFIG": str(unreachable)}
+    done = tim("plugin", "list", b"x\xff", env=environment)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    done = tim("config", "rename-context", "me@lab", b"x\xff", env=environment)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "a name that is no text" in done.stderr
+    assert kubeconfig.read(unreachable)["current-context"] == "me@lab"
+
+
+def test_what_has_no_end_is_not_read_to_its_end(unreachable):
+    done = tim("apply", "-f", "/dev/zero", env={**os.environ, "TIMCONFIG": str(unreachable)})
+    assert (done.returncode, done.stderr) == (1, "Error: Invalid: /dev/zero: more than 64 MiB\n")
+
+
+def test_ctrl_c_ends_a_command_that_waits_for_what_it_reads(unreachable, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from cli.start import main; main()", "apply", "-f", str(tmp_path / "pipe")],
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TIMCONFIG": str(unreachable)},
+    )
+    with (tmp_path / "pipe").open("wb"):  # open once the other side reads
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert b"Traceback" not in process.stderr.read()
+    process.stderr.close()

@@ -200,3 +200,12 @@ def test_a_reader_that_went_away_is_no_news():
     api.fault = lambda _call: OSError(errno.EPIPE, "Broken pipe")
     result = tim(api, "get", "pods")
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", "")
+
+
+def test_a_word_that_is_no_text_is_told_as_such(monkeypatch):
+    def ask(*_arguments, **_options):
+        "\udcff".encode()
+
+    api = CliApi()
+    monkeypatch.setattr(api, "list", ask)
+    assert error_line(tim(api, "get", "pods")) == "Error: '\\udcff': a word of the command line is no utf-8 text"
