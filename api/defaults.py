@@ -172,6 +172,9 @@ def _definition(tree: Tree) -> None:
     if kind := names.get("kind"):
         fill(names, "singular", kind.lower())
         fill(names, "listKind", f"{kind}List")
+    for version in spec.get("versions", ()):
+        version.setdefault("served", False)
+        version.setdefault("storage", False)
     if spec.get("preserveUnknownFields") is False:
         del spec["preserveUnknownFields"]
 

@@ -93,6 +93,8 @@ def _default_http(action: Tree) -> None:
     if "httpGet" in action:
         fill(action["httpGet"], "path", "/")
         fill(action["httpGet"], "scheme", "HTTP")
+        for header in action["httpGet"].get("httpHeaders", ()):
+            header.setdefault("value", "")
 
 
 def _default_volume(volume: Tree) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,12 +13,21 @@ from api.names import label_value_fault, qualified_name_fault
 from api.quantity import parse
 
 _SHOWN_CHARACTERS = 200
+_NAME_CHARACTERS = 40  # of a field's name in a path
+_FIELD_NAME = re.compile(r"[-\w$@/]+")
 PORT_LIMIT = 65535
 
 
 def _shown(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
+
+
+def field_path(path: str, name: str) -> str:
+    """The path of a field; a name that is none (empty, or with a line's end in it) is quoted, so that it is seen."""
+    if not _FIELD_NAME.fullmatch(name):
+        return f"{path}[{json.dumps(name[:_NAME_CHARACTERS])}]"
+    return f"{path}.{name}" if path else name
 
 
 def required(path: str, why: str = "") -> FieldError:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from api.errors import FieldError
-from api.faults import duplicate, required
+from api.faults import duplicate, field_path, required
 from api.object import Tree
 from api.pattern_search import one_object
 from api.schema_checks import TYPES, wrong_type
@@ -44,7 +44,7 @@ def _known_fields(schema: Schema, tree: Tree, path: str, dropped: list[str], *, 
         elif schema.preserve:
             kept[name] = value
         else:
-            dropped.append(where)
+            dropped.append(field_path(path, name))
     return kept
 
 

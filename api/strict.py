@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from api import schema_trees
 from api.errors import FieldError, Invalid
+from api.faults import field_path
 from api.meta import Resource
 from api.object import Tree
 from api.scheme import Kind
@@ -29,7 +30,6 @@ DEPTH_LIMIT = 100
 _UNKNOWN = "unknown field"
 _SUGGESTED = 20  # for so many unknown fields the nearest known one is looked for: each look costs 0.1 ms
 _SHOWN_CHARACTERS = 40
-_FIELD_NAME = re.compile(r"[-\w$@/]+")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 """RFC 3339, section 5.6, as strictly as Kubernetes reads it."""
 
@@ -78,9 +78,9 @@ def _check_object(struct: type[Resource], tree: Tree, path: str, errors: list[Fi
     for name, value in tree.items():
         shape = shapes.get(name)
         if shape is None:
-            errors.append(FieldError(_join(path, name), _unknown(name, shapes, len(errors))))
+            errors.append(FieldError(field_path(path, name), _unknown(name, shapes, len(errors))))
         elif shape.form != "string" or type(value) is not str:
-            _check_value(shape, value, _join(path, name), errors)
+            _check_value(shape, value, field_path(path, name), errors)
 
 
 def without_unknown(kind: Kind, tree: Tree) -> tuple[Tree, list[FieldError]]:
@@ -103,11 +103,11 @@ def _known_object(struct: type[Resource], tree: Tree, path: str, dropped: list[F
     for name, value in tree.items():
         shape = shapes.get(name)
         if shape is not None:
-            kept[name] = _known_value(shape, value, _join(path, name), dropped)
+            kept[name] = _known_value(shape, value, field_path(path, name), dropped)
         elif name.startswith("$"):
             kept[name] = value
         else:
-            dropped.append(FieldError(_join(path, name), _unknown(name, shapes, len(dropped))))
+            dropped.append(FieldError(field_path(path, name), _unknown(name, shapes, len(dropped))))
     return kept
 
 
@@ -117,13 +117,6 @@ def _known_value(shape: Shape, value: Any, path: str, dropped: list[FieldError])
     if shape.form == "list" and type(value) is list and shape.item:
         return [_known_value(shape.item, item, f"{path}[{index}]", dropped) for index, item in enumerate(value)]
     return value
-
-
-def _join(path: str, name: str) -> str:
-    """The path of a field; a name that is none (empty, or with a line's end in it) is quoted, so that it is seen."""
-    if not _FIELD_NAME.fullmatch(name):
-        return f"{path}[{json.dumps(name[:_SHOWN_CHARACTERS])}]"
-    return f"{path}.{name}" if path else name
 
 
 def _check_value(shape: Shape, value: Any, path: str, errors: list[FieldError]) -> None:

@@ -260,6 +260,15 @@ def test_a_status_has_the_fields_that_its_readers_count_on():
     assert default_status(scheme.lookup("replicaset"), {}) == {"replicas": 0}
 
 
+def test_fields_of_a_spec_that_readers_count_on_are_there():
+    probe = {"httpGet": {"port": 80, "httpHeaders": [{"name": "X-A"}]}}
+    containers = [{"name": "a", "image": "b", "livenessProbe": probe}]
+    spec = defaulted("pod", {"spec": {"containers": containers}})["spec"]
+    assert spec["containers"][0]["livenessProbe"]["httpGet"]["httpHeaders"] == [{"name": "X-A", "value": ""}]
+    version = defaulted("customresourcedefinition", {"spec": {"versions": [{"name": "v1"}]}})["spec"]["versions"][0]
+    assert version == {"name": "v1", "served": False, "storage": False}
+
+
 def test_lists_and_objects_that_readers_count_on_are_there():
     assert defaulted("limitrange", {})["spec"] == {"limits": []}
     assert defaulted("event", {})["involvedObject"] == {}

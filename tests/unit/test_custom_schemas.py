@@ -283,3 +283,9 @@ def test_any_object_is_judged_and_what_is_pruned_and_completed_stays_so(spec):
     assert completed(schema, tree) == tree
     assert list(faults(schema, tree, tree)) == []
     told(faults(schema, tree, None))
+
+
+def test_an_unknown_field_whose_name_is_none_is_quoted():
+    schema = compiled({"type": "object", "properties": {"spec": {"type": "object", "properties": {}}}})
+    _, dropped = known(schema, {"": 0, "spec": {"": 1, "a\nb": 2, "c": 3}})
+    assert dropped == ['[""]', 'spec[""]', 'spec["a\\nb"]', "spec.c"]
