@@ -31,8 +31,9 @@ from component.rpc import API_SERVER_NAME, Tls
 CONNECTIONS = 64
 WATCHES = 10_000
 LARGE_CLIENTS = 8
-LARGE_BYTES = 1_500_000
-SMALL_VALUE = "x" * 100
+LARGE_BYTES = 900_000  # of a ConfigMap's values a mebibyte is accepted
+SMALL_VALUE = "x" * 20
+LISTERS = 16
 PAUSE_SECONDS = 0.2  # after a refusal, as a client that does not listen to it
 _API = "/api.v1.ApiServer/"
 
@@ -177,12 +178,12 @@ async def slow(bad: Bad) -> None:
 
 
 async def large(bad: Bad) -> None:
-    """Eight connections that write objects of 1.5 MB with many small fields."""
+    """Eight connections that replace objects of 900 kB, each of 25,000 small fields."""
     session = bad.session()
     data = {f"key-{number:06}": SMALL_VALUE for number in range(LARGE_BYTES // (len(SMALL_VALUE) + 16))}
 
     async def work(number: int) -> None:
-        metadata = {"name": f"bad{number}", "namespace": "default"}
+        metadata = {"name": f"large-{bad.front}-{number}", "namespace": "default"}
         turn = 0
 
         def body() -> str:
@@ -192,23 +193,56 @@ async def large(bad: Bad) -> None:
                 {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {**data, "turn": str(turn)}}
             )
 
-        apply = bad.channel().unary_unary(_API + "Apply")
+        channel, made = bad.channel(), False
+        create, update = channel.unary_unary(_API + "Create"), channel.unary_unary(_API + "Update")
+        collection = "/api/v1/namespaces/default/configmaps"
 
         async def over_grpc() -> None:
-            await apply(pb.ApplyRequest(object=resource_pb2.Resource(json=body())).SerializeToString())
+            nonlocal made
+            resource = resource_pb2.Resource(json=body())
+            if made:
+                await update(pb.UpdateRequest(object=resource).SerializeToString())
+            else:
+                await create(pb.CreateRequest(object=resource).SerializeToString())
+                made = True
 
         async def over_https() -> None:
-            try:
-                await bad.ask(session, "PUT", f"/api/v1/namespaces/default/configmaps/bad{number}", body().encode())
-            except aiohttp.ClientResponseError:
-                await bad.ask(session, "POST", "/api/v1/namespaces/default/configmaps", body().encode())
+            nonlocal made
+            if made:
+                await bad.ask(session, "PUT", f"{collection}/large-{bad.front}-{number}", body().encode())
+            else:
+                await bad.ask(session, "POST", collection, body().encode())
+                made = True
 
         await bad.repeat(over_grpc if bad.front == "grpc" else over_https)
 
     await asyncio.gather(*(work(number) for number in range(LARGE_CLIENTS)))
 
 
-KINDS = {"tight": tight, "watches": watches, "slow": slow, "large": large}
+async def lists(bad: Bad) -> None:
+    """16 connections that list 2,000 small objects in a loop."""
+    session = bad.session()
+
+    async def work() -> None:
+        listing = bad.channel().unary_unary(_API + "List")
+
+        async def over_grpc() -> None:
+            request = pb.ListRequest(resource="configmaps", namespace="many")
+            while True:
+                answer = pb.ListResponse.FromString(await listing(request.SerializeToString()))
+                if not answer.continue_token:
+                    return
+                request.continue_token = answer.continue_token
+
+        async def over_https() -> None:
+            await bad.ask(session, "GET", "/api/v1/namespaces/many/configmaps")
+
+        await bad.repeat(over_grpc if bad.front == "grpc" else over_https)
+
+    await asyncio.gather(*(work() for _ in range(LISTERS)))
+
+
+KINDS = {"tight": tight, "watches": watches, "slow": slow, "large": large, "lists": lists}
 
 
 async def main() -> None:

@@ -1,4 +1,6 @@
-"""A well-behaved client alone, and beside one that takes more than its share: a tight loop, 10,000 watches, slow reads, large objects.
+"""A well-behaved client alone, and beside one that takes more than its share.
+
+That is a tight loop, 10,000 watches while they open and when they stand, slow readers, large objects, or large lists.
 
 Both are users of the same class. The well-behaved one gets, creates and lists a little, one call after the other, over
 gRPC and over HTTPS; the bad ones are processes of their own (`bench.bad_clients`). Compare the rows of one run.
@@ -14,14 +16,17 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
+
+import grpc.aio
 
 from api.v1 import apiserver_pb2 as pb
 from api.v1 import resource_pb2
 from bench.load import CALL_SECONDS, Side
 from bench.processes import cpu_seconds
 from bench.replicas import Replicas
-from bench.report import Report, own_cpu_seconds, percentile, run_part
+from bench.report import Report, percentile, run_part
 from bench.rest import Https, _context, _leader
 from component import pki
 from component.rpc import Tls
@@ -30,11 +35,14 @@ BAD = {
     "tight": "64 connections in a tight loop",
     "watches": "10,000 watches",
     "slow": "64 slow readers",
-    "large": "1.5 MB objects",
+    "large": "900 kB objects",
+    "lists": "lists of 2,000",
 }
+WATCHES_OPEN_SECONDS = 15.0
 ROOT = Path(__file__).resolve().parents[1]
 FRONTS = "grpc", "https"
 LARGE_OBJECTS, LARGE_VALUE_BYTES = 100, 200_000  # what slow readers ask for: 20 MB
+MANY_OBJECTS = 2_000
 WARM_SECONDS = 3.0
 _API = "/api.v1.ApiServer/"
 
@@ -104,7 +112,7 @@ async def beside(kind: str, front: str, given: dict[str, str], tell: dict[str, f
 
 
 async def bench(report: Report, quick: bool) -> None:
-    seconds = 4.0 if quick else 15.0
+    seconds = 2.0 if quick else 8.0
     folder = Path(tempfile.mkdtemp(prefix="timonier-bench-"))
     replicas = Replicas(folder / "replicas")
     try:
@@ -118,8 +126,9 @@ async def bench(report: Report, quick: bool) -> None:
         https = Https(replicas.addresses[leader], _context(replicas, folder), processes)
         try:
             await _prepare(grpc_side)
-            report.setting(f"three replicas on loopback, TLS; {seconds:g} s a row; both users in system:masters")
-            await _run(report, Good(grpc_side, https), given, seconds, processes["API"])
+            report.setting(f"three replicas on loopback, TLS; {2 * seconds:g} s a row; both users in system:masters")
+            status = grpc_side.channels[0].unary_unary(_API + "ClusterStatus")
+            await _run(report, Rows(Good(grpc_side, https), status, processes["API"], seconds), given)
         finally:
             await grpc_side.close()
             await https.close()
@@ -148,50 +157,91 @@ async def _prepare(side: Side) -> None:
     """The object that is read, and the large list."""
     apply = side.channels[0].unary_unary(_API + "Apply")
     large = '{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"large"}}'
-    objects = [large, _config_map("standing")]
+    many = '{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"many"}}'
+    objects = [large, many, _config_map("standing")]
     objects += [_config_map(f"c{number}", "large", "x" * LARGE_VALUE_BYTES) for number in range(LARGE_OBJECTS)]
     for each in objects:
         request = pb.ApplyRequest(object=resource_pb2.Resource(json=each))
         await apply(request.SerializeToString(), timeout=CALL_SECONDS)
+    transaction = side.channels[0].unary_unary(_API + "Transaction")
+    for start in range(0, MANY_OBJECTS, MANY_OBJECTS // 4):
+        many = [_config_map(f"m{start + number}", "many", "x" * 500) for number in range(MANY_OBJECTS // 4)]
+        writes = [pb.Operation(create=resource_pb2.Resource(json=each)) for each in many]
+        await transaction(pb.TransactionRequest(operations=writes).SerializeToString(), timeout=CALL_SECONDS)
 
 
-async def _run(report: Report, good: Good, given: dict[str, str], seconds: float, api: list[int]) -> None:
-    alone = {front: await good.calls(front, seconds) for front in FRONTS}
-    rows = [_row("alone", alone, 0.0, "")]
+@dataclass
+class Row:
+    """What the well-behaved client saw: latencies by front end and verb; and what the leader and the bad client did."""
+
+    name: str
+    found: dict[str, dict[str, list[float]]]
+    api_share: float
+    terms: int  # how often leadership changed
+    told: dict[str, float]
+
+    @property
+    def cells(self) -> tuple[object, ...]:
+        """The row of the table."""
+        values = [
+            percentile(self.found[front][verb], fraction) * 1e3
+            for front in FRONTS
+            for verb in ("get", "create")
+            for fraction in (0.5, 0.99)
+        ]
+        said = ", ".join(f"{name} {value:,.4g}" for name, value in self.told.items())
+        return self.name, *values, self.api_share, self.terms, said
+
+
+class Rows:
+    """Measures one row after the other."""
+
+    def __init__(self, good: Good, status: grpc.aio.UnaryUnaryMultiCallable, api: list[int], seconds: float) -> None:
+        self._good = good
+        self._status = status
+        self._api = api
+        self._seconds = seconds
+        self.all: list[Row] = []
+
+    async def measure(self, name: str, told: dict[str, float]) -> None:
+        """Let the well-behaved client work."""
+        term, used, began = await self._term(), cpu_seconds(self._api), time.perf_counter()
+        found = {front: await self._good.calls(front, self._seconds) for front in FRONTS}
+        share = (cpu_seconds(self._api) - used) / (time.perf_counter() - began)
+        self.all.append(Row(name, found, share, await self._term() - term, told))
+
+    async def _term(self) -> int:
+        answer = await self._status(pb.ClusterStatusRequest().SerializeToString(), timeout=CALL_SECONDS)
+        return max(each.term for each in pb.ClusterStatusResponse.FromString(answer).replicas)
+
+
+async def _run(report: Report, rows: Rows, given: dict[str, str]) -> None:
+    await rows.measure("alone", {})
     for kind, title in BAD.items():
-        for bad_front in FRONTS:
+        for front in FRONTS:
             told: dict[str, float] = {}
-            async with beside(kind, bad_front, given, told):
-                await asyncio.sleep(WARM_SECONDS)
-                used, own, began = cpu_seconds(api), own_cpu_seconds(), time.perf_counter()
-                found = {front: await good.calls(front, seconds / 2) for front in FRONTS}
-                share = (cpu_seconds(api) - used) / (time.perf_counter() - began)
-                own = own_cpu_seconds() - own
-            said = ", ".join(f"{name} {value:,.4g}" for name, value in told.items())
-            rows.append(_row(f"{title}, {bad_front}", found, share, f"{said}; own CPU {own:.1f} s"))
-            for front in FRONTS:
-                report.figure(
-                    f"get over {front} beside {title}, {bad_front}, p99",
-                    percentile(found[front]["get"], 0.99) * 1e3,
-                    "ms",
-                    peer=percentile(alone[front]["get"], 0.99) * 1e3,
-                    peer_name="alone",
-                )
+            async with beside(kind, front, given, told):
+                if kind == "watches":
+                    await rows.measure(f"{title} opening, {front}", told)
+                    await asyncio.sleep(WATCHES_OPEN_SECONDS)
+                else:
+                    await asyncio.sleep(WARM_SECONDS)
+                await rows.measure(f"{title}, {front}", told)
+    alone = rows.all[0].found
+    for row in rows.all[1:]:
+        for front in FRONTS:
+            report.figure(
+                f"get over {front} beside {row.name}, p99",
+                percentile(row.found[front]["get"], 0.99) * 1e3,
+                "ms",
+                peer=percentile(alone[front]["get"], 0.99) * 1e3,
+                peer_name="alone",
+            )
     report.say(
-        "  the well-behaved client: p50 and p99 in ms; CPU share of the leader's API process; what the bad one did"
+        "  the well-behaved client: p50 and p99 in ms; CPU share of the leader's API process; new terms; what the bad one did"
     )
     columns = [f"{front} {verb} {each}" for front in FRONTS for verb in ("get", "create") for each in ("p50", "p99")]
-    report.table(("", *columns, "API CPU", "bad"), rows)
-
-
-def _row(name: str, found: dict[str, dict[str, list[float]]], share: float, said: str) -> tuple[object, ...]:
-    values = [
-        percentile(found[front][verb], fraction) * 1e3
-        for front in FRONTS
-        for verb in ("get", "create")
-        for fraction in (0.5, 0.99)
-    ]
-    return name, *values, share, said
+    report.table(("", *columns, "API CPU", "terms", "bad"), [row.cells for row in rows.all])
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from controlplane.apiserver.accounts.claims import issuer_of
 from controlplane.apiserver.accounts.issuing import TokenDesk
 from controlplane.apiserver.accounts.static import read_tokens
 from controlplane.apiserver.authn import Authenticator
-from controlplane.apiserver.fairness.doors import IDLE_SECONDS
+from controlplane.apiserver.fairness.doors import HANDSHAKE_SECONDS, IDLE_SECONDS
 from controlplane.apiserver.fairness.limits import DEFAULTS
 from controlplane.apiserver.health import Health
 from controlplane.apiserver.https import HttpsServer
@@ -130,6 +130,7 @@ async def serving_rest(
     pods=None,
     idle_seconds=IDLE_SECONDS,
     body_seconds=BODY_SECONDS,
+    handshake_seconds=HANDSHAKE_SECONDS,
     **options,
 ) -> AsyncIterator[Rest]:
     """A running server over its own core."""
@@ -151,7 +152,15 @@ async def serving_rest(
             **options,
         )
         server = HttpsServer(
-            desk, None, api, Health(dict), "1.2.3", audit, idle_seconds=idle_seconds, body_seconds=body_seconds
+            desk,
+            None,
+            api,
+            Health(dict),
+            "1.2.3",
+            audit,
+            idle_seconds=idle_seconds,
+            body_seconds=body_seconds,
+            handshake_seconds=handshake_seconds,
         )
         port = await server.start("127.0.0.1", 0, folder / "crt", folder / "key")
         rest = Rest(cluster, keys, server, port, folder)

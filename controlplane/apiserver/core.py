@@ -49,6 +49,7 @@ from controlplane.apiserver.fairness.gate import Gate
 from controlplane.apiserver.fairness.limits import DEFAULTS, Limits
 from controlplane.apiserver.fairness.lists import ListCosts, units_of
 from controlplane.apiserver.fairness.watching import fairly
+from controlplane.apiserver.first_events import FirstEvents
 from controlplane.apiserver.freshness import LINEARIZABLE, Freshness, wait_fresh
 from controlplane.apiserver.kinds import kind_rules
 from controlplane.apiserver.known_kinds import KnownKinds, presented, presented_all
@@ -103,6 +104,7 @@ class ApiCore:
         self._reviews = Reviews(self.authorizer, replica.read_barrier)
         self.past = Past(replica, env)
         self._pages = Pages(env)
+        self._first_events = FirstEvents()
 
     async def kind_of(self, resource: str) -> Kind:
         """The kind of a plural and group. NotFound."""
@@ -481,7 +483,7 @@ class ApiCore:
         await self.authorize(identity, asked or on(kind, "watch", namespace, selection.name))
 
         def begin(opened: Callable[[], None]) -> AsyncGenerator[Batch]:
-            return watch(self._replica, kind, selection, revision, opened=opened)
+            return watch(self._replica, kind, selection, revision, opened=opened, first_events=self._first_events)
 
         size = self.costs.size(resource, namespace) if revision is None else 0
         async with aclosing(fairly(self.gate, identity, begin, size)) as batches:

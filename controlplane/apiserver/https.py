@@ -71,10 +71,12 @@ class HttpsServer:
         *,
         idle_seconds: float = IDLE_SECONDS,
         body_seconds: float = BODY_SECONDS,
+        handshake_seconds: float = HANDSHAKE_SECONDS,
         watchman: Watchman | None = None,
     ) -> None:
         self._idle_seconds = idle_seconds
         self._body_seconds = body_seconds
+        self._handshake_seconds = handshake_seconds
         self._watchman = watchman or Watchman()
         self._watching: asyncio.Task[None] | None = None
         self._desk = desk
@@ -120,7 +122,7 @@ class HttpsServer:
             host,
             port,
             ssl=context,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            ssl_handshake_timeout=self._handshake_seconds,
             reuse_address=True,
         )
         self._watching = asyncio.ensure_future(self._watchman.run())

@@ -11,9 +11,10 @@ from typing import Final
 from api.errors import Expired
 from api.scheme import DEFINITIONS, Kind
 from controlplane.apiserver import pages
+from controlplane.apiserver.first_events import FirstEvents
 from controlplane.apiserver.objects import tree_of
 from controlplane.apiserver.selecting import Selection
-from controlplane.commands import ADDED, Key, Stored
+from controlplane.commands import Key, Stored
 from controlplane.replica import Replica
 from controlplane.replica_watching import Place
 from controlplane.store.state import State
@@ -46,13 +47,16 @@ async def watch(
     *,
     bookmark_seconds: float = BOOKMARK_SECONDS,
     opened: Callable[[], None] = lambda: None,
+    first_events: FirstEvents | None = None,
 ) -> AsyncGenerator[Batch]:
     """Yield changes after `revision`, oldest first; None: first an ADDED for each object there is, then a bookmark.
 
     A watch that shows nothing for `bookmark_seconds` gets a bookmark, however busy others are. Expired when changes are
     gone, from the rings and from history: list again and watch from there; also when a custom kind is served no more. Entering a
     selection is ADDED, leaving it DELETED with the object as it was. `opened` is called once the work of beginning is done.
+    What `first_events` knows is not made again.
     """
+    first_events = first_events or FirstEvents()
     definitions = replica.place(DEFINITIONS, replica.state.revision) if kind.custom is not None else None
     served = _served(replica.state, kind)
     first = revision is None
@@ -69,7 +73,7 @@ async def watch(
         present = [stored async for stored in pages.selected(state, kind, selected)]
         opened()
         for portion in _portions(present):
-            yield Batch([_added(stored) for stored in portion])
+            yield Batch(list(map(first_events.of, portion)))
         yield Batch((), revision)
     else:
         opened()
@@ -126,10 +130,6 @@ def _portions(present: Iterable[Stored]) -> Iterator[list[Stored]]:
         size_bytes += len(stored.body)
     if portion:
         yield portion
-
-
-def _added(stored: Stored) -> HubEvent:
-    return HubEvent(ADDED, stored.revision, stored.envelope, stored.body)
 
 
 def _match(selected: Selection) -> Match | None:

@@ -61,6 +61,44 @@ async def test_a_connection_that_does_not_get_to_its_request_is_closed(tmp_path,
                 assert await reader.read() == b""
 
 
+@contextlib.asynccontextmanager
+async def knocking(rest, first: bytes = b""):
+    """A connection whose handshake does not begin."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", rest.port)
+    writer.write(first)
+    try:
+        yield reader
+    finally:
+        writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+async def ended(reader) -> bool:
+    """Whether the server ends the connection."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(1_000):
+                pass
+    return True
+
+
+@pytest.mark.parametrize("first", [b"", b"GET / HTTP/1.1\r\n\r\n"], ids=["nothing", "something else"])
+async def test_a_connection_that_does_not_get_to_its_handshake_is_closed_in_time(tmp_path, first):
+    async with serving_rest(tmp_path, handshake_seconds=0.2) as rest:
+        async with knocking(rest, first) as reader:
+            assert await ended(reader)
+        assert (await rest.ask("GET", "/livez")).status == 200
+
+
+async def test_endless_headers_are_refused_without_a_line_in_the_log(tmp_path, capfd):
+    async with serving_rest(tmp_path) as rest, connected(rest) as (reader, writer):
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 1_000)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            assert (await reader.readline()).split()[1] == b"400"
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
 @pytest.mark.slow
 async def test_who_shows_no_certificate_has_so_long_to_send_the_body_of_a_join(tmp_path):
     async with serving_rest(tmp_path, body_seconds=0.3) as rest, connected(rest) as (reader, writer):
