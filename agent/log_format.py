@@ -6,6 +6,7 @@ record of the same stream (the CRI log format).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,10 +46,14 @@ def stamp_seconds(stamp: bytes) -> float:
 
 
 def since_bound(since_seconds: float | None, since_time: str | None, now: float) -> float:
-    """The oldest instant wanted, 0 for all; raises Invalid for a bad time."""
+    """The oldest instant wanted, 0 for all; raises Invalid for a bad time or number."""
     if since_time:
         try:
             return parse_time(since_time)
         except ValueError:
             raise Invalid(f"sinceTime {since_time!r} is not an RFC 3339 time, such as 2025-01-15T08:30:00Z") from None
-    return now - since_seconds if since_seconds is not None else 0.0
+    if since_seconds is None:
+        return 0.0
+    if not math.isfinite(since_seconds):
+        raise Invalid("sinceSeconds must be a number of seconds")
+    return now - since_seconds

@@ -5,7 +5,7 @@ Most commands need only the first and so ask nobody. What was found out lasts fo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
@@ -59,6 +59,18 @@ def of_cluster() -> Scheme:
         kinds = Scheme(pool.submit(ask).result())
     context.find_root().meta[_META] = kinds
     return kinds
+
+
+def custom_in_category(word: str) -> Sequence[Kind]:
+    """The cluster's own kinds that a name for several stands for; says so and returns none when the cluster does not tell."""
+    if click.get_current_context(silent=True) is None:
+        return ()
+    try:
+        scheme = known() if known() is not BUILT_IN else of_cluster()
+    except click.ClickException as problem:
+        click.echo(f"Warning: without the cluster's own kinds, of which it was not heard: {problem.message}", err=True)
+        return ()
+    return scheme.in_category(word)
 
 
 async def _custom(client: RpcClient, _namespace: str) -> list[Kind]:

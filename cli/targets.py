@@ -137,6 +137,7 @@ def lookup(word: str) -> Kind:
 def _kinds(word: str) -> Iterator[Kind]:
     if word == "all":
         yield from map(BUILT_IN.by_resource, ALL)
+        yield from kinds.custom_in_category(word)
         return
     try:
         yield lookup(word)

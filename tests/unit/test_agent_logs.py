@@ -40,6 +40,9 @@ def test_since_is_an_instant_or_an_age():
     assert since_bound(10.0, None, 100.0) == 90.0
     assert since_bound(None, "1970-01-01T00:01:00Z", 100.0) == 60.0
     assert since_bound(None, None, 100.0) == 0.0
+    for number in (float("nan"), float("inf"), float("-inf")):
+        with pytest.raises(Invalid, match="sinceSeconds must be a number"):
+            since_bound(number, None, 100.0)
     with pytest.raises(Invalid, match="yesterday"):
         since_bound(None, "yesterday", 100.0)
 
