@@ -154,7 +154,13 @@ class Server:
         audit = AuditLog(_audit_policy(config), self._audit_file.put, env)
         self._grpc = ApiServer(self._core, self._streams, self._desk, self._status, self._authenticator, tls, audit)
         self._tokens = TokenDesk(
-            self._replica, self._core.authorize, self._signing, self._issuer, self._authenticator, env
+            self._replica,
+            self._core.authorize,
+            self._core.consult,
+            self._signing,
+            self._issuer,
+            self._authenticator,
+            env,
         )
         api = self._rest_api()
         self._https = HttpsServer(

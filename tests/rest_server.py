@@ -140,7 +140,15 @@ async def serving_rest(
     async with running_core(folder / "snapshots", limits=limits, webhooks=webhooks) as cluster:
         desk = JoinDesk(cluster.core, cluster.local, keys.ca, dict, "c1", cluster.env)
         authenticator, bearer = Authenticator(cluster.core.authorizer), bearer_of(cluster)
-        tokens = TokenDesk(cluster.replica, cluster.core.authorize, ACCOUNT_KEYS, ISSUER, authenticator, cluster.env)
+        tokens = TokenDesk(
+            cluster.replica,
+            cluster.core.authorize,
+            cluster.core.consult,
+            ACCOUNT_KEYS,
+            ISSUER,
+            authenticator,
+            cluster.env,
+        )
         api = RestApi(
             cluster.core,
             streams or NoStreams(),

@@ -31,7 +31,7 @@ async def desk(cluster):
     await cluster.local.create(account("robot"))
     core = cluster.core
     authenticator = Authenticator(core.authorizer)
-    return TokenDesk(cluster.replica, core.authorize, KEYS, ISSUER, authenticator, cluster.env)
+    return TokenDesk(cluster.replica, core.authorize, core.consult, KEYS, ISSUER, authenticator, cluster.env)
 
 
 @pytest.fixture
@@ -220,3 +220,26 @@ async def test_a_service_account_may_read_nothing_until_it_is_given_rights(clust
     assert roles_of(robot) == {"user"}
     with pytest.raises(Forbidden, match='User "system:serviceaccount:default:robot" cannot get'):
         await cluster.core.get(robot, "services", "default", "kubernetes")
+
+
+async def test_webhooks_see_the_request_with_all_that_it_means_and_can_refuse_it(cluster, web):
+    seen = []
+
+    async def consult(attributes):
+        seen.append(attributes)
+        raise Forbidden("not today")
+
+    core = cluster.core
+    desk = TokenDesk(
+        cluster.replica, core.authorize, consult, KEYS, ISSUER, Authenticator(core.authorizer), cluster.env
+    )
+    with pytest.raises(Forbidden, match="not today"):
+        await desk.issue(NODE, asked(audiences=("vault",), bound=BoundObject("Pod", "web", web.uid)))
+    with pytest.raises(NotFound):
+        await desk.issue(ADMIN, asked("nobody"))  # which is no question for them
+    (attributes,) = seen
+    assert (attributes.operation, attributes.resource, attributes.subresource) == ("CREATE", "serviceaccounts", "token")
+    assert (attributes.identity, attributes.namespace, attributes.name) == (NODE, "default", "robot")
+    assert attributes.kind == ("authentication.k8s.io/v1", "TokenRequest")
+    bound = {"kind": "Pod", "apiVersion": "v1", "name": "web", "uid": web.uid}
+    assert attributes.tree["spec"] == {"audiences": ["vault"], "expirationSeconds": 3600, "boundObjectRef": bound}

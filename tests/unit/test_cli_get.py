@@ -10,6 +10,7 @@ import yaml
 
 from api import errors
 from tests.cli_rig import CliApi, deployment, error_line, pod, tim
+from tests.crontabs import DEFINITIONS, RESOURCE, definition
 from tests.waiting import eventually
 
 
@@ -50,6 +51,23 @@ def test_all_lists_what_runs(api):
         "pod/web",
         "deployment.apps/web",
     ]
+
+
+def test_all_lists_custom_kinds_that_say_they_belong_to_it(api):
+    made = definition()
+    made["spec"]["names"]["categories"] = ["all"]
+    names = {"acceptedNames": made["spec"]["names"], "conditions": [{"type": "Established", "status": "True"}]}
+    api.put({**made, "status": names})
+    lines(tim(api, "get", "all", "-o", "name"))
+    assert [call.resource for call in api.calls if call.verb == "list"][-1] == RESOURCE
+
+
+def test_all_without_the_clusters_own_kinds_says_so(api):
+    refused = errors.Forbidden("you may not")
+    api.fault = lambda call: refused if call.resource == DEFINITIONS else None
+    result = tim(api, "get", "all", "-o", "name")
+    assert lines(result)[-1] == "deployment.apps/web"
+    assert "Warning: without the cluster's own kinds, of which it was not heard: " in result.stderr
 
 
 def test_all_namespaces_have_a_column(api):

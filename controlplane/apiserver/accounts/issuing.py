@@ -11,6 +11,7 @@ import msgspec
 
 from api.core import Pod
 from api.errors import ApiError, Conflict, FieldError, Forbidden, Invalid, NotFound
+from api.object import Tree
 from api.scheme import by_resource
 from api.v1 import apiserver_pb2 as pb
 from api.validate_volume import LONGEST_TOKEN_SECONDS, SHORTEST_TOKEN_SECONDS
@@ -19,6 +20,8 @@ from component.env import Env, rfc3339
 from component.rpc_server import Context
 from component.signing import SigningKeys
 from controlplane.admission.request import Identity
+from controlplane.admission.webhooks.attributes import Attributes as Asked
+from controlplane.admission.webhooks.attributes import posted
 from controlplane.apiserver.accounts.claims import Bound, Named, claims_for
 from controlplane.apiserver.authn import Authenticator
 from controlplane.commands import Key, Stored
@@ -73,12 +76,16 @@ class IssuedToken:
 
 
 class TokenDesk:
-    """Signs tokens; any replica can, each holds the key. `issuer` is also the audience that the API is."""
+    """Signs tokens; any replica can, each holds the key. `issuer` is also the audience that the API is.
+
+    `consult` asks the webhooks that have a say in it.
+    """
 
     def __init__(
         self,
         view: StateView,
         authorize: Callable[[Identity, Attributes], Awaitable[None]],
+        consult: Callable[[Asked], Awaitable[object]],
         keys: SigningKeys,
         issuer: str,
         authenticator: Authenticator,
@@ -88,17 +95,19 @@ class TokenDesk:
         self._keys = keys
         self._issuer = issuer
         self._authorize = authorize
+        self._consult = consult
         self._authenticator = authenticator
         self._env = env
 
     async def issue(self, identity: Identity, request: TokenRequest) -> IssuedToken:
-        """Make a token. Invalid, NotFound, Conflict (another uid), Forbidden.
+        """Make a token. Invalid, NotFound, Conflict (another uid), Forbidden; what a webhook has against it.
 
         What this replica's state refuses is looked at again once it has caught up.
         """
         check_request(request)
+        asked = on(_ACCOUNTS, "create", request.namespace, request.account, "token")
         if not identity.node:
-            await self._authorize(identity, on(_ACCOUNTS, "create", request.namespace, request.account, "token"))
+            await self._authorize(identity, asked)
         try:
             bound = decide(identity, request, self._view.state)
         except ApiError:
@@ -106,6 +115,7 @@ class TokenDesk:
             bound = decide(identity, request, self._view.state)
         audiences = request.audiences or (self._issuer,)
         seconds = request.expiration_seconds or DEFAULT_SECONDS
+        await self._consult(posted(identity, "CREATE", asked, posted_tree(request, audiences, seconds)))
         now = self._env.now()
         claims = claims_for(bound, audiences, seconds, issuer=self._issuer, now=now, token_id=self._env.new_uid())
         return IssuedToken(self._keys.sign(msgspec.json.encode(claims)), rfc3339(claims.exp), audiences, seconds)
@@ -129,6 +139,16 @@ class TokenDesk:
         return grpc.unary_unary_rpc_method_handler(
             self.create_token, pb.CreateTokenRequest.FromString, pb.CreateTokenResponse.SerializeToString
         )
+
+
+def posted_tree(request: TokenRequest, audiences: Sequence[str], seconds: int) -> Tree:
+    """The request as webhooks see it, with what it means where it says nothing."""
+    spec: Tree = {"audiences": list(audiences), "expirationSeconds": seconds}
+    if (bound := request.bound) is not None:
+        named = {"kind": bound.kind, "apiVersion": "v1", "name": bound.name, "uid": bound.uid}
+        spec["boundObjectRef"] = {name: value for name, value in named.items() if value}
+    metadata = {"name": request.account, "namespace": request.namespace}
+    return {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "metadata": metadata, "spec": spec}
 
 
 def check_request(request: TokenRequest) -> None:
