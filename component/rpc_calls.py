@@ -11,7 +11,7 @@ import grpc.aio
 from api import errors
 from api.v1 import apiserver_pb2 as pb
 from component.env import Env
-from component.rpc import Tls, error_of
+from component.rpc import Tls, answered, error_of
 from component.rpc_failover import Explain, Patience, Repeat, Replicas, Warn
 
 TIMEOUT_SECONDS = 30.0
@@ -114,6 +114,9 @@ class Calls:
             async for response in call:
                 yield response
         except grpc.aio.AioRpcError as failure:
-            raise error_of(failure) from None
+            error = error_of(failure)
+            if isinstance(error, errors.Unavailable) and not answered(failure):
+                raise errors.Unavailable(f"the connection to {replica.address} was lost") from None
+            raise error from None
         finally:
             call.cancel()

@@ -14,7 +14,7 @@ import structlog
 
 from api import errors
 from api.v1 import apiserver_pb2, raft_pb2, raft_pb2_grpc
-from component.rpc import Tls, channel, error_of
+from component.rpc import Tls, answered, channel, error_of
 from controlplane.apiserver.directory import SessionDirectory
 from controlplane.apiserver.replica_desk import change_here
 from controlplane.apiserver.secret_keys import KeyDesk
@@ -208,6 +208,8 @@ class Peers:
                 async for frame in call:
                     yield frame
         except grpc.aio.AioRpcError as error:
+            if not answered(error):
+                raise errors.Unavailable(f"the connection to replica {replica} was lost: retry") from error
             raise error_of(error) from error
         finally:
             call.cancel()
