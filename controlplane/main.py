@@ -82,7 +82,7 @@ def api(config: ServerConfig) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.stop)
-        loop.add_signal_handler(signal.SIGHUP, server.look_at_certificates)
+        loop.add_signal_handler(signal.SIGHUP, server.reload)
         await server.run()
 
     try:

@@ -25,7 +25,7 @@ from controlplane.admission.request import MASTERS_GROUP, Identity, node_identit
 from controlplane.apiserver.accounts.bearer import BearerAuthenticator
 from controlplane.apiserver.accounts.claims import issuer_of
 from controlplane.apiserver.accounts.issuing import TokenDesk
-from controlplane.apiserver.accounts.static import StaticTokens, TokenFileProblem, read_tokens
+from controlplane.apiserver.accounts.static import TokenFile
 from controlplane.apiserver.admin_socket import AdminSocket
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.backends import Backend, choose
@@ -146,6 +146,7 @@ class Server:
         self._revocation_loop = RevocationLoop(self._replica, revocations, calls, env)
         self._authenticator = Authenticator(self._core.authorizer, revocations, calls)
         self._renewals = RenewalDesk(self._system, ca, self._authenticator, env)
+        self._users = TokenFile(config.token_auth_file)
         self._signing = _signing_keys(Path(config.pki_dir) / "sa.key", self._files["sa.key"])
         self._issuer = issuer_of(config.cluster_domain)
         self._audit_file = AuditWriter(
@@ -200,9 +201,10 @@ class Server:
         """Let `run` return; safe in a signal handler of the loop."""
         self._stop.set()
 
-    def look_at_certificates(self) -> None:
-        """Renew what is due and take what changed on disk, now rather than within ten minutes; safe as `stop`."""
+    def reload(self) -> None:
+        """Renew certificates that are due, take what changed on disk, and read users' tokens again; safe as `stop`."""
         self._certificates.look_now()
+        self._users.reload()
 
     def _show(self, tls: Tls) -> None:
         """Serve and connect with this certificate from now on. OSError when its files cannot be loaded."""
@@ -347,8 +349,7 @@ class Server:
         )
 
     def _rest_api(self) -> RestApi:
-        static = _static_tokens(self._config.token_auth_file)
-        bearer = BearerAuthenticator(self._replica, self._signing, static, self._issuer, self._env)
+        bearer = BearerAuthenticator(self._replica, self._signing, self._users, self._issuer, self._env)
         callers = Callers(self._authenticator, bearer)
         procedures = TokenProcedures(self._tokens, bearer).all()
         documents = key_documents(self._signing, self._issuer)
@@ -380,13 +381,6 @@ def _audit_policy(config: ServerConfig) -> AuditPolicy:
     try:
         return read_policy(Path(path).read_text(encoding="utf-8"), path) if path else policy_of(config.audit_level)
     except (PolicyProblem, UnicodeDecodeError) as problem:
-        raise OSError(str(problem)) from problem
-
-
-def _static_tokens(path: str) -> StaticTokens:
-    try:
-        return read_tokens(Path(path).read_text(encoding="utf-8"), path) if path else StaticTokens({})
-    except (TokenFileProblem, UnicodeDecodeError) as problem:
         raise OSError(str(problem)) from problem
 
 

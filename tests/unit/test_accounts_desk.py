@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+import structlog
 
 from api.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from component import jwt
@@ -14,7 +15,7 @@ from controlplane.admission.request import Identity, node_identity
 from controlplane.apiserver.accounts.bearer import BearerAuthenticator
 from controlplane.apiserver.accounts.claims import Claims, account_identity, issuer_of
 from controlplane.apiserver.accounts.issuing import BoundObject, TokenDesk, TokenRequest
-from controlplane.apiserver.accounts.static import StaticTokens, TokenFileProblem, read_tokens
+from controlplane.apiserver.accounts.static import StaticTokens, TokenFile, TokenFileProblem, read_tokens
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.authz import roles_of
 from tests.api_server import ADMIN, node, pod
@@ -243,3 +244,31 @@ async def test_webhooks_see_the_request_with_all_that_it_means_and_can_refuse_it
     assert attributes.kind == ("authentication.k8s.io/v1", "TokenRequest")
     bound = {"kind": "Pod", "apiVersion": "v1", "name": "web", "uid": web.uid}
     assert attributes.tree["spec"] == {"audiences": ["vault"], "expirationSeconds": 3600, "boundObjectRef": bound}
+
+
+def test_a_file_of_tokens_is_read_again_when_asked_to_and_stays_as_it_was_when_it_is_wrong(tmp_path):
+    path = tmp_path / "tokens.csv"
+    path.write_text("0123456789abcdef,jane,u1\n")
+    tokens = TokenFile(str(path))
+    path.write_text("fedcba9876543210,joe,u2\n")
+    assert tokens.caller("0123456789abcdef"), "not before it is asked to"
+    tokens.reload()
+    assert tokens.caller("0123456789abcdef") is None
+    assert tokens.caller("fedcba9876543210").identity.user == "joe"
+    for wrong in (b"short,joe,u2\n", b"\xff"):
+        path.write_bytes(wrong)
+        with structlog.testing.capture_logs() as logs:
+            tokens.reload()
+        assert [entry["event"] for entry in logs] == ["token_file_not_read"]
+        assert tokens.caller("fedcba9876543210")
+        with pytest.raises(OSError, match=r"tokens\.csv, line 1|utf-8"):
+            TokenFile(str(path))
+    path.unlink()
+    tokens.reload()
+    assert tokens.caller("fedcba9876543210")
+
+
+def test_no_file_of_tokens_is_none():
+    tokens = TokenFile("")
+    tokens.reload()
+    assert tokens.caller("") is None
