@@ -102,7 +102,7 @@ class ApiCore:
         settle = self._transactions.counting.settle
         self._committing = Committing(replica, self._check, settle, self._consulting, self._aside)
         self._reviews = Reviews(self.authorizer, replica.read_barrier)
-        self.past = Past(replica, env)
+        self.past = Past(replica, env, self._aside)
         self._pages = Pages(env)
         self._first_events = FirstEvents()
 

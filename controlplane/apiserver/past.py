@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from api.diff import changed_paths
 from api.errors import FieldError, Forbidden, Invalid, NotFound
 from component.env import Env, parse_time, rfc3339
 from controlplane.admission.request import Identity
+from controlplane.apiserver.fairness.aside import Aside
 from controlplane.apiserver.freshness import LINEARIZABLE, Freshness, wait_fresh
 from controlplane.apiserver.objects import tree_of
 from controlplane.commands import MODIFIED, Key
@@ -81,8 +83,9 @@ class ObjectHistory:
 class Past:
     """Reads of earlier states. They need no quorum unless the point may be newer than what this replica knows."""
 
-    def __init__(self, replica: Replica, env: Env) -> None:
+    def __init__(self, replica: Replica, env: Env, aside: Aside) -> None:
         self._replica = replica
+        self._aside = aside
         self._env = env
 
     async def state(self, identity: Identity, resource: str, at: At, key: Key | None = None) -> State:
@@ -113,7 +116,7 @@ class Past:
         for index, version in enumerate(found):
             if index % COMPARED_AT_ONCE == 0:
                 await asyncio.sleep(0)
-            changes.append(_change(version))
+            changes.append(await self._aside.run(identity, _size(version), partial(_change, version)))
         oldest = self._replica.history.beginning
         return ObjectHistory(changes, complete, oldest.revision, _time(oldest.time_ms))
 
@@ -146,6 +149,10 @@ def _check(identity: Identity, resource: str) -> None:
         raise Forbidden(f'node "{identity.node}" may not read the past')
     if resource in LEFT_OUT:
         raise Invalid(f"{resource} are kept out of history: read them as they are now")
+
+
+def _size(version: Version) -> int:
+    return sum(len(each.body) for each in (version.before, version.after) if each is not None)
 
 
 def _change(version: Version) -> ChangeOf:

@@ -13,8 +13,10 @@ from component.client import Write
 from controlplane.admission.chain import default_chain
 from controlplane.admission.request import Identity
 from controlplane.apiserver.core import ApiCore
-from controlplane.apiserver.fairness.aside import LARGE_BYTES
+from controlplane.apiserver.fairness.aside import LARGE_BYTES, Aside
 from controlplane.apiserver.incoming import FAULTS_TOLD
+from controlplane.apiserver.past import Past
+from controlplane.commands import Key
 from tests.api_server import ADMIN, config_map, running_core
 from tests.rbac import binding, role, rule
 from tests.rest_server import serving_rest
@@ -106,3 +108,25 @@ async def test_over_https_large_objects_of_every_way_to_write_them_are_stored_wh
         assert answer.tree["data"] == LARGE | more["data"]
         answer = await rest.ask("PUT", f"{path}/large", config_map("large", LARGE))
         assert answer.tree["data"] == LARGE
+
+
+class Noting(Aside):
+    """Notes how large what it is given is."""
+
+    def __init__(self, gate):
+        super().__init__(gate)
+        self.sizes = []
+
+    async def run(self, identity, size, work):
+        self.sizes.append(size)
+        return await super().run(identity, size, work)
+
+
+async def test_changes_of_large_objects_are_compared_as_the_large_work_that_they_are(tmp_path):
+    async with running_core(tmp_path) as cluster:
+        aside = Noting(cluster.core.gate)
+        await cluster.core.create(ADMIN, config_map("a", LARGE), size=SIZE)
+        await cluster.core.patch(ADMIN, "configmaps", "", "a", "merge", b'{"data":{"more":"y"}}')
+        history = await Past(cluster.replica, cluster.env, aside).history(ADMIN, Key("configmaps", "default", "a"), 0)
+    assert [tuple(each.paths) for each in history.changes] == [(), ("data.more",)]
+    assert min(aside.sizes) > LARGE_BYTES
