@@ -84,7 +84,7 @@ async def _session_pid(note: Path, http: PodmanHttp) -> int:
     try:
         session = await http.call("GET", f"/exec/{session_id}/json")
     except PodmanError as error:
-        if error.status == 404:
+        if error.status:  # it knows neither the session nor, perhaps, its container any more
             return 0
         raise
     return int(session.get("Pid") or 0) if session.get("Running") else 0

@@ -78,7 +78,7 @@ class PodmanExec:
         try:
             session = await self._inspect()
         except PodmanError as error:
-            return error.status == 404
+            return bool(error.status)  # it was asked, and does not know the session any more
         pid = session.get("Pid", 0)
         if session.get("Running") and pid > 0 and runs_in(pid, self._note.container_id):
             kill_command(pid)

@@ -45,7 +45,13 @@ async def test_a_process_outside_of_the_container_is_left_alone_whatever_its_pid
 
 
 @pytest.mark.parametrize(
-    "answer", [{"Running": False, "Pid": 1}, {"Running": True, "Pid": 0}, PodmanError(404, "no such exec session")]
+    "answer",
+    [
+        {"Running": False, "Pid": 1},
+        {"Running": True, "Pid": 0},
+        PodmanError(404, "no such session"),
+        PodmanError(500, "no container"),
+    ],
 )
 async def test_a_command_that_ended_needs_nothing_but_its_note_removed(tmp_path, answer):
     CommandNote(str(tmp_path), "c" * 64).session("s1")
