@@ -25,8 +25,8 @@ from controlplane.apiserver.past import Moment, ObjectHistory
 from controlplane.apiserver.sending import ONCE, Sending
 from controlplane.commands import ADDED, DELETED, MODIFIED, OBJECT_LIMIT_BYTES
 
-REQUEST_LIMIT_CHARACTERS: Final = 3 * OBJECT_LIMIT_BYTES
-"""Of an object as sent, which white space may make longer than it is stored. Beyond, it is not even decoded."""
+REQUEST_LIMIT_CHARACTERS: Final = 2 * OBJECT_LIMIT_BYTES
+"""Of an object as sent, which white space may make longer than it is stored; as over HTTPS. Beyond, it is not even decoded."""
 
 PROPAGATIONS: Final[dict[int, Propagation]] = {
     apiserver_pb2.PROPAGATION_UNSPECIFIED: "",
