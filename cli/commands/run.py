@@ -97,7 +97,13 @@ def run(
 ) -> None:
     """Run an image in a pod."""
     attached = attach or use_stdin
-    _check(attached=attached, stdin=use_stdin, tty=use_tty, remove=remove, shown=bool(output) or dry_run != "none")
+    needs_input = "-t" if use_tty else "--leave-stdin-open" if lasting else ""
+    if needs_input and not use_stdin:
+        raise click.UsageError(f"{needs_input} needs -i")
+    if remove and not attached:
+        raise click.UsageError("--rm needs -i or --attach: else nobody knows when to delete the pod")
+    if attached and (output or dry_run != "none"):
+        raise click.UsageError("--dry-run and --output are for pods that nobody joins")
     if expose and port is None:
         raise click.UsageError("--expose needs --port")
     with one_line_errors():
@@ -126,16 +132,6 @@ def run(
     code = call(lambda client, default: _followed(client, trees, namespace or default, session, remove, waits))
     if code:
         raise click.exceptions.Exit(code)
-
-
-def _check(*, attached: bool, stdin: bool, tty: bool, remove: bool, shown: bool) -> None:
-    """A usage error for what does not go together."""
-    if tty and not stdin:
-        raise click.UsageError("-t needs -i")
-    if remove and not attached:
-        raise click.UsageError("--rm needs -i or --attach: else nobody knows when to delete the pod")
-    if attached and shown:
-        raise click.UsageError("--dry-run and --output are for pods that nobody joins")
 
 
 async def _followed(

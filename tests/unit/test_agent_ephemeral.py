@@ -92,6 +92,13 @@ def test_one_that_was_told_to_have_run_does_not_run_again_when_nothing_of_it_is_
     assert decide(of, settled(MAIN)) == []
 
 
+def test_what_a_boot_left_of_one_is_removed_and_not_run_again():
+    of = debugged(told=told({"running": {}}))
+    left = container("debug", state="created", of=of, **OLD)  # Podman forgets that it ran
+    assert decide(of, settled(MAIN, left)) == [act.RemoveContainer("debug-0")]
+    assert decide(of, settled(MAIN)) == []
+
+
 def test_one_that_was_only_told_to_be_waited_for_still_starts():
     waiting = {key: value for key, value in told({"waiting": {}}).items() if key != "containerID"}
     assert decide(debugged(told=waiting), settled(MAIN)) == [act.PullImage("debug")]

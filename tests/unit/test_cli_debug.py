@@ -226,6 +226,7 @@ def test_run_removes_the_service_that_it_made_as_well(api):
     [
         (["--rm"], "--rm needs -i or --attach"),
         (["-t"], "-t needs -i"),
+        (["--leave-stdin-open", "--attach"], "--leave-stdin-open needs -i"),
         (["-i", "--dry-run=client"], "for pods that nobody joins"),
         (["--attach", "-o", "yaml"], "for pods that nobody joins"),
     ],
