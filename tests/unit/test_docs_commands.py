@@ -52,12 +52,14 @@ def walk(words: list[str]) -> tuple[click.Command, list[str]]:
 
 
 def option_names(words: list[str]) -> Iterator[str]:
-    """`--name`, `-n` and `-o` of `--name=x`, `-n`, `[-o FORMAT]`; what follows `--` are another program's."""
+    """`--name`, `-n`, `-o`, `-i` and `-t` of `--name=x`, `-n`, `[-o FORMAT]`, `-it`; what follows `--` are another program's."""
     for word in words:
         if word == "--":
             return
         bare = word.lstrip("[").rstrip("].,")
-        if re.match(r"--?[a-zA-Z]", bare):
+        if re.fullmatch(r"-[a-z]{2,}", bare):
+            yield from (f"-{letter}" for letter in bare[1:])
+        elif re.match(r"--?[a-zA-Z]", bare):
             yield from bare.partition("=")[0].split("|")
 
 
