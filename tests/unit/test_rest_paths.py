@@ -74,6 +74,12 @@ def test_other_paths_are_not_found(path):
         paths.parse(path, REVIEWS)
 
 
+@pytest.mark.parametrize("tail", ["", "/", "/healthz", "/logs/a%2Fb"])
+def test_the_proxy_of_nodes_is_refused_by_name(tail):
+    with pytest.raises(errors.NotFound, match="nodes/proxy is not supported: nodes listen on nothing"):
+        paths.parse(f"/api/v1/nodes/n1/proxy{tail}", {})
+
+
 def test_the_first_wanted_form_that_can_be_had_is_taken():
     shapes = (("Table", "v1"),)
     table = "application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json;as=Table;g=meta.k8s.io;v=v1,application/json"

@@ -31,6 +31,8 @@ PROXY: Final = "proxy"
 _PROXY: Final = re.compile(rf"(/api/[^/]+/namespaces/[^/]+/[^/]+/[^/]+/{PROXY})(/.*)?")
 """A path that goes on inside the pod or Service that it names."""
 
+_OF_NODES: Final = re.compile(rf"/api/[^/]+/nodes/[^/]+/{PROXY}(/.*)?")
+
 _OFFERED: Final = frozenset(
     {
         *(("pods", each) for each in ("log", EXEC, ATTACH, PORT_FORWARD, PROXY, EPHEMERAL)),
@@ -85,6 +87,8 @@ def parse(raw_path: str, others: Mapping[tuple[str, str], bool], kinds: Scheme =
 
     `others` are the resources that are not stored, as (api version, plural), and whether they stand in namespaces.
     """
+    if _OF_NODES.fullmatch(raw_path):
+        raise NotFound("nodes/proxy is not supported: nodes listen on nothing; there are logs, exec and proxies of pods")
     if proxied := _PROXY.fullmatch(raw_path):
         raw_path = proxied[1]
     prefix, *parts = [unquote(part) for part in raw_path.strip("/").split("/")]
