@@ -88,7 +88,9 @@ def parse(raw_path: str, others: Mapping[tuple[str, str], bool], kinds: Scheme =
     `others` are the resources that are not stored, as (api version, plural), and whether they stand in namespaces.
     """
     if _OF_NODES.fullmatch(raw_path):
-        raise NotFound("nodes/proxy is not supported: nodes listen on nothing; there are logs, exec and proxies of pods")
+        raise NotFound(
+            "nodes/proxy is not supported: nodes listen on nothing; there are logs, exec and proxies of pods"
+        )
     if proxied := _PROXY.fullmatch(raw_path):
         raw_path = proxied[1]
     prefix, *parts = [unquote(part) for part in raw_path.strip("/").split("/")]
