@@ -12,7 +12,7 @@ from typing import Any
 from api.errors import FieldError
 from api.faults import duplicate, field_path, required
 from api.object import Tree
-from api.pattern_search import one_object
+from api.patterns import one_object
 from api.schema_checks import TYPES, wrong_type
 from api.structural import IMPLIED, NOTHING, Schema
 

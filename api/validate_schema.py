@@ -10,12 +10,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from api import strict
+from api import patterns, strict
 from api.apiextensions import JSONSchemaProps
 from api.errors import FieldError
 from api.faults import check_choice, forbidden, invalid, required
 from api.object import Tree
-from api.pattern_syntax import BadPattern, read
 from api.schema_checks import TYPES, json_name
 from api.schema_trees import completed, faults, known
 from api.structural import EMBEDDED, INT_OR_STRING, LIST_TYPE, MAP_KEYS, MAP_TYPE, PRESERVE, compiled
@@ -42,7 +41,8 @@ def schema_faults(document: Tree, path: str) -> Iterator[FieldError]:
         yield invalid(f"{path}.type", document["type"], "must be object at the root")
     if document.get("nullable"):
         yield forbidden(f"{path}.nullable", "nullable cannot be true at the root")
-    found = list(_place_faults(document, path, 0))
+    with patterns.one_object():
+        found = list(_place_faults(document, path, 0))
     yield from found
     yield from _metadata_faults(document, path)
     if not found:
@@ -111,9 +111,11 @@ def _additional_faults(document: Tree, path: str) -> Iterator[FieldError]:
 
 def _pattern_faults(pattern: str, path: str) -> Iterator[FieldError]:
     try:
-        read(pattern)
-    except BadPattern as error:
+        patterns.check(pattern)
+    except patterns.BadPattern as error:
         yield invalid(path, pattern, f"must be a valid regular expression: {error}")
+    except patterns.TooCostly:
+        yield FieldError(path, "the patterns of this definition take too long to read: leave some out or shorten them")
 
 
 def _type_faults(document: Tree, path: str, *, root: bool) -> Iterator[FieldError]:

@@ -162,7 +162,7 @@ ROOT = "spec.versions[0].schema.openAPIV3Schema"
         ({"properties": {"a": {"type": "what"}}}, "Unsupported value"),
         ({"properties": {"a": {"type": "null"}}}, "use nullable as an alternative"),
         ({"properties": {"a": {"type": "string", "pattern": "("}}}, "must be a valid regular expression"),
-        ({"properties": {"a": {"type": "string", "pattern": "a{99999999999}"}}}, "must be a valid regular expression"),
+        ({"properties": {"a": {"type": "string", "pattern": "a{1001}"}}}, "must be a valid regular expression"),
         ({"properties": {"a": {"type": "string", "default": 1}}}, f"{ROOT}.properties[a].default: Invalid value"),
         ({"properties": {"a": {"type": "object", "default": {"b": 1}}}}, "must not have unknown fields: b"),
         ({"additionalProperties": False}, "cannot be set to false"),
