@@ -119,6 +119,7 @@ class NodeAgent:
                 group.create_task(self._node.run())
                 group.create_task(self._session.run())
                 group.create_task(self._run_pods())
+                group.create_task(self._end_commands())
                 group.create_task(rotation.run())
                 group.create_task(limits.run())
                 group.create_task(self._tokens.run(self._workers))
@@ -295,7 +296,6 @@ class NodeAgent:
         await self._inputs_known.wait()
 
         async def adopt() -> None:
-            await self._runtime.end_commands()
             await pods.adopt(rebooted=self._rebooted)
 
         await self._until_done("pods_not_adopted", "the pods of this node cannot be taken over", adopt)
@@ -308,6 +308,17 @@ class NodeAgent:
         await self._save(None)
         self.status_changed.set()
         await pods.run()
+
+    async def _end_commands(self) -> None:
+        """End what an agent before this one ran in containers, beside everything else: nothing waits for Podman here."""
+        while True:
+            try:
+                await self._runtime.end_commands()
+            except RuntimeFailure as error:
+                log.info("commands_not_ended", error=str(error), retry_seconds=START_RETRY_SECONDS)
+                await asyncio.sleep(START_RETRY_SECONDS)
+            else:
+                return
 
     async def _until_done(self, event: str, problem: str, step: Callable[[], Awaitable[None]]) -> None:
         while True:

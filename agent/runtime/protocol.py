@@ -221,7 +221,7 @@ class ContainerRuntime(Protocol):
         """Run a command for a user."""
 
     async def end_commands(self) -> None:
-        """Kill commands of users, probes and hooks that an agent before this one began; to be called before any other."""
+        """Kill commands of users, probes and hooks that an agent before this one began, never those of this one."""
 
     async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> ContainerStreams:
         """Join what a running container runs; leaving it ends its input unless it has a terminal. reason AttachFailed."""

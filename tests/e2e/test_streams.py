@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -134,7 +135,8 @@ def test_every_stream_ends_with_its_agent_and_so_does_the_command(quiet, tmp_pat
         assert_told(programs, connection)
     quiet.cluster.wait_restarted([(host, "agent", killed)])
     eventually("the command was ended", lambda: not sleeps(quiet))
-    eventually("logs can be read", lambda: quiet.tim("logs", "quiet", check=False).out.startswith("ready\n"))
+    read = partial(quiet.tim, "logs", "quiet", check=False)
+    eventually("logs can be read", lambda: read().out.startswith("ready\n"), explain=read)
 
 
 @pytest.mark.parametrize("dying", ["relaying", "holding"])

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from agent.runtime.protocol import RuntimeFailure
 from tests.agent_rig import ControlPlane, agent_rig, container_tree, deleting, node_tree, pod_tree
 from tests.waiting import DEADLINE_SECONDS
 
@@ -306,3 +307,20 @@ async def test_an_agent_that_is_asked_to_end_while_something_happens_to_a_pod_en
         await asyncio.sleep(0)
     worker.wake()
     await asyncio.wait_for(stopping, DEADLINE_SECONDS)
+
+
+async def test_an_agent_that_cannot_ask_podman_of_old_commands_takes_its_pods_over_and_asks_again(rig, monkeypatch):
+    monkeypatch.setattr("agent.node_agent.START_RETRY_SECONDS", 0.01)
+    rig.plane.put(pod_tree())
+    await rig.until_ready()
+    asked = []
+
+    async def end_commands():
+        asked.append(True)
+        if len(asked) < 3:
+            raise RuntimeFailure("it does not answer")
+
+    rig.runtime.end_commands = end_commands
+    await rig.restart()
+    await rig.until(lambda: rig.agent._pods is not None and rig.agent._pods.ready)
+    await rig.until(lambda: len(asked) == 3)
