@@ -9,7 +9,7 @@ import grpc.aio
 import pytest
 from structlog.testing import capture_logs
 
-from api.errors import Conflict, Forbidden, Invalid, NotFound, NotReady, Unavailable
+from api.errors import ApiError, Conflict, Forbidden, Invalid, NotFound, NotReady, Unavailable
 from api.v1 import apiserver_pb2 as pb
 from api.v1 import node_pb2, node_pb2_grpc
 from component.rpc import channel, error_of
@@ -29,6 +29,10 @@ STATUS = {
     "addresses": [{"type": "InternalIP", "address": "10.0.0.1"}],
 }
 FACTS = ClusterFacts("c1", "r1", lambda: {"r1": "127.0.0.1:7443"}, "10.244.0.0/16", "10.96.0.0/16", "cluster.local")
+
+
+GRPC_LOST_IT = "Internal error from Core"
+"""What grpc says itself when a refusal comes while it still sends the beginning of a call."""
 
 
 class NoRelay:
@@ -78,9 +82,17 @@ class Agent:
             node_status=json.dumps(STATUS),
             node_labels=json.dumps({"kubernetes.io/hostname": self.node}),
         )
-        with suppress(grpc.aio.AioRpcError):  # it was refused already: reading tells
-            await self.call.write(node_pb2.AgentMessage(register=register))
-        self.registered = (await self.read()).registered
+        while True:
+            with suppress(grpc.aio.AioRpcError):  # it was refused already: reading tells
+                await self.call.write(node_pb2.AgentMessage(register=register))
+            try:
+                self.registered = (await self.read()).registered
+            except ApiError as error:
+                if str(error) != GRPC_LOST_IT:
+                    raise
+                self.call = self.stub.Session()
+            else:
+                return
 
     async def read(self, kind=""):
         while True:
