@@ -51,9 +51,14 @@ def default_path(environ: Mapping[str, str]) -> Path:
     if environ.get("TIMCONFIG"):
         return Path(environ["TIMCONFIG"])
     own = Path(environ.get("HOME", "/root")) / ".tim" / "config"
-    if not own.exists() and environ.get("KUBECONFIG"):
-        return Path(environ["KUBECONFIG"].split(os.pathsep)[0])
+    if not own.exists() and (listed := listed_paths(environ)):
+        return listed[0]
     return own
+
+
+def listed_paths(environ: Mapping[str, str]) -> list[Path]:
+    """The files that $KUBECONFIG names; empty names say nothing."""
+    return [Path(each) for each in environ.get("KUBECONFIG", "").split(os.pathsep) if each]
 
 
 def read(path: Path) -> dict[str, Any]:

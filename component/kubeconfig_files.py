@@ -19,10 +19,10 @@ _PATHS = {"clusters": ("cluster", ["certificate-authority"]), "users": ("user", 
 def chosen_paths(environ: Mapping[str, str]) -> tuple[Path, ...]:
     """$TIMCONFIG, ~/.tim/config if it exists, all of $KUBECONFIG, else ~/.tim/config. At least one."""
     own = kubeconfig.default_path(environ)
-    listed = environ.get("KUBECONFIG", "").split(os.pathsep)
-    if environ.get("TIMCONFIG") or not listed[0] or str(own) != listed[0]:
+    listed = kubeconfig.listed_paths(environ)
+    if environ.get("TIMCONFIG") or own not in listed[:1]:
         return (own,)
-    return tuple(dict.fromkeys(Path(each) for each in listed if each))
+    return tuple(dict.fromkeys(listed))
 
 
 def read(paths: Sequence[Path]) -> tuple[dict[str, Any], Path]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import os
 import ssl
 from collections.abc import Callable
 from typing import Final
@@ -122,4 +123,8 @@ def _cause(error: Exception) -> str:
         if why := getattr(inner, "verify_message", ""):  # of the ssl module's own error, which others are made of
             return f"tls: failed to verify certificate: {why}"
         inner = inner.__cause__
+    if isinstance(error, aiohttp.ClientConnectorError):
+        number = error.os_error.errno or 0  # negative of a name that is not found
+        why = os.strerror(number).lower() if number > 0 else str(error.os_error)
+        return f"dial tcp {error.host}:{error.port}: {why}"
     return str(error) or type(error).__name__

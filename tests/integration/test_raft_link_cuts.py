@@ -44,6 +44,7 @@ class CuttableSocket:
 
     async def __aexit__(self, *_raised):
         self._server.close()
+        await asyncio.sleep(0)  # what was accepted just now is known after a turn of the loop
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
@@ -61,17 +62,21 @@ class CuttableSocket:
 
     async def _relay(self, reader, writer):
         self._connections.add(asyncio.current_task())
-        with contextlib.suppress(OSError, asyncio.CancelledError):
-            far_reader, far_writer = await asyncio.open_unix_connection(self._target)
-            copies = [asyncio.create_task(self._copy(*ends)) for ends in ((reader, far_writer), (far_reader, writer))]
-            try:
-                await next(asyncio.as_completed(copies))
-            finally:
-                for copy in copies:
-                    copy.cancel()
-                await asyncio.gather(*copies, return_exceptions=True)
-                far_writer.transport.abort()
-                writer.transport.abort()
+        try:
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                await self._relay_to(reader, writer, *await asyncio.open_unix_connection(self._target))
+        finally:
+            writer.transport.abort()
+
+    async def _relay_to(self, reader, writer, far_reader, far_writer):
+        copies = [asyncio.create_task(self._copy(*ends)) for ends in ((reader, far_writer), (far_reader, writer))]
+        try:
+            await next(asyncio.as_completed(copies))
+        finally:
+            for copy in copies:
+                copy.cancel()
+            await asyncio.gather(*copies, return_exceptions=True)
+            far_writer.transport.abort()
 
     async def _copy(self, reader, writer):
         frames = FrameReader()

@@ -177,6 +177,11 @@ async def test_one_refused_write_of_a_transaction_leaves_nothing(rig):
     assert not (await rig.local.list("pods")).items
 
 
+async def test_a_webhook_that_nobody_serves_is_told_by_its_address(rig):
+    await rig.configure(validating("gone", hook("gone", {"url": "https://127.0.0.1:1/gone"})))
+    assert 'gone?timeout=10s": dial tcp 127.0.0.1:1: connection refused' in (await rig.create()).tree["message"]
+
+
 async def test_a_webhook_that_fails_refuses_or_is_ignored_by_its_policy(rig):
     await rig.validate("/missing", allow)
     del rig.server.answers["/missing"]

@@ -201,6 +201,7 @@ def test_without_any_of_the_files_the_first_is_named(tmp_path):
     [
         ({"TIMCONFIG": "/t", "KUBECONFIG": "/a:/b"}, ["/t"]),
         ({"KUBECONFIG": "/a:/b:/a:", "HOME": "/nowhere"}, ["/a", "/b"]),
+        ({"KUBECONFIG": ":/b", "HOME": "/nowhere"}, ["/b"]),
         ({"HOME": "/nowhere"}, ["/nowhere/.tim/config"]),
         ({}, ["/root/.tim/config"]),
     ],
