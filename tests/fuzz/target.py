@@ -184,7 +184,7 @@ class Target:
                 return all(session.get(f"{url}/readyz", timeout=30).status_code == 200 for url in self.urls)
             return False
 
-        wait_until(ready, SETTLED_SECONDS, "a replica does not answer over HTTPS")
+        wait_until(ready, SETTLED_SECONDS, lambda: "a replica does not answer over HTTPS")
 
     def probing(self) -> threading.Thread:
         """Begin to ask every replica in turn for a small object, once a second."""
