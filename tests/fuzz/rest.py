@@ -1,8 +1,9 @@
 """Fuzzes the HTTPS API of a lab of three replicas, from its own OpenAPI: `python -m tests.fuzz.rest --minutes 10`.
 
-Needs root and schemathesis (the extra `fuzz`). Schemathesis draws requests for every operation of every document, fit
-and unfit; half of them are sent to objects that exist, and valid objects grow what it draws anywhere in their trees, since
-random words seldom make one. Requests that no schema has (methods, media types, broken JSON, depth, sizes) come beside.
+Needs root and schemathesis (the extra `fuzz`), which draws requests for every operation of every document, fit and unfit, in
+a process of its own (`drawing`); most are sent to objects that exist. What it drew is changed and sent again, and parts of it
+grow into valid objects, since random words seldom make one (`writing`). Requests that no schema has (`raw`), whole lives of objects
+(`lives`) and objects that webhooks are asked about, which answer anything (`hooks`), come beside.
 Each kind of finding is written once, with the request that led to it; `--again FILE` sends that request again.
 """
 
@@ -235,8 +236,8 @@ def again(target: Target, path: Path) -> None:
     """Send a finding's request once more and print the answer."""
     found = json.loads(path.read_text(encoding="utf-8"))
     where = "/" + found["url"].split("/", 3)[3]
-    headers = {name: value for name, value in found["headers"].items() if name != "Content-Length"}
-    body = found["body"].encode("utf-8", "surrogateescape")
+    headers = {name: value for name, value in found.get("headers", {}).items() if name != "Content-Length"}
+    body = found.get("body", "").encode("utf-8", "surrogateescape")
     answer = target.session().request(found["method"], target.urls[0] + where, data=body, headers=headers, timeout=60)
     tell(f"{answer.status_code} {dict(answer.headers)} {answer.text[:3000]}")
 
@@ -249,23 +250,23 @@ def main() -> int:
     parser.add_argument("--cores", type=float, default=1.0, help="of processor time for all of it, on average")
     parser.add_argument("--keep", type=Path, default=Path("build/fuzz-rest"), help="for what is found")
     parser.add_argument("--again", type=Path, help="a finding to repeat, on a new lab")
-    given_ = parser.parse_args()
+    given = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # judged as it stands
     os.nice(5)  # the replicas, too: they would take the machine from whoever works on it
-    folder = given_.keep / str(given_.seed)
-    tell(f"seed {given_.seed}, {given_.minutes:g} minutes, load {os.getloadavg()[0]:.1f}")
-    with running(f"fuzz-{given_.seed % 10**6}-{os.getpid() % 10**4}", folder / "credentials") as target:
-        if given_.again:
-            again(target, given_.again)
+    folder = given.keep / str(given.seed)
+    tell(f"seed {given.seed}, {given.minutes:g} minutes, load {os.getloadavg()[0]:.1f}")
+    with running(f"fuzz-{given.seed % 10**6}-{os.getpid() % 10**4}", folder / "credentials") as target:
+        if given.again:
+            again(target, given.again)
             return 0
         os.nice(3)
         findings = Findings(folder)
-        rng = random.Random(given_.seed)
-        with serving(target.lab.gateway, folder / "hook", random.Random(given_.seed)) as client:
-            fuzzing = Fuzzing(target, findings, rng, Pace(target, given_.cores), client)
+        rng = random.Random(given.seed)
+        with serving(target.lab.gateway, folder / "hook", random.Random(given.seed)) as client:
+            fuzzing = Fuzzing(target, findings, rng, Pace(target, given.cores), client)
             fuzzing.prepare()
             with suppress(KeyboardInterrupt):
-                fuzzing.run(given_.minutes * 60)
+                fuzzing.run(given.minutes * 60)
             fuzzing.close()
         return finish(target, findings, busy=fuzzing.asker.busy)
 
