@@ -115,7 +115,7 @@ def _served(state: State, kind: Kind) -> frozenset[tuple[str, str]]:
     if stored is None:
         return frozenset()
     versions = tree_of(stored.body)["spec"]["versions"]
-    return frozenset((stored.envelope.uid, each["name"]) for each in versions if each["served"])
+    return frozenset((stored.envelope.uid, each["name"]) for each in versions if each.get("served"))
 
 
 def _portions(present: Iterable[Stored]) -> Iterator[list[Stored]]:

@@ -263,6 +263,17 @@ async def test_a_watch_ends_when_a_version_is_not_served_any_more(api):
     assert isinstance(error, errors.Expired)
 
 
+async def test_a_version_that_says_neither_whether_it_is_served_nor_stored_is_neither(api):
+    bare = {name: value for name, value in VERSION.items() if name not in {"served", "storage"}} | {"name": "v2"}
+    stored = (await api.create(definition(versions=[VERSION, bare]))).tree()
+    assert [(each["served"], each["storage"]) for each in stored["spec"]["versions"]] == [(True, True), (False, False)]
+    await api.create(crontab())
+    stream = api.watch(RESOURCE)
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        assert [event.type for event in await anext(stream)][:1] == ["ADDED"]
+    await stream.aclose()
+
+
 @pytest.mark.parametrize("pattern", ["(a+)+$", "[ab]*a[ab]{900}-"])
 async def test_a_hostile_pattern_refuses_objects_and_holds_nobody_up(api, pattern):
     made = definition()

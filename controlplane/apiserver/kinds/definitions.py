@@ -37,7 +37,7 @@ class DefinitionRules(KindRules):
         """With the names that are accepted, and the versions in which objects may be stored."""
         spec, before = tree["spec"], at(old or {}, "status", {})
         accepted, problem = _accepted(tree, at(before, "acceptedNames", {}), snapshot)
-        stored = [each["name"] for each in spec["versions"] if each["storage"]]
+        stored = [each["name"] for each in spec["versions"] if each.get("storage")]
         earlier = [each for each in before.get("storedVersions", []) if each not in stored]
         conditions = list(before.get("conditions", []))
         if problem:
@@ -68,7 +68,7 @@ class DefinitionRules(KindRules):
         faults += [
             invalid("status.storedVersions", stored, f"must have the storage version {each['name']}")
             for each in spec["versions"]
-            if each["storage"] and each["name"] not in stored
+            if each.get("storage") and each["name"] not in stored
         ]
         known = {each["name"] for each in spec["versions"]}
         faults += [
