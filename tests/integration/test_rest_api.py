@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 
+import aiohttp
 import pytest
 import yaml
 
@@ -82,10 +83,8 @@ async def test_somebody_unknown_learns_health_and_version_only(rest):
         assert (answer.status, answer.tree["reason"]) == (401, "Unauthorized")
 
 
-async def test_who_may_only_read_is_told_what_he_may_not(rest):
-    rules = [
-        {"apiGroups": [""], "resources": ["configmaps", "pods/exec", "pods/portforward"], "verbs": ["get", "list"]}
-    ]
+async def allow_developers(rest, rules):
+    """Bind a role of these rules to the group."""
     role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "r"}, "rules": rules}
     group = {"kind": "Group", "name": "developers", "apiGroup": "rbac.authorization.k8s.io"}
     reference = {"kind": "Role", "name": "r", "apiGroup": "rbac.authorization.k8s.io"}
@@ -93,6 +92,34 @@ async def test_who_may_only_read_is_told_what_he_may_not(rest):
     for plural, tree in (("roles", role), ("rolebindings", binding)):
         path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/default/{plural}"
         assert (await rest.ask("POST", path, tree)).status == 201
+
+
+async def test_who_may_do_something_to_a_part_of_an_object_need_not_read_the_whole(rest):
+    parts = ["pods/status", "pods/ephemeralcontainers"]
+    await allow_developers(
+        rest,
+        [
+            {"apiGroups": [""], "resources": parts, "verbs": ["get"]},
+            {"apiGroups": [""], "resources": ["pods/exec", "pods/portforward"], "verbs": ["create"]},
+        ],
+    )
+    await rest.ask("POST", PODS, pod("a"))
+    jane = rest.session(rest.keys.client("jane", "developers"))
+    assert (await rest.ask("GET", f"{PODS}/a", session=jane)).status == 403
+    for part in parts:
+        answer = await rest.ask("GET", f"{PODS}/a/{part.partition('/')[2]}", session=jane)
+        assert (answer.status, answer.tree["kind"]) == (200, "Pod")
+    for wanted, protocol in (("exec?command=true", "v5.channel.k8s.io"), ("portforward?ports=80", "v4.channel.k8s.io")):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as missing:
+            await jane.ws_connect(f"{rest.url}{PODS}/b/{wanted}", protocols=(protocol,))
+        assert missing.value.status == 404
+
+
+async def test_who_may_only_read_is_told_what_he_may_not(rest):
+    rules = [
+        {"apiGroups": [""], "resources": ["configmaps", "pods/exec", "pods/portforward"], "verbs": ["get", "list"]}
+    ]
+    await allow_developers(rest, rules)
     reader = rest.session(rest.keys.client("jane", "developers"))
     assert (await rest.ask("GET", MAPS, session=reader)).status == 200
     for method, path in (

@@ -68,7 +68,7 @@ class Commands:
     ) -> web.StreamResponse:
         wanted = _wanted(call)
         carrier = _carrier(call.request, wanted, stdin=start.stdin, tty=start.tty)
-        await self._core.get(call.identity, "pods", start.namespace, start.pod)
+        await self._core.get(call.identity, "pods", start.namespace, start.pod, asked=call.asked)
         try:
             if await carrier.open():
                 await carrier.finish(await _outcome(call, carrier, begin(carrier.incoming(first)), wanted))

@@ -50,7 +50,7 @@ class Forwards:
         if not ports and SPDY not in offered:
             raise bad_request("ports: Required value: say which ports of the pod are meant")
         target = call.target
-        await self._core.get(call.identity, "pods", target.namespace, target.name)
+        await self._core.get(call.identity, "pods", target.namespace, target.name, asked=call.asked)
         await socket.prepare(call.request)
         start = ForwardStart(namespace=target.namespace, pod=target.name)
         try:
@@ -68,7 +68,7 @@ class Forwards:
     async def _spdy(self, call: Call) -> web.StreamResponse:
         target = call.target
         version = spdy_streams.agreed(call.request, (SPDY_VERSION,))
-        await self._core.get(call.identity, "pods", target.namespace, target.name)
+        await self._core.get(call.identity, "pods", target.namespace, target.name, asked=call.asked)
         pipe = Upgraded(call.request, spdy_streams.PROTOCOL, {spdy_streams.VERSION_HEADER: version})
         try:
             await pipe.accept()

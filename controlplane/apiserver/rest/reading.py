@@ -34,7 +34,7 @@ class Reading:
                 call.resource,
                 target.namespace,
                 target.name,
-                asked=call.allowed,
+                asked=call.asked if target.subresource else call.allowed,
                 fresh=queries.freshness(call.query),
             )
         except Expired as error:
