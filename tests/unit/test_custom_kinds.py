@@ -302,3 +302,10 @@ async def rest_of(stream):
             types += [event.type for event in batch if event.type != "BOOKMARK"]
     except errors.ApiError as error:
         return types, error
+
+
+async def test_a_version_that_does_not_say_whether_it_is_served_disturbs_no_watch(api):
+    silent = {name: value for name, value in VERSION.items() if name != "served"}
+    await api.create(definition(versions=[VERSION, {**silent, "name": "v2", "storage": False}]))
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        assert [event.type for event in await anext(api.watch(RESOURCE))] == ["BOOKMARK"]
