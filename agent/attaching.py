@@ -120,6 +120,10 @@ class LoggedStreams:
     async def resize(self, width: int, height: int) -> None:
         """There is no terminal."""
 
+    def container_ending(self) -> bool:
+        """A log tells nobody, and holds nothing up."""
+        return False
+
     async def close(self) -> None:
         """Leave."""
         for task in self._tasks:

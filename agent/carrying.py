@@ -78,7 +78,7 @@ async def _outward(call: Any, stream: ContainerStreams, last: Callable[[], Await
 
 async def _let_go(stream: ContainerStreams, ended: Callable[[], bool]) -> None:
     """Close the stream some time after its container has ended; who reads it then comes to its end."""
-    while not ended():  # noqa: ASYNC110 - what was observed tells nobody of its changes
+    while not (ended() or stream.container_ending()):  # noqa: ASYNC110 - what was observed tells nobody of its changes
         await asyncio.sleep(LOOK_SECONDS)
     await asyncio.sleep(DRAIN_SECONDS)
     with suppress(RuntimeFailure):

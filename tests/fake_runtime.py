@@ -67,6 +67,9 @@ class FakeExec:
     async def resize(self, width: int, height: int) -> None:
         self.sizes.append((width, height))
 
+    def container_ending(self) -> bool:
+        return False
+
     async def exit_code(self) -> int:
         return self._code
 

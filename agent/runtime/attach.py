@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from agent.runtime.commands import ending
 from agent.runtime.hijacked import Hijacked
 from agent.runtime.http import PodmanError, PodmanHttp, Upgraded
 from agent.runtime.protocol import RuntimeFailure
@@ -15,8 +16,10 @@ from agent.runtime.protocol import RuntimeFailure
 class PodmanAttach:
     """One client of a container's streams; implements ContainerStreams."""
 
-    def __init__(self, http: PodmanHttp, container_id: str, connection: Upgraded, *, tty: bool) -> None:
+    def __init__(self, http: PodmanHttp, container_id: str, connection: Upgraded, *, tty: bool, first_pid: int) -> None:
+        """`first_pid`: of the container's first process."""
         self._http = http
+        self._first_pid = first_pid
         self._container_id = container_id
         self._streams = Hijacked(connection, tty=tty)
         self._tty = tty
@@ -43,13 +46,19 @@ class PodmanAttach:
             if error.status not in {404, 409, 500}:
                 raise
 
+    def container_ending(self) -> bool:
+        """Whether the container's first process has exited, or is at it."""
+        return ending(self._first_pid)
+
     async def close(self) -> None:
         """Leave; without a terminal this ends the container's input at once, not with its next output."""
         await self.close_stdin()
         await self._streams.close()
 
 
-async def open_attach(http: PodmanHttp, container_id: str, *, stdin: bool, tty: bool) -> PodmanAttach:
+async def open_attach(
+    http: PodmanHttp, container_id: str, *, stdin: bool, tty: bool, first_pid: int = 0
+) -> PodmanAttach:
     """Join a running container. Raises RuntimeFailure."""
     flags = {"stdin": stdin, "stdout": True, "stderr": True, "stream": True, "logs": False}
     query = {name: str(value).lower() for name, value in flags.items()} | {"detachKeys": ""}
@@ -58,4 +67,4 @@ async def open_attach(http: PodmanHttp, container_id: str, *, stdin: bool, tty: 
     except PodmanError as error:
         reason = "ContainerNotRunning" if error.status in {404, 409} else "AttachFailed"
         raise RuntimeFailure(f"attach to container {container_id[:12]}: {error}", reason=reason) from error
-    return PodmanAttach(http, container_id, connection, tty=tty)
+    return PodmanAttach(http, container_id, connection, tty=tty, first_pid=first_pid)

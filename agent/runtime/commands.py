@@ -90,6 +90,20 @@ async def _session_pid(note: Path, http: PodmanHttp) -> int:
     return int(session.get("Pid") or 0) if session.get("Running") else 0
 
 
+def ending(first_pid: int) -> bool:
+    """Whether a container's first process has exited, or is at it: it has no memory any more.
+
+    It is not over before every process in its namespace was collected. conmon does not collect a command while whoever
+    joined it takes no output: the container would not end, and nobody would be told.
+    """
+    if not first_pid:
+        return False
+    try:
+        return not Path(f"/proc/{first_pid}/cmdline").read_bytes()
+    except OSError:
+        return True
+
+
 def runs_in(pid: int, container_id: str) -> bool:
     """Whether a process belongs to a container: pids are used again."""
     try:

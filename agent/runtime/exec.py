@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
-from agent.runtime.commands import CommandNote, kill_command, runs_in
+from agent.runtime.commands import CommandNote, ending, kill_command, runs_in
 from agent.runtime.hijacked import Hijacked
 from agent.runtime.http import PodmanError, PodmanHttp, Upgraded
 from agent.runtime.oci import OUTPUT_BYTES
@@ -24,8 +24,10 @@ class PodmanExec:
     """One exec session; implements ExecStream."""
 
     def __init__(
-        self, http: PodmanHttp, session_id: str, connection: Upgraded, note: CommandNote, *, tty: bool
+        self, http: PodmanHttp, session_id: str, connection: Upgraded, note: CommandNote, *, tty: bool, first_pid: int
     ) -> None:
+        """`first_pid`: of the container's first process."""
+        self._first_pid = first_pid
         self._http = http
         self._session_id = session_id
         self._note = note
@@ -65,6 +67,10 @@ class PodmanExec:
                     await asyncio.sleep(_POLL_SECONDS)
         raise RuntimeFailure("podman does not know the exit code of the command", reason="ExecFailed")
 
+    def container_ending(self) -> bool:
+        """Whether the container's first process has exited, or is at it."""
+        return ending(self._first_pid)
+
     async def close(self) -> None:
         """Close the connection and kill the command, with its process group, if it still runs."""
         try:
@@ -101,7 +107,14 @@ def without_podmans_words(piece: bytes) -> bytes:
 
 
 async def open_exec(
-    http: PodmanHttp, container_id: str, command: Sequence[str], *, notes_dir: str, stdin: bool, tty: bool
+    http: PodmanHttp,
+    container_id: str,
+    command: Sequence[str],
+    *,
+    notes_dir: str,
+    stdin: bool,
+    tty: bool,
+    first_pid: int = 0,
 ) -> PodmanExec:
     """Start a command with its streams attached, noted in `notes_dir`. Raises RuntimeFailure."""
     body = {"Cmd": list(command), "AttachStdin": stdin, "AttachStdout": True, "AttachStderr": True, "Tty": tty}
@@ -115,7 +128,7 @@ async def open_exec(
             note.remove()
         reason = "ContainerNotRunning" if error.status in {404, 409} else "ExecFailed"
         raise RuntimeFailure(f"exec in container {container_id[:12]}: {error}", reason=reason) from error
-    return PodmanExec(http, session["Id"], connection, note, tty=tty)
+    return PodmanExec(http, session["Id"], connection, note, tty=tty, first_pid=first_pid)
 
 
 async def run(

@@ -207,7 +207,13 @@ class PodmanRuntime:
     async def exec_stream(self, container_id: str, command: Sequence[str], *, stdin: bool, tty: bool) -> ExecStream:
         """Run a command for a user through Podman."""
         return await podman_exec.open_exec(
-            self._http, container_id, command, notes_dir=str(self._notes), stdin=stdin, tty=tty
+            self._http,
+            container_id,
+            command,
+            notes_dir=str(self._notes),
+            stdin=stdin,
+            tty=tty,
+            first_pid=self._tracker.first_pid(container_id),
         )
 
     async def end_commands(self) -> None:
@@ -218,7 +224,8 @@ class PodmanRuntime:
 
     async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> ContainerStreams:
         """Join what a container runs through Podman."""
-        return await open_attach(self._http, container_id, stdin=stdin, tty=tty)
+        first_pid = self._tracker.first_pid(container_id)
+        return await open_attach(self._http, container_id, stdin=stdin, tty=tty, first_pid=first_pid)
 
     async def reopen_log(self, container_id: str) -> None:
         """Let conmon write to a new file; no line is lost. reason ReopenLogError."""

@@ -156,6 +156,9 @@ class ContainerStreams(Protocol):
     async def resize(self, width: int, height: int) -> None:
         """Set the terminal's size."""
 
+    def container_ending(self) -> bool:
+        """Whether the container is ending and may wait for the reader of these streams."""
+
     async def close(self) -> None:
         """Give up the streams."""
 

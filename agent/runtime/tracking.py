@@ -107,6 +107,11 @@ class ContainerTracker:
         started = self._started.get(container_id)
         return started.runtime if started and container_id not in self._ended else None
 
+    def first_pid(self, container_id: str) -> int:
+        """The pid of the first process of a container that was seen running, 0 if it was not."""
+        started = self._started.get(container_id)
+        return started.inspected.container.pid if started else 0
+
     async def signal(self, container_id: str, signal: int) -> None:
         """Send to a container's first process; nothing happens when it is gone. Raises PodmanError."""
         if not self._watcher.send(container_id, signal) and container_id not in self._ended:

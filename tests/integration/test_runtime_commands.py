@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from pathlib import Path
 
 import pytest
@@ -216,3 +217,16 @@ async def test_a_users_command_leaves_no_note_and_takes_its_children_with_it(hos
     assert await ended.exit_code() == 0
     await ended.close()
     assert list(Path(host.podman.run_dir, "exec").iterdir()) == []
+
+
+async def test_a_container_that_ends_while_the_reader_of_a_command_pauses_is_seen_to_end(host):
+    container = await host.run("sleep", "1000")
+    command = ["sh", "-c", "while true; do echo 0123456789012345678901234567890123456789; done"]
+    stream = await host.runtime.exec_stream(container.id, command, stdin=False, tty=False)
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        assert await stream.read()
+    assert not stream.container_ending()
+    await host.runtime.signal(container.id, signal.SIGKILL)
+    await until(stream.container_ending, "it is ending")
+    await stream.close()
+    assert (await host.next_exit(container.id)).exit_code == 137
