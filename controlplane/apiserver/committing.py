@@ -109,7 +109,8 @@ class Committing:
                 )
             except CommitRefused as error:
                 conflict, fresh = error, True  # whatever refused it is applied here by now
-                if decision is None or not retried(error.refused, decision.ops):
+                # With nothing to write this one uses up ids. What was refused is an earlier sending, which may have gone on.
+                if decision and decision.ops and not retried(error.refused, decision.ops):
                     raise told(error) from None
             else:
                 if not committed.changed:

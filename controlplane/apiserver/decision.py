@@ -118,7 +118,7 @@ def log_audits(remarks: Remarks, identity: Identity) -> None:
 def retried(refused: Refused, ops: Sequence[Op]) -> bool:
     """Whether to decide again on newer state: it changed, or it can say better why a quota is used up."""
     if refused.reason == "Limit":
-        op = ops[refused.op_index]
+        op = ops[refused.op_index] if refused.op_index < len(ops) else None
         return isinstance(op, Add) and op.ledger.startswith(QUOTA_LEDGERS)
     return refused.reason in RETRIED
 

@@ -119,6 +119,45 @@ async def test_what_a_repetition_was_refused_cannot_happen_later(cluster, core, 
     assert await data_of(api, "a") == {}
 
 
+async def test_a_repetition_with_nothing_to_do_learns_what_a_sending_did_after_a_collision(cluster, core, api):
+    """The first id was refused and the second committed; what the first one met says nothing about the request."""
+    await api.create(config_map("a", {"k": "0"}))
+    body = b'[{"op": "move", "from": "/data/k", "path": "/data/moved"}]'
+
+    async def patched(sending):
+        return await core.patch(ADMIN, "configmaps", "default", "a", "json", body, sending=sending)
+
+    held_up(cluster, lambda: api.apply(config_map("a", {"k": "1"})))
+    first = await patched(FIRST)
+    assert first.tree()["data"] == {"moved": "1"}
+    assert await patched(AGAIN) == first
+
+
+async def test_what_is_refused_to_a_repetition_stays_refused_to_a_sending_that_collides(cluster, core, api):
+    await api.create(config_map("a", {"k": "0"}))
+
+    async def refused_again():
+        with pytest.raises(errors.NotFound):
+            await core.delete(ADMIN, "configmaps", "default", "a", sending=AGAIN)
+        await api.create(config_map("a"))
+
+    commit, commits = cluster.replica.commit, []
+
+    async def meanwhile(ops, **options):
+        commits.append(options)
+        if len(commits) == 1:  # the first sending's first try collides ...
+            await api.apply(config_map("a", {"k": "1"}))
+        elif len(commits) == 3:  # ... and before its second one a repetition is refused
+            await api.delete("configmaps", "default", "a")
+            await refused_again()
+        return await commit(ops, **options)
+
+    cluster.replica.commit = meanwhile
+    await core.delete(ADMIN, "configmaps", "default", "a", sending=FIRST)  # nobody waits for this answer any more
+    assert len(commits) > 3
+    assert await data_of(api, "a") == {}
+
+
 async def test_what_a_repetition_found_done_already_cannot_be_done_again_later(cluster, core, api):
     await api.apply(config_map("a", {"k": "0"}))
 
