@@ -54,6 +54,10 @@ _TRANSPORT_ERRORS: dict[grpc.StatusCode, type[errors.ApiError]] = {
     grpc.StatusCode.UNIMPLEMENTED: errors.NotFound,
 }
 
+_CONNECTION_GONE = (
+    "Internal error from Core"  # grpc.aio's own, of what it could not send because the connection was over
+)
+
 
 class _Wire(msgspec.Struct):
     """An error as it travels; `fields` are (path, message)."""
@@ -95,6 +99,8 @@ def error_of(failure: grpc.aio.AioRpcError) -> errors.ApiError:
         message, error = sent.message, errors.ERRORS.get(sent.reason, errors.ApiError)
         return error(message, [errors.FieldError(*field) for field in sent.fields])
     code, details = failure.code(), failure.details() or failure.code().name
+    if details == _CONNECTION_GONE:
+        return errors.Unavailable("the connection was lost")
     return _TRANSPORT_ERRORS.get(code, errors.ApiError)(details)
 
 

@@ -6,6 +6,8 @@ each other. Never part of the replicated state: a heartbeat costs no log entry.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,10 +31,18 @@ class SessionDirectory:
         self._env = env
         self._own: dict[str, HeldSession] = {}
         self._others: dict[str, dict[str, HeldSession]] = {}
+        self._changed = asyncio.Event()  # what is held here
+        self._learned = asyncio.Event()  # what is held anywhere
+
+    @property
+    def changed(self) -> asyncio.Event:
+        """Set when a session next begins or ends here, counted from now."""
+        return self._changed
 
     def opened(self, node: str, epoch: int) -> None:
         """A session begins here."""
         self._own[node] = HeldSession(self.replica, epoch, self._env.monotonic())
+        self._tell()
 
     def heard(self, node: str, epoch: int) -> None:
         """The node of a session held here spoke."""
@@ -44,6 +54,7 @@ class SessionDirectory:
         held = self._own.get(node)
         if held is not None and held.epoch == epoch:
             del self._own[node]
+            self._tell()
 
     def report(self) -> Sequence[tuple[str, int, float]]:
         """(node, epoch, age in seconds) of every session held here, for the other replicas."""
@@ -54,11 +65,20 @@ class SessionDirectory:
         """Replace what is known of another replica's sessions by its latest report."""
         now = self._env.monotonic()
         self._others[replica] = {node: HeldSession(replica, epoch, now - age) for node, epoch, age in sessions}
+        self._wake()
 
     def find(self, node: str) -> HeldSession | None:
         """The session to reach a node through, or None."""
         claims = [held[node] for held in (self._own, *self._others.values()) if node in held]
         return max(claims, key=lambda held: (held.epoch, held.last_seen), default=None)
+
+    async def found(self, node: str, seconds: float) -> HeldSession | None:
+        """As `find`; of a node that nobody holds, word may come within so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.find(node) is None:
+                    await self._learned.wait()
+        return self.find(node)
 
     def ages(self) -> Mapping[str, float]:
         """Seconds since each known node was last heard by any replica."""
@@ -68,3 +88,12 @@ class SessionDirectory:
             for node, session in held.items():
                 seen[node] = max(seen.get(node, session.last_seen), session.last_seen)
         return {node: now - last for node, last in seen.items()}
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+        self._wake()
+
+    def _wake(self) -> None:
+        self._learned.set()
+        self._learned = asyncio.Event()

@@ -27,6 +27,7 @@ from controlplane.replica import Replica
 log = structlog.get_logger()
 
 REPORT_PERIOD_SECONDS = 1.0
+REPORT_PAUSE_SECONDS = 0.1  # between two of them, however many sessions begin and end
 CALL_SECONDS = 2.0
 SCAN_SECONDS = 30.0  # of a replica's whole data
 RECONNECT_SECONDS = 0.2
@@ -252,7 +253,7 @@ class Peers:
             raise errors.Unavailable(f"replica {replica} is gone: retry") from None
 
     async def report_sessions(self, directory: SessionDirectory) -> None:
-        """Tell every peer each second which sessions are held here; runs until cancelled."""
+        """Tell every peer each second, and whenever it changes, which sessions are held here; runs until cancelled."""
         reporting: dict[str, asyncio.Task[None]] = {}
         try:
             while True:
@@ -287,12 +288,16 @@ class Peers:
     async def _report_to(self, replica: str, directory: SessionDirectory) -> None:
         async def reports() -> AsyncIterator[raft_pb2.SessionReport]:
             while True:
+                changed = directory.changed
                 sessions = [
                     raft_pb2.SessionReport.Session(node=node, epoch=epoch, age_seconds=age)
                     for node, epoch, age in directory.report()
                 ]
                 yield raft_pb2.SessionReport(replica=directory.replica, sessions=sessions)
-                await asyncio.sleep(REPORT_PERIOD_SECONDS)
+                await asyncio.sleep(REPORT_PAUSE_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(REPORT_PERIOD_SECONDS):
+                        await changed.wait()
 
         while True:
             with contextlib.suppress(grpc.aio.AioRpcError, NotLeader), _left_as(NotLeader(replica)):

@@ -23,6 +23,8 @@ from controlplane.apiserver.directory import SessionDirectory
 StreamFrame = apiserver_pb2.StreamFrame
 
 DIAL_SECONDS = 10.0
+KNOWN_SECONDS = 1.0
+"""Within which every replica has heard which one holds the session of a node that has come, or come back."""
 LARGEST_PORT = 65_535
 NAMING = frozenset({"logs", "exec", "attach", "forward"})
 """Frames that begin a stream: they say what is wanted of the node."""
@@ -175,8 +177,14 @@ class NodeStreams:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
 
-    def _frames(self, node: str, frames: AsyncIterator[StreamFrame]) -> AsyncGenerator[StreamFrame]:
-        held = self._directory.find(node)
+    async def _frames(self, node: str, frames: AsyncIterator[StreamFrame]) -> AsyncGenerator[StreamFrame]:
+        async with aclosing(await self._way(node, frames)) as received:
+            async for frame in received:
+                yield frame
+
+    async def _way(self, node: str, frames: AsyncIterator[StreamFrame]) -> AsyncGenerator[StreamFrame]:
+        """Through the session here, or through the replica that has it; where a node has just come, word of it may be on its way."""
+        held = await self._directory.found(node, KNOWN_SECONDS)
         if node in self._links or held is None or held.replica == self._directory.replica:
             return self._bridge(node, frames)
         return self._relay.open_node_stream(held.replica, frames)

@@ -9,6 +9,7 @@ from kubernetes import client
 from kubernetes.client import models
 
 import api.core
+import api.endpoints
 import api.volume_sources
 from api import scheme, shape
 from api.meta import Required, Resource, resource_types
@@ -19,6 +20,7 @@ RENAMED = {
     "Event": "CoreV1Event",
     "EventSeries": "CoreV1EventSeries",
     "ResourceClaim": "CoreV1ResourceClaim",
+    "CoreEndpointPort": "CoreV1EndpointPort",
     "EndpointPort": "DiscoveryV1EndpointPort",
     "Subject": "RbacV1Subject",
     "ServiceReference": "AdmissionregistrationV1ServiceReference",
@@ -55,8 +57,13 @@ QUANTITIES = {
 }
 
 
+def label(struct):
+    """The name of a type here; one of two of the same name bears its group's."""
+    return "CoreEndpointPort" if struct is api.endpoints.EndpointPort else struct.__name__
+
+
 def model_of(struct):
-    return getattr(models, RENAMED.get(struct.__name__, f"V1{struct.__name__}"))
+    return getattr(models, RENAMED.get(label(struct), f"V1{label(struct)}"))
 
 
 def our_name(model):
@@ -67,9 +74,9 @@ def reachable():
     found, waiting = {}, [kind.type for kind in (*scheme.KINDS, *scheme.REVIEWS)]
     while waiting:
         struct = waiting.pop()
-        if struct.__name__ in found:
+        if label(struct) in found:
             continue
-        found[struct.__name__] = struct
+        found[label(struct)] = struct
         for form in shape.fields(struct).values():
             inner = form.item or form
             if inner.struct:
@@ -88,7 +95,7 @@ def described(form):
         case "map":
             return f"Dict[str, {described(form.item)}]"
         case "object":
-            return form.struct.__name__
+            return label(form.struct)
         case "integer or string" | "any":
             return "object"
         case plain:
@@ -108,7 +115,7 @@ def expected(text):
 def test_every_type_of_the_package_belongs_to_a_kind():
     modules = {"api.custom_kind"}  # the part that objects of all custom kinds share
     types = [struct for struct in resource_types() if struct.__module__ not in modules]
-    assert {struct.__name__ for struct in types if struct.__module__.startswith("api.")} == set(STRUCTS)
+    assert {label(struct) for struct in types if struct.__module__.startswith("api.")} == set(STRUCTS)
 
 
 def test_the_core_module_offers_every_type_it_names():

@@ -19,7 +19,7 @@ THEIRS = {ours: theirs for theirs, ours in OURS.items()}
 def described(schema):
     """The property in the words of the models."""
     if reference := schema.get("$ref"):
-        name = reference.rpartition(".")[2]
+        name = "CoreEndpointPort" if reference.endswith(".core.v1.EndpointPort") else reference.rpartition(".")[2]
         return TEXTS.get(reference) or THEIRS.get(name, f"V1{name}")
     match schema["type"]:
         case "array":

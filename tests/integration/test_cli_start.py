@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -101,8 +102,11 @@ def test_ctrl_c_ends_a_command_that_waits_for_what_it_reads(unreachable, tmp_pat
         stderr=subprocess.PIPE,
         env={**os.environ, "TIMCONFIG": str(unreachable)},
     )
-    with (tmp_path / "pipe").open("wb"):  # open once the other side reads
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
+    with (tmp_path / "pipe").open("wb"):  # open once the other side reads, or is about to: then the first one is lost
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+        assert process.poll() == 130
         assert b"Traceback" not in process.stderr.read()
     process.stderr.close()

@@ -1,3 +1,4 @@
+import asyncio
 import random
 
 from component.env import Env
@@ -50,3 +51,28 @@ def test_a_node_is_as_young_as_its_latest_sign_of_life_anywhere():
     directory.learn("r2", [("n1", 4, 3.0)])
     assert directory.ages() == {"n1": 3.0}
     assert directory.report() == [("n1", 5, 10.0)]
+
+
+async def test_whoever_looks_for_a_node_that_has_just_come_hears_of_it():
+    directory = SessionDirectory("r1", Clock().env())
+    looking = asyncio.ensure_future(directory.found("n1", 60.0))
+    await asyncio.sleep(0)
+    directory.learn("r2", [("n2", 1, 0.0)])
+    await asyncio.sleep(0)
+    assert not looking.done()
+    directory.learn("r2", [("n1", 1, 0.0)])
+    assert (await looking).replica == "r2"
+    assert await directory.found("n3", 0.01) is None
+
+
+async def test_what_begins_or_ends_here_is_news_for_the_others():
+    directory = SessionDirectory("r1", Clock().env())
+    before = directory.changed
+    directory.learn("r2", [("n2", 1, 0.0)])
+    assert not before.is_set()
+    directory.opened("n1", 1)
+    assert before.is_set()
+    before = directory.changed
+    directory.closed("n1", 1)
+    assert before.is_set()
+    assert not directory.changed.is_set()
