@@ -27,8 +27,30 @@ async def begun(begin: Coroutine[Any, Any, ExecStream]) -> ExecStream:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         with suppress(RuntimeFailure):
-            await (await task).close()
+            await to_its_end(_closed(task))
         raise
+
+
+async def _closed(begun_stream: Awaitable[ExecStream]) -> None:
+    await (await begun_stream).close()
+
+
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do `work` whatever is cancelled meanwhile; a cancellation is passed on afterwards.
+
+    A client that goes ends its stream twice: its call is over, and the control plane says so. The second one must not
+    stop what the first one began.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    task.result()
+    if cancelled is not None:
+        raise cancelled
 
 
 async def carry(

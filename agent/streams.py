@@ -14,7 +14,7 @@ import grpc.aio
 import structlog
 
 from agent.attaching import LoggedStreams, check_streams, join
-from agent.carrying import begun, carry
+from agent.carrying import begun, carry, to_its_end
 from agent.forwarding import carry_connection, connect
 from agent.inbox import Inbox, while_heard
 from agent.log_format import since_bound
@@ -167,7 +167,7 @@ class Streams:
         try:
             await carry(call, inbox, stream, last, ended)
         finally:
-            await stream.close()
+            await to_its_end(stream.close())
 
     async def _attach(self, call: Any, inbox: Inbox, request: apiserver_pb2.AttachStart) -> None:
         worker = self._worker(request.namespace, request.pod)
