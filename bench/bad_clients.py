@@ -28,6 +28,7 @@ from bench.report import own_cpu_seconds
 from component import rpc
 from component.rpc import API_SERVER_NAME, Tls
 
+ADDRESS = "127.0.0.99"  # of its machine: connections are counted by address
 CONNECTIONS = 64
 WATCHES = 10_000
 LARGE_CLIENTS = 8
@@ -62,7 +63,8 @@ class Bad:
     def session(self) -> aiohttp.ClientSession:
         self._sessions.append(
             aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=self.context(), limit=0), timeout=aiohttp.ClientTimeout(total=None)
+                connector=aiohttp.TCPConnector(ssl=self.context(), limit=0, local_addr=(ADDRESS, 0)),
+                timeout=aiohttp.ClientTimeout(total=None),
             )
         )
         return self._sessions[-1]
