@@ -14,7 +14,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from api.errors import ApiError
 from bench import api_calls
 from bench import etcd as peer
 from bench.api_calls import LISTED, VALUE_BYTES, Verbs
-from bench.load import CHANNELS, Measured, Side
+from bench.load import CHANNELS, Call, Measured, Side
 from bench.processes import cpu_seconds
 from bench.replicas import Replicas, leader_of
 from bench.report import Report, fsync_ms, percentile, run_part, until, version_of
@@ -152,16 +152,22 @@ async def _round(contender: Contender, clients: int, seconds: float, numbers: ra
     for verb, call in (("update", verbs.update), ("get", verbs.get), ("list", verbs.list)):
         measured[verb] = await side.load(clients, seconds, call, numbers)
     measured["delete"] = await side.load(clients, 60.0, verbs.delete, numbers[:made])
-    measured["watch"] = await _watch_delays(contender, clients, seconds / 2, numbers)
+    measured["watch"] = await watch_delays(side, verbs.watch, verbs.create_watched, clients, seconds / 2, numbers)
     return measured
 
 
-async def _watch_delays(contender: Contender, clients: int, seconds: float, numbers: range) -> Measured:
+async def watch_delays(
+    side: Side,
+    watched: Callable[[Side], AsyncIterator[int | None]],
+    created: Call,
+    clients: int,
+    seconds: float,
+    numbers: range,
+) -> Measured:
     """From the call of a create to its event in a watch, while that many clients create."""
-    side, verbs = contender.side, contender.verbs
     called: dict[int, float] = {}
     seen: dict[int, float] = {}
-    events = verbs.watch(side)
+    events = watched(side)
 
     async def watch() -> None:
         async for number in events:
@@ -169,7 +175,7 @@ async def _watch_delays(contender: Contender, clients: int, seconds: float, numb
 
     async def create(number: int, channel: grpc.aio.Channel) -> None:
         called[number] = time.perf_counter()
-        await verbs.create_watched(number, channel)
+        await created(number, channel)
 
     async def all_seen() -> bool:
         return seen.keys() >= called.keys()

@@ -6,7 +6,6 @@ connection for each client, as HTTP/1.1 has it; gRPC shares a few. The aims are 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import itertools
 import json
@@ -14,25 +13,24 @@ import shutil
 import ssl
 import statistics
 import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import aiohttp
 
 from api.errors import ApiError
 from bench import api_calls
-from bench.api import REFERENCE, REFERENCE_CREATE_US, REFERENCE_WATCH_MS
+from bench.api import REFERENCE, REFERENCE_CREATE_US, REFERENCE_WATCH_MS, watch_delays
 from bench.api_calls import CHANGING, LISTED, STANDING, VALUE_BYTES, WATCHED
 from bench.load import CALL_SECONDS, CHANNELS, Measured, Side
 from bench.replicas import Replicas, leader_of
-from bench.report import Report, fsync_ms, percentile, run_part, until
+from bench.report import Report, fsync_ms, run_part, until
 from component.rpc import API_SERVER_NAME
 
 CLIENTS = (1, 16, 64)
 HTTPS_PORT = 6443
 START_SECONDS = 30.0
-WATCH_SECONDS = 30.0
+WATCH = "watch"
 DELETE_SECONDS = 60.0  # all that was created
 VERBS = "create", "update", "get", "list", "delete"
 
@@ -76,6 +74,22 @@ class Https(Side):
 
     async def get(self, number: int, session: aiohttp.ClientSession) -> None:
         await self.ask(session, "GET", f"/{STANDING}/configmaps/c{number % LISTED}")
+
+    async def create_watched(self, number: int, session: aiohttp.ClientSession) -> None:
+        await self.create(number, session, WATCHED)
+
+    async def watch(self) -> AsyncIterator[int | None]:
+        """Numbers of what is created, after a None once what is there has been told."""
+        query = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+        url = f"{self.url}/{WATCHED}/configmaps?{query}"
+        async with self.channels[0].get(url, server_hostname=API_SERVER_NAME) as response:
+            async for line in response.content:
+                event = json.loads(line)
+                name = event["object"]["metadata"].get("name")
+                if event["type"] == "BOOKMARK":
+                    yield None
+                elif name != api_calls.OF_EVERY_NAMESPACE:
+                    yield int(name[1:])
 
     async def list(self, _number: int, session: aiohttp.ClientSession) -> None:
         await self.ask(session, "GET", f"/{STANDING}/configmaps")
@@ -151,21 +165,22 @@ async def _run(report: Report, grpc_side: Side, https: Https, seconds: float, ro
             if verb == "create":
                 made[name] = numbers[: found.calls]
             rows.setdefault((verb, clients, name), []).append(found)
+        watching = (grpc_side, verbs.watch, verbs.create_watched), (https, Https.watch, https.create_watched)
+        for place, (side, watched, created) in enumerate(watching):
+            at = (2 * turn + place + 1) << 32  # far from the other verbs' numbers
+            found = await watch_delays(side, watched, created, clients, seconds / 2, range(at, at + (1 << 20)))
+            rows.setdefault((WATCH, clients, side.name), []).append(found)
     _tell(report, rows)
-    delays = await _watch_delays(https, max(20, int(100 * seconds)))
-    report.figure("watch over HTTPS, call to event, p50", percentile(delays, 0.5) * 1e3, "ms", aim=REFERENCE_WATCH_MS)
-    report.figure("watch over HTTPS, call to event, p99", percentile(delays, 0.99) * 1e3, "ms")
 
 
 def _tell(report: Report, rows: Mapping[tuple[str, int, str], list[Measured]]) -> None:
     sides = "grpc", "https"
-    for verb in VERBS:
+    for verb in (*VERBS, WATCH):
+        what = "creates a second, delay from call to event" if verb == WATCH else "calls a second, latency"
         table = [_row(f"{name}, {clients} clients", rows[verb, clients, name]) for clients in CLIENTS for name in sides]
-        report.say(
-            f"  {verb}: calls a second, latency, CPU of the leader's API process, of all six and of the load generator"
-        )
+        report.say(f"  {verb}: {what}, CPU of the leader's API process, of all six and of the load generator")
         report.table(("", "per s", "p50 ms", "p99 ms", "API us", "all us", "client us"), table)
-        for clients in CLIENTS:
+        for clients in CLIENTS if verb != WATCH else ():
             peer, ours = (statistics.median(each.per_second for each in rows[verb, clients, name]) for name in sides)
             report.figure(
                 f"{verb}s a second over HTTPS, {clients} clients",
@@ -176,6 +191,10 @@ def _tell(report: Report, rows: Mapping[tuple[str, int, str], list[Measured]]) -
                 aim=REFERENCE.get(verb, {}).get(clients),
                 least=True,
             )
+    peer_ms, delay_ms = (statistics.median(each.p50 for each in rows[WATCH, 1, name]) * 1e3 for name in sides)
+    report.figure(
+        "watch over HTTPS, call to event, p50", delay_ms, "ms", peer=peer_ms, peer_name="gRPC", aim=REFERENCE_WATCH_MS
+    )
     cpu_us = statistics.median(each.servers_cpu for each in rows["create", 16, "https"]) * 1e6
     report.figure("CPU of a create over HTTPS, all processes, 16 clients", cpu_us, "us", aim=REFERENCE_CREATE_US)
 
@@ -190,21 +209,6 @@ def _row(name: str, found: list[Measured]) -> tuple[object, ...]:
         (lambda each: each.own_cpu, 1e6),
     )
     return name, *(statistics.median(map(value, found)) * scale for value, scale in values)
-
-
-async def _watch_delays(https: Https, count: int) -> list[float]:
-    """From the call of a create to its line in a watch, one create after the other."""
-    session, delays = https.channels[0], []
-    url = f"{https.url}/{WATCHED}/configmaps?watch=1"
-    async with asyncio.timeout(WATCH_SECONDS), session.get(url, server_hostname=API_SERVER_NAME) as response:
-        await response.content.readline()  # the ConfigMap that every namespace has
-        for number in range(count):
-            began = time.perf_counter()
-            await https.create(number, https.channels[1], WATCHED)
-            while json.loads(await response.content.readline())["object"]["metadata"]["name"] != f"c{number}":
-                pass
-            delays.append(time.perf_counter() - began)
-    return delays
 
 
 def main() -> None:
