@@ -127,6 +127,25 @@ def dry_run(function: Function) -> Function:
     )(function)
 
 
+def pull_policy(function: Function) -> Function:
+    """`--image-pull-policy`; None is the default of the image's tag."""
+    return click.option(
+        "--image-pull-policy",
+        "pull_policy",
+        type=click.Choice(["Always", "IfNotPresent", "Never"]),
+        default=None,
+        help="When the image is pulled.",
+    )(function)
+
+
+def joining(function: Function) -> Function:
+    """`-i` and `-t` of a container that is made, as `use_stdin` and `use_tty`."""
+    function = click.option("-t", "--tty", "use_tty", is_flag=True, help="With a terminal; needs -i.")(function)
+    return click.option(
+        *("-i", "--stdin", "use_stdin"), is_flag=True, help="Join the container, and pass standard input on."
+    )(function)
+
+
 def point(name: str, help_text: str) -> Callable[[Function], Function]:
     """A revision or a time, "" without the option: an empty value (a variable that is not set) must not mean now."""
 

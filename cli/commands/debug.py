@@ -51,15 +51,8 @@ class Chosen:
 )
 @click.option("--same-node", is_flag=True, help="With --copy-to: on the pod's node.")
 @click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="An environment variable.")
-@click.option(
-    "--image-pull-policy",
-    "pull_policy",
-    type=click.Choice(["Always", "IfNotPresent", "Never"]),
-    default=None,
-    help="When the image is pulled.",
-)
-@click.option("-i", "--stdin", "use_stdin", is_flag=True, help="Join the container, and pass standard input on.")
-@click.option("-t", "--tty", "use_tty", is_flag=True, help="With a terminal; needs -i.")
+@options.pull_policy
+@options.joining
 @click.option("--attach", is_flag=True, help="Show what it writes until it ends.")
 @click.argument("pod", metavar="POD | KIND/NAME | node/NAME")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")

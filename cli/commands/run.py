@@ -48,16 +48,9 @@ if TYPE_CHECKING:  # gRPC is loaded when the call is made
     show_default=True,
     help="When the container is started again.",
 )
-@click.option(
-    "--image-pull-policy",
-    "pull_policy",
-    type=click.Choice(["Always", "IfNotPresent", "Never"]),
-    default=None,
-    help="When the image is pulled.",
-)
+@options.pull_policy
 @click.option("--command", "replaces", is_flag=True, help="What follows -- runs instead of the image's entry point.")
-@click.option("-i", "--stdin", "use_stdin", is_flag=True, help="Join the container, and pass standard input on.")
-@click.option("-t", "--tty", "use_tty", is_flag=True, help="With a terminal; needs -i.")
+@options.joining
 @click.option("--attach", is_flag=True, help="Show what it writes until it ends; -i does, too.")
 @click.option("--rm", "remove", is_flag=True, help="Delete the pod afterwards; needs -i or --attach.")
 @click.option("--leave-stdin-open", "lasting", is_flag=True, help="Its input does not end with ours.")
