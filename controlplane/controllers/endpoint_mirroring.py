@@ -11,7 +11,7 @@ from typing import Final
 from api.core import Service
 from api.endpoints import EndpointAddress, Endpoints, EndpointSubset
 from api.names import derived_name
-from api.network import EndpointSlice
+from api.network import Endpoint, EndpointSlice
 from api.object import Tree
 from api.validate_service import ENDPOINT_LIMIT
 from api.wellknown import LAST_APPLIED_ANNOTATION, SERVICE_NAME_LABEL
@@ -92,7 +92,12 @@ def _slice(endpoints: Cached[Endpoints], name: str, subset: EndpointSubset, list
 
 
 def _endpoint(address: EndpointAddress, *, ready: bool) -> Tree:
-    tree: Tree = {"addresses": [address.ip], "conditions": {"ready": ready}}
+    return {"addresses": [address.ip], "conditions": {"ready": ready}, **whereabouts(address)}
+
+
+def whereabouts(address: Endpoint | EndpointAddress) -> Tree:
+    """What slices and Endpoints say of an address in the same words: name, node and pod."""
+    tree: Tree = {}
     if address.hostname:
         tree["hostname"] = address.hostname
     if address.node_name:

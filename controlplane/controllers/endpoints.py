@@ -17,7 +17,7 @@ from api.object import Tree
 from component.env import Env
 from component.informer import Cached, Informer
 from controlplane.controllers.actions import Action, Create, Update, Wake, delete
-from controlplane.controllers.endpoint_mirroring import MANAGED_BY_MIRRORING, mirrored
+from controlplane.controllers.endpoint_mirroring import MANAGED_BY_MIRRORING, mirrored, whereabouts
 from controlplane.controllers.endpointslice import HEADLESS, MANAGED_BY, MANAGED_BY_US, keys_of_slice
 from controlplane.controllers.loop import Key, Source, own_key
 
@@ -96,14 +96,7 @@ def _subset(ports: Ports, ready: list[Tree], others: list[Tree]) -> Tree:
 
 
 def _addresses(endpoint: Endpoint) -> list[Tree]:
-    about: Tree = {}
-    if endpoint.hostname:
-        about["hostname"] = endpoint.hostname
-    if endpoint.node_name:
-        about["nodeName"] = endpoint.node_name
-    if (target := endpoint.target_ref) is not None:
-        named = {"kind": target.kind, "namespace": target.namespace, "name": target.name, "uid": target.uid}
-        about["targetRef"] = {name: value for name, value in named.items() if value}
+    about = whereabouts(endpoint)
     return [{"ip": address, **about} for address in endpoint.addresses]
 
 
