@@ -31,8 +31,8 @@ STATUS = {
 FACTS = ClusterFacts("c1", "r1", lambda: {"r1": "127.0.0.1:7443"}, "10.244.0.0/16", "10.96.0.0/16", "cluster.local")
 
 
-GRPC_LOST_IT = "Internal error from Core"
-"""What grpc says itself when a refusal comes while it still sends the beginning of a call."""
+LOST = "the connection was lost"
+"""What is made of grpc's own words when a refusal comes while it still sends the beginning of a call."""
 
 
 class NoRelay:
@@ -88,7 +88,7 @@ class Agent:
             try:
                 self.registered = (await self.read()).registered
             except ApiError as error:
-                if str(error) != GRPC_LOST_IT:
+                if str(error) != LOST:
                     raise
                 self.call = self.stub.Session()
             else:
