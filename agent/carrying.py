@@ -13,6 +13,7 @@ from typing import Any
 from agent.inbox import Frames
 from agent.runtime.protocol import ContainerStreams, ExecStream, RuntimeFailure
 from api.v1.apiserver_pb2 import StreamFrame
+from component.tasks import run_until_one_ends
 
 LOOK_SECONDS = 0.5
 DRAIN_SECONDS = 2.0
@@ -64,17 +65,12 @@ async def carry(
 
     `ended`: whether the container has.
     """
-    inward = asyncio.ensure_future(_inward(frames, stream))
-    outward = asyncio.ensure_future(_outward(call, stream, last))
     watching = asyncio.ensure_future(_let_go(stream, ended))
     try:
-        done, _ = await asyncio.wait((inward, outward), return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        await run_until_one_ends(_inward(frames, stream), _outward(call, stream, last))
     finally:
-        for task in (inward, outward, watching):
-            task.cancel()
-        await asyncio.gather(inward, outward, watching, return_exceptions=True)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
 
 
 async def _inward(frames: Frames, stream: ContainerStreams) -> None:

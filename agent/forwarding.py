@@ -15,6 +15,7 @@ from typing import Any
 from agent.inbox import Frames
 from api import errors
 from api.v1.apiserver_pb2 import StreamFrame
+from component.tasks import run_until_one_ends
 from netplugin.kernel.namespace import run_inside
 
 CONNECT_SECONDS = 10.0
@@ -59,16 +60,7 @@ async def connect(netns_path: str, port: int, pod: str) -> socket.socket:
 async def carry_connection(call: Any, frames: Frames, connection: socket.socket) -> None:
     """Move bytes both ways, each direction ending by itself, until both have ended or the client has gone."""
     said_all = asyncio.Event()  # by the client, or nobody hears it any more
-    inward = asyncio.ensure_future(_inward(frames, connection, said_all))
-    outward = asyncio.ensure_future(_outward(call.write, connection, said_all))
-    try:
-        done, _ = await asyncio.wait((inward, outward), return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in (inward, outward):
-            task.cancel()
-        await asyncio.gather(inward, outward, return_exceptions=True)
+    await run_until_one_ends(_inward(frames, connection, said_all), _outward(call.write, connection, said_all))
 
 
 async def _inward(frames: Frames, connection: socket.socket, said_all: asyncio.Event) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import grpc.aio
 
 from api.v1.apiserver_pb2 import StreamFrame
+from component.tasks import run_until_one_ends
 
 FRAMES_AHEAD = 16
 
@@ -62,16 +63,7 @@ class Inbox:
 
 async def while_heard(frames: Frames, work: Coroutine[Any, Any, None]) -> None:
     """Do `work`, to its end or until the client has gone; what the client says is ignored. Raises what `work` does."""
-    task = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_left(frames))
-    try:
-        await asyncio.wait((task, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            task.result()
-    finally:
-        for each in (task, leaving):
-            each.cancel()
-        await asyncio.gather(task, leaving, return_exceptions=True)
+    await run_until_one_ends(work, _left(frames))
 
 
 async def _left(frames: Frames) -> None:

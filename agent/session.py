@@ -21,6 +21,7 @@ from api.v1 import node_pb2, node_pb2_grpc
 from component.env import Env
 from component.handshake import Obstacle
 from component.rpc import error_of
+from component.tasks import run_until_one_ends
 
 log = structlog.get_logger()
 
@@ -205,19 +206,7 @@ class Session:
         """Run the parts of a session; the first that ends it ends all."""
         self._last_message_time = self._env.monotonic()
         self._informed.clear()
-        parts = [
-            asyncio.ensure_future(self._read(channel, call)),
-            asyncio.ensure_future(self._heartbeat(call)),
-            asyncio.ensure_future(self._report(call)),
-        ]
-        try:
-            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-            for part in done:
-                part.result()
-        finally:
-            for part in parts:
-                part.cancel()
-            await asyncio.gather(*parts, return_exceptions=True)
+        await run_until_one_ends(self._read(channel, call), self._heartbeat(call), self._report(call))
 
     async def _read(self, channel: grpc.aio.Channel, call: Call) -> None:
         while True:

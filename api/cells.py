@@ -116,7 +116,7 @@ def endpoints(tree: Tree, _now: float) -> str:
     """The first ready addresses of Endpoints with their ports, and how many there are beside."""
     subsets = tree.get("subsets") or []
     found = [
-        f"{address}:{port['port']}" if port else address
+        f"{address}:{port.get('port', '')}" if port else address
         for subset in subsets
         for port in subset.get("ports") or [None]
         for address in (_in_brackets(each.get("ip", "")) for each in subset.get("addresses") or [])

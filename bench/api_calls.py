@@ -1,7 +1,7 @@
-"""The same verbs in the words of both sides: what a create, an update, a get, a list, a delete and a watch are.
+"""The same verbs over gRPC in our words and in etcd's: what a create, an update, a get, a list, a delete and a watch are.
 
-Values have 1 KB on both sides. Ours are ConfigMaps, which the API decodes, defaults, validates, admits and indexes, and
-answers with; etcd's are keys and bytes.
+Values have 1 KB on all sides. Ours are ConfigMaps, which the API decodes, defaults, validates, admits and indexes, and
+answers with; etcd's are keys and bytes. The same over HTTPS is in `https_side`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _API = "/api.v1.ApiServer/"
 
 @dataclass(frozen=True, slots=True)
 class Verbs:
-    """Calls by number. `create` and `delete` work in one place, `create_watched` where `watch` looks.
+    """Calls by number. `create` and `delete` work in one place, `create_watched` and `delete_watched` where `watch` looks.
 
     `stand` makes the object of a number that is listed, updated and read. `watch` yields the numbers that it sees
-    created, after a first None once it has begun. `listed` says how many objects a list returns.
+    created, after a first None once it has begun. `listed` says how many of those objects a list returns.
     """
 
     stand: Call
@@ -40,6 +40,7 @@ class Verbs:
     list: Call
     delete: Call
     create_watched: Call
+    delete_watched: Call
     watch: Callable[[Side], AsyncIterator[int | None]]
     listed: Callable[[Side], object]
 
@@ -58,13 +59,9 @@ def timonier() -> Verbs:
             ).SerializeToString(),
         ),
         list=unary(_API + "List", lambda _number: request),
-        delete=unary(
-            _API + "Delete",
-            lambda number: pb.DeleteRequest(
-                resource="configmaps", namespace=CHANGING, name=f"c{number}"
-            ).SerializeToString(),
-        ),
+        delete=unary(_API + "Delete", lambda number: _delete(CHANGING, number)),
         create_watched=unary(_API + "Create", lambda number: _create(WATCHED, number)),
+        delete_watched=unary(_API + "Delete", lambda number: _delete(WATCHED, number)),
         watch=_watch,
         listed=_listed,
     )
@@ -81,6 +78,7 @@ def etcd() -> Verbs:
         list=unary(peer.RANGE, lambda _number: whole),
         delete=unary(peer.DELETE, lambda number: peer.delete(_key(CHANGING, f"c{number}"))),
         create_watched=unary(peer.PUT, lambda number: _put(WATCHED, number)),
+        delete_watched=unary(peer.DELETE, lambda number: peer.delete(_key(WATCHED, f"c{number}"))),
         watch=_watch_etcd,
         listed=lambda side: _listed_etcd(side, whole),
     )
@@ -94,25 +92,38 @@ async def make_namespaces(side: Side) -> None:
         await side.channels[0].unary_unary(_API + "Apply")(request, timeout=CALL_SECONDS)
 
 
-def _config_map(namespace: str, number: int, filling: str) -> str:
+def config_map(namespace: str, number: int, stamp: int = 0, uid: str = "") -> str:
+    """The object of a number, VALUE_BYTES long; another stamp makes another value."""
+    identity = f',"uid":"{uid}"' if uid else ""
     head = (
-        f'{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"c{number}","namespace":"{namespace}",'
-        f'"uid":"{uuid.UUID(int=number, version=4)}"}},"data":{{"value":"'
+        f'{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"c{number}","namespace":"{namespace}"{identity}}},'
+        f'"data":{{"value":"{stamp:020}'
     )
-    return head + filling * (VALUE_BYTES - len(head) - 3) + '"}}'
+    return head + "x" * (VALUE_BYTES - len(head) - 3) + '"}}'
 
 
 def _create(namespace: str, number: int) -> bytes:
-    body = _config_map(namespace, number, "x")
+    body = config_map(namespace, number, uid=_uid(number))
     request: bytes = pb.CreateRequest(object=resource_pb2.Resource(json=body)).SerializeToString()
     return request
 
 
 def _update(number: int) -> bytes:
-    """Of every object in turn, in every turn to another value: an update that changes nothing writes nothing."""
-    body = _config_map(STANDING, number % LISTED, chr(ord("a") + number // LISTED % 20))
+    """Of every object in turn, always to another value: an update that changes nothing writes nothing."""
+    body = config_map(STANDING, number % LISTED, number, _uid(number % LISTED))
     request: bytes = pb.UpdateRequest(object=resource_pb2.Resource(json=body)).SerializeToString()
     return request
+
+
+def _delete(namespace: str, number: int) -> bytes:
+    request = pb.DeleteRequest(resource="configmaps", namespace=namespace, name=f"c{number}")
+    packed: bytes = request.SerializeToString()
+    return packed
+
+
+def _uid(number: int) -> str:
+    """Chosen by the client, as ours does, so that a repeated create is recognised."""
+    return str(uuid.UUID(int=number, version=4))
 
 
 async def _watch(side: Side) -> AsyncIterator[int | None]:

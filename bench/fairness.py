@@ -23,11 +23,11 @@ import grpc.aio
 
 from api.v1 import apiserver_pb2 as pb
 from api.v1 import resource_pb2
-from bench.load import CALL_SECONDS, Side
+from bench.https_side import Https
+from bench.load import CALL_SECONDS, Side, over_grpc
 from bench.processes import cpu_seconds
-from bench.replicas import Replicas
+from bench.replicas import Replicas, leading
 from bench.report import Report, percentile, run_part
-from bench.rest import Https, _context, _leader
 from component import pki
 from component.rpc import Tls
 
@@ -117,13 +117,13 @@ async def bench(report: Report, quick: bool) -> None:
     replicas = Replicas(folder / "replicas")
     try:
         replicas.start()
-        leader = await _leader(replicas)
-        ca = pki.KeyPair(*((folder / "replicas" / "r1" / "pki" / f"ca.{end}").read_bytes() for end in ("crt", "key")))
+        async with replicas.client() as client:
+            leader = await leading(client)
+        ca = replicas.ca
         good, given = _user(ca, "good", folder), _files(ca, folder, replicas, leader)
-        replicas.tls = good
         processes = {"API": [replicas.pids(leader)[1]]}
-        grpc_side = Side("grpc", replicas.endpoints[leader], good, processes)
-        https = Https(replicas.addresses[leader], _context(replicas, folder), processes)
+        grpc_side = over_grpc("grpc", replicas.endpoints[leader], good, processes)
+        https = Https(replicas.addresses[leader], good, processes)
         try:
             await _prepare(grpc_side)
             report.setting(f"three replicas on loopback, TLS; {2 * seconds:g} s a row; both users in system:masters")

@@ -1,19 +1,20 @@
-"""A closed loop of clients on gRPC, and what their calls cost: latencies, CPU time of every process, their own.
+"""A closed loop of clients, and what their calls cost: latencies, CPU time of every process, their own.
 
-Both sides of a comparison are driven by this code: generic calls on the same number of connections, bytes packed
-beforehand. It must not know whose server it talks to.
+All sides of a comparison are driven by this code. It must not know whose server it talks to, nor in which protocol.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import grpc
 import grpc.aio
 
+from api.errors import RETRY_SECONDS
 from bench.processes import cpu_seconds
 from bench.report import own_cpu_seconds, percentile
 from component import rpc
@@ -22,19 +23,31 @@ from component.rpc import Tls
 CHANNELS = 4
 CALL_SECONDS = 30.0
 
-Call = Callable[[int, grpc.aio.Channel], Awaitable[None]]
-"""Makes the call of a number that no other call has, on a channel."""
+Call = Callable[[int, Any], Awaitable[None]]
+"""Makes the call of a number that no other call has, on one of its side's channels."""
+
+
+class ComeAgain(Exception):
+    """Raised by a call whose server has too much waiting already and asks to come again after so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"come again in {seconds:g} s")
+        self.seconds = seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A number of clients calling one after the other for a while. Times in seconds, CPU in seconds for each call."""
+    """A number of clients calling one after the other for a while. Times in seconds, CPU in seconds for each call.
+
+    `refused` attempts were told to come again; the calls' times hold the waits.
+    """
 
     calls: int
     per_second: float
     p50: float
     p99: float
     own_cpu: float
+    refused: int = 0
     cpu: Mapping[str, float] = field(default_factory=dict)  # by the name of the process
 
     @property
@@ -43,11 +56,11 @@ class Measured:
 
 
 class Side:
-    """One system under test: connections to its leader, and its processes by name."""
+    """One system under test: channels to its leader in one protocol, and its processes by name."""
 
-    def __init__(self, name: str, address: str, tls: Tls | None, processes: Mapping[str, list[int]]) -> None:
+    def __init__(self, name: str, channels: Sequence[Any], processes: Mapping[str, list[int]]) -> None:
         self.name = name
-        self.channels = [rpc.channel(address, tls) for _ in range(CHANNELS)]
+        self.channels = channels
         self._processes = processes
 
     async def close(self) -> None:
@@ -57,12 +70,22 @@ class Side:
     async def load(self, clients: int, seconds: float, call: Call, numbers: range) -> Measured:
         """So many clients work for so long, or until the numbers are used up. Numbers go out in order."""
         latencies: list[float] = []
-        left = iter(numbers)
+        left, refused = iter(numbers), 0
 
-        async def client(channel: grpc.aio.Channel) -> None:
+        async def answered(number: int, channel: Any) -> bool:
+            try:
+                await call(number, channel)
+            except ComeAgain as told:
+                await asyncio.sleep(told.seconds)
+                return False
+            return True
+
+        async def client(channel: Any) -> None:
+            nonlocal refused
             while time.perf_counter() < end and (number := next(left, None)) is not None:
                 began = time.perf_counter()
-                await call(number, channel)
+                while not await answered(number, channel):
+                    refused += 1
                 latencies.append(time.perf_counter() - began)
 
         before, own, began = self._cpu(), own_cpu_seconds(), time.perf_counter()
@@ -75,6 +98,7 @@ class Side:
             percentile(latencies or [0.0], 0.5),
             percentile(latencies or [0.0], 0.99),
             (own_cpu_seconds() - own) / count,
+            refused,
             {name: (used - before[name]) / count for name, used in self._cpu().items()},
         )
 
@@ -82,12 +106,22 @@ class Side:
         return {name: cpu_seconds(pids) for name, pids in self._processes.items()}
 
 
+def over_grpc(name: str, address: str, tls: Tls | None, processes: Mapping[str, list[int]]) -> Side:
+    """A side whose channels are so many connections for HTTP/2, shared by its clients."""
+    return Side(name, [rpc.channel(address, tls) for _ in range(CHANNELS)], processes)
+
+
 def unary(method: str, request: Callable[[int], bytes]) -> Call:
-    """Calls of one method whose answers nobody looks at."""
+    """Calls of one gRPC method, bytes packed beforehand, whose answers nobody looks at."""
     known: dict[grpc.aio.Channel, Any] = {}
 
     async def call(number: int, channel: grpc.aio.Channel) -> None:
         ready = known.get(channel) or known.setdefault(channel, channel.unary_unary(method))
-        await ready(request(number), timeout=CALL_SECONDS)
+        try:
+            await ready(request(number), timeout=CALL_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                raise ComeAgain(RETRY_SECONDS) from None
+            raise
 
     return call

@@ -19,7 +19,7 @@ from pathlib import Path
 import uvloop
 
 from bench import etcd as peer
-from bench.load import Side, unary
+from bench.load import over_grpc, unary
 from bench.report import Report, fsync_ms, percentile, run_part
 from component.log import configure
 from controlplane.raft.link import SocketLog
@@ -192,7 +192,7 @@ async def bench(report: Report, quick: bool) -> None:
         etcd = peer.Etcd(folder / "etcd", time.time())
         try:
             etcd.start()
-            side = Side("etcd", etcd.endpoints[await etcd.leader()], etcd.tls, {"members": etcd.pids})
+            side = over_grpc("etcd", etcd.endpoints[await etcd.leader()], etcd.tls, {"members": etcd.pids})
             put = unary(peer.PUT, lambda number: peer.put(b"c%d" % number, b"x" * VALUE_BYTES))
             theirs = {
                 count: await side.load(count, seconds, put, range(turn << 24, (turn + 1) << 24))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import socket
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import yaml
 
-from component import kubeconfig
+from api.errors import ApiError
+from bench.report import until
+from component import kubeconfig, pki
 from component.env import system_env
 from component.files import write_private
 from component.rpc import Tls
@@ -20,6 +23,7 @@ from controlplane.bootstrap import plan_cluster
 from controlplane.config import ServerConfig
 
 PROCESSES = ("raft", "api")
+READY_SECONDS = 60.0
 
 
 def keep(command: list[str], log: Path) -> subprocess.Popen[bytes]:
@@ -101,6 +105,11 @@ class Replicas:
         """Of the processes that run, of one replica or of all."""
         return [process.pid for each, listed in self._processes.items() if name in {"", each} for process in listed]
 
+    @property
+    def ca(self) -> pki.KeyPair:
+        """The cluster's own, to issue certificates of any user."""
+        return pki.KeyPair(*((self._folder / "r1" / "pki" / f"ca.{end}").read_bytes() for end in ("crt", "key")))
+
     def probe(self, name: str) -> Path:
         """Where the probe of a replica's API loop writes."""
         return self._folder / name / "loop.probe"
@@ -120,3 +129,15 @@ async def leader_of(client: RpcClient, members: int = 3) -> str:
     status = await client.cluster_status()
     ready = sum(each.ready for each in status.replicas) == members
     return next((each.id for each in status.replicas if ready and each.role == "leader"), "")
+
+
+async def leading(client: RpcClient, seconds: float = READY_SECONDS) -> str:
+    """The leading replica once all are ready and follow it; SystemExit when that takes longer than `seconds`."""
+
+    async def found() -> str:
+        with contextlib.suppress(ApiError):
+            return await leader_of(client)
+        return ""
+
+    name: str = await until(found, seconds, "three replicas ready")
+    return name

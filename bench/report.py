@@ -19,8 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,10 @@ FSYNC_PROBES = 100
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number. `peer` is the same of its peer or floor in this run; `aim` the most it should be, or the `least`."""
+    """One number. `peer` is the same of its peer or floor in this run; `aim` the most it should be, or the `least`.
+
+    `spread` is the lowest and the highest round where the value is a median of them; `beside` what else to compare it with.
+    """
 
     name: str
     value: float
@@ -40,13 +43,25 @@ class Figure:
     peer_name: str = ""
     aim: float | None = None
     least: bool = False
+    spread: tuple[float, float] | None = None
+    beside: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def missed(self) -> bool:
         return self.aim is not None and (self.value < self.aim if self.least else self.value > self.aim)
 
+    @property
+    def spread_text(self) -> str:
+        """The lowest and the highest round, "" where there was but one."""
+        if self.spread is None or self.spread[0] == self.spread[1]:
+            return ""
+        return f" ({self.spread[0]:,.4g} to {self.spread[1]:,.4g})"
+
     def line(self) -> str:
         text = f"{self.name:<46} {self.value:>10,.4g} {self.unit:<9}"
+        text += self.spread_text
+        for name, value in self.beside.items():
+            text += f" {name}: {value:,.4g}"
         if self.peer is not None:
             ratio = f"{self.value / self.peer:.2f} x" if self.peer else ""
             text += f" {self.peer_name}: {self.peer:,.4g} {ratio}"
@@ -95,9 +110,11 @@ class Report:
         peer_name: str = "",
         aim: float | None = None,
         least: bool = False,
+        spread: tuple[float, float] | None = None,
+        beside: Mapping[str, float] | None = None,
     ) -> None:
         """Record and print a number."""
-        figure = Figure(name, value, unit, peer, peer_name, aim, least)
+        figure = Figure(name, value, unit, peer, peer_name, aim, least, spread, beside or {})
         self.figures.append(figure)
         print(f"  {figure.line()}", flush=True)
 

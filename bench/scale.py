@@ -16,10 +16,10 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from api.errors import ApiError, Unavailable, Unknown
+from api.errors import Unavailable, Unknown
 from bench import scale_etcd
 from bench.processes import Memory, cpu_seconds, memory
-from bench.replicas import Replicas, leader_of
+from bench.replicas import Replicas, leading
 from bench.report import Report, percentile, run_part, until
 from bench.scale_etcd import Floor
 from component.client import TransactionResult, Write
@@ -51,7 +51,7 @@ async def bench(report: Report, quick: bool) -> None:
         report.say(f"  {floor.stored_megabytes:.0f} MB of JSON")
         replicas.start()
         async with replicas.client() as client:
-            leader = await _leading(client)
+            leader = await leading(client, START_SECONDS)
         async with RpcClient([replicas.endpoints[leader]], replicas.tls, system_env()) as client:
             cluster = Scale(report, replicas, leader, client, floor)
             cluster.memory("empty", floor.megabytes_empty)
@@ -218,7 +218,7 @@ class Scale:
             began = time.perf_counter()
             self._replicas.start(follower)
             async with self._replicas.client() as client:
-                await _leading(client)
+                await leading(client, START_SECONDS)
             seconds = time.perf_counter() - began
             self._beside("restart of a follower until it has caught up", seconds, "s", self._floor.restart_seconds)
 
@@ -256,16 +256,6 @@ def _everything(nodes: int, pods: int) -> Iterator[dict]:
     yield from map(_namespace, range(NAMESPACES))
     yield from map(_node, range(nodes))
     yield from (_pod(number, nodes) for number in range(pods))
-
-
-async def _leading(client: RpcClient) -> str:
-    async def leading() -> str:
-        with contextlib.suppress(ApiError):
-            return await leader_of(client)
-        return ""
-
-    found: str = await until(leading, START_SECONDS, "three replicas ready")
-    return found
 
 
 def _space(number: int) -> str:

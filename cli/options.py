@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -113,6 +114,17 @@ def files(help_text: str = "File, folder or - for standard input; may be repeate
         return click.option("-f", "--filename", "files", multiple=True, metavar="PATH", help=help_text)(function)
 
     return both
+
+
+def directory(help_text: str) -> Callable[[Function], Function]:
+    """`--dir`: where the configuration of this machine's replica or node is."""
+    return click.option(
+        *("--dir", "directory"),
+        type=click.Path(path_type=Path),
+        default=Path("/etc/timonier"),
+        show_default=True,
+        help=help_text,
+    )
 
 
 def dry_run(function: Function) -> Function:

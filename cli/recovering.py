@@ -62,6 +62,6 @@ def account(replica: str, remains: Remains) -> list[str]:
             f"kept although perhaps never acknowledged: entries after index {remains.snapshot_index}, the last snapshot, "
             "that the others did not have"
         ),
-        "revisions go on 1,000,000,000 higher: every watch and list in progress starts anew",
+        "revisions go on at this machine's clock, in microseconds: every watch and list in progress starts anew",
         f"the others ({others}) must stay off until they are reset: one that meets this replica ends itself",
     ]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import random
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from random import Random
+from typing import Final
+
+from component.entropy import Entropy
+
+_ENTROPY: Final = Entropy()
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Env:
 
     monotonic: Callable[[], float]  # seconds, arbitrary origin, never goes back
     now: Callable[[], float]  # seconds since the Unix epoch, UTC
-    rng: random.Random
+    rng: Random
     new_uid: Callable[[], str]
 
     def timestamp(self) -> str:
@@ -46,4 +50,4 @@ def parse_time(text: str) -> float:
 
 def system_env() -> Env:
     """The machine's clock, entropy and random uids."""
-    return Env(time.monotonic, time.time, random.SystemRandom(), lambda: str(uuid.uuid4()))
+    return Env(time.monotonic, time.time, _ENTROPY, _ENTROPY.uid)

@@ -19,6 +19,7 @@ from api.meta import ObjectMeta, Resource, required
 from api.object import Object
 from component.client import ApiClient, WatchEvent
 from component.env import Env
+from component.shared_parts import SharedParts
 
 log = structlog.get_logger()
 
@@ -119,6 +120,7 @@ class Informer(Generic[View]):
         self._bodies = kind is not PartialObjectMetadata
         self._env = env
         self._field_selector = field_selector
+        self._parts = SharedParts()
         self._index_functions = dict(indexes or {})
         # Keys are text, never tuples: the garbage collector looks through a dict of 100,000 tuples again and again.
         self._namespaces: dict[str, dict[str, Cached[View]]] = {}  # namespace: name
@@ -217,6 +219,7 @@ class Informer(Generic[View]):
     async def forget(self) -> None:
         """Let go of everything, for when nobody looks any more: 100,000 objects freed at once would hold the loop."""
         self._synced = False
+        self._parts = SharedParts()
         for index in self._indexes.values():
             index.clear()
         while self._namespaces:
@@ -270,7 +273,7 @@ class Informer(Generic[View]):
         key = (item.namespace, item.name)
         old = self.get(*key)
         try:
-            view = item.view(self._kind)
+            view = self._parts.view(item, self._kind)
         except msgspec.ValidationError as error:
             # One object that a newer version wrote, or that was damaged, must not stop everybody else's work.
             log.warning("object_undecodable", resource=self.resource, namespace=key[0], name=key[1], message=str(error))

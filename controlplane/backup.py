@@ -17,7 +17,8 @@ from typing import BinaryIO, Final
 import msgspec
 
 from component.env import Env, rfc3339
-from controlplane.commands import ID_BYTES, StartIncarnation, Stored, Transaction, encode_entry, encode_transaction
+from controlplane.commands import Stored
+from controlplane.incarnation import starting_entry
 from controlplane.level import TooNew, check_known
 from controlplane.membership_loop import PREFIX
 from controlplane.raft.protocol import Entry
@@ -132,9 +133,7 @@ def install(state: State, data_dir: Path, env: Env) -> snapshots.SnapshotFile:
     """
     for name in [name for name in state.settings if name.startswith(PREFIX)]:
         del state.settings[name]
-    command = Transaction(env.rng.randbytes(ID_BYTES), (StartIncarnation(),))
-    data = encode_entry((encode_transaction(command),), int(env.now() * 1000))
-    state.apply(Entry(state.applied_index + 1, state.applied_term + 1, data))
+    state.apply(Entry(state.applied_index + 1, state.applied_term + 1, starting_entry(env)))
     written = snapshots.write(state, data_dir / "snapshots")
     raft_folder = data_dir / "raft" / "snapshot"
     raft_folder.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ import structlog
 
 from component.env import Env
 
-THRESHOLDS: Final = (700, 10, 5)  # a full collection sees at most 35,000 new containers: 10 to 20 ms
+THRESHOLDS: Final = (700, 6, 4)  # a full collection sees at most 25,000 new containers, the one before it 5,000
 OLDEST: Final = 2  # generation
 LOOK_SECONDS: Final = 10.0
 QUIET_CHANGES: Final = 20  # since the last look

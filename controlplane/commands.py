@@ -25,7 +25,7 @@ import msgspec
 
 from api import errors
 
-COMMAND_VERSION: Final = 2
+COMMAND_VERSION: Final = 3
 """The newest version that this program reads: the highest of `OPERATION_LEVELS`."""
 
 FIRST_VERSION: Final = 1
@@ -192,7 +192,10 @@ class RaiseLevel(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=9, 
 
 
 class StartIncarnation(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=10, forbid_unknown_fields=True):
-    """After a restore or quorum-loss recovery: revisions jump by 10^9, so that none of the lost ones comes again."""
+    """After a restore or quorum-loss recovery, as logs of before level 3 have it: revisions jump by 10^9.
+
+    None of the lost ones comes again, but two clusters with the same beginning go on with the same revisions.
+    """
 
 
 class Attest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=11, forbid_unknown_fields=True):
@@ -209,7 +212,33 @@ class Forget(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=12, for
     ledger: str
 
 
-Op = Check | Put | Delete | Claim | Release | Add | SetEpoch | Set | RaiseLevel | StartIncarnation | Attest | Forget
+class StartIncarnationAt(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=13, forbid_unknown_fields=True):
+    """After a restore or quorum-loss recovery: revisions go on at the clock, in microseconds since 1970.
+
+    A cluster uses far fewer than one revision a microsecond. So what starts at the clock is past whatever another cluster
+    with the same beginning has used until then, and not yet where one that starts later will begin. A clock that is not
+    ahead of the revisions by a second, or says 2112 or later, is wrong, and they jump by 10^9 instead. That keeps them
+    far below 2^53, from where on readers that take JSON's numbers for floats err.
+    """
+
+    clock_microseconds: int
+
+
+Op = (
+    Check
+    | Put
+    | Delete
+    | Claim
+    | Release
+    | Add
+    | SetEpoch
+    | Set
+    | RaiseLevel
+    | StartIncarnation
+    | Attest
+    | Forget
+    | StartIncarnationAt
+)
 
 OPERATION_LEVELS: Final[Mapping[type[Op], int]] = {
     Check: 1,
@@ -224,6 +253,7 @@ OPERATION_LEVELS: Final[Mapping[type[Op], int]] = {
     StartIncarnation: 1,
     Attest: 1,
     Forget: 2,
+    StartIncarnationAt: 3,
 }
 """The cluster level from which each operation may be used, which is also the version of a command that holds it."""
 

@@ -1,9 +1,10 @@
 """The cluster level: what every member knows, so that it may be used.
 
-It is part of the replicated state, raised by the leader's command once every member advertises the higher level, and
-never falls. A release that brings an operation, a kind or a field raises `KNOWN_LEVEL` by one and lists it here, or, an
-operation, in `commands.OPERATION_LEVELS`. Until the cluster is at that level its use is refused, at the edge and where it
-would be proposed; a replica that met it all the same would stop.
+It is part of the replicated state, raised by the leader's command once every member advertises the higher level, or by a
+restore or recovery, after which there is one member; it never falls. A release that brings an operation, a kind or a
+field raises `KNOWN_LEVEL` by one and lists it here, or, an operation, in `commands.OPERATION_LEVELS`. Until the cluster
+is at that level its use is refused, at the edge and where it would be proposed; a replica that met it all the same would
+stop.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from api import errors
 from api.scheme import ADMISSION, DEFINITIONS, RBAC
 from controlplane.commands import OPERATION_LEVELS, Op, Put
 
-KNOWN_LEVEL: Final = 2
+KNOWN_LEVEL: Final = 3
 """The highest level that this program knows."""
 
 FIRST_LEVEL: Final = 1

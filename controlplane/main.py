@@ -18,9 +18,7 @@ from component.core_dumps import forbid_core_dumps
 from component.env import system_env
 from component.log import configure
 from component.version import version
-from controlplane.commands import UnknownCommandVersion
 from controlplane.config import ServerConfig
-from controlplane.level import TooNew
 from controlplane.raft_settings import raft_config
 
 log = structlog.get_logger()
@@ -67,6 +65,7 @@ def api(config: ServerConfig) -> None:
     """The API: requests, state, watches, node sessions; scheduler and controllers on the leader."""
     import uvloop  # noqa: PLC0415 - the Raft process needs neither
 
+    from controlplane.replica import EXPLAINED  # noqa: PLC0415 - as above
     from controlplane.server import Server  # noqa: PLC0415 - as above
 
     configure("api", level=config.log_level, log_format=config.log_format)
@@ -90,7 +89,7 @@ def api(config: ServerConfig) -> None:
     except (OSError, configuration.ConfigProblem, pki.CertificateProblem) as error:
         log.critical("api_not_started", reason=str(error))
         sys.exit(1)
-    except (UnknownCommandVersion, TooNew) as error:
+    except EXPLAINED as error:
         log.critical("api_failed", reason=str(error))
         sys.exit(1)
     except Exception:

@@ -1,7 +1,7 @@
 """After the quorum is lost for good: going on from the data of one replica, in a new incarnation.
 
 Works on a stopped replica's folders. `look` says what going on would keep; `recover` appends two entries to the log:
-a membership of this replica alone, and the command that moves revisions on by 10^9. Members of the old incarnation are
+a membership of this replica alone, and the command that moves revisions on. Members of the old incarnation are
 never let in again, and end themselves when they meet this one.
 """
 
@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from component.env import Env, rfc3339
-from controlplane.commands import ID_BYTES, StartIncarnation, Transaction, encode_entry, encode_transaction
 from controlplane.config import ServerConfig
+from controlplane.incarnation import MILLISECONDS, starting_entry
 from controlplane.level import check_known
 from controlplane.raft import messages
 from controlplane.raft.config import first_membership
@@ -23,8 +22,6 @@ from controlplane.raft.recovery import Storage, open_storage
 from controlplane.raft_settings import raft_config
 from controlplane.store import snapshot as snapshots
 from controlplane.store.state import State
-
-MILLISECONDS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +75,9 @@ def recover(config: ServerConfig, env: Env) -> Membership:
         _own_vote(membership, config)
         index, term = log.last_index + 1, max(log.term, log.term_at(log.last_index)) + 1
         alone = membership.alone(config.replica, index)
-        command = Transaction(env.rng.randbytes(ID_BYTES), (StartIncarnation(),))
-        now_ms = int(env.now() * MILLISECONDS)
         log.set_term(term, config.replica)
         log.add(messages.configuration_entry(alone), index, term)
-        log.add(messages.COMMAND + encode_entry((encode_transaction(command),), now_ms), index + 1, term)
+        log.add(messages.COMMAND + starting_entry(env), index + 1, term)
         log.sync()
         return alone
     finally:

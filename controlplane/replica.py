@@ -40,7 +40,7 @@ from controlplane.replica_snapshots import InThread, SnapshotSchedule
 from controlplane.replica_watching import Backlog, Place
 from controlplane.sealing import Sealing, active_key
 from controlplane.store import snapshot as snapshots
-from controlplane.store.divergence import DivergenceCheck
+from controlplane.store.divergence import Diverged, DivergenceCheck
 from controlplane.store.state import REMEMBERED_TRANSACTIONS, State
 from controlplane.watch.hub import Hub
 
@@ -53,7 +53,10 @@ ACTOR_CHARACTERS: Final = 256  # a certificate may hold any name, the log need n
 
 logger = structlog.get_logger()
 
-__all__ = ["InThread", "LeaderLink", "Replica"]
+__all__ = ["EXPLAINED", "InThread", "LeaderLink", "Replica"]
+
+EXPLAINED: Final = (Diverged, TooNew, UnknownCommandVersion)
+"""Failures of a replica that are no bug of this program, and say what to do."""
 
 
 class Replica:
@@ -311,6 +314,7 @@ class Replica:
         kept = await self._in_thread(adopt)
         logger.info("snapshot_installed", index=state.applied_index, revision=state.revision)
         self._backlog.clear()  # all of it is in the snapshot
+        before = self.state.clone()  # whoever still reads the old state keeps it whole
         self.state = self._readable(state)
         self._divergence.forget()
         self.hub.reset(state)
@@ -318,6 +322,7 @@ class Replica:
         self._proposals.installed(state)
         self._snapshots.installed(kept.path.stat().st_size)
         self._advance()
+        await self._in_thread(before.let_go)
 
     def _apply_slice(self) -> None:
         """Apply what was delivered, for at most a few milliseconds at a time."""
@@ -396,7 +401,10 @@ class Replica:
             self._caught_up = True
 
     def _fail(self, error: Exception) -> None:
-        logger.critical("replica_failed", index=self.state.applied_index, error=str(error), exc_info=error)
+        told = isinstance(error, EXPLAINED)
+        logger.critical(
+            "replica_failed", index=self.state.applied_index, reason=str(error), exc_info=None if told else error
+        )
         self._backlog.clear()
         self._leadership.lose()
         if self._failed is not None and not self._failed.done():

@@ -19,13 +19,12 @@ import structlog
 from api import errors
 from component.env import Env
 from controlplane.commands import Result, encode_entry, transaction_id
+from controlplane.gathering import Gathering
 from controlplane.raft.protocol import NotLeader, RaftStatus, ReplicatedLog
 
 BATCH_BYTES: Final = 1024 * 1024
 BATCH_TRANSACTIONS: Final = 128  # applying so many takes 2 ms: an entry is applied without a pause
 IN_FLIGHT_BATCHES: Final = 1  # the rest gathers: what a batch costs three replicas is worth five creates
-COMPANY_TRANSACTIONS: Final = 3  # a batch of so many shows that more will come soon
-GATHERING_SECONDS: Final = 0.005  # at most, after a batch with company
 QUEUE_BYTES: Final = 32 * 1024 * 1024
 QUEUE_TRANSACTIONS: Final = 20_000
 FORWARD_SECONDS: Final = 2.0
@@ -112,8 +111,9 @@ class Proposals:
         self._in_flight: dict[Batch, None] = {}
         self._forwards: dict[asyncio.Task[None], None] = {}
         self._flushing: asyncio.Handle | None = None
+        self._gathering = Gathering()
+        self._looking: asyncio.Handle | None = None  # for company, instead of flushing
         self._term = 0  # of the last applied entry
-        self._gathering_until = 0.0
         self._failures = 0  # in a row, since something was handed over or another leader was seen
         self._interrupted = False  # the local Raft process knew no leader, or was away
         self._closed = False
@@ -210,6 +210,7 @@ class Proposals:
                     self._retry(batch)
                 self._failures = 0
         if self._queue:
+            self._stop_looking()
             if self._flushing is not None:
                 self._flushing.cancel()
                 self._flushing = None
@@ -223,6 +224,7 @@ class Proposals:
     async def close(self) -> None:
         """Give every waiting caller the most that is known: Unavailable if nothing was handed over, else Unknown."""
         self._closed = True
+        self._stop_looking()
         if self._flushing is not None:
             self._flushing.cancel()
         self.give_up("the replica is shutting down")
@@ -279,21 +281,27 @@ class Proposals:
             self._queued_bytes += len(proposal.data)
 
     def _flush_soon(self) -> None:
-        if self._flushing is None and not self._closed:
-            loop = asyncio.get_running_loop()
-            rest_seconds = self._gathering_until - self._env.monotonic()
-            self._flushing = (
-                loop.call_later(rest_seconds, self._flush) if rest_seconds > 0 else loop.call_soon(self._flush)
-            )
+        """Hand over what waits, once there is a free slot and nobody else is worth waiting for."""
+        if self._looking is not None and self._gathering.complete(len(self._queue)):
+            self._stop_looking()
+        if self._looking is None and len(self._in_flight) < IN_FLIGHT_BATCHES:
+            self._look()
 
-    def _gather_after(self, batch: Batch) -> None:
-        """Let the next batch fill up for as long as this one took: a busy log spends half its time on fuller batches.
+    def _look(self) -> None:
+        self._looking = None
+        if self._flushing is not None or self._closed:
+            return
+        loop = asyncio.get_running_loop()
+        pause_seconds = self._gathering.pause_seconds(len(self._queue))
+        if pause_seconds:
+            self._looking = loop.call_later(pause_seconds, self._look)
+        else:
+            self._flushing = loop.call_soon(self._flush)
 
-        Whoever writes alone, or almost, never waits for this.
-        """
-        if len(batch.earlier) >= COMPANY_TRANSACTIONS:
-            now = self._env.monotonic()
-            self._gathering_until = now + min(now - batch.sent_time, GATHERING_SECONDS)
+    def _stop_looking(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
 
     def _flush_later(self) -> None:
         """Wait before trying again, so that a refusal that repeats does not spin."""
@@ -406,7 +414,8 @@ class Proposals:
             batch.proposals.pop(proposal.id, None)
             if not batch.proposals:
                 self._in_flight.pop(batch, None)
-                self._gather_after(batch)
+                took_seconds = self._env.monotonic() - batch.sent_time
+                self._gathering.after(len(batch.earlier), len(self._queue), took_seconds)
         if not proposal.gone:
             proposal.gone = True
             if proposal.on_outcome is not None:

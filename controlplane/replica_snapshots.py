@@ -19,6 +19,7 @@ from controlplane.store.state import State
 
 LOG_BYTES: Final = 8 * 1024 * 1024  # the Raft process holds the log since the last snapshot in memory
 LOG_ENTRIES: Final = 50_000  # replaying so many takes a second or two
+LOG_SHARE: Final = 4  # a byte of log for so many of the state: encoding 4 bytes costs 2 % of what writing one did
 
 T = TypeVar("T")
 logger = structlog.get_logger()
@@ -42,7 +43,10 @@ class WrittenBeside(Protocol):
 
 
 class SnapshotSchedule:
-    """One snapshot at a time, after so much log that writing them at most doubles what goes to the disk."""
+    """One snapshot at a time, after so much log that writing them at most doubles what goes to the disk.
+
+    And not too often for a large state that compresses well: encoding it takes CPU time all the same.
+    """
 
     def __init__(
         self, folder: Path, in_thread: InThread, saved: Callable[[Snapshot], None], beside: WrittenBeside
@@ -61,7 +65,8 @@ class SnapshotSchedule:
         """Count one entry that was just applied to `state`, and begin a snapshot of it if one is due."""
         self._log_bytes += size_bytes
         self._log_entries += 1
-        due = self._log_bytes >= max(LOG_BYTES, self._last_bytes) or self._log_entries >= LOG_ENTRIES
+        enough_bytes = max(LOG_BYTES, self._last_bytes, state.size_bytes // LOG_SHARE)
+        due = self._log_bytes >= enough_bytes or self._log_entries >= LOG_ENTRIES
         if due and self._writing is None and not self._closed:
             self.begin(state)
 

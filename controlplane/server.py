@@ -20,6 +20,7 @@ from component import pki
 from component.env import Env
 from component.rpc import Tls
 from component.signing import KeyProblem, SigningKeys, read_keys
+from component.tasks import run_together, run_until_one_ends
 from controlplane.admission.chain import default_chain
 from controlplane.admission.request import MASTERS_GROUP, Identity, node_identity
 from controlplane.apiserver.accounts.bearer import BearerAuthenticator
@@ -66,7 +67,6 @@ from controlplane.confirm_loop import ConfirmLoop
 from controlplane.controllers.default_priorities import keep_default_priorities
 from controlplane.controllers.default_roles import keep_default_roles
 from controlplane.controllers.run import run_all
-from controlplane.controllers.tasks import run_together
 from controlplane.key_ring import RING_FILE, KeyRing, KeyRingProblem, encode, open_ring
 from controlplane.leader_work import LeaderWork
 from controlplane.level import KNOWN_LEVEL
@@ -109,29 +109,12 @@ class Server:
         self._raft = SocketLog(config.raft_socket, config.replica, time_factor=config.time_factor)
         self._keys = _key_ring(Path(config.pki_dir))
         sealing = Sealing(config.replica, self._keys, env.rng.randbytes)
-        self._replica = Replica(
-            config.replica,
-            self._raft,
-            self._peers,
-            Path(config.data_dir) / "snapshots",
-            env,
-            history_seconds=config.history_hours * 3600,
-            history_bytes=config.history_mebibytes << 20,
-            sealing=sealing,
-        )
+        self._replica = self._make_replica(sealing)
         self._sealing_loop = SealingLoop(
             self._replica, self._keys, sealing, self._peers, lambda: self._members.peers, env
         )
         self._webhooks = WebhookCalls(lambda: self._pods)
-        self._core = ApiCore(
-            self._replica,
-            default_chain(config.disabled_admission_plugins),
-            env,
-            pod_range=config.pod_range,
-            service_range=config.service_range,
-            limits=config.limits,
-            webhooks=self._webhooks,
-        )
+        self._core = self._api_core()
         self._directory = SessionDirectory(config.replica, env)
         self._system = self._client(0)
         self._streams = NodeStreams(self._system, self._directory, self._peers, env)
@@ -154,18 +137,9 @@ class Server:
         )
         audit = AuditLog(_audit_policy(config), self._audit_file.put, env)
         self._grpc = ApiServer(self._core, self._streams, self._desk, self._status, self._authenticator, tls, audit)
-        self._tokens = TokenDesk(
-            self._replica,
-            self._core.authorize,
-            self._core.consult,
-            self._signing,
-            self._issuer,
-            self._authenticator,
-            env,
-        )
-        api = self._rest_api()
+        self._tokens = self._token_desk()
         self._https = HttpsServer(
-            self._desk, self._replica_join_desk(ca), api, Health(self._replica.problems), version, audit
+            self._desk, self._replica_join_desk(ca), self._rest_api(), Health(self._replica.problems), version, audit
         )
         self._replica_desk = ReplicaDesk(config.replica, self._replica, self._raft, self._peers)
         self._membership_loop = MembershipLoop(self._replica, self._raft, self._members)
@@ -215,28 +189,20 @@ class Server:
     async def _until_stopped(self) -> None:
         """Return after `stop`; raise when the replica failed. The reports to the peers and health run meanwhile."""
         assert self._raft.run is not None, "connected by start"
-        watched = {
-            asyncio.ensure_future(self._stop.wait()),
-            asyncio.ensure_future(self._replica.wait_failed()),
-            asyncio.ensure_future(self._peers.report_sessions(self._directory)),
-            asyncio.ensure_future(self._membership_loop.run()),
-            asyncio.ensure_future(ConfirmLoop(self._replica).run()),
-            asyncio.ensure_future(self._collection.run()),
-            asyncio.ensure_future(self._sealing_loop.run()),
-            asyncio.ensure_future(self._revocation_loop.run()),
-            asyncio.ensure_future(self._certificates.run(self._show)),
-            asyncio.ensure_future(LevelLoop(self._replica, self._status.gathered).run()),
-            asyncio.ensure_future(self._grpc.follow_readiness(lambda: self._replica.ready)),
-            self._raft.run,
-        }
-        try:
-            done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in watched - {self._raft.run}:
-                task.cancel()
-            await asyncio.gather(*(watched - {self._raft.run}), return_exceptions=True)
+        await run_until_one_ends(
+            self._stop.wait(),
+            self._replica.wait_failed(),
+            self._peers.report_sessions(self._directory),
+            self._membership_loop.run(),
+            ConfirmLoop(self._replica).run(),
+            self._collection.run(),
+            self._sealing_loop.run(),
+            self._revocation_loop.run(),
+            self._certificates.run(self._show),
+            LevelLoop(self._replica, self._status.gathered).run(),
+            self._grpc.follow_readiness(lambda: self._replica.ready),
+            asyncio.shield(self._raft.run),  # it has to hand the lead over before it is ended
+        )
 
     async def _hand_over(self) -> None:
         """Let another replica lead before anything stops here: calls under way take up to two seconds to end."""
@@ -331,6 +297,42 @@ class Server:
             ca_cert=self._files["ca.crt"].decode(),
             ca_key=self._files["ca.key"].decode(),
             account_keys=self._files["sa.key"].decode(),
+        )
+
+    def _make_replica(self, sealing: Sealing) -> Replica:
+        config = self._config
+        return Replica(
+            config.replica,
+            self._raft,
+            self._peers,
+            Path(config.data_dir) / "snapshots",
+            self._env,
+            history_seconds=config.history_hours * 3600,
+            history_bytes=config.history_mebibytes << 20,
+            sealing=sealing,
+        )
+
+    def _api_core(self) -> ApiCore:
+        config = self._config
+        return ApiCore(
+            self._replica,
+            default_chain(config.disabled_admission_plugins),
+            self._env,
+            pod_range=config.pod_range,
+            service_range=config.service_range,
+            limits=config.limits,
+            webhooks=self._webhooks,
+        )
+
+    def _token_desk(self) -> TokenDesk:
+        return TokenDesk(
+            self._replica,
+            self._core.authorize,
+            self._core.consult,
+            self._signing,
+            self._issuer,
+            self._authenticator,
+            self._env,
         )
 
     def _replica_join_desk(self, ca: pki.KeyPair) -> ReplicaJoinDesk | None:

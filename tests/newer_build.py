@@ -18,11 +18,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("api", "component", "controlplane", "agent", "netplugin", "lab", "cli")
 
 _OPERATION = """
-class Mark(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=13, forbid_unknown_fields=True):
+class Mark(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=14, forbid_unknown_fields=True):
     name: str
 
 
-Op = Mark | Check"""
+Op = (
+    Mark
+    | Check"""
 
 _KIND = """
 class Gadget(Resource):
@@ -49,7 +51,7 @@ EDITS: Mapping[str, Sequence[tuple[str, str]]] = {
     ),
     "controlplane/commands.py": (
         (f"COMMAND_VERSION: Final = {COMMAND_VERSION}", f"COMMAND_VERSION: Final = {NEWER_LEVEL}"),
-        ("\nOp = Check", _OPERATION),
+        ("\nOp = (\n    Check", _OPERATION),
         ("    Forget: 2,\n", f"    Forget: 2,\n    Mark: {NEWER_LEVEL},\n"),
     ),
     "controlplane/store/draft.py": (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli import options
 from cli.connect import call
 from cli.verb import VerbGroup
 
@@ -85,14 +86,7 @@ def verify(file: Path, secrets_key: Path | None) -> None:
 @backup.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--replica", required=True, metavar="ID=ADDRESS", help="The first replica of the new cluster.")
-@click.option(
-    "--dir",
-    "directory",
-    type=click.Path(path_type=Path),
-    default=Path("/etc/timonier"),
-    show_default=True,
-    help="Where its configuration and certificates go.",
-)
+@options.directory("Where its configuration and certificates go.")
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path),

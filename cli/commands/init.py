@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from cli import options
 from cli.verb import Verb
 from component import pki
 from component.env import system_env
@@ -19,14 +20,7 @@ from controlplane.config import ServerConfig
     "--replica", "replicas", multiple=True, required=True, metavar="ID=ADDRESS", help="One per replica: 1, 3 or 5."
 )
 @click.option("--self", "own", default="", metavar="ID", help="This machine's replica id (default: the first).")
-@click.option(
-    "--dir",
-    "directory",
-    type=click.Path(path_type=Path),
-    default=Path("/etc/timonier"),
-    show_default=True,
-    help="Where the files go.",
-)
+@options.directory("Where the files go.")
 @click.option("--pod-range", default="10.244.0.0/16", show_default=True, help="Addresses of pods.")
 @click.option("--service-range", default="10.96.0.0/16", show_default=True, help="Virtual addresses of Services.")
 def init(replicas: tuple[str, ...], own: str, directory: Path, pod_range: str, service_range: str) -> None:

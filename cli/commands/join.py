@@ -10,6 +10,7 @@ import click
 import yaml
 
 from api.errors import ApiError
+from cli import options
 from cli.verb import Verb
 from component.env import system_env
 from component.files import write_private
@@ -31,14 +32,7 @@ from component.join import join
     help="Only get this node another certificate (`tim token create --renew`): its own has expired.",
 )
 @click.option("--address", default="", help="Where the other replicas reach this one (default: as for --node-ip).")
-@click.option(
-    "--dir",
-    "directory",
-    type=click.Path(path_type=Path),
-    default=Path("/etc/timonier"),
-    show_default=True,
-    help="Where the files go.",
-)
+@options.directory("Where the files go.")
 def join_command(
     servers: tuple[str, ...],
     token: str,

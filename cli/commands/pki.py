@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import yaml
 
+from cli import options
 from cli.output import align
 from cli.own_certificates import certificate_rows, renew_all
 from cli.people import Person, client_configuration, person_of
@@ -115,14 +116,7 @@ def revoked() -> None:
 @click.option(
     "-o", "--output", default="", metavar="FILE", help="Where the client configuration goes [default: NAME.conf]."
 )
-@click.option(
-    "--dir",
-    "directory",
-    type=click.Path(path_type=Path),
-    default=Path("/etc/timonier"),
-    show_default=True,
-    help="Where this replica's files are.",
-)
+@options.directory("Where this replica's files are.")
 def user(name: str, groups: tuple[str, ...], days: int, cluster: str, output: str, directory: Path) -> None:
     """Make the client configuration of user NAME: a key and a certificate that says who they are.
 

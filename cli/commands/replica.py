@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli import options
 from cli.connect import call
 from cli.endpoints import remember_endpoints
+from cli.replica_rows import UNREACHABLE, role, sync_times
 from cli.verb import VerbGroup
 
 if TYPE_CHECKING:  # gRPC is loaded when the call is made
@@ -60,18 +62,17 @@ def list_command() -> None:
 
 
 def _row(status: ReplicaStatus) -> tuple[str, ...]:
-    if status.role == "unreachable":
-        return (status.id, status.role, "no", "", "", "", str(status.lag_entries), "", "", "", status.address)
-    fsync = f"{status.sync_p50_seconds * 1000:.1f}/{status.sync_p99_seconds * 1000:.1f} ms"
+    if status.role == UNREACHABLE:
+        return (status.id, status.role, "no", "", "", "", "", "", "", "", status.address)  # its lag is not known
     return (
         status.id,
-        status.role if status.voter else "learner",
+        role(status),
         "yes" if status.ready else "no",
         str(status.term),
         str(status.commit_index),
         str(status.applied_index),
         str(status.lag_entries),
-        fsync if status.sync_p50_seconds else "",
+        sync_times(status),
         str(status.level),
         status.version,
         status.address,
@@ -110,7 +111,7 @@ def warnings_of_growth(status: ClusterStatusResponse) -> list[str]:
         )
     elif count % 2 == 0:
         found.append(f"Warning: {count} voting replicas survive the loss of no more than {count - 1} do: add one more")
-    away = [each.id for each in status.replicas if each.role == "unreachable"]
+    away = [each.id for each in status.replicas if each.role == UNREACHABLE]
     if away:
         found.append(
             f"Warning: {', '.join(away)} cannot be reached; one that will not come back: tim replica remove ID"
@@ -137,21 +138,15 @@ def remove(name: str) -> None:
 
 
 @replica.command()
-@click.option(
-    "--dir",
-    "directory",
-    type=click.Path(path_type=Path),
-    default=Path("/etc/timonier"),
-    show_default=True,
-    help="Where this replica's server.yaml lies.",
-)
+@options.directory("Where this replica's server.yaml lies.")
 @click.option("--data-dir", default="", help="Where its data lies (default: as server.yaml says).")
 @click.option("--yes", is_flag=True, help="Do it; without, only say what would be kept and lost.")
 def recover(directory: Path, data_dir: str, yes: bool) -> None:
     """After most replicas are lost for good: go on from this one's data alone.
 
-    Run it on the stopped replica with the highest last entry. Writes that only the others had are lost. Revisions move
-    on by 10^9, so that none of the lost ones is ever used again. The others must stay off, be reset and join anew.
+    Run it on the stopped replica with the highest last entry. Writes that only the others had are lost. Revisions go
+    on at this machine's clock, so that none of the lost ones is ever used again: see that it is right. The others must
+    stay off, be reset and join anew.
     """
     from cli.recovering import recover_replica  # noqa: PLC0415 - needs the control plane's code
 

@@ -18,6 +18,7 @@ from agent.config import AgentConfig
 from agent.runtime import cgroups, kernel
 from agent.runtime.podman import PodmanRuntime
 from agent.runtime.protocol import RuntimeFailure
+from cli import options
 from cli.resetting import ResetProblem, Step, plan
 from cli.verb import Verb
 from component import config
@@ -40,14 +41,7 @@ Config = TypeVar("Config", bound=msgspec.Struct)
     ),
 )
 @click.option("--yes", is_flag=True, help="Do it; without this it only says what it would do.")
-@click.option(
-    "--dir",
-    "directory",
-    type=click.Path(path_type=Path),
-    default=Path("/etc/timonier"),
-    show_default=True,
-    help="Where the configuration is.",
-)
+@options.directory("Where the configuration is.")
 def reset(yes: bool, directory: Path) -> None:
     """Make this machine a stranger to its cluster again: what `tim init` and `tim join` began is undone.
 
@@ -66,12 +60,12 @@ def reset(yes: bool, directory: Path) -> None:
     for step in steps:
         click.echo(("" if yes else "would ") + str(step))
         if yes:
-            _do(step, agent)
+            _take(step, agent)
     if not yes:
         raise click.ClickException("nothing was changed: --yes does it, and it cannot be undone")
 
 
-def _do(step: Step, agent: AgentConfig | None) -> None:
+def _take(step: Step, agent: AgentConfig | None) -> None:
     """One step; a ClickException stops the reset, which can be run again."""
     try:
         match step.action:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from msgspec import structs
+
 from api.object import Tree
 from controlplane.admission.default_tolerations import DefaultTolerations
 from controlplane.admission.limit_ranger import LimitRanger
@@ -54,8 +56,10 @@ class Chain:
         if self.webhooks is None:
             return tree
         if tree is not request.tree:
-            request = replace(request, tree=tree)
-        return self.ask(request, snapshot, finish, lambda each: self._mutated(replace(request, tree=each), snapshot))
+            request = structs.replace(request, tree=tree)
+        return self.ask(
+            request, snapshot, finish, lambda each: self._mutated(structs.replace(request, tree=each), snapshot)
+        )
 
     def ask(self, request: Request, snapshot: Snapshot, finish: Finish, plugins: Finish = as_it_is) -> Tree:
         """Return the tree after every webhook; `plugins` run again when one changed it."""
@@ -74,7 +78,7 @@ class Chain:
         for plugin in self.mutators:
             tree = plugin.admit(request, snapshot)
             if tree is not request.tree:
-                request = replace(request, tree=tree)
+                request = structs.replace(request, tree=tree)
         return request.tree
 
     def with_validator(self, plugin: Validator) -> Chain:

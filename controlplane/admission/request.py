@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+import msgspec
 
 from api.errors import Forbidden
 from api.object import Object, Tree
@@ -25,8 +26,7 @@ NODE_USER_PREFIX = "system:node:"
 NODE_MANAGER = "tim-agent"
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """Who asks: the common name and the organisations of a client certificate, as in Kubernetes, or what a token says.
 
     `manager` is the program that does, as whose its changes are recorded (metadata.managedFields); no permission depends on it.
@@ -73,8 +73,7 @@ def node_identity(node: str) -> Identity:
     return Identity(NODE_USER_PREFIX + node, (NODES_GROUP,), NODE_MANAGER)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """A write on its way in.
 
     `tree` is the object as it is to be stored so far; in a delete it is the stored one. `old` is the stored object,
@@ -89,7 +88,7 @@ class Request:
     tree: Tree
     old: Tree | None = None
     revision: int = 0
-    options: Tree = field(default_factory=dict)
+    options: Tree = {}
 
     def forbidden(self, why: str) -> Forbidden:
         """The refusal of this request, in Kubernetes' words."""

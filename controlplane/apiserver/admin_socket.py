@@ -18,6 +18,8 @@ from typing import Final
 
 import structlog
 
+from component.tasks import run_until_one_ends
+
 SOCKET: Final = "admin.sock"
 """Its name in `run_dir`."""
 
@@ -76,15 +78,7 @@ class AdminSocket:
         with contextlib.suppress(OSError), contextlib.closing(writer):
             inner_reader, inner_writer = await asyncio.open_unix_connection(self.inner)
             with contextlib.closing(inner_writer):
-                ways = [
-                    asyncio.ensure_future(each) for each in (_pump(reader, inner_writer), _pump(inner_reader, writer))
-                ]
-                try:
-                    await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    for each in ways:
-                        each.cancel()
-                    await asyncio.gather(*ways, return_exceptions=True)
+                await run_until_one_ends(_pump(reader, inner_writer), _pump(inner_reader, writer))
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
+from msgspec import structs
 
 from api import merge
 from api.errors import FieldError
@@ -60,7 +61,7 @@ def decide(writing: Writing, identity: Identity, given: Incoming, uid: str, snap
     stored = snapshot.state.get(key_of(given.kind, given.namespace, given.name))
     if stored is None:
         return Applied(writing.create(identity, edge.read_as(given.kind, annotated), uid, snapshot), "created")
-    identity = replace(identity, manager=ownership.manager_of(identity) + CLIENT_SIDE_SUFFIX)
+    identity = structs.replace(identity, manager=ownership.manager_of(identity) + CLIENT_SIDE_SUFFIX)
     current = without_status(given.kind, tree_of(stored.body))
     merged = merge.three_way(given.kind, last_applied(current), annotated, current)
     preconditions = {"uid": given.uid, "resourceVersion": str(given.revision) if given.revision else ""}

@@ -19,7 +19,7 @@ from controlplane.apiserver.consulting import Consulting
 from controlplane.apiserver.decision import RETRIES, Decision, Snapshot, answer, log_audits, retried, told
 from controlplane.apiserver.fairness.aside import LARGE_BYTES, Aside
 from controlplane.apiserver.objects import object_at
-from controlplane.apiserver.sending import ONCE, Sending
+from controlplane.apiserver.sending import ONCE, Sending, used_up
 from controlplane.commands import CommitRefused, Op
 from controlplane.rbac.attributes import Attributes
 from controlplane.replica import Replica
@@ -82,8 +82,7 @@ class Committing:
         fresh = False
         remarks = Remarks() if remarks is None else remarks
         conflict: CommitRefused | None = None
-        resource = asked if isinstance(asked, str) else asked.qualified
-        check = None if isinstance(asked, str) else asked
+        resource, check = (asked, None) if isinstance(asked, str) else (asked.qualified, asked)
         answers = Answers()
 
         def attempted() -> Awaitable[tuple[Decision | None, ApiError | None]]:
@@ -114,6 +113,8 @@ class Committing:
                     raise told(error) from None
             else:
                 if not committed.changed:
+                    if sending.repeated and decision and decision.ops:
+                        raise used_up()
                     return answer(decision, refusal)
                 await self._settle(decision.ops if decision else ())
                 log_audits(remarks, identity)

@@ -1,4 +1,4 @@
-"""The API without a transport: every verb over plain values, in one fixed order.
+"""The API without a transport: every verb over plain values. Reads are `reads`; writes go in one fixed order.
 
 Authorise, decode, default, admit, validate, admit again, propose with a check for whatever the decision depended on.
 Decisions are pure (`writes`, `deletes`, `apply`, `binding`); `committing` makes them on the state and commits.
@@ -7,21 +7,19 @@ Decisions are pure (`writes`, `deletes`, `apply`, `binding`); `committing` makes
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Unpack
 
-from api.errors import ApiError, Conflict, Expired, NotFound
+from api.errors import ApiError, Conflict, NotFound
 from api.object import Object, Tree
-from api.scheme import BUILT_IN, Kind
+from api.scheme import BUILT_IN
 from api.strict import Validation
 from component.client import (
     ApplyOutcome,
     Binding,
     Collection,
-    ObjectList,
     Operation,
     OperationResult,
     PatchType,
@@ -37,7 +35,7 @@ from controlplane.admission.webhooks.attributes import Attributes as AdmissionAt
 from controlplane.admission.webhooks.attributes import posted
 from controlplane.admission.webhooks.hooks import MUTATING, VALIDATING
 from controlplane.admission.webhooks.plugin import Finish, fixed
-from controlplane.apiserver import apply, binding, deletes, incoming, mass_deletion, patches, selecting
+from controlplane.apiserver import apply, binding, deletes, incoming, mass_deletion, patches
 from controlplane.apiserver import ephemeral_containers as ephemeral
 from controlplane.apiserver.arriving import Arriving
 from controlplane.apiserver.authorizer import Authorizer
@@ -47,20 +45,16 @@ from controlplane.apiserver.decision import Decision, Snapshot
 from controlplane.apiserver.fairness.aside import Aside, RightsOnLoop
 from controlplane.apiserver.fairness.gate import Gate
 from controlplane.apiserver.fairness.limits import DEFAULTS, Limits
-from controlplane.apiserver.fairness.lists import ListCosts, units_of
-from controlplane.apiserver.fairness.watching import fairly
-from controlplane.apiserver.first_events import FirstEvents
-from controlplane.apiserver.freshness import LINEARIZABLE, Freshness, wait_fresh
+from controlplane.apiserver.fairness.lists import ListCosts
 from controlplane.apiserver.kinds import kind_rules
-from controlplane.apiserver.known_kinds import KnownKinds, presented, presented_all
+from controlplane.apiserver.known_kinds import KnownKinds
 from controlplane.apiserver.mass_deletion import PAGE_OBJECTS
-from controlplane.apiserver.objects import key_of, object_of
 from controlplane.apiserver.pages import Pages
-from controlplane.apiserver.past import NOW, At, ObjectHistory, Past, check_point
+from controlplane.apiserver.past import Past
+from controlplane.apiserver.reads import Reads
 from controlplane.apiserver.reviews import Reviews
 from controlplane.apiserver.sending import ONCE, Sending
 from controlplane.apiserver.transactions import Transactions
-from controlplane.apiserver.watches import Batch, watch
 from controlplane.apiserver.writes import Writing
 from controlplane.commands import Key, Op
 from controlplane.rbac.attributes import Attributes, on
@@ -68,7 +62,7 @@ from controlplane.replica import Replica
 
 
 class ApiCore:
-    """All verbs. Every replica has one; writes find the leader by themselves.
+    """All verbs, those that read as `reads`. Every replica has one; writes find the leader by themselves.
 
     Verbs raise `api.errors` as `component.client.ApiClient` says.
     """
@@ -102,15 +96,9 @@ class ApiCore:
         settle = self._transactions.counting.settle
         self._committing = Committing(replica, self._check, settle, self._consulting, self._aside)
         self._reviews = Reviews(self.authorizer, replica.read_barrier)
-        self.past = Past(replica, env, self._aside)
-        self._pages = Pages(env)
-        self._first_events = FirstEvents()
-
-    async def kind_of(self, resource: str) -> Kind:
-        """The kind of a plural and group. NotFound."""
-        return await self.kinds.find(lambda kinds: kinds.by_resource(resource))
-
-    # Permissions
+        self.reads = Reads(
+            replica, self.kinds, self.authorize, self.gate, self.costs, Past(replica, env, self._aside), Pages(env)
+        )
 
     async def authorize(self, identity: Identity, asked: Attributes) -> None:
         """Raise Forbidden unless `identity` may make the request; waits only before a refusal.
@@ -121,8 +109,6 @@ class ApiCore:
         if not self.authorizer.allows(identity, asked):
             await self._replica.read_barrier()
             self.authorizer.check(identity, asked)
-
-    # Writes
 
     @property
     def asks_webhooks(self) -> bool:
@@ -231,7 +217,7 @@ class ApiCore:
 
         `asked` is what the caller needs to be allowed, where that is something else than deleting the object.
         """
-        kind = await self.kind_of(resource)
+        kind = await self.kinds.of_resource(resource)
         deletion = deletes.Deletion(
             kind, incoming.namespace_of(kind, namespace), name, uid, revision, grace_seconds, propagation
         )
@@ -260,8 +246,8 @@ class ApiCore:
         A namesake that was made meanwhile stays. Unavailable ends it: the other objects would fail the same way.
         `asked` as in `delete`.
         """
-        asked = asked or on(await self.kind_of(collection.resource), "deletecollection", collection.namespace)
-        page = await self.list(
+        asked = asked or on(await self.kinds.of_resource(collection.resource), "deletecollection", collection.namespace)
+        page = await self.reads.list(
             identity,
             collection.resource,
             collection.namespace,
@@ -343,7 +329,7 @@ class ApiCore:
         `identity.manager` own, it is a Conflict with these fields, unless `force`. `unknown` is what becomes of fields that
         a custom kind does not know; `version` the one that the patch is written for. `asked` as in `delete`.
         """
-        kind = await self.kind_of(resource)
+        kind = await self.kinds.of_resource(resource)
         if version and kind.custom is not None:
             kind = self.kinds.now().by_path(f"{kind.group}/{version}", kind.plural)
         read = partial(patches.read, kind, incoming.namespace_of(kind, namespace), name, patch_type, body, subresource)
@@ -389,103 +375,3 @@ class ApiCore:
             return None
 
         return await asyncio.gather(*(bind_one(each) for each in bindings))
-
-    # Reads
-
-    async def get(
-        self,
-        identity: Identity,
-        resource: str,
-        namespace: str,
-        name: str,
-        *,
-        fresh: Freshness = LINEARIZABLE,
-        at: At = NOW,
-        asked: Attributes | None = None,
-    ) -> Object:
-        """Return one object, linearizably unless `fresh` says otherwise, or as it was. `asked` as in `delete`."""
-        kind = await self.kind_of(resource)
-        check_point(fresh, at)
-        if not at:
-            await wait_fresh(self._replica, fresh)
-        key = key_of(kind, incoming.namespace_of(kind, namespace), name)
-        await self.authorize(identity, asked or on(kind, "get", key.namespace, name))
-        state = await self.past.state(identity, resource, at, key) if at else self._replica.state
-        stored = state.get(key)
-        if stored is None:
-            raise NotFound(f'{resource} "{name}" not found')
-        return presented(kind, object_of(stored))
-
-    async def list(
-        self,
-        identity: Identity,
-        resource: str,
-        namespace: str = "",
-        *,
-        label_selector: str = "",
-        field_selector: str = "",
-        limit: int = 0,
-        limit_bytes: int = 0,
-        continue_token: str = "",
-        fresh: Freshness = LINEARIZABLE,
-        at: At = NOW,
-        asked: Attributes | None = None,
-    ) -> ObjectList:
-        """Return all matching objects at one revision, or at most `limit` and `limit_bytes` of them and a token.
-
-        Further pages need no `at`: the token names the revision, and any replica whose history holds it goes on.
-        `asked` as in `delete`.
-        """
-        kind = await self.kind_of(resource)
-        check_point(fresh, at)
-        selection = selecting.parse(resource, namespace if kind.namespaced else "", label_selector, field_selector)
-        await self.authorize(identity, asked or on(kind, "list", namespace, selection.name))
-        if continue_token:
-            at = At(self._pages.missing_revision(self._replica.state, resource, continue_token))
-        if at:
-            try:
-                state = await self.past.state(identity, resource, at)
-            except Expired as error:
-                raise Expired(f"{error}; list again from the start") if continue_token else error from None
-        else:
-            await wait_fresh(self._replica, fresh)
-            state = self._replica.state
-        page = await self._pages.page(state, kind, selection, limit, limit_bytes, continue_token)
-        self.gate.charge(identity, units_of(page.size_bytes))
-        return ObjectList(await presented_all(kind, page.items), page.revision, page.continue_token)
-
-    async def history(
-        self, identity: Identity, resource: str, namespace: str, name: str, *, limit: int = 0
-    ) -> ObjectHistory:
-        """Return the latest changes of one object, as far as history goes back; it may be gone by now. NotFound."""
-        kind = await self.kind_of(resource)
-        key = key_of(kind, incoming.namespace_of(kind, namespace), name)
-        await self.authorize(identity, on(kind, "get", key.namespace, name))
-        return await self.past.history(identity, key, limit)
-
-    async def watch(
-        self,
-        identity: Identity,
-        resource: str,
-        namespace: str = "",
-        *,
-        revision: int | None = None,
-        label_selector: str = "",
-        field_selector: str = "",
-        asked: Attributes | None = None,
-    ) -> AsyncGenerator[Batch]:
-        """Yield batches of changes after `revision`; None: what there is first. See `controlplane.apiserver.watches`.
-
-        `asked` as in `delete`.
-        """
-        kind = await self.kind_of(resource)
-        selection = selecting.parse(resource, namespace if kind.namespaced else "", label_selector, field_selector)
-        await self.authorize(identity, asked or on(kind, "watch", namespace, selection.name))
-
-        def begin(opened: Callable[[], None]) -> AsyncGenerator[Batch]:
-            return watch(self._replica, kind, selection, revision, opened=opened, first_events=self._first_events)
-
-        size = self.costs.size(resource, namespace) if revision is None else 0
-        async with aclosing(fairly(self.gate, identity, begin, size)) as batches:
-            async for batch in batches:
-                yield batch

@@ -6,8 +6,9 @@ The one way in is the subresource `pods/ephemeralcontainers`, as Kubernetes docu
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final
+
+from msgspec import structs
 
 from api import defaults, strict, validation
 from api.errors import FieldError
@@ -54,7 +55,7 @@ def decide(writing: Writing, identity: Identity, incoming: Incoming, snapshot: S
     )
     before = defaults.default(kind, old)  # stored by a version that knew fewer defaults
     refuse(incoming, [*ephemeral_change_faults(tree["spec"], before["spec"]), *validation.validate(kind, tree, tree)])
-    writing.chain.check(replace(request, tree=tree), snapshot)
+    writing.chain.check(structs.replace(request, tree=tree), snapshot)
     if tree["spec"] != old["spec"]:
         refuse(incoming, list(_too_late(old)))
         tree = {**tree, "metadata": {**tree["metadata"], "generation": old["metadata"].get("generation", 0) + 1}}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from aiohttp import http_exceptions, web, web_protocol
+from aiohttp import hdrs, http_exceptions, web, web_protocol
 
 from api import errors
 from component.join import CA_PATH, JOIN_PATH, JOIN_REPLICA_PATH, RENEW_PATH
@@ -33,6 +33,8 @@ from controlplane.audit.log import AuditLog
 from controlplane.level import FIRST_LEVEL
 
 log = structlog.get_logger()
+
+Handler = Callable[[Any], Awaitable[web.StreamResponse]]
 
 LARGEST_BODY_BYTES = 64 << 10  # of a join; the API has a limit of its own
 LARGEST_LINE_BYTES = 64 << 10  # long selectors and commands stand in the path, tokens in a header
@@ -84,7 +86,7 @@ class HttpsServer:
         self._replica_desk = replica_desk
         self._health = health
         self._version = version
-        self._outer = [] if audit is None else [auditing(audit)]
+        self._recorded = _unrecorded if audit is None else auditing(audit)
         self._runner: web.AppRunner | None = None
         self._listening: asyncio.Server | None = None
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -96,7 +98,7 @@ class HttpsServer:
         context.load_cert_chain(cert_path, key_path)
         context.load_verify_locations(cadata=self._desk.ca_pem.decode())
         context.verify_mode = ssl.CERT_OPTIONAL
-        app = web.Application(client_max_size=LARGEST_BODY_BYTES, middlewares=[*self._outer, _answering_errors])
+        app = web.Application(client_max_size=LARGEST_BODY_BYTES, middlewares=[self._recorded, _answering_errors])
         app.router.add_get(CA_PATH, self._ca)
         app.router.add_post(JOIN_PATH, self._join)
         app.router.add_post(JOIN_REPLICA_PATH, self._join_replica)
@@ -116,9 +118,11 @@ class HttpsServer:
             keepalive_timeout=self._idle_seconds,
         )
         await self._runner.setup()
-        assert self._runner.server is not None, "made by setup"
+        server = self._runner.server
+        assert server is not None, "made by setup"
+        server.request_handler = self._direct(server.request_handler)
         self._listening = await asyncio.get_running_loop().create_server(
-            Doors(self._runner.server, self._api.most_connections, self._watchman),
+            Doors(server, self._api.most_connections, self._watchman),
             host,
             port,
             ssl=context,
@@ -127,6 +131,16 @@ class HttpsServer:
         )
         self._watching = asyncio.ensure_future(self._watchman.run())
         return int(self._listening.sockets[0].getsockname()[1])
+
+    def _direct(self, routed: Handler) -> Handler:
+        """Requests for resources, which nearly all are, go past the router: it takes 3 % of what a create takes here."""
+
+        def handle(request: Any) -> Awaitable[web.StreamResponse]:
+            if self._api.about_resource(request) and hdrs.EXPECT not in request.headers:  # which the router answers
+                return self._recorded(request, self._api.resource)
+            return routed(request)
+
+        return handle
 
     def renew(self, cert_path: Path, key_path: Path) -> None:
         """Show this certificate from the next connection on; those that are there stay. OSError."""
@@ -205,9 +219,12 @@ def _connection_log() -> logging.Logger:
 
 
 @web.middleware
-async def _answering_errors(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def _unrecorded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    return await handler(request)
+
+
+@web.middleware
+async def _answering_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except errors.ApiError as error:

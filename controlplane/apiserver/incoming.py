@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -21,8 +20,7 @@ FAULTS_TOLD = 500
 _UID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(msgspec.Struct, frozen=True):
     """An object on its way in. `tree` has metadata and, where the kind has one, spec; `uid` "" and `revision` 0: not given.
 
     `faults` are fields that the kind does not know, refused unless the stored object has them already.

@@ -63,6 +63,10 @@ class KnownKinds:
             self._scheme = Scheme([kind for kinds in compiled.values() for kind in kinds]) if compiled else BUILT_IN
         return self._scheme
 
+    async def of_resource(self, resource: str) -> Kind:
+        """The kind of a plural and group. NotFound, as `find`."""
+        return await self.find(lambda kinds: kinds.by_resource(resource))
+
     async def find(self, look: Callable[[Scheme], Found]) -> Found:
         """What `look` finds among the kinds; NotFound only on a state that is not older than the call."""
         try:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Literal
+
+from msgspec import structs
 
 from api.errors import ApiError
 from api.object import Object, Tree
@@ -45,7 +46,7 @@ class LocalClient:
 
     async def get(self, resource: str, namespace: str, name: str, *, at_revision: int | None = None) -> Object:
         """Return one object, linearizably; or as it was at a revision. NotFound, Expired."""
-        return await self._core.get(self._identity, resource, namespace, name, at=At(at_revision))
+        return await self._core.reads.get(self._identity, resource, namespace, name, at=At(at_revision))
 
     async def list(
         self,
@@ -59,7 +60,7 @@ class LocalClient:
         at_revision: int | None = None,
     ) -> ObjectList:
         """Return all matching objects at one revision; `limit` 0 returns them whole."""
-        return await self._core.list(
+        return await self._core.reads.list(
             self._identity,
             resource,
             namespace,
@@ -136,7 +137,7 @@ class LocalClient:
     ) -> Object:
         """Change the stored object as `patch` (JSON) says. NotFound, Invalid, Conflict."""
         return await self._core.patch(
-            replace(self._identity, manager=field_manager or self._identity.manager),
+            structs.replace(self._identity, manager=field_manager or self._identity.manager),
             resource,
             namespace,
             name,
@@ -162,7 +163,7 @@ class LocalClient:
         field_selector: str = "",
     ) -> AsyncGenerator[Sequence[WatchEvent]]:
         """Yield batches of changes after `revision`, oldest first; None: what there is, a BOOKMARK, then changes."""
-        batches = self._core.watch(
+        batches = self._core.reads.watch(
             self._identity,
             resource,
             namespace,

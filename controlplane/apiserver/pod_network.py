@@ -9,7 +9,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing, closing, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -17,6 +17,7 @@ from yarl import URL
 
 from api.errors import ApiError, NotFound
 from api.v1.apiserver_pb2 import ForwardStart
+from component.tasks import run_until_one_ends
 from controlplane.apiserver.backends import Backend
 from controlplane.apiserver.rest.connection import Connection
 from controlplane.apiserver.stream_calls import NodeStreams
@@ -140,20 +141,18 @@ class _Connector(aiohttp.BaseConnector):
 
     async def _both_ways(self, place: tuple[str, int], connection: Connection, far: socket.socket) -> None:
         """Until the client closes its end, or a moment after the pod did: HTTP never waits with one half closed."""
-        inward = asyncio.ensure_future(_inward(connection, far))
-        outward = asyncio.ensure_future(self._outward(place, connection, far))
-        try:
-            done, _ = await asyncio.wait((inward, outward), return_when=asyncio.FIRST_COMPLETED)
-            if inward not in done:
-                await asyncio.wait((inward,), timeout=CLOSING_SECONDS)
-        finally:
-            for way in (inward, outward):
-                way.cancel()
-            await asyncio.gather(inward, outward, return_exceptions=True)
-            far.close()
+        with closing(far), suppress(OSError):  # the client reset its end
+            await run_until_one_ends(_inward(connection, far), self._outward(place, connection, far))
 
     async def _outward(self, place: tuple[str, int], connection: Connection, far: socket.socket) -> None:
-        """What the pod says; why there is none is kept before the client sees its end."""
+        """What the pod says, then a moment in which the client may still speak."""
+        with suppress(OSError):  # the client was faster
+            await self._pass_on(place, connection, far)
+            far.shutdown(socket.SHUT_WR)
+        await asyncio.sleep(CLOSING_SECONDS)
+
+    async def _pass_on(self, place: tuple[str, int], connection: Connection, far: socket.socket) -> None:
+        """What the pod says; why it says nothing is kept before the client sees its end."""
         loop = asyncio.get_running_loop()
         try:
             async with aclosing(connection.received()) as pieces:
@@ -165,8 +164,6 @@ class _Connector(aiohttp.BaseConnector):
             if len(self.problems) >= CONNECTIONS:
                 self.problems.clear()
             self.problems[place] = str(error)
-        with suppress(OSError):  # the client was faster
-            far.shutdown(socket.SHUT_WR)
 
 
 async def _inward(connection: Connection, far: socket.socket) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, Protocol
 
 import grpc
@@ -70,13 +70,16 @@ class ReplicaDesk:
             raise errors.NotFound(f"no replica {replica!r}; there are: {names}")
         if membership.voters == {replica}:
             raise errors.NotReady(f"replica {replica} is the only one that votes: the cluster would end")
-        async with self._patience(f"replica {replica} is not out yet: look at `tim replica list`, then retry"):
+        why = ""
+        async with _patience(
+            lambda: f"replica {replica} is not out yet{_because(why)}: look at `tim replica list`, then retry"
+        ):
             while not self._is_out(replica):
                 leader = self._leader()
                 if leader == replica:
-                    await self._ask(leader, raft_pb2.LinkChange(hand_over=""))
+                    why = await self._ask(leader, raft_pb2.LinkChange(hand_over=""))
                 elif leader:
-                    await self._ask(leader, raft_pb2.LinkChange(remove=replica))
+                    why = await self._ask(leader, raft_pb2.LinkChange(remove=replica))
                 await asyncio.sleep(RETRY_SECONDS)
         log.info("replica_removed", removed=replica)
         return pb.RemoveReplicaResponse()
@@ -87,7 +90,10 @@ class ReplicaDesk:
         membership = self._view.status.membership
         if request.to and (membership is None or request.to not in membership.voters):
             raise errors.NotFound(f"no voting replica {request.to!r}")
-        async with self._patience("no other replica leads: are the others caught up? look at `tim replica list`"):
+        why = ""
+        async with _patience(
+            lambda: f"no other replica leads{_because(why)}: are the others caught up? look at `tim replica list`"
+        ):
             before = ""  # who led when this began
             while True:
                 leader = self._leader()
@@ -95,7 +101,7 @@ class ReplicaDesk:
                 if leader and (leader == request.to or (not request.to and leader != before)):
                     break
                 if leader:
-                    await self._ask(leader, raft_pb2.LinkChange(hand_over=request.to))
+                    why = await self._ask(leader, raft_pb2.LinkChange(hand_over=request.to))
                 await asyncio.sleep(RETRY_SECONDS)
         return pb.TransferLeadershipResponse(leader=leader)
 
@@ -116,25 +122,18 @@ class ReplicaDesk:
             and bool(status.leader)
         )
 
-    async def _ask(self, leader: str, change: raft_pb2.LinkChange) -> None:
-        """One attempt; what may work a moment later is not told. NotReady says what never will."""
+    async def _ask(self, leader: str, change: raft_pb2.LinkChange) -> str:
+        """One attempt. Returns why it may work a moment later only, "" if it was taken. NotReady says what never will."""
         try:
             if leader == self._own:
                 await change_here(self._control, change)
             else:
                 await self._peers.change_membership(leader, change)
-        except ChangeNotNow:
-            pass
+        except ChangeNotNow as reason:
+            return str(reason)
         except ChangeRefused as refused:
             raise errors.NotReady(str(refused)) from refused
-
-    @contextlib.asynccontextmanager
-    async def _patience(self, complaint: str) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
-                yield
-        except TimeoutError:
-            raise errors.NotReady(complaint) from None
+        return ""
 
     def handlers(self) -> Mapping[str, grpc.RpcMethodHandler[Any, Any]]:
         """By RPC of `ApiServer`."""
@@ -146,3 +145,16 @@ class ReplicaDesk:
                 self.transfer, pb.TransferLeadershipRequest.FromString, pb.TransferLeadershipResponse.SerializeToString
             ),
         }
+
+
+@contextlib.asynccontextmanager
+async def _patience(complaint: Callable[[], str]) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            yield
+    except TimeoutError:
+        raise errors.NotReady(complaint()) from None
+
+
+def _because(why: str) -> str:
+    return f", as {why.removesuffix(': retry')}" if why else ""

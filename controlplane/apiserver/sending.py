@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from api.errors import FieldError, Invalid
+from api.errors import Conflict, FieldError, Invalid
 from controlplane.commands import ID_BYTES
 
 
@@ -40,6 +40,14 @@ class Sending:
         A refused transaction is remembered, too, so one that is decided anew needs another id.
         """
         return hashlib.blake2b(self.id + bytes([attempt]), digest_size=ID_BYTES).digest() if self.id else b""
+
+
+def used_up() -> Conflict:
+    """The error for a sending that would write although an earlier one, whose answer nobody heard, came to nothing."""
+    return Conflict(
+        "an earlier sending of this request found nothing to do or was refused, and the state has changed since: "
+        "nothing was done, read what there is before trying again"
+    )
 
 
 ONCE = Sending()

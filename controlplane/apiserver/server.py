@@ -83,7 +83,7 @@ class ApiServer:
         self._core = core
         self._objects = ApiService(core, tokens, status, authenticator)
         self._streams = StreamCalls(core, streams, authenticator)
-        self._watches = WatchCalls(core, authenticator)
+        self._watches = WatchCalls(core.reads, authenticator)
         self._authenticator = authenticator
         self._tls = self._told_tls = tls
         self._record = None if audit is None else recorder(audit, authenticator)

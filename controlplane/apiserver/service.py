@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
+from msgspec import structs
+
 from api import retired
 from api.errors import ApiError, Invalid
 from api.object import Tree
@@ -95,7 +97,7 @@ class ApiService:
         """Get."""
         identity = self._identify(context)
         return message_of(
-            await self._core.get(
+            await self._core.reads.get(
                 identity,
                 request.resource,
                 request.namespace,
@@ -107,7 +109,7 @@ class ApiService:
 
     async def list(self, request: pb.ListRequest, context: Context) -> bytes:
         """List, one page."""
-        found = await self._core.list(
+        found = await self._core.reads.list(
             self._identify(context),
             request.resource,
             request.namespace,
@@ -218,11 +220,11 @@ class ApiService:
         """Moment."""
         revision = request.revision if request.HasField("revision") else None
         fresh = Freshness(not_older_than=_not_older_than(request))
-        return moment_message(await self._core.past.moment(At(revision, request.time), fresh))
+        return moment_message(await self._core.reads.past.moment(At(revision, request.time), fresh))
 
     async def history(self, request: pb.HistoryRequest, context: Context) -> pb.HistoryResponse:
         """History."""
-        found = await self._core.history(
+        found = await self._core.reads.history(
             self._identify(context), request.resource, request.namespace, request.name, limit=request.limit
         )
         return history_message(found)
@@ -255,7 +257,7 @@ class ApiService:
     def _writer(self, request: ManagedRequest, context: Context) -> Identity:
         """Who asks, and as whose the changes are recorded: what the request says, or the program's name."""
         identity = self._identify(context)
-        return replace(identity, manager=request.field_manager or identity.manager or _program(context))
+        return structs.replace(identity, manager=request.field_manager or identity.manager or _program(context))
 
     async def create_join_token(
         self, request: pb.CreateJoinTokenRequest, context: Context

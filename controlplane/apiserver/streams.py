@@ -89,39 +89,13 @@ class NodeStreams:
                         return
         raise errors.Unavailable(f"the connection to node {node!r} was lost")
 
-    async def exec(self, frames: AsyncIterator[StreamFrame]) -> AsyncIterator[StreamFrame]:
+    def exec(self, frames: AsyncIterator[StreamFrame]) -> AsyncIterator[StreamFrame]:
         """Run a command: the first frame names it, the last one received tells how it went."""
-        first = await anext(frames, None)
-        if first is None or first.WhichOneof("frame") != "exec":
-            raise errors.Invalid("the first frame of Exec must be `exec`")
-        start = first.exec
-        node, container = await self._locate(start.namespace, start.pod, start.container)
-        start.container = container
-        async with aclosing(self._frames(node, _chain(first, frames))) as received:
-            async for frame in received:
-                if frame.WhichOneof("frame") == "error":
-                    raise _error(frame.error)
-                yield frame
-                if frame.WhichOneof("frame") == "exit_code":
-                    return
-        raise errors.Unavailable(f"the connection to node {node!r} was lost while the command ran")
+        return self._inside("exec", frames, last="exit_code", lost="was lost while the command ran")
 
-    async def attach(self, frames: AsyncIterator[StreamFrame]) -> AsyncIterator[StreamFrame]:
+    def attach(self, frames: AsyncIterator[StreamFrame]) -> AsyncIterator[StreamFrame]:
         """Join a container's streams until it ends. Invalid, NotFound, NotReady, Unavailable."""
-        first = await anext(frames, None)
-        if first is None or first.WhichOneof("frame") != "attach":
-            raise errors.Invalid("the first frame of Attach must be `attach`")
-        start = first.attach
-        node, container = await self._locate(start.namespace, start.pod, start.container)
-        start.container = container
-        async with aclosing(self._frames(node, _chain(first, frames))) as received:
-            async for frame in received:
-                if frame.WhichOneof("frame") == "error":
-                    raise _error(frame.error)
-                yield frame
-                if frame.WhichOneof("frame") == "ended":
-                    return
-        raise errors.Unavailable(f"the connection to node {node!r} was lost; what the container runs goes on")
+        return self._inside("attach", frames, last="ended", lost="was lost; what the container runs goes on")
 
     async def forward(self, frames: AsyncIterator[StreamFrame]) -> AsyncIterator[StreamFrame]:
         """Carry one connection to a port of a pod, which the first frame names. Invalid, NotFound, NotReady, Unavailable."""
@@ -176,6 +150,25 @@ class NodeStreams:
             bridge.agent_left()  # first: whatever happens to the wait below, the client is told
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
+
+    async def _inside(
+        self, kind: str, frames: AsyncIterator[StreamFrame], *, last: str, lost: str
+    ) -> AsyncGenerator[StreamFrame]:
+        """A container's streams, both ways, up to the frame that is the `last`; `lost` is what has become of the connection without it."""
+        first = await anext(frames, None)
+        if first is None or first.WhichOneof("frame") != kind:
+            raise errors.Invalid(f"the first frame of {kind.capitalize()} must be `{kind}`")
+        start = getattr(first, kind)
+        node, container = await self._locate(start.namespace, start.pod, start.container)
+        start.container = container
+        async with aclosing(self._frames(node, _chain(first, frames))) as received:
+            async for frame in received:
+                if frame.WhichOneof("frame") == "error":
+                    raise _error(frame.error)
+                yield frame
+                if frame.WhichOneof("frame") == last:
+                    return
+        raise errors.Unavailable(f"the connection to node {node!r} {lost}")
 
     async def _frames(self, node: str, frames: AsyncIterator[StreamFrame]) -> AsyncGenerator[StreamFrame]:
         async with aclosing(await self._way(node, frames)) as received:

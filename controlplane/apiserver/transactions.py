@@ -30,7 +30,7 @@ from controlplane.apiserver.incoming import Incoming
 from controlplane.apiserver.known_kinds import KnownKinds
 from controlplane.apiserver.objects import key_of, object_of
 from controlplane.apiserver.quota_counting import QuotaCounting
-from controlplane.apiserver.sending import Sending
+from controlplane.apiserver.sending import Sending, used_up
 from controlplane.apiserver.writes import Writing
 from controlplane.commands import (
     ID_BYTES,
@@ -84,6 +84,13 @@ class Plan:
     def refused(self) -> bool:
         """Whether any step was."""
         return any(result.error is not None for result in self.results)
+
+    @property
+    def proposed(self) -> Sequence[Op]:
+        """What is to be committed: nothing if a step was refused, or if none changes anything."""
+        if self.refused or all(isinstance(op, Check) for op in self.ops):
+            return ()
+        return self.ops
 
     def add(self, ops: Sequence[Op]) -> None:
         """Take over one step's operations. What the transaction itself made sure of needs no check any more."""
@@ -181,7 +188,7 @@ class Transactions:
             if (before := self._committed_before(sending)) is not None:
                 return _recalled(steps, before, self._replica.state)
             plan = await rehearsal.run(self._replica.state.clone(), steps)
-            final = plan.refused or not plan.ops
+            final = not plan.proposed
             if final and not fresh:  # a refusal counts only on a state that is not older than the request
                 await self._replica.read_barrier()
                 fresh = True
@@ -190,7 +197,7 @@ class Transactions:
                 return _trial(plan)
             try:
                 committed = await self._replica.commit(
-                    () if plan.refused else plan.ops,
+                    plan.proposed,
                     transaction_id=sending.transaction_id(conflicts),
                     since=sending.since,
                     actor=identity.actor,
@@ -199,7 +206,7 @@ class Transactions:
                 await self.counting.settle(plan.ops)
                 if not sending.repeated:
                     return plan.as_done(committed)
-                return _recalled(steps, committed, self._replica.state) if committed.changed else _trial(plan)
+                return _settled(steps, plan, committed, self._replica.state)
             except CommitRefused as error:
                 if not retried(error.refused, plan.ops):
                     plan.refuse(error.refused.op_index, told(error))
@@ -312,7 +319,7 @@ class Rehearsal:
                 await asyncio.sleep(0)
             try:
                 decision, outcome = await self._decided(step, state)
-                _rehearse(plan, state, decision, outcome, self._levels)
+                _rehearse(plan, state, step.key, decision, outcome, self._levels)
             except ApiError as error:
                 plan.results.append(OperationResult("refused", None, _explained(error, step, refused_namespaces)))
                 if step.key is not None and step.key.resource == "namespaces":
@@ -333,7 +340,9 @@ class Rehearsal:
         return await self._consulting.decided(self._answers, attempt)
 
 
-def _rehearse(plan: Plan, state: State, decision: Decision, outcome: OperationOutcome, levels: LevelGate) -> None:
+def _rehearse(
+    plan: Plan, state: State, key: Key | None, decision: Decision, outcome: OperationOutcome, levels: LevelGate
+) -> None:
     subject = decision.subject
     if decision.ops:
         levels.check(decision.ops)
@@ -342,6 +351,8 @@ def _rehearse(plan: Plan, state: State, decision: Decision, outcome: OperationOu
             raise told(CommitRefused(refused))
         plan.add(decision.ops)
         subject = structs.replace(subject, revision=state.revision)
+    elif key is not None and (stored := state.held(key)) is not None:
+        plan.add([Check(key, stored.envelope.uid, stored.revision)])  # so it must be when the others are done
     plan.results.append(OperationResult(outcome, subject))
 
 
@@ -350,6 +361,15 @@ def _explained(error: ApiError, step: Step, refused_namespaces: set[str]) -> Api
     if step.key is None or not isinstance(error, NotFound) or step.key.namespace not in refused_namespaces:
         return error
     return NotFound(f'namespace "{step.key.namespace}" is refused itself')
+
+
+def _settled(steps: Sequence[Step], plan: Plan, committed: Committed, state: State) -> TransactionResult:
+    """The answer to a repeated sending, once it is known what became of its ids; Conflict."""
+    if committed.changed:
+        return _recalled(steps, committed, state)
+    if plan.proposed:
+        raise used_up()
+    return _trial(plan)
 
 
 def _recalled(steps: Sequence[Step], before: Committed, state: State) -> TransactionResult:

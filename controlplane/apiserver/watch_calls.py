@@ -11,7 +11,7 @@ from api.errors import Unavailable
 from api.v1 import apiserver_pb2 as pb
 from component.rpc_server import Context
 from controlplane.apiserver.authn import Authenticator
-from controlplane.apiserver.core import ApiCore
+from controlplane.apiserver.reads import Reads
 from controlplane.apiserver.watches import Batch
 from controlplane.watch.frames import bookmark_frame
 
@@ -23,9 +23,9 @@ class WatchCalls:
     """Serves Watch. A reader that takes nothing for `slow_reader_seconds` is let go."""
 
     def __init__(
-        self, core: ApiCore, authenticator: Authenticator, *, slow_reader_seconds: float = SLOW_READER_SECONDS
+        self, reads: Reads, authenticator: Authenticator, *, slow_reader_seconds: float = SLOW_READER_SECONDS
     ) -> None:
-        self._core = core
+        self._reads = reads
         self._identify = authenticator.identify
         self._slow_reader_seconds = slow_reader_seconds
         self._waiting: set[asyncio.Task[Any]] = set()  # watches with nothing to send
@@ -37,7 +37,7 @@ class WatchCalls:
 
     async def watch(self, request: pb.WatchRequest, context: Context) -> None:
         """Watch: cached frames of single events, concatenated; nothing is decoded or encoded per watcher."""
-        batches = self._core.watch(
+        batches = self._reads.watch(
             self._identify(context),
             request.resource,
             request.namespace,

@@ -10,13 +10,13 @@ from typing import Final
 
 from api.errors import Expired
 from api.scheme import DEFINITIONS, Kind
+from component.tasks import run_until_one_ends
 from controlplane.apiserver import pages
 from controlplane.apiserver.first_events import FirstEvents
 from controlplane.apiserver.objects import tree_of
 from controlplane.apiserver.selecting import Selection
 from controlplane.commands import Key, Stored
 from controlplane.replica import Replica
-from controlplane.replica_watching import Place
 from controlplane.store.state import State
 from controlplane.watch.events import HubEvent
 from controlplane.watch.selection import Match, selection
@@ -83,7 +83,7 @@ async def watch(
     while True:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(bookmark_time):
-                await (place.wait() if definitions is None else _either(place, definitions))
+                await (place.wait() if definitions is None else run_until_one_ends(place.wait(), definitions.wait()))
         if definitions is not None:
             await definitions.pull(None)
         if events := await place.pull(match):
@@ -96,17 +96,6 @@ async def watch(
             await asyncio.sleep(0)  # looked at many changes of others: let the loop go on
             continue
         bookmark_time = loop.time() + bookmark_seconds
-
-
-async def _either(*places: Place) -> None:
-    """Return once one of the places has something to look at."""
-    waiting = [asyncio.ensure_future(each.wait()) for each in places]
-    try:
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for each in waiting:
-            each.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
 
 
 def _served(state: State, kind: Kind) -> frozenset[tuple[str, str]]:

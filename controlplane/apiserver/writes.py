@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec import structs
 
 from api import defaults, managed_fields, strict, validation
 from api.errors import AlreadyExists, Conflict, FieldError, Invalid, NotFound
@@ -112,7 +114,7 @@ class Writing:
         tree = self.chain.ask(request, snapshot, lambda changed: webhook_changes.status_only(request, changed))
         if kind.custom is not None:
             refuse(incoming, validation.validate(kind, tree, old))
-        self.chain.check(replace(request, tree=tree), snapshot)
+        self.chain.check(structs.replace(request, tree=tree), snapshot)
         self.rules_of(kind).check_status(tree)
         tree = self._owned(identity, incoming, old, tree, managed, "status")
         return self.replaced(incoming, stored, old, tree, snapshot)
@@ -153,7 +155,7 @@ class Writing:
         rules = self.rules_of(request.kind)
         tree = self.chain.admit(request, snapshot, lambda changed: webhook_changes.finished(request, changed, rules))
         refuse(incoming, validation.validate(request.kind, tree, request.old))
-        self.chain.check(replace(request, tree=tree), snapshot)
+        self.chain.check(structs.replace(request, tree=tree), snapshot)
         return rules.completed(tree, request.old, snapshot)
 
     def _owned(

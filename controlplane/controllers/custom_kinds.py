@@ -17,8 +17,8 @@ from api.scheme import Scheme
 from component.client import ApiClient
 from component.env import Env
 from component.informer import Change, Informer, PartialObjectMetadata, owner_uids
+from component.tasks import run_together
 from controlplane.controllers.loop import ControllerLoop
-from controlplane.controllers.tasks import run_together
 
 log = structlog.get_logger()
 

@@ -19,6 +19,7 @@ from api.object import Object, Tree
 from component.client import ApiClient
 from component.env import Env, parse_time, rfc3339
 from controlplane.controllers.actions import Record
+from controlplane.controllers.turns import Turns
 
 log = structlog.get_logger()
 
@@ -61,9 +62,10 @@ class _Similar:
 class EventWriter:
     """Collects the records of all components and writes them until cancelled; the oldest are dropped when too many."""
 
-    def __init__(self, client: ApiClient, env: Env) -> None:
+    def __init__(self, client: ApiClient, env: Env, turns: Turns) -> None:
         self._client = client
         self._env = env
+        self._turns = turns
         self._pending: OrderedDict[Key, _Occurrence] = OrderedDict()
         self._known: OrderedDict[Key, _Occurrence] = OrderedDict()
         self._similar: OrderedDict[Key, _Similar] = OrderedDict()
@@ -126,6 +128,7 @@ class EventWriter:
 
     async def _write(self, key: Key, occurrence: _Occurrence) -> bool:
         """Create or count up one event; False when that should be tried again later."""
+        await self._turns.rest()
         counted, occurrence.new = occurrence.new, 0
         try:
             stored = await self._store(key, occurrence, counted)

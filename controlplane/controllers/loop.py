@@ -20,6 +20,7 @@ from api.errors import ApiError
 from component.client import ApiClient
 from component.env import Env
 from component.informer import Change, Informer
+from component.tasks import run_together
 from component.workqueue import WorkQueue
 from controlplane.controllers.actions import (
     Action,
@@ -28,7 +29,7 @@ from controlplane.controllers.actions import (
     Wake,
 )
 from controlplane.controllers.events import Recorder
-from controlplane.controllers.tasks import run_together
+from controlplane.controllers.turns import Turns
 from controlplane.controllers.writes import perform
 
 log = structlog.get_logger()
@@ -37,7 +38,6 @@ WORKERS = 8
 MAX_CALLS = 64  # API calls in flight per controller
 RESYNC_SECONDS = 300.0
 ADDED_AT_ONCE = 500  # keys of a resync: 0.5 ms
-SLICE_SECONDS = 0.002  # of passes in a row
 STALE_SECONDS = 10.0  # how long a pass waits for its cache before it goes to the back of the queue
 
 Key = tuple[str, ...]
@@ -102,6 +102,7 @@ class ControllerLoop:
         client: ApiClient,
         env: Env,
         recorder: Recorder,
+        turns: Turns,
         *,
         workers: int | None = None,
         resync_seconds: float = RESYNC_SECONDS,
@@ -110,6 +111,7 @@ class ControllerLoop:
         self._client = client
         self._env = env
         self._recorder = recorder
+        self._turns = turns
         self._workers = workers or WORKERS
         self._resync_seconds = resync_seconds
         self._queue: WorkQueue[Key] = WorkQueue(env.rng)
@@ -117,7 +119,6 @@ class ControllerLoop:
         self._written: dict[Key, _Written] = {}
         self._failures: dict[Key, ApiError] = {}
         self._calls = asyncio.Semaphore(MAX_CALLS)
-        self._slice_end_time = 0.0
 
     @property
     def idle(self) -> bool:
@@ -173,13 +174,7 @@ class ControllerLoop:
                 self._queue.retry(key)
             finally:
                 self._queue.done(key)
-            await self._let_others_run()
-
-    async def _let_others_run(self) -> None:
-        """Give up the loop now and then: passes that find nothing to do never wait for anything."""
-        if self._env.monotonic() >= self._slice_end_time:
-            await asyncio.sleep(0)
-            self._slice_end_time = self._env.monotonic() + SLICE_SECONDS
+            await self._turns.rest()
 
     async def _pass(self, key: Key) -> None:
         if not await self._caught_up(key):
@@ -247,6 +242,7 @@ class ControllerLoop:
             self._recorder.record(action)
             return
         async with self._calls:
+            await self._turns.rest()
             if burst.failure is not None:
                 return  # what was refused once would be refused a hundred times
             try:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from api.core import Node, Pod, Taint
+from api.core import Node, NodeCondition, Pod, Taint
 from api.object import Tree
 from api.pod_containers import lasting_containers
 from api.wellknown import HEALTH_TOLERATION_SECONDS, NOT_READY_TAINT, UNREACHABLE_TAINT, UNSCHEDULABLE_TAINT, tolerates
@@ -68,20 +68,28 @@ def reconcile(node: Cached[Node], bound: Sequence[Cached[Pod]], surroundings: Su
     return [*status, *marks, *taints, *_evicted(node.view, bound, surroundings)]
 
 
+def ready_condition(node: Node) -> NodeCondition | None:
+    """The node's Ready condition. A plain loop: it is asked of all nodes several times a second."""
+    for condition in node.status.conditions:
+        if condition.type == "Ready":
+            return condition
+    return None
+
+
 def ready_status(node: Node) -> str:
-    """The node's Ready condition: True, False or Unknown; "" when it has none."""
-    return next((c.status for c in node.status.conditions if c.type == "Ready"), "")
+    """The status of the node's Ready condition: True, False or Unknown; "" when it has none."""
+    ready = ready_condition(node)
+    return "" if ready is None else ready.status
 
 
-def reported(node: Node) -> bool:
-    """Whether the agent of the node ever said how it is."""
-    ready = next((c for c in node.status.conditions if c.type == "Ready"), None)
+def reported(ready: NodeCondition | None) -> bool:
+    """Whether the agent of a node ever said how it is, by its Ready condition."""
     return ready is not None and ready.reason != NEVER_REPORTED
 
 
-def unheard(node: Node, *, silent: bool) -> bool:
-    """Whether nothing is known of the node now."""
-    return silent or ready_status(node) == "Unknown"
+def unheard(ready: NodeCondition | None, *, silent: bool) -> bool:
+    """Whether nothing is known of a node now, by its Ready condition."""
+    return silent or (ready is not None and ready.status == "Unknown")
 
 
 def evictions_allowed(lost_nodes: int, nodes: int) -> bool:
@@ -163,8 +171,8 @@ def _tainted(node: Cached[Node], now: float) -> list[Action]:
     Nobody who taints a node by hand says when, and what a pod endures is counted from there, whoever leads meanwhile.
     """
     wanted: dict[tuple[str, str], Tree] = {}
-    health = {"False": NOT_READY_TAINT, "Unknown": UNREACHABLE_TAINT}.get(ready_status(node.view))
-    if health is not None:
+    health = _health_taint(node.view)
+    if health:
         for effect in ("NoSchedule", "NoExecute"):
             wanted[health, effect] = {"key": health, "effect": effect, "timeAdded": rfc3339(now)}
     if node.view.spec.unschedulable:
@@ -187,6 +195,11 @@ def _tainted(node: Cached[Node], now: float) -> list[Action]:
     return [Update(tree)]
 
 
+def _health_taint(node: Node) -> str:
+    """The taint that the node's condition asks for, "" for none."""
+    return {"False": NOT_READY_TAINT, "Unknown": UNREACHABLE_TAINT}.get(ready_status(node), "")
+
+
 def _dated(taint: Tree, now: float) -> Tree:
     if taint["effect"] != "NoExecute" or taint.get("timeAdded"):
         return taint
@@ -194,10 +207,12 @@ def _dated(taint: Tree, now: float) -> Tree:
 
 
 def _evicted(node: Node, bound: Sequence[Cached[Pod]], surroundings: Surroundings) -> list[Action]:
-    """Delete the pods whose endurance is over; wake up when the next one's will be."""
-    taints = [t for t in node.spec.taints if t.effect == "NoExecute"]
-    if not surroundings.evicting:
-        taints = [t for t in taints if t.key not in HEALTH_TAINTS]
+    """Delete the pods whose endurance is over; wake up when the next one's will be.
+
+    A taint for a condition that the node is not in any more does not count: it goes in this very pass.
+    """
+    ill = _health_taint(node) if surroundings.evicting else ""
+    taints = [t for t in node.spec.taints if t.effect == "NoExecute" and (t.key == ill or t.key not in HEALTH_TAINTS)]
     deletes: list[Action] = []
     records: list[Action] = []
     waits: list[float] = []

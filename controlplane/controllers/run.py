@@ -9,6 +9,7 @@ from api.scheme import Scheme
 from component.client import ApiClient
 from component.env import Env
 from component.informer import Informer
+from component.tasks import run_together
 from controlplane.controllers import root_certificate, service_account
 from controlplane.controllers.aggregation import AggregationController
 from controlplane.controllers.caches import Caches
@@ -25,7 +26,7 @@ from controlplane.controllers.loop import RESYNC_SECONDS, Controller, Controller
 from controlplane.controllers.namespace import NamespaceController
 from controlplane.controllers.pod_gc import PodCollector
 from controlplane.controllers.replicaset import ReplicaSetController
-from controlplane.controllers.tasks import run_together
+from controlplane.controllers.turns import Turns
 from controlplane.scheduler.loop import Scheduler
 
 REPLICAS_SECONDS = 10.0  # no event says that the replicas are other ones
@@ -41,13 +42,14 @@ async def run_all(
     host:port of every replica's HTTPS, and `ca_pem` is by whom pods know the API. Raises only what is our own bug.
     """
     caches = Caches(client, env)
-    events = EventWriter(client, env)
+    turns = Turns(env)
+    events = EventWriter(client, env, turns)
 
     def loop_of(
         controller: Controller, workers: int | None = None, resync_seconds: float = RESYNC_SECONDS
     ) -> ControllerLoop:
         recorder = events.recorder(f"{controller.name}-controller")
-        return ControllerLoop(controller, client, env, recorder, workers=workers, resync_seconds=resync_seconds)
+        return ControllerLoop(controller, client, env, recorder, turns, workers=workers, resync_seconds=resync_seconds)
 
     node_lifecycle = NodeLifecycleController(caches.nodes, caches.pods, ages, env)
     node_loop = loop_of(node_lifecycle)

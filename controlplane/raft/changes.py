@@ -86,13 +86,17 @@ class MembershipChanges:
             raise ChangeNotNow("the change before this one is not committed yet: retry")
 
     def _check_reach(self, changed: Membership) -> None:
-        missing = [each for each in changed.voters - {self._replica} if not self._leading.in_touch(each)]
-        if 2 * (len(changed.voters) - len(missing)) <= len(changed.voters):
-            raise ChangeRefused(
-                f"of the voters {', '.join(sorted(changed.voters))} only "
-                f"{len(changed.voters) - len(missing)} would be in reach ({', '.join(sorted(missing))} not), too few "
-                "for a majority: start a replica or remove one that is gone first"
-            )
+        missing = sorted(each for each in changed.voters - {self._replica} if not self._leading.in_touch(each))
+        reached = len(changed.voters) - len(missing)
+        if 2 * reached > len(changed.voters):
+            return
+        awaited = [each for each in missing if self._leading.awaits(each)]
+        if 2 * (reached + len(awaited)) > len(changed.voters):
+            raise ChangeNotNow(f"{', '.join(awaited)} did not answer the leader yet: retry")
+        raise ChangeRefused(
+            f"of the voters {', '.join(sorted(changed.voters))} only {reached} would be in reach "
+            f"({', '.join(missing)} not), too few for a majority: start a replica or remove one that is gone first"
+        )
 
     def _append(self, changed: Membership, event: str, replica: str) -> None:
         self._core.append_membership(changed)

@@ -174,6 +174,10 @@ class Leading:
         """Whether there is a session with the peer and it answered in this leadership."""
         return self._network.connected(peer) and self._core.match_index(peer) > 0
 
+    def awaits(self, peer: str) -> bool:
+        """Whether there is a session with a peer that has answered nothing in this leadership: it had no time, or hangs."""
+        return self._network.connected(peer) and not self.in_touch(peer)
+
     def could_lead(self, peer: str) -> bool:
         """Whether the peer's API process is alive and done with what the peer knows committed."""
         return peer in self._electable and self._network.connected(peer)

@@ -27,7 +27,8 @@ TICK_SECONDS = 0.25
 SILENCE_SECONDS = 2.0  # the Raft process answers every tick
 UNANSWERED_TICKS = 3  # then others can serve sooner than this replica; ticks, since a stall of this process counts once
 CREDIT_BYTES = 8 << 20
-CREDIT_SECONDS = 0.005  # what was taken in is told with the next message, or after so long
+CREDIT_SECONDS = 0.01  # what was taken in is told with the next message, or when nothing came for so long
+OWED_BYTES = CREDIT_BYTES // 4  # or at once when it is so much
 MAX_UNSENT_BYTES = 32 << 20
 _RETRY_SECONDS = 0.05
 _READ_BYTES = 256 << 10
@@ -316,10 +317,15 @@ class SocketLog:
         self._ticking = loop.call_later(TICK_SECONDS, self._tick)
 
     def _owe(self, cost_bytes: int) -> None:
-        """Give credits with whatever is sent next, or soon: a message of their own wakes the Raft process for them."""
+        """Give credits with whatever is sent next, at the latest a tick: a message of their own wakes the Raft process.
+
+        After the last entry it comes soon: who is told as behind what is committed cannot be elected.
+        """
         self._owed_bytes += cost_bytes
-        if self._crediting is None:
-            self._crediting = asyncio.get_running_loop().call_later(CREDIT_SECONDS, self._flush)
+        if self._crediting is not None:
+            self._crediting.cancel()
+        seconds = CREDIT_SECONDS if self._owed_bytes < OWED_BYTES else 0.0
+        self._crediting = asyncio.get_running_loop().call_later(seconds, self._flush)
 
     def _send(self, message: raft_pb2.LinkMessage) -> None:
         """Queue a frame; everything queued in one turn of the loop leaves in one write."""

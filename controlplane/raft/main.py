@@ -114,10 +114,10 @@ class RaftProcess:
             self._sync_times.record(self._env.monotonic() - begun)
         self._transport.flush()
         self._link.pump()
-        leader = self._node.status().leader
+        _, term, leader, _ = self._node.standing()
         if leader != self._leader:
             self._leader = leader
-            log.info("leader_changed", leader=leader, term=self._node.status().term)
+            log.info("leader_changed", leader=leader, term=term)
 
 
 def run(config: RaftConfig, env: Env | None = None) -> int:

@@ -23,7 +23,7 @@ from controlplane.raft.liveness import ApiLiveness
 from controlplane.raft.log import DurableLog
 from controlplane.raft.membership import Member, Membership
 from controlplane.raft.poller import Poller
-from controlplane.raft.protocol import RaftStatus
+from controlplane.raft.protocol import RaftStatus, Role
 from controlplane.raft.reads import ReadDone
 from controlplane.raft.snapshots import SnapshotFolder
 from controlplane.raft.transport import PeerTransport
@@ -70,17 +70,15 @@ class RaftNode:
         self._election.guard()
         self._core.tick(self._sleep_seconds(limit_seconds))
 
+    def standing(self) -> tuple[Role, int, str, bool]:
+        """Role, term, leader and whether this replica is cut off; asked for in every turn."""
+        core = self._core
+        return core.role, core.term, core.leader, self._election.cut_off()
+
     def status(self) -> RaftStatus:
         """Role, term and indexes; `leading` is left to the link, which knows what was delivered."""
-        core = self._core
-        return RaftStatus(
-            core.role,
-            core.term,
-            core.leader,
-            core.commit_index,
-            self._log.last_index,
-            cut_off=self._election.cut_off(),
-        )
+        role, term, leader, cut_off = self.standing()
+        return RaftStatus(role, term, leader, self._core.commit_index, self._log.last_index, cut_off=cut_off)
 
     def leads(self) -> bool:
         """Whether this replica believes that it leads; another one may already lead in a higher term."""

@@ -315,26 +315,26 @@ class LinkSession:
 
     def _report(self) -> None:
         """Send the status when role, term, leader or `leading` changed, or a tick asks for it."""
-        status = self._node.status()
+        role, term, leader, cut_off = self._node.standing()
         no_op_index = self._node.no_op_index()
         leading = 0 < no_op_index <= self._cursor
         membership = self._node.membership
-        facts = (status.role, status.term, status.leader, leading, status.cut_off, membership.age)
+        facts = (role, term, leader, leading, cut_off, membership.age)
         if facts == self._reported and not self._status_due:
             return
-        if status.role != "leader" and self._own:  # outcomes come by delivery; the bytes no longer count
+        if role != "leader" and self._own:  # outcomes come by delivery; the bytes no longer count
             self._own_bytes = 0
             self._own = {index: (term, number, 0) for index, (term, number, _) in self._own.items()}
         self._reported, self._status_due = facts, False
         sync_p50, sync_p99 = self._sync_percentiles()
         said = raft_pb2.LinkStatus(
-            role=status.role,
-            term=status.term,
-            leader=status.leader,
+            role=role,
+            term=term,
+            leader=leader,
             commit_index=self._node.deliverable_index(),
-            last_index=status.last_index,
+            last_index=self._log.last_index,
             leading=leading,
-            cut_off=status.cut_off,
+            cut_off=cut_off,
             membership=messages.membership_message(membership),
             sync_p50_seconds=sync_p50,
             sync_p99_seconds=sync_p99,

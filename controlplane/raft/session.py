@@ -16,7 +16,8 @@ from controlplane.raft.poller import READ, WRITE, Poller, broken
 from controlplane.raft.tls import identities
 
 _READ_BYTES = 256 << 10
-_MAX_READS_PER_TURN = 64  # of at most one TLS record of 16 KiB each, so that one peer cannot keep the loop
+_RECORD_BYTES = 16 << 10  # of TLS, at most; a read returns one
+_MAX_READS_PER_TURN = 64  # of at most one record each, so that one peer cannot keep the loop
 _WRITE_BYTES = 256 << 10
 
 
@@ -148,6 +149,8 @@ class PeerSession:
                 self._on_frame(self, body)
                 if self._state != "open":
                     return
+            if len(received) < _RECORD_BYTES:
+                return  # mostly all there is: another read would only say so, and the poller tells of more
 
     def _send(self) -> None:
         while self._out:

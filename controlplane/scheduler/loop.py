@@ -18,10 +18,10 @@ from api.errors import ApiError
 from component.client import ApiClient, Binding
 from component.env import Env, rfc3339
 from component.informer import Change, Informer
+from component.tasks import run_together
 from controlplane.controllers.actions import EventKind, Record
 from controlplane.controllers.conditions import with_condition
 from controlplane.controllers.events import Recorder
-from controlplane.controllers.tasks import run_together
 from controlplane.scheduler import facts
 from controlplane.scheduler.cycle import Placed, Unschedulable, Waiting, by_class, schedule
 from controlplane.scheduler.queue import SchedulingQueue

@@ -52,5 +52,5 @@ class DivergenceCheck:
             if own != digest and count >= 2 and count * 2 > replicas:
                 raise Diverged(
                     f"the state after log entry {index} has digest {own.hex()} here and {digest.hex()} on {count} "
-                    "replicas: keep this replica's data folder for examination and let it join again empty"
+                    "replicas, so this one diverged: keep its data folder for examination and let it join again empty"
                 )

@@ -34,6 +34,7 @@ from controlplane.commands import (
     Set,
     SetEpoch,
     StartIncarnation,
+    StartIncarnationAt,
     Stored,
     Transaction,
 )
@@ -41,10 +42,13 @@ from controlplane.commands import (
 OBJECT_OVERHEAD_BYTES: Final = 950  # of a pod in memory besides its body, by bench/store_apply.py
 MESSAGE_CHARACTERS: Final = 400  # results are remembered, and names inside messages may be of any length
 INCARNATION_REVISIONS: Final = 1_000_000_000
+CLOCK_MARGIN: Final = 1_000_000  # revisions, which is a second by the clock
+CLOCK_LIMIT: Final = 1 << 52  # the year 2112; as many revisions below 2^53 are left to count on from there
 QUOTA_BYTES: Final = 1024 * 1024 * 1024
 RESERVE_SHARE: Final = 8  # changes of objects that exist may use one eighth above the quota
 
 Amounts = Mapping[str, int]
+_ClusterOp = SetEpoch | RaiseLevel | StartIncarnation | StartIncarnationAt | Attest
 _NO_AMOUNTS: Final[Amounts] = {}
 
 
@@ -134,7 +138,7 @@ class Draft:
             case Set():
                 return self._set(op)
 
-    def _evaluate_cluster_op(self, op: SetEpoch | RaiseLevel | StartIncarnation | Attest) -> tuple[Reason, str] | None:
+    def _evaluate_cluster_op(self, op: _ClusterOp) -> tuple[Reason, str] | None:
         match op:
             case SetEpoch(holder):
                 self.epoch += 1
@@ -144,14 +148,21 @@ class Draft:
                     return "Malformed", f"level {level} is out of range"
                 self.level = max(self.level, level)
             case StartIncarnation():
-                if self.changes:
-                    return "Malformed", "an incarnation must start before the changes of its transaction"
-                if self.revision + INCARNATION_REVISIONS > AMOUNT_LIMIT:
-                    return "Malformed", "no revisions are left"
-                self.incarnation += 1
-                self.revision += INCARNATION_REVISIONS
+                return self._start_incarnation(self.revision + INCARNATION_REVISIONS)
+            case StartIncarnationAt(clock):
+                right = self.revision + CLOCK_MARGIN < clock < CLOCK_LIMIT
+                return self._start_incarnation(clock if right else self.revision + INCARNATION_REVISIONS)
             case Attest(replica, index, digest):
                 self.attestations[replica] = (index, digest)
+        return None
+
+    def _start_incarnation(self, revision: int) -> tuple[Reason, str] | None:
+        if self.changes:
+            return "Malformed", "an incarnation must start before the changes of its transaction"
+        if revision > AMOUNT_LIMIT:
+            return "Malformed", "no revisions are left"
+        self.incarnation += 1
+        self.revision = revision
         return None
 
     def _get(self, key: Key) -> Stored | None:

@@ -61,6 +61,14 @@ class SortedMap(Generic[K, V]):
         new.changes = self.changes
         return new
 
+    def let_go(self) -> None:
+        """Empty it block by block, so that a thread that does it lets others run in between."""
+        self.changes += 1
+        self._length = 0
+        self._firsts.clear()
+        while self._keys:
+            del self._keys[-1], self._values[-1]
+
     def get(self, key: K) -> V | None:
         """Return the value at `key` or None."""
         at = bisect_right(self._firsts, key) - 1

@@ -5,6 +5,7 @@ One lab and one pod through all of it: what the pod's container is at the end sh
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tests.e2e.cluster import Cluster, condition, eventually
 from tests.e2e.labs import UP_SECONDS, small_lab
 from tests.e2e.writer import Writer
 
-INCARNATION_REVISIONS = 10**9
+MICROSECONDS = 1_000_000
 POD = """
 apiVersion: v1
 kind: Pod
@@ -52,6 +53,11 @@ def config_map(name: str) -> str:
     return f"{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}}}}}"
 
 
+def names(cluster: Cluster, namespace: str) -> set[str]:
+    """Of the ConfigMaps there."""
+    return {each["metadata"]["name"] for each in cluster.list("configmaps", namespace)}
+
+
 def pid_of_pod(cluster: Cluster) -> int:
     (container,) = [each for each in cluster.containers("n1").values() if each["State"] == "running"]
     pid: int = container["Pid"]
@@ -83,15 +89,14 @@ def test_replicas_come_and_go_are_lost_recovered_and_restored(own: Cluster, tmp_
     reconnect(cluster)
     assert set(listed(cluster)) == {"r1", "r3", "r4"}
     eventually("one leads", lambda: sorted(listed(cluster).values()) == ["follower", "follower", "leader"])
-    found = {each["metadata"]["name"] for each in cluster.list("configmaps", "default")}
-    assert writer.acknowledged.keys() <= found
+    assert writer.acknowledged.keys() <= names(cluster, "default")
 
     # A removed replica's id and leadership.
     assert "no replica 'r2'" in cluster.tim("replica", "remove", "r2", check=False).error_line
     assert cluster.tim("replica", "transfer", "--to", "r3").out == "replica r3 leads\n"
 
     backup = tmp_path / "cluster.backup"
-    cluster.tim("backup", "save", str(backup))
+    acknowledged_before = save_while_written_to(cluster, backup)
     assert "is good" in cluster.tim("backup", "verify", str(backup), *secrets_key(cluster)).out
     cluster.apply(config_map("after-the-backup"))
     saved = cluster.call(cluster.client.cluster_status()).revision
@@ -99,17 +104,12 @@ def test_replicas_come_and_go_are_lost_recovered_and_restored(own: Cluster, tmp_
     # The quorum is lost; r4 goes on alone, and r1 of the old incarnation ends itself.
     for name in ("r1", "r3", "r4"):
         lab(cluster, "kill", name)
-    etc = cluster.lab.host("r4").state_dir / "etc"
-    told = cluster.tim("replica", "recover", "--dir", str(etc), check=False)
-    assert told.code == 1
-    assert "lost: whatever was acknowledged later with the votes of r1, r3" in told.out
-    cluster.tim("replica", "recover", "--dir", str(etc), "--yes")
-    lab(cluster, "start", "r4")
-    eventually("r4 leads alone", lambda: listed(cluster) == {"r4": "leader"})
-    reconnect(cluster)
+    recovery_time = time.time()
+    recover_r4(cluster)
     cluster.apply(config_map("after-the-recovery"))
     assert cluster.exists("configmaps", "default", "after-the-backup")
-    assert cluster.call(cluster.client.cluster_status()).revision >= saved + INCARNATION_REVISIONS
+    recovered = cluster.call(cluster.client.cluster_status()).revision
+    assert saved < recovery_time * MICROSECONDS < recovered
     before = cluster.tim("get", "configmaps", "--at", str(saved), check=False)
     assert "where the cluster was restored or recovered (incarnation 1)" in before.error_line
     lab(cluster, "start", "r1")
@@ -119,11 +119,23 @@ def test_replicas_come_and_go_are_lost_recovered_and_restored(own: Cluster, tmp_
     assert pid_of_pod(cluster) == pid
 
     restore(cluster, backup)
+    assert cluster.call(cluster.client.cluster_status()).revision > recovered
     assert not cluster.exists("configmaps", "default", "after-the-recovery")
-    assert writer.acknowledged.keys() <= {each["metadata"]["name"] for each in cluster.list("configmaps", "default")}
+    assert writer.acknowledged.keys() <= names(cluster, "default")
+    assert acknowledged_before <= names(cluster, "busy")
     eventually("the node is Ready again", lambda: condition(cluster.get("nodes", "", "n1"), "Ready") == "True")
     eventually("the pod is known", lambda: cluster.tim("exec", "lasting", "--", "true", check=False).code == 0)
     assert pid_of_pod(cluster) == pid
+
+
+def save_while_written_to(cluster: Cluster, backup: Path) -> set[str]:
+    """Save a backup while somebody writes; returns the ConfigMaps of namespace `busy` that must be in it."""
+    cluster.apply("{apiVersion: v1, kind: Namespace, metadata: {name: busy}}")
+    with Writer(cluster, "busy") as writer:
+        before = set(writer.acknowledged)
+        cluster.tim("backup", "save", str(backup))
+        writer.wait_for_another()
+    return before
 
 
 def secrets_key(cluster: Cluster) -> tuple[str, str]:
@@ -131,8 +143,23 @@ def secrets_key(cluster: Cluster) -> tuple[str, str]:
     return "--secrets-key", str(cluster.lab.host("r1").state_dir / "etc" / "pki" / "secrets.key")
 
 
+def recover_r4(cluster: Cluster) -> None:
+    """Let r4 go on alone from what it has."""
+    etc = cluster.lab.host("r4").state_dir / "etc"
+    told = cluster.tim("replica", "recover", "--dir", str(etc), check=False)
+    assert told.code == 1
+    assert "lost: whatever was acknowledged later with the votes of r1, r3" in told.out
+    cluster.tim("replica", "recover", "--dir", str(etc), "--yes")
+    lab(cluster, "start", "r4")
+    eventually("r4 leads alone", lambda: listed(cluster) == {"r4": "leader"})
+    reconnect(cluster)
+
+
 def restore(cluster: Cluster, backup: Path) -> None:
-    """Everything of the control plane is gone; another machine takes it up from the backup."""
+    """Everything of the control plane is gone; another machine takes it up from the backup.
+
+    The recovered cluster began there, too: its node takes up with this one at once all the same.
+    """
     lab(cluster, "kill", "r4")
     grown = replicas.grown(cluster.lab)
     host = grown.host(f"r{grown.replicas}")
@@ -144,6 +171,7 @@ def restore(cluster: Cluster, backup: Path) -> None:
     labs.start_host(grown, host)
     cluster.lab = grown
     cluster.lab.admin_conf.write_bytes((etc / "admin.conf").read_bytes())
+    eventually("the restored replica leads", lambda: listed(cluster) == {host.name: "leader"})
     send_agent_to(cluster, host)
     reconnect(cluster)
 

@@ -9,11 +9,9 @@ Each kind of finding is written once, with the request that led to it; `--again 
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -29,7 +27,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from tests import crontabs
 from tests.fuzz.asking import BUSY, TIMEOUT_SECONDS, Asker, path_of, shown
+from tests.fuzz.command_line import begin
 from tests.fuzz.drawing import PARTS, Drawer, operations
 from tests.fuzz.findings import Findings, tell
 from tests.fuzz.hooks import HookClient, Hooked, serving
@@ -38,9 +38,9 @@ from tests.fuzz.raw import raw_requests
 from tests.fuzz.target import Pace, Target, finish, running
 from tests.fuzz.trees import holder_of, mutate, places, population
 from tests.fuzz.writing import Writer
+from tests.waiting import wait_until
 from tests.whole_objects import with_statuses
 
-SERVED_SECONDS = 5.0  # until every replica serves a custom kind, amply
 CASES_OF_ONE_DRAW = 4
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
 NAMESPACES = ("default", "fuzz", "kube-system", "missing")
@@ -60,10 +60,17 @@ class Fuzzing:
         self._living = living(self._population)
         self._names: dict[str, list[str]] = {}
 
+    def _index(self, url: str) -> dict[str, Any]:
+        return self.asker.session.get(f"{url}/openapi/v3", timeout=60).json()["paths"]
+
+    def _tell_of_the_custom_kind(self) -> bool:
+        """Whether all replicas do."""
+        return all(f"apis/{crontabs.API_VERSION}" in self._index(url) for url in self._target.urls)
+
     def _documents(self) -> Iterator[dict[str, Any]]:
-        index = self.asker.session.get(f"{self._target.urls[0]}/openapi/v3", timeout=60).json()
-        for each in index["paths"].values():
-            yield self.asker.session.get(self._target.urls[0] + each["serverRelativeURL"], timeout=60).json()
+        url = self._target.urls[0]
+        for each in self._index(url).values():
+            yield self.asker.session.get(url + each["serverRelativeURL"], timeout=60).json()
 
     def prepare(self) -> None:
         """Things to find: a namespace, one object of every kind, and a custom kind; then the operations that there are."""
@@ -71,7 +78,7 @@ class Fuzzing:
         self._hooked.prepare()
         for tree in self._population:
             self.asker.ask("POST", path_of(tree, named=False), tree)
-        time.sleep(SERVED_SECONDS)
+        wait_until(self._tell_of_the_custom_kind)
         documents = list(self._documents())
         self._operations = {each.label: each for each in operations(documents)}
         self._drawer = Drawer(documents, self._rng)
@@ -244,25 +251,15 @@ def again(target: Target, path: Path) -> None:
 
 def main() -> int:
     """Run, print, and tell by the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=2.0)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
-    parser.add_argument("--cores", type=float, default=1.0, help="of processor time for all of it, on average")
-    parser.add_argument("--keep", type=Path, default=Path("build/fuzz-rest"), help="for what is found")
-    parser.add_argument("--again", type=Path, help="a finding to repeat, on a new lab")
-    given = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # judged as it stands
-    os.nice(5)  # the replicas, too: they would take the machine from whoever works on it
-    folder = given.keep / str(given.seed)
-    tell(f"seed {given.seed}, {given.minutes:g} minutes, load {os.getloadavg()[0]:.1f}")
-    with running(f"fuzz-{given.seed % 10**6}-{os.getpid() % 10**4}", folder / "credentials") as target:
+    given = begin(__doc__, Path("build/fuzz-rest"))
+    with running(f"fuzz-{given.seed % 10**6}-{os.getpid() % 10**4}", given.folder / "credentials") as target:
         if given.again:
             again(target, given.again)
             return 0
         os.nice(3)
-        findings = Findings(folder)
+        findings = Findings(given.folder)
         rng = random.Random(given.seed)
-        with serving(target.lab.gateway, folder / "hook", random.Random(given.seed)) as client:
+        with serving(target.lab.gateway, given.folder / "hook", random.Random(given.seed)) as client:
             fuzzing = Fuzzing(target, findings, rng, Pace(target, given.cores), client)
             fuzzing.prepare()
             with suppress(KeyboardInterrupt):

@@ -8,13 +8,11 @@ that were sent, and `--again FILE` sends them once more.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import base64
 import json
 import os
 import random
-import signal
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
@@ -32,6 +30,7 @@ from api.v1 import apiserver_pb2, node_pb2, raft_pb2, resource_pb2
 from component import pki
 from component.rpc import Tls, channel
 from component.rpc_server import INTERNAL
+from tests.fuzz.command_line import begin
 from tests.fuzz.findings import Findings, tell
 from tests.fuzz.messages import MessageFuzzer
 from tests.fuzz.target import Pace, Target, finish, running
@@ -231,23 +230,13 @@ async def again(target: Target, path: Path) -> None:
 
 def main() -> int:
     """Run, print, and tell by the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=2.0)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
-    parser.add_argument("--cores", type=float, default=1.0, help="of processor time for all of it, on average")
-    parser.add_argument("--keep", type=Path, default=Path("build/fuzz-rpc"), help="for what is found")
-    parser.add_argument("--again", type=Path, help="a finding to repeat, on a new lab")
-    given = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # judged as it stands
-    os.nice(5)  # the replicas, too: they would take the machine from whoever works on it
-    folder = given.keep / str(given.seed)
-    tell(f"seed {given.seed}, {given.minutes:g} minutes, load {os.getloadavg()[0]:.1f}")
-    with running(f"rpc-{given.seed % 10**6}-{os.getpid() % 10**4}", folder / "credentials") as target:
+    given = begin(__doc__, Path("build/fuzz-rpc"))
+    with running(f"rpc-{given.seed % 10**6}-{os.getpid() % 10**4}", given.folder / "credentials") as target:
         if given.again:
             asyncio.run(again(target, given.again))
             return 0
         os.nice(3)
-        findings = Findings(folder)
+        findings = Findings(given.folder)
         fuzzing = Fuzzing(target, findings, random.Random(given.seed), Pace(target, given.cores))
         with suppress(KeyboardInterrupt):
             asyncio.run(fuzzing.run(given.minutes * 60))

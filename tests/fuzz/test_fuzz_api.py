@@ -17,24 +17,17 @@ import pytest
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 
-from api.v1 import apiserver_pb2, node_pb2, node_pb2_grpc, raft_pb2, raft_pb2_grpc, resource_pb2
+from api.v1 import apiserver_pb2, node_pb2, raft_pb2, raft_pb2_grpc, resource_pb2
 from component.rpc import channel
 from component.rpc_server import INTERNAL
-from controlplane.admission.request import node_identity
-from controlplane.apiserver.authn import Authenticator
-from controlplane.apiserver.directory import SessionDirectory
-from controlplane.apiserver.local_client import LocalClient
 from controlplane.apiserver.replica_link import ReplicaLinkService
 from controlplane.apiserver.secret_keys import KeyDesk
-from controlplane.apiserver.server import ApiServer
-from controlplane.apiserver.sessions import NodeSessions
-from controlplane.apiserver.streams import NodeStreams
 from controlplane.key_ring import KeyRing
 from controlplane.raft.membership import ChangeRefused
-from tests.api_server import Status, Tokens, config_map, make_pki, node, pod, running_core
+from tests.api_server import Status, config_map, make_pki, node, pod, running_core
 from tests.fuzz.messages import MessageFuzzer
 from tests.fuzz.trees import examples, mutate
-from tests.integration.test_node_sessions import FACTS, NoRelay
+from tests.node_sessions import server_of_nodes
 
 pytestmark = pytest.mark.slow
 
@@ -84,21 +77,7 @@ async def served(tmp_path):
         cluster.keys = keys
         for tree in (node("n1"), pod("p1"), config_map("c1", {"k": "v"})):
             await cluster.local.create(tree)
-        directory = SessionDirectory("r1", cluster.env)
-        streams = NodeStreams(cluster.local, directory, NoRelay(), cluster.env)
-        server = ApiServer(
-            cluster.core, streams, Tokens(), Status(), Authenticator(cluster.core.authorizer), keys.server
-        )
-        sessions = NodeSessions(
-            cluster.replica,
-            FACTS,
-            directory,
-            streams,
-            lambda name: LocalClient(cluster.core, node_identity(name)),
-            Authenticator(cluster.core.authorizer),
-            cluster.env,
-        )
-        node_pb2_grpc.add_NodeServiceServicer_to_server(sessions, server.server)
+        server, streams, directory = server_of_nodes(cluster, keys)
         desk = KeyDesk(KeyRing(tmp_path / "secrets.key"), cluster.replica, [])
         link = ReplicaLinkService(cluster.replica, directory, streams, OwnStatus(), NoChanges(), desk)
         raft_pb2_grpc.add_ReplicaLinkServicer_to_server(link, server.server)

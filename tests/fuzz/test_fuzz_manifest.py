@@ -74,7 +74,7 @@ def parsed(text: str | bytes) -> list | None:
     return trees
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 @given(st.one_of(st.text(max_size=200), st.binary(max_size=200)))
 @example("a: &a [" + "*a," * 50)
 @example("[" * 3000)
@@ -90,7 +90,7 @@ def test_any_text_is_objects_or_refused_with_its_line(text):
     parsed(text)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 @given(st.lists(st.sampled_from((*PIECES, "apiVersion: v1\n", "kind: Pod\n", "a", "metadata:\n")), max_size=40))
 def test_any_sequence_of_yaml_words_is_objects_or_refused(words):
     parsed("".join(words))

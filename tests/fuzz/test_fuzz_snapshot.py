@@ -17,9 +17,9 @@ pytestmark = pytest.mark.slow
 FRAMES = 1500
 
 
-@pytest.fixture
-def file(tmp_path):
-    return snapshot.write(state_of(2), tmp_path).path
+@pytest.fixture(params=[snapshot.COMPRESSED_LEVEL - 1, snapshot.COMPRESSED_LEVEL], ids=["plain", "compressed"])
+def file(tmp_path, request):
+    return snapshot.write(state_of(2, level=request.param), tmp_path).path
 
 
 def loads(path, content: bytes) -> bytes | None:
@@ -63,9 +63,10 @@ def test_frames_with_a_right_sum_and_wrong_contents_are_refused_or_loaded_never_
                     del frame[at + 1 : at + rng.choice((2, 4))]
                 case _:
                     frame[at:at] = msgspec.msgpack.encode(rng.choice((None, -1, "x", [1], {"a": 1}, 2**63)))
-        refused += loads(file, magic + b"".join(map(framed, changed))) is None
+        refused += loads(file, magic + b"".join(framed(frame, magic[-1]) for frame in changed)) is None
     assert refused > FRAMES // 2
 
 
-def framed(data: bytearray) -> bytes:
-    return snapshot._HEADER.pack(len(data), zlib.crc32(data)) + bytes(data)
+def framed(frame: bytearray, version: int) -> bytes:
+    data = zlib.compress(frame) if version == 2 else bytes(frame)
+    return snapshot._HEADER.pack(len(data), zlib.crc32(data)) + data

@@ -14,7 +14,7 @@ from api.v1 import apiserver_pb2 as pb
 from controlplane.apiserver.rest import spdy
 from tests.api_server import NoStreams, pod
 from tests.rest_server import serving_rest
-from tests.waiting import DEADLINE_SECONDS
+from tests.waiting import DEADLINE_SECONDS, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -156,9 +156,7 @@ async def test_whatever_comes_as_frames_connections_end_and_leave_nothing_open(t
             for _ in range(CONNECTIONS):
                 async with asyncio.timeout(DEADLINE_SECONDS):
                     await one(rest, rng)
-            async with asyncio.timeout(DEADLINE_SECONDS):
-                while echo.open:
-                    await asyncio.sleep(0.01)
+            await eventually(lambda: not echo.open)
             assert (await rest.ask("GET", f"{PODS}/a")).status == 200
     assert not unexpected, (SEED, unexpected)
     assert not [each for each in logged if each["log_level"] in {"error", "critical"}], (SEED, logged)

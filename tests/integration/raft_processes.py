@@ -17,7 +17,7 @@ from pathlib import Path
 from component import pki
 from controlplane.raft.link import SocketLog
 from controlplane.raft.protocol import Entry, RaftStatus, ReplicatedLog, Snapshot
-from tests.waiting import DEADLINE_SECONDS
+from tests.waiting import DEADLINE_SECONDS, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -63,17 +63,11 @@ class Reader:
         return (self.entries[-1].index, self.entries[-1].term) if self.entries else (0, 0)
 
     async def until(self, condition: Callable[[], object], seconds: float = DEADLINE_SECONDS) -> None:
-        await until(condition, seconds)
+        await eventually(condition, seconds)
 
     async def lead(self) -> int:
         await self.until(lambda: self.log.status.leading)
         return self.log.status.term
-
-
-async def until(condition: Callable[[], object], seconds: float = DEADLINE_SECONDS) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 class RaftProcesses:
@@ -181,12 +175,12 @@ async def put(apis: Sequence[Reader], data: bytes, seconds: float = DEADLINE_SEC
                 status = api.log.status
                 return bool(refused) or data in api.seen or status.term != term or not status.leader
 
-            await until(settled, seconds)
+            await eventually(settled, seconds)
             if data in api.seen:
                 return api
 
 
 async def leading(apis: Sequence[Reader], seconds: float = DEADLINE_SECONDS) -> Reader:
     """Wait for the one reader whose replica leads."""
-    await until(lambda: any(api.log.status.leading for api in apis), seconds)
+    await eventually(lambda: any(api.log.status.leading for api in apis), seconds)
     return max((api for api in apis if api.log.status.leading), key=lambda api: api.log.status.term)

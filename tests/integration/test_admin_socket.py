@@ -180,8 +180,7 @@ async def test_what_was_carried_ends_with_the_connection(tmp_path):
         assert await reader.read(1), "gRPC says something first"
         assert cluster.admin._carried
         writer.close()
-        while cluster.admin._carried:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: not cluster.admin._carried)
 
 
 async def test_whoever_is_not_root_gets_nothing(tmp_path):
@@ -203,8 +202,7 @@ async def test_only_the_owner_can_reach_the_sockets(tmp_path):
 async def test_connections_are_bounded(tmp_path):
     async with served(tmp_path) as cluster, asyncio.timeout(DEADLINE_SECONDS):
         opened = [await asyncio.open_unix_connection(cluster.admin.path) for _ in range(CONNECTIONS)]
-        while len(cluster.admin._carried) < CONNECTIONS:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: len(cluster.admin._carried) == CONNECTIONS)
         reader, writer = await asyncio.open_unix_connection(cluster.admin.path)
         assert await reader.read() == b""
         for each in (writer, *(one for _, one in opened)):

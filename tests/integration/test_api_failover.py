@@ -58,7 +58,7 @@ async def test_nobody_waits_out_a_long_time_out_for_replicas_that_cannot_serve(c
         seconds += REPLICA_SECONDS  # of the replica, which it waits for a leader
         raise errors.Unavailable("no replica leads")
 
-    cluster.core.get = leaderless
+    cluster.core.reads.get = leaderless
     env = Env(lambda: seconds, time.time, cluster.env.rng, cluster.env.new_uid)
     async with RpcClient(cluster.addresses, cluster.keys.admin, env, timeout_seconds=3600.0) as client:
         with pytest.raises(errors.Unavailable, match="no replica leads"):
@@ -256,9 +256,9 @@ async def test_a_replica_that_answers_unavailable_is_left_for_the_other(cluster)
         calls.append(args)
         if len(calls) < 3:
             raise errors.Unavailable("catching up")
-        return await type(cluster.core).get(cluster.core, *args, **kwargs)
+        return await type(cluster.core.reads).get(cluster.core.reads, *args, **kwargs)
 
-    cluster.core.get = refuse
+    cluster.core.reads.get = refuse
     assert (await client.get("namespaces", "", "default")).name == "default"
     assert len(calls) == 3
 
@@ -302,7 +302,7 @@ async def test_a_watch_that_breaks_among_its_first_objects_shows_each_once(clust
     """The first connection dies after half of the objects that there are."""
     for index in range(4):
         await cluster.local.create(config_map(f"m{index}"))
-    watch = cluster.core.watch
+    watch = cluster.core.reads.watch
     broken = []
 
     async def breaking(*args, **kwargs):
@@ -313,7 +313,7 @@ async def test_a_watch_that_breaks_among_its_first_objects_shows_each_once(clust
                 raise errors.Unavailable("shutting down")
             yield batch
 
-    cluster.core.watch = breaking
+    cluster.core.reads.watch = breaking
     stream = cluster.client().watch("configmaps")
     first = await asyncio.wait_for(anext(stream), DEADLINE_SECONDS)
     assert [event.object and event.object.name for event in first] == ["m0", "m1", "m2", "m3", None]
@@ -324,7 +324,7 @@ async def test_a_list_whose_page_expired_is_listed_again_from_the_start(cluster)
     for index in range(4):
         await cluster.local.create(config_map(f"m{index}", {"k": "x" * 1_000_000}))
     expired = []
-    page = cluster.core.list
+    page = cluster.core.reads.list
 
     async def forgetful(*args, **kwargs):
         if kwargs["continue_token"] and not expired:
@@ -332,7 +332,7 @@ async def test_a_list_whose_page_expired_is_listed_again_from_the_start(cluster)
             raise errors.Expired("not kept any more")
         return await page(*args, **kwargs)
 
-    cluster.core.list = forgetful
+    cluster.core.reads.list = forgetful
     listed = await cluster.client().list("configmaps")
     assert [item.name for item in listed.items] == ["m0", "m1", "m2", "m3"]
     assert expired

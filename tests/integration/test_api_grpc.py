@@ -198,7 +198,7 @@ async def test_an_unexpected_error_is_logged_once_and_tells_nothing(cluster, cli
     async def explode(*args, **kwargs):
         raise RuntimeError("secret detail")
 
-    cluster.core.get = explode
+    cluster.core.reads.get = explode
     with pytest.raises(errors.ApiError) as caught:
         await client.get("pods", "default", "a")
     assert "secret detail" not in str(caught.value)

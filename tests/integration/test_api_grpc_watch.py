@@ -132,7 +132,7 @@ async def drain(call):
 
 async def test_a_reader_that_stops_reading_is_let_go(cluster, client):
     cluster.servers[0]._watches._slow_reader_seconds = 0.2
-    watch, ended = cluster.core.watch, []
+    watch, ended = cluster.core.reads.watch, []
 
     async def watched(*args, **kwargs):
         try:
@@ -141,7 +141,7 @@ async def test_a_reader_that_stops_reading_is_let_go(cluster, client):
         finally:
             ended.append(True)
 
-    cluster.core.watch = watched
+    cluster.core.reads.watch = watched
     async with rpc.channel(cluster.addresses[0], cluster.keys.admin) as channel:
         stuck = channel.unary_stream("/api.v1.ApiServer/Watch")(
             pb.WatchRequest(resource="configmaps").SerializeToString()

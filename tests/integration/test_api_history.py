@@ -21,7 +21,8 @@ from controlplane.raft.link import SocketLog
 from controlplane.replica import Replica
 from controlplane.store import snapshot
 from tests.api_server import ADMIN, NoStreams, Status, Tokens, config_map, make_pki
-from tests.integration.raft_processes import RaftProcesses, until
+from tests.integration.raft_processes import RaftProcesses
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +70,7 @@ class Cluster:
         await self.replicas.pop(name).close()
 
     async def ready(self):
-        await until(lambda: all(each.ready for each in self.replicas.values()), PATIENCE_SECONDS)
+        await eventually(lambda: all(each.ready for each in self.replicas.values()), PATIENCE_SECONDS)
 
     def client(self, *names):
         addresses = [f"127.0.0.1:{self.ports[name]}" for name in names]
@@ -135,7 +136,9 @@ class Watcher:
     async def up_to(self, revision):
         """The events so far, once the one of this revision is among them; or what the watch ended with."""
         try:
-            await until(lambda: self._task.done() or (self.events and self.events[-1][1] >= revision), PATIENCE_SECONDS)
+            await eventually(
+                lambda: self._task.done() or (self.events and self.events[-1][1] >= revision), PATIENCE_SECONDS
+            )
         finally:
             self._task.cancel()
             (ended,) = await asyncio.gather(self._task, return_exceptions=True)
@@ -153,7 +156,7 @@ async def fall_behind(cluster, name):
     """Let a replica miss more than the log reaches back, and come back with the state of another."""
     await cluster.stop_api(name)
     cluster.raft.kill(name)
-    await until(lambda: any(each.status.leading for each in cluster.replicas.values()), PATIENCE_SECONDS)
+    await eventually(lambda: any(each.status.leading for each in cluster.replicas.values()), PATIENCE_SECONDS)
     writer = next(iter(cluster.replicas.values()))
     written = 0
     async with asyncio.timeout(2 * PATIENCE_SECONDS):
@@ -167,7 +170,7 @@ async def fall_behind(cluster, name):
     await cluster.start_api(name)
     await cluster.ready()
     newest = writer.state.revision
-    await until(lambda: cluster.replicas[name].state.revision >= newest, PATIENCE_SECONDS)
+    await eventually(lambda: cluster.replicas[name].state.revision >= newest, PATIENCE_SECONDS)
     assert snapshot.listed(cluster.folder / name / "snapshots"), "it got every entry instead"
 
 

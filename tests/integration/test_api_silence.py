@@ -79,7 +79,7 @@ async def test_what_must_not_be_sent_twice_waits_for_its_answer(cluster, link, c
 
 
 async def test_a_replica_that_is_only_slow_is_waited_for(cluster, client):
-    inner = cluster.core.get
+    inner = cluster.core.reads.get
     calls = 0
 
     async def slowly(*args, **options):
@@ -88,6 +88,6 @@ async def test_a_replica_that_is_only_slow_is_waited_for(cluster, client):
         await asyncio.sleep(2 * NOTICED_SECONDS)
         return await inner(*args, **options)
 
-    cluster.core.get = slowly
+    cluster.core.reads.get = slowly
     assert (await client.get("configmaps", "default", "first")).name == "first"
     assert calls == 1

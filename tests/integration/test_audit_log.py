@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 
 import aiohttp
 import pytest
@@ -27,7 +26,7 @@ from controlplane.audit.writer import AuditWriter
 from controlplane.rbac.attributes import Attributes
 from tests.api_server import config_map, make_env, make_pki, pod, running_core
 from tests.rest_server import USER_TOKEN, serving_rest
-from tests.waiting import DEADLINE_SECONDS
+from tests.waiting import DEADLINE_SECONDS, eventually, wait_until
 
 CANARY = "c4n4ry-4711"
 EVERYTHING = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: RequestResponse}]"
@@ -43,17 +42,8 @@ def lines_of(*paths):
     return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
 
 
-def until(condition):
-    end = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.01)
-
-
 async def told_of(path, outcome):
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not (path.exists() and outcome in outcomes(path)):
-            await asyncio.sleep(0.02)
+    await eventually(lambda: path.exists() and outcome in outcomes(path))
 
 
 @contextlib.contextmanager
@@ -277,8 +267,8 @@ def test_a_full_disk_is_told_of_once_and_lines_go_on_when_there_is_room():
         writer.start()
         for number in range(3):
             writer.put(event(number))
-            until(lambda number=number: disk.refused > number)
-        until(lambda: writer.lost == 3)
+            wait_until(lambda number=number: disk.refused > number)
+        wait_until(lambda: writer.lost == 3)
         disk.full = False
         writer.put(event(3))
         writer.close(DEADLINE_SECONDS)

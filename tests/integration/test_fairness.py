@@ -147,7 +147,7 @@ async def test_what_watches_of_a_user_have_not_sent_yet_is_bounded_and_others_go
         for name in "ab":
             await cluster.local.create(config_map(name, {"value": "x" * 800_000}))
         jane, joe = Identity("jane", (MASTERS_GROUP,)), Identity("joe", (MASTERS_GROUP,))
-        first, second, others = (cluster.core.watch(each, "configmaps", "default") for each in (jane, jane, joe))
+        first, second, others = (cluster.core.reads.watch(each, "configmaps", "default") for each in (jane, jane, joe))
         assert (await anext(first)).size_bytes > 800_000
         waiting = asyncio.ensure_future(anext(second))
         assert (await anext(others)).size_bytes > 800_000
@@ -167,7 +167,7 @@ async def test_the_first_batches_of_a_watch_are_bounded_in_bytes(tmp_path):
         for name in "abc":
             await cluster.local.create(config_map(name, {"value": "x" * 600_000}))
         sizes = []
-        async with contextlib.aclosing(cluster.core.watch(ADMIN, "configmaps", "default")) as batches:
+        async with contextlib.aclosing(cluster.core.reads.watch(ADMIN, "configmaps", "default")) as batches:
             async for batch in batches:
                 if batch.bookmark:
                     break

@@ -58,7 +58,7 @@ async def test_what_is_large_or_changes_what_is_large_is_decided_in_another_thre
         await core.transaction(ADMIN, [Write("update", config_map("large", {"last": "one"}))])
         assert len(seen.threads) >= 5
         assert here not in seen.threads
-        found = await core.get(ADMIN, "configmaps", "", "large")
+        found = await core.reads.get(ADMIN, "configmaps", "", "large")
         assert found.tree()["data"] == {"last": "one"}
 
 

@@ -33,7 +33,7 @@ async def write_past_snapshots(cluster):
 
 async def check(cluster, lists):
     for revision, expected in [*lists.items()][::9]:
-        found = await cluster.core.list(ADMIN, "configmaps", "default", at=At(revision))
+        found = await cluster.core.reads.list(ADMIN, "configmaps", "default", at=At(revision))
         assert found.items == expected.items
 
 
@@ -48,7 +48,7 @@ async def test_history_outlives_the_log_a_restart_and_not_a_replica_that_fell_be
         await cluster.replica.read_barrier()
         assert cluster.replica.history.beginning.revision == 0
         await check(cluster, lists)
-        told = await cluster.core.history(ADMIN, "configmaps", "default", "m0")
+        told = await cluster.core.reads.history(ADMIN, "configmaps", "default", "m0")
         assert len(told.changes) > 5
         assert {tuple(each.paths) for each in told.changes[1:]} == {("data.k",)}
     async with running_core(tmp_path / "r2", seed=9, log=log) as behind:
@@ -56,5 +56,5 @@ async def test_history_outlives_the_log_a_restart_and_not_a_replica_that_fell_be
         begin = behind.replica.history.beginning.revision
         assert begin > 0
         with pytest.raises(errors.Expired, match=f"history on replica r1 begins at revision {begin}"):
-            await behind.core.list(ADMIN, "configmaps", "default", at=At(min(lists)))
+            await behind.core.reads.list(ADMIN, "configmaps", "default", at=At(min(lists)))
         await check(behind, {revision: each for revision, each in lists.items() if revision >= begin})

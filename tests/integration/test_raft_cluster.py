@@ -9,8 +9,8 @@ import time
 import pytest
 
 from controlplane.raft.protocol import NotLeader, Snapshot
-from tests.integration.raft_processes import RaftProcesses, leading, put, until
-from tests.waiting import DEADLINE_SECONDS
+from tests.integration.raft_processes import RaftProcesses, leading, put
+from tests.waiting import DEADLINE_SECONDS, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +35,7 @@ class Cluster(RaftProcesses):
 
     async def equal(self):
         """Wait until every replica delivered the same last entry."""
-        await until(lambda: len({api.applied for api in self.readers()}) == 1)
+        await eventually(lambda: len({api.applied for api in self.readers()}) == 1)
         common = max(api.entries[0].index for api in self.readers())
         logs = [[entry for entry in api.entries if entry.index >= common] for api in self.readers()]
         assert all(log == logs[0] for log in logs)
@@ -44,7 +44,7 @@ class Cluster(RaftProcesses):
         """What an API process does now and then."""
         path = self.folder / f"state-{name}"
         path.write_bytes(b"state")
-        await until(lambda: self.apis[name].entries)
+        await eventually(lambda: self.apis[name].entries)
         self.apis[name].log.snapshot_saved(Snapshot(*self.apis[name].applied, path))
 
     async def down(self):
@@ -82,7 +82,7 @@ class Writer:
 
     async def more(self, count=20):
         goal = len(self.acknowledged) + count
-        await until(lambda: len(self.acknowledged) >= goal or self._task.done())
+        await eventually(lambda: len(self.acknowledged) >= goal or self._task.done())
         if self._task.done():
             self._task.result()
 
@@ -194,23 +194,23 @@ async def test_a_replica_left_far_behind_catches_up_from_the_snapshot(cluster, t
     content = os.urandom(3 << 20)
     for name, api in cluster.apis.items():
         if name != victim:
-            await until(lambda api=api: api.applied >= leader.applied)
+            await eventually(lambda api=api: api.applied >= leader.applied)
             path = tmp_path / f"state-{name}"
             path.write_bytes(content)
             api.log.snapshot_saved(Snapshot(*api.applied, path))
-    await until(lambda: any(line["event"] == "log_compacted" for line in cluster.logs(cluster.name_of(leader))))
+    await eventually(lambda: any(line["event"] == "log_compacted" for line in cluster.logs(cluster.name_of(leader))))
     cluster.start(victim)
     lagging = cluster.apis[victim]
-    await until(lambda: lagging.installed)
+    await eventually(lambda: lagging.installed)
     assert lagging.installed[0].path.read_bytes() == content
     await put(cluster.readers(), b"after")
-    await until(lambda: lagging.data and lagging.data[-1] == b"after")
+    await eventually(lambda: lagging.data and lagging.data[-1] == b"after")
     assert lagging.entries[-1].index > lagging.installed[0].index
     # A restarted API process without state of its own gets the same snapshot again, from its own Raft process.
     await lagging.log.close()
     again = cluster.apis[victim] = cluster.api(victim)
     await again.connect()
-    await until(lambda: again.data and again.data[-1] == b"after")
+    await eventually(lambda: again.data and again.data[-1] == b"after")
     assert again.installed[0].index == lagging.installed[0].index
 
 
@@ -237,7 +237,7 @@ async def test_a_dead_api_process_costs_its_replica_the_leadership(cluster):
     await leader.log.close()
     others = [api for api in cluster.readers() if api is not leader]
     await put(others, b"after")
-    await until(lambda: any(line["event"] == "stepped_down" for line in cluster.logs(name)))
+    await eventually(lambda: any(line["event"] == "stepped_down" for line in cluster.logs(name)))
 
 
 async def test_a_silent_api_process_costs_its_replica_the_leadership(cluster):
@@ -267,7 +267,7 @@ async def test_mixed_faults_under_many_writers_lose_no_acknowledged_write(cluste
                     await asyncio.sleep(rng.uniform(0.2, 1.2))
                     os.kill(cluster.running[victim].pid, signal.SIGCONT)
                 case "api":
-                    await until(lambda victim=victim: cluster.apis[victim].log._writer)
+                    await eventually(lambda victim=victim: cluster.apis[victim].log._writer)
                     cluster.apis[victim].log._writer.transport.abort()
                 case "all":
                     cluster.kill(*cluster.names)

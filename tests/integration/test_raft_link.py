@@ -9,8 +9,8 @@ import pytest
 
 from controlplane.raft.link import SILENCE_SECONDS, LinkRefused, SocketLog
 from controlplane.raft.protocol import NotLeader
-from tests.integration.raft_processes import RaftProcesses, Reader, leading, put, until
-from tests.waiting import DEADLINE_SECONDS
+from tests.integration.raft_processes import RaftProcesses, Reader, leading, put
+from tests.waiting import DEADLINE_SECONDS, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +47,7 @@ async def test_a_restarted_raft_process_delivers_neither_twice_nor_with_a_gap(on
         for number in range(20):
             await put([api], b"%d.%d" % (round_number, number))
         one.kill("r1")
-        await until(lambda: not api.log.status.leading)
+        await eventually(lambda: not api.log.status.leading)
         with pytest.raises(NotLeader):
             await api.log.read_index()
         one.start("r1")
@@ -87,12 +87,12 @@ async def test_a_raft_process_that_stands_still_is_noticed_and_taken_back_when_i
     process.send_signal(signal.SIGSTOP)
     try:
         async with asyncio.timeout(SILENCE_SECONDS):  # well before the connection is given up
-            await until(lambda: api.log.status.cut_off)
+            await eventually(lambda: api.log.status.cut_off)
         assert api.log.status.connected
         assert not api.log.status.leading
     finally:
         process.send_signal(signal.SIGCONT)
-    await until(lambda: not api.log.status.cut_off)
+    await eventually(lambda: not api.log.status.cut_off)
     await put([api], b"after")
     assert_no_gap_and_no_duplicate(api)
     assert all(status.connected for status in api.statuses)
@@ -116,10 +116,10 @@ async def test_proposals_are_refused_while_there_is_no_raft_process(one):
     await api.connect()
     term = await api.lead()
     one.kill("r1")
-    await until(lambda: not api.log.status.leader)
+    await eventually(lambda: not api.log.status.leader)
     refused = []
     api.log.propose(b"x", term, lambda: refused.append(True))
-    await until(lambda: refused)
+    await eventually(lambda: refused)
 
 
 async def test_an_api_process_of_another_history_is_told_so(one):
@@ -151,13 +151,13 @@ async def test_a_reader_that_applies_slowly_is_not_flooded(one):
     await api.log.close()
     slow = one.connectable()
     await slow.connect()
-    await until(lambda: len(slow.data) == 24)
+    await eventually(lambda: len(slow.data) == 24)
     assert_no_gap_and_no_duplicate(slow)
 
 
 async def test_garbage_on_the_socket_ends_only_that_connection(one):
     api = one.connectable()
-    await until(lambda: any(line["event"] == "raft_started" for line in one.logs("r1")))
+    await eventually(lambda: any(line["event"] == "raft_started" for line in one.logs("r1")))
     with socket.socket(socket.AF_UNIX) as stranger:
         stranger.connect(str(one.socket_path("r1")))
         stranger.sendall(b"GET / HTTP/1.1\r\n\r\n" * 10)
@@ -176,7 +176,7 @@ async def test_a_status_names_the_leader_on_followers(tmp_path):
             await api.connect()
         leader = await leading(list(apis.values()))
         name = next(name for name, api in apis.items() if api is leader)
-        await until(lambda: all(api.log.status.leader == name for api in apis.values()))
+        await eventually(lambda: all(api.log.status.leader == name for api in apis.values()))
         follower = next(api for api in apis.values() if api is not leader)
         assert (follower.log.status.role, follower.log.status.term) == ("follower", leader.log.status.term)
         with pytest.raises(NotLeader):

@@ -18,7 +18,8 @@ from controlplane.raft.frames import FrameReader, encode
 from controlplane.raft.link import SocketLog
 from controlplane.raft.protocol import NotLeader, Snapshot
 from controlplane.replica import Replica
-from tests.integration.raft_processes import RaftProcesses, Reader, put, until
+from tests.integration.raft_processes import RaftProcesses, Reader, put
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +59,7 @@ class CuttableSocket:
         if kind == "hello":  # which is said only in a new connection
             self.cut_at("tick", 1, deliver=True)
         self.cut_at(kind, occurrence, deliver=deliver)
-        await until(lambda: not self._plan)
+        await eventually(lambda: not self._plan)
 
     async def _relay(self, reader, writer):
         self._connections.add(asyncio.current_task())
@@ -117,7 +118,7 @@ async def raft(tmp_path):
 @pytest.fixture
 async def socket(raft):
     real = raft.socket_path("r1")
-    await until(real.exists)
+    await eventually(real.exists)
     async with CuttableSocket(real.with_suffix(".cut"), real) as socket:
         yield socket
     socket.path.unlink(missing_ok=True)
@@ -127,7 +128,7 @@ async def socket(raft):
 async def replica(socket, tmp_path):
     replica = Replica("r1", SocketLog(socket.path, "r1"), NoPeers(), tmp_path / "snapshots", system_env())
     await replica.start()
-    await until(lambda: replica.ready)
+    await eventually(lambda: replica.ready)
     yield replica
     await replica.close()
 
@@ -170,7 +171,7 @@ class Writers:
 
     async def more(self):
         written, reads = len(self.acknowledged), self.reads
-        await until(lambda: len(self.acknowledged) > written + 3 and self.reads > reads)
+        await eventually(lambda: len(self.acknowledged) > written + 3 and self.reads > reads)
 
 
 @pytest.mark.parametrize("deliver", [False, True], ids=["before", "after"])
@@ -203,7 +204,7 @@ async def test_a_cut_at_a_snapshot_that_is_told_or_installed_leaves_no_gap(raft,
     snapshot = Snapshot(*first.applied, file)
     socket.cut_at("snapshot_saved", 1, deliver=deliver)
     first.log.snapshot_saved(snapshot)
-    await until(lambda: socket.cuts == 1)
+    await eventually(lambda: socket.cuts == 1)
     await put([first], b"after")
     first.log.snapshot_saved(snapshot)  # a lost one is told again, with the next snapshot at the latest
     await put([first], b"last")
@@ -213,7 +214,7 @@ async def test_a_cut_at_a_snapshot_that_is_told_or_installed_leaves_no_gap(raft,
     second = Reader(SocketLog(socket.path, "r1"))
     socket.cut_at("snapshot_install", 1, deliver=deliver)
     await second.connect()
-    await until(lambda: second.data[-1:] == [b"last"])
+    await eventually(lambda: second.data[-1:] == [b"last"])
     assert socket.cuts == 2
     assert {each.index for each in second.installed} == {snapshot.index}
     assert [entry.index for entry in second.entries] == [

@@ -11,8 +11,8 @@ import pytest
 
 from component import pki
 from controlplane.raft.protocol import Snapshot
-from tests.integration.raft_processes import ROOT, RaftProcesses, leading, put, until
-from tests.waiting import DEADLINE_SECONDS
+from tests.integration.raft_processes import ROOT, RaftProcesses, leading, put
+from tests.waiting import DEADLINE_SECONDS, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -88,7 +88,7 @@ def test_a_key_that_does_not_fit_is_named(cluster):
 
 async def test_a_folder_in_use_is_refused(cluster):
     cluster.start("r1")
-    await until(lambda: cluster.socket_path("r1").exists())
+    await eventually(lambda: cluster.socket_path("r1").exists())
     code, line = run(config_path(cluster, "r1"))
     assert code == 70
     assert "another process uses" in line
@@ -103,7 +103,7 @@ async def test_a_damaged_log_is_refused_with_a_remedy(cluster):
         await put(apis, b"%d" % number * 100)
         # Two are enough to commit, and r1 may be slow to start: it must not get all of them in its last batch, where
         # damage cannot be told from a torn write.
-        await until(lambda number=number: len(apis[0].data) == number + 1)
+        await eventually(lambda number=number: len(apis[0].data) == number + 1)
     for api in apis:
         await api.log.close()
     cluster.kill("r1")
@@ -124,13 +124,13 @@ async def test_a_damaged_membership_beside_the_snapshot_is_refused_with_a_remedy
     for each in apis:
         await each.connect()
     await put(apis, b"x")
-    await until(lambda: api.data == [b"x"])
+    await eventually(lambda: api.data == [b"x"])
     state = cluster.folder / "state"
     state.write_bytes(b"state")
     index, term = api.applied
     api.log.snapshot_saved(Snapshot(index, term, state))
     folder = cluster.home("r1") / "raft" / "snapshot"
-    await until(lambda: list(folder.glob("snapshot-*")) and not list(folder.glob("*.partial")))
+    await eventually(lambda: list(folder.glob("snapshot-*")) and not list(folder.glob("*.partial")))
     for each in apis:
         await each.log.close()
     cluster.kill("r1")
@@ -164,8 +164,8 @@ async def test_a_replica_with_a_wrong_identity_takes_no_part(cluster, wrong):
             await api.connect()
         await put([apis["r1"], apis["r2"]], b"x")
         refused = {"peer_refused", "peer_unreachable"}
-        await until(lambda: any(line["event"] in refused for line in cluster.logs("r1")))
-        await until(lambda: any(line["event"] in refused for line in cluster.logs("r3")))
+        await eventually(lambda: any(line["event"] in refused for line in cluster.logs("r1")))
+        await eventually(lambda: any(line["event"] in refused for line in cluster.logs("r3")))
         assert not apis["r3"].data
         assert not any(line["event"] == "peer_connected" and line.get("peer") == "r3" for line in cluster.logs("r1"))
     finally:
@@ -192,7 +192,7 @@ async def test_a_renewed_certificate_is_used_without_a_restart(cluster, tmp_path
         (cluster.home("r3") / "raft.key").write_bytes(pair.key_pem)
         cluster.start("r3")
         await put(list(apis.values()), b"x")
-        await until(lambda: apis["r3"].data == [b"x"])
+        await eventually(lambda: apis["r3"].data == [b"x"])
     finally:
         for api in apis.values():
             await api.log.close()

@@ -17,9 +17,9 @@ import pytest
 from api import errors
 from controlplane.commands import Add, Check, Envelope, Key, Put
 from controlplane.replica import DEADLINE_SECONDS
-from tests.integration.raft_processes import until
 from tests.integration.test_replica_processes import Cluster
 from tests.tcp_link import TcpLink
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -90,7 +90,7 @@ class Register:
     async def more(self, names):
         """Wait until reads at these replicas and writes go on."""
         written, reads = self.written + 20, dict(self.reads)
-        await until(lambda: self.written > written and all(self.reads[name] > reads[name] + 5 for name in names))
+        await eventually(lambda: self.written > written and all(self.reads[name] > reads[name] + 5 for name in names))
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ async def cluster(tmp_path):
         cluster.raft.start()
         for name in cluster.raft.names:
             await cluster.start_api(name)
-        await until(lambda: all(each.ready for each in cluster.replicas.values()))
+        await eventually(lambda: all(each.ready for each in cluster.replicas.values()))
         yield cluster
         for replica in cluster.replicas.values():
             await replica.close()
@@ -185,10 +185,10 @@ async def test_no_read_is_older_than_what_was_acknowledged_before_it(cluster, fa
 async def test_a_leader_that_is_cut_off_answers_no_read_and_says_so_soon(cluster):
     leader = await cluster.leader()
     async with cut_off(cluster, leader):
-        await until(lambda: any(name != leader and each.status.leading for name, each in cluster.replicas.items()))
+        await eventually(lambda: any(name != leader and each.status.leading for name, each in cluster.replicas.items()))
         other = next(name for name, each in cluster.replicas.items() if name != leader and each.status.leading)
         await cluster.write(other, 1)
-        await until(lambda: cluster.replicas[leader].status.cut_off)
+        await eventually(lambda: cluster.replicas[leader].status.cut_off)
         async with asyncio.timeout(DEADLINE_SECONDS / 2):  # before anybody waited in vain
             with pytest.raises(errors.Unavailable, match=r"no replica leads|lost the majority"):
                 await cluster.replicas[leader].read_barrier()

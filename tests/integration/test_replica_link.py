@@ -16,7 +16,7 @@ from controlplane.commands import Envelope, Key, Put, Transaction, encode_transa
 from controlplane.raft.membership import ChangeNotNow
 from controlplane.raft.protocol import NotLeader
 from tests.api_server import running_core
-from tests.waiting import DEADLINE_SECONDS
+from tests.waiting import DEADLINE_SECONDS, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -98,8 +98,7 @@ async def test_what_is_asked_of_a_replica_that_leaves_meanwhile_ends_without_an_
                 peers.propose("r1", 1, [b"x"]),
             )
         ]
-        while silent.calls < len(asked):
-            await asyncio.sleep(0.005)
+        await eventually(lambda: silent.calls == len(asked))
         peers.set_endpoints({})
         answers = await asyncio.gather(*asked, return_exceptions=True)
     assert [answers[0], *map(type, answers[1:])] == [None, NotLeader, ChangeNotNow, errors.Unavailable]

@@ -14,7 +14,8 @@ from controlplane.raft.link import SocketLog
 from controlplane.replica import DEADLINE_SECONDS, Replica
 from controlplane.store import divergence, snapshot
 from controlplane.store.divergence import Diverged
-from tests.integration.raft_processes import RaftProcesses, until
+from tests.integration.raft_processes import RaftProcesses
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +52,7 @@ class Cluster:
         return replica
 
     async def leader(self):
-        await until(lambda: any(each.status.leading for each in self.replicas.values()))
+        await eventually(lambda: any(each.status.leading for each in self.replicas.values()))
         return max(
             (name for name, each in self.replicas.items() if each.status.leading),
             key=lambda name: self.replicas[name].status.term,
@@ -66,10 +67,10 @@ class Cluster:
 
     async def equal(self):
         """Wait until all replicas have applied the same, and return one of their states."""
-        await until(lambda: all(each.ready for each in self.replicas.values()))
+        await eventually(lambda: all(each.ready for each in self.replicas.values()))
         for replica in self.replicas.values():
             await replica.read_barrier()
-        await until(lambda: len({each.state.applied_index for each in self.replicas.values()}) == 1)
+        await eventually(lambda: len({each.state.applied_index for each in self.replicas.values()}) == 1)
         assert len({each.state.digest for each in self.replicas.values()}) == 1
         return next(iter(self.replicas.values())).state
 
@@ -80,7 +81,7 @@ async def cluster(tmp_path):
     cluster.raft.start()
     for name in cluster.raft.names:
         await cluster.start_api(name)
-    await until(lambda: all(each.ready for each in cluster.replicas.values()))
+    await eventually(lambda: all(each.ready for each in cluster.replicas.values()))
     yield cluster
     for replica in cluster.replicas.values():
         await replica.close()
@@ -129,13 +130,13 @@ async def test_killing_the_leading_raft_process_loses_and_repeats_no_write(clust
     writers = [asyncio.create_task(write_on(name)) for name in cluster.raft.names]
     for _ in range(4):
         before = cluster.written
-        await until(lambda before=before: cluster.written > before + 50)
-        await until(lambda: all(each.ready for each in cluster.replicas.values()))  # or the majority would be gone
+        await eventually(lambda before=before: cluster.written > before + 50)
+        await eventually(lambda: all(each.ready for each in cluster.replicas.values()))  # or the majority would be gone
         name = await cluster.leader()
         cluster.raft.kill(name)
         cluster.raft.start(name)
     before = cluster.written
-    await until(lambda: cluster.written > before + 50)
+    await eventually(lambda: cluster.written > before + 50)
     stopping.set()
     await asyncio.gather(*writers)
     state = await cluster.equal()
@@ -153,10 +154,10 @@ async def test_a_replica_that_was_away_for_longer_than_the_log_reaches_goes_on_f
     for number in range(64):
         key = Key("pods", "d", f"p{number % 4}")
         await writer.commit([Put(Envelope(key, key.name), body)])
-    await until(lambda: all(snapshot.listed(cluster.folder / name / "snapshots") for name in cluster.replicas))
+    await eventually(lambda: all(snapshot.listed(cluster.folder / name / "snapshots") for name in cluster.replicas))
     cluster.raft.start(behind)
     replica = await cluster.start_api(behind)
-    await until(lambda: replica.ready and replica.state.revision == 64)
+    await eventually(lambda: replica.ready and replica.state.revision == 64)
     assert snapshot.listed(cluster.folder / behind / "snapshots"), "it got every entry instead"
     await replica.commit([Put(Envelope(Key("pods", "d", "own"), "own"), b"{}")])
     assert (await cluster.equal()).count("pods") == 5

@@ -74,6 +74,11 @@ async def test_what_is_created_can_be_read_listed_changed_and_deleted(rest):
     }
 
 
+async def test_who_waits_to_be_asked_for_a_body_is_asked_for_it(rest):
+    created = await rest.ask("POST", MAPS, config_map("a", {"k": "1"}), expect100=True)
+    assert created.status == 201
+
+
 async def test_somebody_unknown_learns_health_and_version_only(rest):
     stranger = rest.session(None)
     for path in ("/healthz", "/livez", "/readyz", "/version"):

@@ -12,7 +12,7 @@ from api.v1 import apiserver_pb2 as pb
 from controlplane.apiserver.rest import spdy
 from tests.api_server import NoStreams, pod
 from tests.rest_server import serving_rest
-from tests.waiting import DEADLINE_SECONDS
+from tests.waiting import DEADLINE_SECONDS, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -128,9 +128,7 @@ async def test_connections_end_with_the_client(tmp_path):
             await kubectl.connect(0, 80, 1, 3)
             await kubectl.until(lambda: kubectl.data.get(3) == b"80")
             assert ports.open == 1
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while ports.open:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: not ports.open)
 
 
 async def test_channels_say_their_port_first_and_the_socket_ends_with_the_last_connection(rest):

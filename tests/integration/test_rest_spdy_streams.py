@@ -13,7 +13,7 @@ from api.v1 import apiserver_pb2 as pb
 from controlplane.apiserver.rest import spdy
 from tests.api_server import NoStreams, pod
 from tests.rest_server import serving_rest
-from tests.waiting import DEADLINE_SECONDS
+from tests.waiting import DEADLINE_SECONDS, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -190,9 +190,7 @@ async def test_a_client_that_goes_or_speaks_nonsense_takes_its_command_along(res
         if last:  # the server ends it
             async with asyncio.timeout(DEADLINE_SECONDS):
                 await client.reader.read()
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while shell.open:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not shell.open)
 
 
 async def test_ports_are_forwarded_without_a_websocket(rest):

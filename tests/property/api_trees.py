@@ -117,8 +117,7 @@ SERVICES = st.builds(
     META,
     st.lists(st.integers(1, 65535), unique=True, min_size=1, max_size=3),
 )
-VALID = st.one_of(
-    st.tuples(st.just("pod"), PODS),
-    st.tuples(st.just("deployment"), DEPLOYMENTS),
-    st.tuples(st.just("service"), SERVICES),
-)
+KINDS = {"pod": PODS, "deployment": DEPLOYMENTS, "service": SERVICES}
+VALID = st.one_of(*(st.tuples(st.just(word), trees) for word, trees in KINDS.items()))
+PAIRS = st.one_of(*(st.tuples(st.just(word), trees, trees) for word, trees in KINDS.items()))
+"""A kind's word and one tree of it, or two."""

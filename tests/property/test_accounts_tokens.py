@@ -37,12 +37,16 @@ def test_what_is_encoded_for_urls_is_read_back(data):
     assert jwt.decoded(jwt.encoded(data)) == data
 
 
-@given(st.binary(max_size=200), st.data())
-def test_no_other_character_of_a_token_gives_another_token_that_counts(payload, data):
-    token = KEYS.sign(payload)
+@given(
+    st.binary(max_size=200),
+    st.integers(0, 999),
+    st.lists(st.sampled_from("ABab01-_.="), min_size=2, max_size=2, unique=True),
+)
+def test_no_other_character_of_a_token_gives_another_token_that_counts(payload, place, others):
+    token = KEYS.sign(payload)  # another one each time: what is drawn must not depend on it
     assert KEYS.verified(jwt.parts(token)) == payload
-    place = data.draw(st.integers(0, len(token) - 1))
-    other = data.draw(st.sampled_from("ABab01-_.=").filter(lambda each: each != token[place]))
+    place %= len(token)
+    other = others[others[0] == token[place]]
     changed = token[:place] + other + token[place + 1 :]
     with contextlib.suppress(jwt.Malformed, BadSignature):
         # Only the unused bits of a segment's last character may differ: the same bytes were signed, or none.

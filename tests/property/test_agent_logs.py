@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import logs
@@ -34,7 +34,6 @@ def naive(records, tail):
     return "".join(shown) + (current if tail else "")
 
 
-@settings(deadline=None)  # files on a disk that others use, too
 @given(records=RECORDS, tail=st.integers(0, 45), cut=st.integers(0, 40), chunk=st.integers(40, 300))
 def test_the_tail_is_the_last_lines(records, tail, cut, chunk):
     if records[:cut] and records[:cut][-1][0] == "P":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.errors import Conflict
@@ -17,7 +17,7 @@ POD, DEPLOYMENT = lookup("pod"), lookup("deployment")
 TIME, LATER = "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"
 A, B = Owner("a", "Apply", "apps/v1"), Owner("b", "Apply", "apps/v1")
 EDIT = Owner("edit", "Update", "apps/v1")
-SLOW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=60)
 IDENTITY = ("name", "namespace")
 ANYTHING = of_type(POD.type, depth=5)
 
@@ -40,14 +40,14 @@ def _is_common(path):
     return is_element(path[:-1]) and f'"{path[-1][2:]}":' in path[-2]
 
 
-@SLOW
+@FEW
 @given(ANYTHING)
 def test_a_field_set_is_read_back_as_it_was_written(tree):
     fields = fields_of(POD, tree)
     assert from_fields_v1(to_fields_v1(fields)) == fields
 
 
-@SLOW
+@FEW
 @given(ANYTHING, ANYTHING)
 def test_a_difference_is_made_of_what_the_two_trees_have(old, new):
     difference = compare(POD, old, new)
@@ -56,14 +56,14 @@ def test_a_difference_is_made_of_what_the_two_trees_have(old, new):
     assert compare(POD, new, new) == compare(POD, {}, {})
 
 
-@SLOW
+@FEW
 @given(ANYTHING, ANYTHING)
 def test_merging_twice_is_merging_once(live, configuration):
     once = merged(POD, live, configuration)
     assert merged(POD, once, configuration) == once
 
 
-@SLOW
+@FEW
 @given(ANYTHING, ANYTHING, ANYTHING)
 def test_any_trees_can_be_applied_and_forced_over_each_other(live, one, other):
     managed = first_owners(POD, A, live, one, TIME)
@@ -72,7 +72,7 @@ def test_any_trees_can_be_applied_and_forced_over_each_other(live, one, other):
     assert read(written(result.managed)) == (result.managed, [])
 
 
-@SLOW
+@FEW
 @given(VALID)
 def test_applying_twice_changes_nothing(valid):
     word, tree = valid
@@ -82,7 +82,7 @@ def test_applying_twice_changes_nothing(valid):
     assert (result.tree, result.managed) == (tree, managed)
 
 
-@SLOW
+@FEW
 @given(VALID)
 def test_what_was_read_can_be_applied_and_changes_nothing_but_owners(valid):
     word, tree = valid
@@ -92,7 +92,7 @@ def test_what_was_read_can_be_applied_and_changes_nothing_but_owners(valid):
     assert result.managed[A].fields == result.managed[B].fields
 
 
-@SLOW
+@FEW
 @given(shares(), st.booleans())
 def test_appliers_who_agree_never_conflict_and_make_the_whole(shared, a_first):
     tree, of_a, of_b = shared
@@ -104,7 +104,7 @@ def test_appliers_who_agree_never_conflict_and_make_the_whole(shared, a_first):
     assert again.tree == result.tree
 
 
-@SLOW
+@FEW
 @given(shares())
 def test_who_withdraws_leaves_what_others_own_and_nothing_of_its_own(shared):
     _, of_a, of_b = shared
@@ -116,7 +116,7 @@ def test_who_withdraws_leaves_what_others_own_and_nothing_of_its_own(shared):
     assert fields_of(DEPLOYMENT, left.tree) == fields_of(DEPLOYMENT, of_b)
 
 
-@SLOW
+@FEW
 @given(DEPLOYMENTS, DEPLOYMENTS)
 def test_force_leaves_nobody_else_with_a_field_that_it_changed(first, second):
     managed = created(DEPLOYMENT, A, first, TIME)
@@ -132,7 +132,7 @@ def test_force_leaves_nobody_else_with_a_field_that_it_changed(first, second):
         assert apply(DEPLOYMENT, managed, B, first, second, LATER, force=False) == result
 
 
-@SLOW
+@FEW
 @given(DEPLOYMENTS, DEPLOYMENTS)
 def test_a_plain_write_owns_exactly_what_it_changed(old, new):
     managed = updated(DEPLOYMENT, created(DEPLOYMENT, A, old, TIME), EDIT, old, new, LATER)
@@ -144,7 +144,7 @@ def test_a_plain_write_owns_exactly_what_it_changed(old, new):
     assert not compare(DEPLOYMENT, again.tree, merged(DEPLOYMENT, again.tree, old)).changed
 
 
-@SLOW
+@FEW
 @given(
     st.recursive(
         st.none() | st.integers() | st.text(max_size=4),
@@ -155,7 +155,7 @@ def test_stored_entries_of_any_form_are_read(entries):
     assert written(stored(entries)) == [] or isinstance(entries, list)
 
 
-@SLOW
+@FEW
 @given(ANYTHING)
 def test_lists_that_nobody_can_own_parts_of_are_named_by_path(tree):
     for fault in ambiguous(POD, tree):

@@ -5,7 +5,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api import scheme, strict
@@ -19,10 +19,10 @@ from tests.property.api_trees import VALID, of_type
 pytestmark = pytest.mark.slow
 
 ANY = st.sampled_from(scheme.KINDS).flatmap(lambda kind: st.tuples(st.just(kind), of_type(kind.type)))
-SLOW = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+FEW = settings(max_examples=60)
 
 
-@SLOW
+@FEW
 @given(ANY)
 def test_strictness_accepts_everything_the_types_can_hold(drawn):
     kind, tree = drawn
@@ -31,7 +31,7 @@ def test_strictness_accepts_everything_the_types_can_hold(drawn):
     assert strict.check(kind, msgspec.json.decode(msgspec.json.encode(view))) == []
 
 
-@SLOW
+@FEW
 @given(ANY)
 def test_views_hold_what_the_tree_holds(drawn):
     kind, tree = drawn
@@ -39,7 +39,7 @@ def test_views_hold_what_the_tree_holds(drawn):
     assert scheme.decode(kind, msgspec.json.encode(view)) == view
 
 
-@SLOW
+@FEW
 @given(ANY, st.integers(0, 20))
 def test_a_misspelt_field_is_always_named(drawn, position):
     kind, tree = drawn
@@ -53,7 +53,7 @@ def test_a_misspelt_field_is_always_named(drawn, position):
     assert f"{path}notAField" in [error.path for error in strict.check(kind, tree)]
 
 
-@SLOW
+@FEW
 @given(ANY)
 def test_defaulting_is_idempotent_and_never_makes_a_tree_ill_formed(drawn):
     kind, tree = drawn
@@ -64,7 +64,7 @@ def test_defaulting_is_idempotent_and_never_makes_a_tree_ill_formed(drawn):
     assert strict.check(kind, once) == []
 
 
-@SLOW
+@FEW
 @given(ANY)
 def test_validation_is_total_and_every_fault_names_a_path(drawn):
     kind, tree = drawn
@@ -76,17 +76,17 @@ def test_validation_is_total_and_every_fault_names_a_path(drawn):
             assert "\n" not in str(fault)
 
 
-@SLOW
+@FEW
 @given(ANY)
 def test_every_refusal_names_a_path_into_the_tree(drawn):
     kind, tree = drawn
     tree = default(kind, strict.prune(tree))
     for fault in refusals(kind, tree):
         assert fault.path.split(".")[0].split("[")[0] in tree
-        assert "not supported yet" in fault.message
+        assert "not supported yet" in fault.message or fault.message.startswith("Forbidden: ")
 
 
-@SLOW
+@FEW
 @given(VALID)
 def test_valid_objects_are_valid_when_defaulted_and_when_applied_again(drawn):
     word, tree = drawn
@@ -97,7 +97,7 @@ def test_valid_objects_are_valid_when_defaulted_and_when_applied_again(drawn):
     assert default(kind, complete) == complete
 
 
-@SLOW
+@FEW
 @given(VALID)
 def test_manifests_come_back_from_json_and_yaml(drawn):
     word, tree = drawn
@@ -107,7 +107,7 @@ def test_manifests_come_back_from_json_and_yaml(drawn):
     assert load_all("---\n" + json.dumps(tree, ensure_ascii=False), "f") == [tree]
 
 
-@SLOW
+@FEW
 @given(st.text(max_size=200))
 def test_any_text_is_read_or_refused_with_its_place(text):
     try:

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.errors import ApiError, Conflict
@@ -77,7 +77,7 @@ async def perform(cluster, transactions, writers):
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(transaction, st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 5)), max_size=3)),

@@ -143,7 +143,7 @@ def take_step(world, step, index, prefix):
         world.set_image(f"v{index % 4}")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 7), counts, counts, steps)
 def test_a_roll_out_never_leaves_its_limits(replicas, surge, unavailable, steps):
     world = World(replicas, surge, unavailable)
@@ -166,7 +166,7 @@ def test_a_roll_out_never_leaves_its_limits(replicas, surge, unavailable, steps)
     assert status.get("updatedReplicas", 0) == status.get("availableReplicas", 0) == replicas
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 7), counts, counts, steps, st.integers(0, 9), st.integers(1, 3))
 def test_a_roll_out_that_is_scaled_and_interrupted_ends_as_wanted(replicas, surge, unavailable, steps, later, versions):
     world = World(replicas, surge, unavailable)
@@ -185,7 +185,7 @@ def test_a_roll_out_that_is_scaled_and_interrupted_ends_as_wanted(replicas, surg
     assert len(set(revisions)) == len(revisions)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 5), steps)
 def test_recreate_never_runs_two_versions(replicas, steps):
     world = World(replicas, 0, 0)

@@ -109,7 +109,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 5), steps)
 def test_no_eviction_in_a_partition_and_everything_is_undone_afterwards(count, history):
     world = World(count)
@@ -128,7 +128,7 @@ def test_no_eviction_in_a_partition_and_everything_is_undone_afterwards(count, h
         assert ready["status"] == "True" or name in world.evicted
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.integers(1, 5),
     st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=5, max_size=5),
@@ -155,7 +155,7 @@ def test_agents_that_are_all_away_for_a_while_cost_no_pod_its_services(count, le
     assert not any(tree["spec"].get("taints") for tree in world.nodes.values())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(2, 5))
 def test_a_node_that_stays_away_when_the_others_are_back_is_given_up_in_its_turn(count):
     world = World(count)
@@ -173,7 +173,7 @@ def test_a_node_that_stays_away_when_the_others_are_back_is_given_up_in_its_turn
     assert set(world.evicted) == (world.marked if count > 2 else set())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(3, 5), st.integers(0, 4))
 def test_one_dead_node_of_many_is_emptied_within_ten_seconds(count, index):
     world = World(count)

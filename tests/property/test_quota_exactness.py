@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, Unavailable, Unknown
@@ -155,7 +155,7 @@ async def run(folder, writers):
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(writers=st.lists(st.lists(operation, max_size=12), min_size=2, max_size=6))
 def test_a_quota_is_exact_whatever_happens_at_once(writers):
     with tempfile.TemporaryDirectory() as folder:

@@ -71,7 +71,7 @@ def reopen(folder):
     return DurableLog(folder, segment_bytes=2048, datasync=lambda _descriptor: None)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(operations=OPERATIONS, written=st.integers(0, 4000), garbage=st.binary(max_size=200))
 def test_a_crash_leaves_the_last_sync_or_a_later_moment(operations, written, garbage):
     with tempfile.TemporaryDirectory() as name:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api import errors
@@ -18,6 +18,7 @@ from controlplane.commands import (
     Key,
     Put,
     StartIncarnation,
+    StartIncarnationAt,
     Transaction,
     encode_entry,
     encode_transaction,
@@ -51,6 +52,8 @@ ARGUMENTS = {
     "pull": st.tuples(st.integers(0, 4), st.integers(1, 5)),
     "open": st.tuples(st.integers(0, 4), st.integers(0, 40)),
     "install": transactions,
+    "incarnation": st.builds(StartIncarnation)
+    | st.builds(StartIncarnationAt, st.sampled_from([0, 10**7, 1_764_000_000_000_000])),
 }
 VERBS = [*["entry", "pull", "open"] * 6, *["cut", "snapshot", "evict", "restart"] * 2, "install", "incarnation"]
 steps = st.lists(
@@ -165,7 +168,7 @@ class World:
                 self.snapshot, self.log = self.state.clone(), []
                 await self.history.persist()
             case "incarnation":
-                self.append([(StartIncarnation(),)])
+                self.append([(argument,)])
             case "install":
                 self.install(argument)
             case "restart":
@@ -217,7 +220,7 @@ class World:
                 self.check(watcher, self.state.revision)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250)
 @given(
     steps,
     st.sampled_from([1 << 30, 8_000, 3_000]),
@@ -239,7 +242,7 @@ def test_a_watch_goes_on_from_any_revision_without_loss_doubling_or_reordering(
     asyncio.run(run())
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(st.lists(transactions, min_size=2, max_size=12), st.data(), st.sampled_from([1, 2_000, 1 << 20]))
 def test_the_seam_between_segments_and_ring_may_lie_at_any_revision(written, data, page_bytes):
     """A restart at a snapshot after any entry, with a segment cut anywhere before it, and a watch from every revision."""

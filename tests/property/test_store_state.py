@@ -29,12 +29,14 @@ from controlplane.commands import (
     Set,
     SetEpoch,
     StartIncarnation,
+    StartIncarnationAt,
     Transaction,
     encode_entry,
     encode_transaction,
 )
 from controlplane.raft.protocol import Entry
 from controlplane.store import snapshot
+from controlplane.store.draft import CLOCK_LIMIT, CLOCK_MARGIN, INCARNATION_REVISIONS
 from controlplane.store.state import State
 
 pytestmark = pytest.mark.slow
@@ -58,6 +60,12 @@ AMOUNTS = st.dictionaries(
     st.sampled_from(["cpu", "memory"]), st.integers(-4, 6) | st.sampled_from([AMOUNT_LIMIT, -AMOUNT_LIMIT]), max_size=2
 )
 LIMITS = st.dictionaries(st.sampled_from(["cpu", "memory"]), st.integers(0, 10), max_size=2)
+CLOCKS = st.one_of(
+    st.integers(-1, CLOCK_MARGIN + 3),
+    st.integers(INCARNATION_REVISIONS, INCARNATION_REVISIONS + CLOCK_MARGIN + 3),
+    st.integers(CLOCK_LIMIT - CLOCK_MARGIN - 3, CLOCK_LIMIT + 1),
+    st.sampled_from([1_764_000_000_000_000, AMOUNT_LIMIT, (1 << 64) - 1, -(1 << 63)]),
+)
 OPS = st.one_of(
     st.builds(Check, KEYS, st.sampled_from(["", "u1", "u2"]), st.integers(0, 5), st.booleans()),
     st.builds(Put, ENVELOPES, st.binary(max_size=8)),
@@ -71,6 +79,7 @@ OPS = st.one_of(
     st.builds(SetEpoch, NAMES),
     st.builds(RaiseLevel, st.integers(-1, 3)),
     st.builds(StartIncarnation),
+    st.builds(StartIncarnationAt, CLOCKS),
     st.builds(Attest, NAMES, st.integers(0, 5), st.binary(max_size=2)),
 )
 IDS = st.integers(0, 40).map(lambda number: number.to_bytes(ID_BYTES, "big"))
@@ -116,7 +125,7 @@ def contents(state):
 
 
 @given(ENTRIES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_two_replicas_agree_on_any_log_and_never_raise(entries):
     one, two = State(), State()
     for entry in log_of(entries):
@@ -126,7 +135,7 @@ def test_two_replicas_agree_on_any_log_and_never_raise(entries):
 
 
 @given(ENTRIES, st.integers(0, 12))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_restored_snapshot_goes_on_like_the_state_it_was_taken_from(entries, cut):
     log = log_of(entries)
     whole, half = State(), State()
@@ -142,7 +151,7 @@ def test_a_restored_snapshot_goes_on_like_the_state_it_was_taken_from(entries, c
 
 
 @given(ENTRIES, st.integers(0, 12))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_clone_does_not_change_with_its_origin_nor_the_other_way_round(entries, cut):
     log = log_of(entries)
     state = State()
@@ -223,7 +232,7 @@ MODELLED = st.one_of(
 
 
 @given(st.lists(st.lists(MODELLED, min_size=1, max_size=4), max_size=20))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_transactions_are_all_or_nothing_and_mean_what_the_model_says(transactions):
     state, model = State(), Model()
     for number, ops in enumerate(transactions, 1):
@@ -267,8 +276,33 @@ def check_against(state, model):
         assert list(state.by_node(node)) == sorted(k for k, held in model.objects.items() if held[0].node == node)
 
 
-@given(st.lists(st.builds(Add, st.just("node"), AMOUNTS, st.just({"cpu": 5, "memory": 7})), max_size=30))
+@given(
+    st.lists(
+        st.builds(StartIncarnationAt, CLOCKS) | st.builds(StartIncarnation) | st.builds(RaiseLevel, st.integers(2, 4))
+    )
+)
 @settings(max_examples=200, deadline=None)
+def test_an_incarnation_begins_at_a_clock_that_can_be_right_and_past_all_revisions_before_it_in_any_case(ops):
+    state = State()
+    for index, op in enumerate(ops, 1):
+        before, incarnation = state.revision, state.incarnation
+        data = encode_transaction(Transaction(index.to_bytes(ID_BYTES, "big"), (op,)))
+        state.apply(Entry(index, 1, encode_entry([data], 0)))
+        jumped = before + INCARNATION_REVISIONS
+        match op:
+            case StartIncarnationAt(clock):
+                right = before + CLOCK_MARGIN < clock < CLOCK_LIMIT
+                assert state.revision == state.oldest_revision == (clock if right else jumped)
+            case StartIncarnation():
+                assert state.revision == state.oldest_revision == jumped
+            case _:
+                assert state.revision == before
+        assert state.incarnation == incarnation + (not isinstance(op, RaiseLevel))
+        assert state.revision < 1 << 53
+
+
+@given(st.lists(st.builds(Add, st.just("node"), AMOUNTS, st.just({"cpu": 5, "memory": 7})), max_size=30))
+@settings(max_examples=200)
 def test_a_ledger_is_never_over_its_limits_nor_below_zero(adds):
     state = State()
     for index, op in enumerate(adds, 1):
@@ -285,7 +319,7 @@ def test_a_ledger_is_never_over_its_limits_nor_below_zero(adds):
     st.sampled_from(["", "a", "b"]),
     st.integers(1, 4),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_pages_together_are_the_whole_list(puts, namespace, limit):
     state = State()
     for index, op in enumerate(puts, 1):

@@ -139,12 +139,12 @@ def run(steps, history_bytes):
 
 
 @given(STEPS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_each_matching_change_comes_once_and_in_order(steps):
     assert run(steps, 10**9) == 0
 
 
 @given(STEPS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_watcher_that_falls_behind_is_told_so_before_it_can_miss_anything(steps):
     run(steps, 12 * EVENT_OVERHEAD_BYTES)

@@ -6,7 +6,9 @@ import argparse
 import secrets
 import sys
 import time
+from collections import Counter
 
+from tests.simulation.faults import EFFECTS
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.run import run
 from tests.simulation.variant import PRODUCT, Variant
@@ -36,8 +38,10 @@ def main() -> int:
 def _simulate(seeds: list[str], variant: Variant, *, trace: bool) -> int:
     started = time.perf_counter(), time.process_time()
     failed = []
+    brought_about: Counter[str] = Counter()
     for seed in seeds:
         report = run(seed, variant, log=_say if trace else None)
+        brought_about.update({effect: report.counts[effect] for effect in EFFECTS})
         _say(report.line())
         for problem in (*report.violations[:10], *report.thin):
             _say(f"  FAILED {problem[:2000]}")
@@ -47,6 +51,7 @@ def _simulate(seeds: list[str], variant: Variant, *, trace: bool) -> int:
     speed = (
         f"{len(seeds) / minutes:.0f} seeds a minute, {len(seeds) / processor_minutes:.0f} a minute of processor time"
     )
+    _say(", ".join(f"{count} {effect}" for effect, count in brought_about.items()))
     _say(f"{len(seeds)} seeds, {speed}, {len(failed)} failed: {' '.join(failed)}")
     return 1 if failed else 0
 

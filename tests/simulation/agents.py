@@ -76,7 +76,7 @@ class Agent(Client):
         try:
             await self._call(lambda api: api.core.create(ADMIN, tree))
         except errors.AlreadyExists:
-            stored = (await self._call(lambda api: api.core.get(ADMIN, "nodes", "", self.name))).tree()
+            stored = (await self._call(lambda api: api.core.reads.get(ADMIN, "nodes", "", self.name))).tree()
             stored["status"] = tree["status"]
             await self._call(lambda api: api.core.update_status(self._identity, stored))
 
@@ -106,7 +106,7 @@ class Agent(Client):
                 deadline.reschedule(self.loop.time() + 3.0)
 
     def _pod_watch(self, api: Any) -> Any:
-        return api.core.watch(ADMIN, "pods", "", field_selector=f"spec.nodeName={self.name}")
+        return api.core.reads.watch(ADMIN, "pods", "", field_selector=f"spec.nodeName={self.name}")
 
     async def _work(self) -> None:
         while True:
@@ -202,7 +202,7 @@ class User(Client):
         self._cluster.counts["full_nodes"] += sum(isinstance(each, errors.TooLarge) for each in answers)
 
     async def _delete_one(self) -> None:
-        listed = await self.ask(lambda api: api.core.list(ADMIN, "pods", "default"))
+        listed = await self.ask(lambda api: api.core.reads.list(ADMIN, "pods", "default"))
         if listed.items:
             pod = self.rng.choice(listed.items)
             await self.ask(
@@ -210,7 +210,7 @@ class User(Client):
             )
 
     async def _delete_own(self) -> None:
-        listed = await self.ask(lambda api: api.core.list(ADMIN, "pods", "default", label_selector="app=own"))
+        listed = await self.ask(lambda api: api.core.reads.list(ADMIN, "pods", "default", label_selector="app=own"))
         for pod in listed.items:
             await self._delete_pod(pod)
 

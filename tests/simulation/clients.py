@@ -211,7 +211,10 @@ class OneCore:
         self._core = core
 
     async def get(self, resource: str, namespace: str, name: str, at_revision: int | None = None) -> Any:
-        return await self._core.get(ADMIN, resource, namespace, name, at=At(at_revision))
+        return await self._core.reads.get(ADMIN, resource, namespace, name, at=At(at_revision))
+
+    async def list(self, resource: str, namespace: str) -> Any:
+        return await self._core.reads.list(ADMIN, resource, namespace)
 
     def __getattr__(self, verb: str) -> Any:
         return functools.partial(getattr(self._core, verb), ADMIN)
@@ -269,7 +272,7 @@ class Watcher(Client):
             await self._list_by_watch()
             return
         async with asyncio.timeout(DEADLINE_SECONDS):
-            listed = await self.ask(lambda api: api.core.list(ADMIN, RESOURCE, ""))
+            listed = await self.ask(lambda api: api.core.reads.list(ADMIN, RESOURCE, ""))
         self._restart(listed.revision)
 
     async def _list_by_watch(self) -> None:
@@ -318,7 +321,7 @@ class Watcher(Client):
     def _batches(self, revision: int | None) -> Any:
         async def follow(api: Any) -> Any:
             core: ApiCore = api.core
-            async for batch in core.watch(ADMIN, RESOURCE, "", revision=revision):
+            async for batch in core.reads.watch(ADMIN, RESOURCE, "", revision=revision):
                 yield batch
 
         return self._cluster.rpc.stream(self.name, self.replica, follow)

@@ -79,6 +79,7 @@ class Host:
             self._cluster.violation(f"{self.name}: Raft does not start: {error}")
             return
         self.log = self.raft.log
+        self._cluster.counts["torn logs repaired"] += self.log.torn_bytes_dropped
         self._cluster.recorder.rules.restarted(self.name, self.log.term, self.log.vote)
         self._cluster.links.dial_all()
 
@@ -101,7 +102,7 @@ class Host:
         """The production process ends here with one line; with a sick disk that is what it should do."""
         if not (self.disk.failing or self.disk.full):
             self._cluster.violation(f"{self.name}: Raft ended: {type(error).__name__}: {error}")
-        self._cluster.counts["disk_failures"] += 1
+        self._cluster.counts["processes ended by their disk"] += 1
         self.kill_raft()
 
     def holds(self, index: int, term: int) -> bool:
@@ -165,7 +166,7 @@ class Host:
             return
         raft, self.raft = self.raft, None
         raft.kill()
-        self._cluster.counts["torn_bytes"] += self.disk.power_cut()
+        self._cluster.counts["unsynced bytes at a power cut"] += self.disk.power_cut()
         self._cluster.links.host_gone(self.name)
         self._cluster.simulator.trace("power cut", self.name)
 
@@ -191,7 +192,7 @@ class Cluster:
         self.folder = Path(
             tempfile.mkdtemp(prefix="timonier-sim-", dir=MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None)
         )
-        self.network = Network(self.simulator)
+        self.network = Network(self.simulator, self.counts)
         self.rpc = Rpc(self.network)
         self.links = Links(self)
         self.recorder = recording.Recorder(self)

@@ -29,6 +29,18 @@ KINDS = (
     "freeze_host",
     "clock_jump",
 )
+EFFECTS = (
+    "messages dropped",
+    "messages late",
+    "messages behind a partition",
+    "messages behind a one-way cut",
+    "reconnects",
+    "unsynced bytes at a power cut",
+    "torn logs repaired",
+    "slow syncs",
+    "processes ended by their disk",
+)
+"""What they bring about, as a cluster counts it: a fault that hits nothing proves nothing."""
 
 
 class Faults:

@@ -133,11 +133,16 @@ class RepeatingReplica(ObservedReplica):
 class ForgettingCore(ApiCore):
     """A watch starts at what there is now, wherever its list was."""
 
-    async def watch(self, identity, resource, namespace="", *, revision=None, **selectors):
-        if revision is not None:
-            revision = max(revision, self._replica.state.revision)
-        async for batch in super().watch(identity, resource, namespace, revision=revision, **selectors):
-            yield batch
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        watch = self.reads.watch
+
+        def watch_from_now(identity, resource, namespace="", *, revision=None, **selectors):
+            if revision is not None:
+                revision = max(revision, self._replica.state.revision)
+            return watch(identity, resource, namespace, revision=revision, **selectors)
+
+        self.reads.watch = watch_from_now
 
 
 class EpochlessState(State):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
@@ -14,6 +15,7 @@ from api import errors
 from tests.simulation.loop import ProcessLoop, Simulator
 
 QUICK_SECONDS = (0.0002, 0.0015)
+LATE_SECONDS = 0.05  # as long as a leader is silent at most
 
 
 class Lost(Exception):
@@ -25,10 +27,11 @@ class NobodyListens(errors.Unavailable):
 
 
 class Network:
-    """`cut` and `slow` are sets of directed pairs of hosts; use `change` to alter them."""
+    """`cut` and `slow` are sets of directed pairs of hosts; use `change` to alter them. `counts` says what came of them."""
 
-    def __init__(self, simulator: Simulator) -> None:
+    def __init__(self, simulator: Simulator, counts: Counter[str]) -> None:
         self.simulator = simulator
+        self.counts = counts
         self.cut: set[tuple[str, str]] = set()
         self.slow: dict[tuple[str, str], tuple[float, float]] = {}
         self.on_change: list[Callable[[], None]] = []
@@ -45,21 +48,28 @@ class Network:
         rng = self._rngs.get(link)
         if rng is None:
             rng = self._rngs[link] = self.simulator.rng(f"link {source} {target}")
-        return rng.uniform(*self.slow.get(link, QUICK_SECONDS))
+        seconds: float = rng.uniform(*self.slow.get(link, QUICK_SECONDS))
+        self.counts["messages late"] += seconds > LATE_SECONDS
+        return seconds
 
     def post(self, source: str, target: str, arrive: Callable[..., None], *arguments: Any) -> None:
         """Call `arrive` when a packet got through; behind a cut it waits, and `heal` decides what becomes of it."""
         self.messages += 1
         if (source, target) in self.cut:
-            self._held.setdefault((source, target), []).append((arrive, arguments))
+            self._hold(source, target, arrive, arguments)
             return
         self.simulator.world.call_later(self.delay(source, target), self._arrive, source, target, arrive, arguments)
 
     def _arrive(self, source: str, target: str, arrive: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         if (source, target) in self.cut:
-            self._held.setdefault((source, target), []).append((arrive, arguments))
+            self._hold(source, target, arrive, arguments)
         else:
             arrive(*arguments)
+
+    def _hold(self, source: str, target: str, arrive: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        self._held.setdefault((source, target), []).append((arrive, arguments))
+        one_way = (target, source) not in self.cut
+        self.counts["messages behind a one-way cut" if one_way else "messages behind a partition"] += 1
 
     def change(self, *, cut: set[tuple[str, str]], keep_held: bool) -> None:
         """Set what is cut. What waited behind a healed cut goes on, or is lost when its connections did not last."""
@@ -70,6 +80,8 @@ class Network:
             if keep_held:
                 for arrive, arguments in held:
                     self.post(*link, arrive, *arguments)
+            else:
+                self.counts["messages dropped"] += len(held)
         for changed in self.on_change:
             changed()
 

@@ -52,6 +52,7 @@ class Links:
         self._arrivals: dict[tuple[str, str], float] = {}
         self._number = 0
         self._dialling: set[tuple[str, str]] = set()
+        self._broken: set[tuple[str, str]] = set()
 
     def session(self, left: str, right: str) -> int | None:
         return self._sessions.get(_pair(left, right))
@@ -80,6 +81,7 @@ class Links:
             return
         self._number += 1
         self._sessions[pair] = self._number
+        self._cluster.counts["reconnects"] += pair in self._broken
         left.input("connected", pair[1], b"")
         right.input("connected", pair[0], b"")
 
@@ -101,12 +103,15 @@ class Links:
         raft = self._cluster.hosts[target].raft
         if self.session(source, target) == number and raft is not None:
             raft.input("message", source, content)
+        else:
+            self._cluster.counts["messages dropped"] += 1
 
     def break_session(self, left: str, right: str) -> None:
         """As a reset: what is under way is lost, both ends learn of it."""
         pair = _pair(left, right)
         if self._sessions.pop(pair, None) is None:
             return
+        self._broken.add(pair)
         for name, other in (pair, pair[::-1]):
             raft = self._cluster.hosts[name].raft
             if raft is not None:
@@ -285,7 +290,9 @@ class RaftHalf:
             self._after_sync(timeout_seconds)
             return
         self._syncing = True
-        self.loop.call_later(self.disk.sync_seconds(), self._synced, timeout_seconds)
+        seconds = self.disk.sync_seconds()
+        self._cluster.counts["slow syncs"] += self.disk.slow
+        self.loop.call_later(seconds, self._synced, timeout_seconds)
 
     def _synced(self, timeout_seconds: float) -> None:
         self._syncing = False

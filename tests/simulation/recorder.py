@@ -38,7 +38,7 @@ class Chapter:
     asked: list[Asked]
     rows: list[Row]
     watched: list[Watched]
-    after_restore_of: int  # the revision this chapter begins from, 0 for the first
+    jump: tuple[int, int]  # the revision this chapter begins from and the one after which it goes on, 0 for the first
 
 
 class Recorder:
@@ -57,7 +57,7 @@ class Recorder:
         self.together: list[tuple[str, str]] = []  # tokens of what was written in one transaction
         self.watched: list[Watched] = []
         self.chapters: list[Chapter] = []
-        self.restored_revision = 0
+        self.jump = 0, 0  # of the latest restore: the backup's revision, and the one after which this life goes on
         self._lost_revision = 0  # the newest of the life before
         self._under_way: list[Asked] = []
         self.installs = 0
@@ -119,11 +119,11 @@ class Recorder:
             node = msgspec.json.decode(change.body, type=Node)
             self.capacity[key.name] = dict(allocatable(node.status))
 
-    def restored(self, index: int, revision: int, epoch: int) -> None:
-        """The cluster begins anew as it was at a log index and revision."""
+    def restored(self, index: int, revision: int, began_revision: int, epoch: int) -> None:
+        """The cluster begins anew as it was at a log index and revision; revisions go on after `began_revision`."""
         asked = [replace(each) for each in self.asked]
-        self.chapters.append(Chapter(asked, self.rows, self.watched, self.restored_revision))
-        self.restored_revision = revision
+        self.chapters.append(Chapter(asked, self.rows, self.watched, self.jump))
+        self.jump = revision, began_revision
         self._lost_revision = max((row.revision for row in self.rows), default=0)
         self._under_way = [each for each in self.asked if each.outcome == "open"]
         self.rows = [row for row in self.rows if row.revision <= revision]
@@ -147,7 +147,7 @@ class Recorder:
         late = {
             id(each)
             for each in self._under_way
-            if each.outcome not in UNTOLD and each.revision <= max(self._lost_revision, self.restored_revision)
+            if each.outcome not in UNTOLD and each.revision <= max(self._lost_revision, self.jump[0])
         }
         return [
             replace(each, outcome="unknown", revision=0) if id(each) in late else each

@@ -44,7 +44,7 @@ def handlers(core: ApiCore) -> dict[str, Any]:
     """The production service of one API process, for calls that everybody may make."""
     everybody = SimpleNamespace(identify=lambda _context: ADMIN)
     objects = ApiService(core, None, None, everybody)
-    return method_handlers(objects.behaviours() | WatchCalls(core, everybody).behaviours())
+    return method_handlers(objects.behaviours() | WatchCalls(core.reads, everybody).behaviours())
 
 
 class RepeatingClient(RpcClient):

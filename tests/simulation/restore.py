@@ -57,11 +57,11 @@ class Restore:
             shutil.rmtree(host.folder, ignore_errors=True)
             host.log = None
         manifest, state = backup.verify(self._file)
-        self._cluster.recorder.restored(manifest.index, manifest.revision, state.epoch)
         self._cluster.variant.install(state, hosts[0].folder, hosts[0].env)
+        self._cluster.recorder.restored(manifest.index, manifest.revision, state.revision, state.epoch)
         for host in hosts[1:]:
             shutil.copytree(hosts[0].folder, host.folder)
         for host in hosts:
             host.start()
         self._cluster.counts["restores"] += 1
-        self._cluster.simulator.trace("restored", manifest.index, manifest.revision)
+        self._cluster.simulator.trace("restored", manifest.index, manifest.revision, state.revision)

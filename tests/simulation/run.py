@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -90,7 +90,14 @@ def draw(seed: int | str) -> tuple[Plan, Sizes, list[str], random.Random]:
 class Run:
     """The phases of a run."""
 
-    def __init__(self, seed: int | str, variant: Variant = PRODUCT, log: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        seed: int | str,
+        variant: Variant = PRODUCT,
+        log: Callable[[str], None] | None = None,
+        only: Sequence[str] = (),
+    ) -> None:
+        """`only` these kinds of faults, beside those of every run, rather than what the seed says."""
         plan, sizes, kinds, rng = draw(seed)
         self.seed = seed
         self.cluster = Cluster(seed, plan, variant=variant)
@@ -98,7 +105,7 @@ class Run:
         self.cluster.resize(sizes)
         self.cluster.history_bytes = rng.choice((20_000, 4 << 20))
         self._seconds = rng.uniform(4.0, 9.0)
-        self.faults = Faults(self.cluster, kinds, rng.choice(((0.05, 0.4), (0.2, 1.0))))
+        self.faults = Faults(self.cluster, [*only] or kinds, rng.choice(((0.05, 0.4), (0.2, 1.0))))
         self.cluster.on_elected, self.cluster.on_voted = self.faults.elected, self.faults.voted
         pause = rng.choice(((0.005, 0.05), (0.01, 0.1)))
         writers = 2 if plan.controllers else 3
@@ -137,7 +144,9 @@ class Run:
             simulator.world.call_later(0.3 * self._seconds, self.restore.save)
             simulator.world.call_later(0.6 * self._seconds, self.restore.restore)
         simulator.run_until(lambda: bool(cluster.violations), self._seconds)
-        simulator.run_until(lambda: bool(cluster.violations) or self.faults.all_kinds_done, LONGEST_SECONDS)
+        simulator.run_until(
+            lambda: bool(cluster.violations) or (self.faults.all_kinds_done and not self._thin()), LONGEST_SECONDS
+        )
         if cluster.violations:
             return
         self.faults.stop()
@@ -209,11 +218,11 @@ class Run:
         rows = [row for row in recorder.rows if row.resource == RESOURCE]
         pairs = recorder.together
         asked = recorder.asked_since_restore()
-        found = history.check(asked, recorder.rows, RESOURCE, 0, recorder.restored_revision, pairs)
+        found = history.check(asked, recorder.rows, RESOURCE, 0, recorder.jump, pairs)
         found += history.check_together(pairs, rows)
         found += watching.check(recorder.watched, rows)
         for chapter in recorder.chapters:
-            found += history.check(chapter.asked, chapter.rows, RESOURCE, 0, chapter.after_restore_of, pairs)
+            found += history.check(chapter.asked, chapter.rows, RESOURCE, 0, chapter.jump, pairs)
             found += history.check_together(pairs, chapter.rows)
             found += watching.check(chapter.watched, [row for row in chapter.rows if row.resource == RESOURCE])
         found += placement.check(recorder.pods, recorder.capacity)
@@ -242,30 +251,39 @@ class Run:
                 found.append(f"{host.name} holds other objects than a replay of all changes")
         return found
 
-    def _report(self, violations: list[str], took_seconds: float) -> Report:
-        cluster, recorder = self.cluster, self.cluster.recorder
-        writes = [each for each in recorder.ever_asked if each.verb in history.WRITES]
+    def _written(self) -> tuple[int, int, int]:
+        """How many writes were asked for, acknowledged, and of unknown outcome."""
+        writes = [each for each in self.cluster.recorder.ever_asked if each.verb in history.WRITES]
         acknowledged = sum(each.outcome == "ok" for each in writes)
-        unknown = sum(each.outcome in {"unknown", "open"} for each in writes)
-        crashes = sum(cluster.counts[kind] for kind in CRASHES)
+        return len(writes), acknowledged, sum(each.outcome in {"unknown", "open"} for each in writes)
+
+    def _thin(self) -> list[str]:
+        """What there was too little of for the run to show anything."""
+        counts, (writes, acknowledged, unknown) = self.cluster.counts, self._written()
+        crashes = sum(counts[kind] for kind in CRASHES)
         thin = []
         if acknowledged < LEAST_ACKNOWLEDGED:
             thin.append(f"only {acknowledged} writes acknowledged")
-        if cluster.counts["elections"] < LEAST_ELECTIONS:
-            thin.append(f"only {cluster.counts['elections']} elections")
+        if counts["elections"] < LEAST_ELECTIONS:
+            thin.append(f"only {counts['elections']} elections")
         if crashes < LEAST_CRASHES:
             thin.append(f"only {crashes} crashes")
-        if recorder.installs < LEAST_INSTALLS:
+        if self.cluster.recorder.installs < LEAST_INSTALLS:
             thin.append("no snapshot was installed")
-        if writes and unknown > UNKNOWN_SHARE * len(writes):
-            thin.append(f"{unknown} of {len(writes)} writes unknown")
+        if unknown > UNKNOWN_SHARE * writes:
+            thin.append(f"{unknown} of {writes} writes unknown")
+        return thin
+
+    def _report(self, violations: list[str], took_seconds: float) -> Report:
+        cluster, recorder = self.cluster, self.cluster.recorder
+        writes, acknowledged, unknown = self._written()
         return Report(
             self.seed,
             violations,
-            thin,
+            self._thin(),
             acknowledged,
             unknown,
-            len(writes),
+            writes,
             cluster.counts,
             recorder.installs,
             cluster.simulator.trace_hash,

@@ -9,8 +9,9 @@ import time
 
 import pytest
 
+from tests.simulation.faults import EFFECTS, KINDS
 from tests.simulation.loop import Forbidden, Livelock, Simulator
-from tests.simulation.run import run
+from tests.simulation.run import Run, run
 
 SECONDS = float(os.environ.get("SIM_SECONDS", "25"))
 
@@ -38,10 +39,24 @@ def test_new_seeds_find_nothing(capsys):
 
 
 @pytest.mark.slow
+def test_every_fault_comes_and_hits_something():
+    """In a few runs that are always the same, each with the kinds that did not come before."""
+    kinds, effects = set(KINDS), set(EFFECTS)
+    for seed in range(20):
+        report = Run(f"effects {seed}", only=sorted(kinds)).execute()
+        assert not report.violations, report.violations
+        kinds -= set(report.faults)
+        effects -= {effect for effect in effects if report.counts[effect]}
+        if not kinds | effects:
+            break
+    assert not kinds | effects
+
+
+@pytest.mark.slow
 def test_a_seed_repeats_exactly_in_another_process_with_other_hashes():
     seed = str(secrets.randbelow(10**9))
     report = run(seed)
-    program = f"from tests.simulation.run import run; print(run({seed!r}).trace_hash)"
+    program = f"from tests.simulation.run import Run, run; print(run({seed!r}).trace_hash)"
     environment = {**os.environ, "PYTHONHASHSEED": "4711"}
     again = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True

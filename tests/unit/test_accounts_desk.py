@@ -220,7 +220,7 @@ async def test_a_service_account_may_read_nothing_until_it_is_given_rights(clust
     robot = account_identity("default", "robot")
     assert roles_of(robot) == {"user"}
     with pytest.raises(Forbidden, match='User "system:serviceaccount:default:robot" cannot get'):
-        await cluster.core.get(robot, "services", "default", "kubernetes")
+        await cluster.core.reads.get(robot, "services", "default", "kubernetes")
 
 
 async def test_webhooks_see_the_request_with_all_that_it_means_and_can_refuse_it(cluster, web):

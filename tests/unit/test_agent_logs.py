@@ -9,7 +9,7 @@ import pytest
 from agent.log_format import Record, parse_record, since_bound
 from agent.logs import LogOptions, last_lines, read_log, rotated
 from api.errors import Invalid
-from tests.waiting import DEADLINE_SECONDS
+from tests.waiting import DEADLINE_SECONDS, eventually
 
 
 def stamp(number):
@@ -104,9 +104,7 @@ async def test_following_sees_what_is_written_across_two_rotations(tmp_path):
             found.extend(piece)
 
     async def seen(text):
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while text not in found:
-                await asyncio.sleep(0.005)
+        await eventually(lambda: text in found)
 
     task = asyncio.ensure_future(follow())
     await seen(b"a\n")

@@ -12,7 +12,7 @@ from agent.probes import Answer, Prober
 from agent.runtime.protocol import Container
 from api.core import Pod
 from component.env import system_env
-from tests.waiting import DEADLINE_SECONDS
+from tests.waiting import DEADLINE_SECONDS, eventually
 
 ID = "5f" * 32
 
@@ -89,9 +89,7 @@ async def test_a_container_that_was_ready_is_not_once_it_fails_its_probe():
     prober = Prober(ask, listener, system_env())
     try:
         prober.sync(reported, {ID: container()})
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while prober.health(reported)["main"].ready:
-                await asyncio.sleep(0.001)
+        await eventually(lambda: not prober.health(reported)["main"].ready)
         assert listener.changes
     finally:
         await prober.close()

@@ -12,7 +12,7 @@ from agent.events import EventRecorder
 from agent.reports import ReportBook
 from agent.session import MAX_TOLD, Session
 from component.env import system_env
-from tests.waiting import DEADLINE_SECONDS
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -41,9 +41,7 @@ async def log_of(reason, attempts):
     session = Session(side, ReportBook(EventRecorder("n1", system_env())), connect, system_env())
     with structlog.testing.capture_logs() as logs:
         task = asyncio.ensure_future(session.run())
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while side.attempts < attempts:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: side.attempts >= attempts)
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import aclosing
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from api.errors import Invalid, Unavailable
@@ -239,7 +239,6 @@ class Stream:
         await self._over.wait()
 
 
-@settings(deadline=None)
 @given(
     order=st.permutations(ENDS),
     opened=st.integers(0, len(ENDS)),

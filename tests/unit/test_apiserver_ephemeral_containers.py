@@ -47,14 +47,14 @@ async def test_every_form_of_patch_adds_some(core, stored):
     await patch(
         core, [{"op": "add", "path": "/spec/ephemeralContainers/-", "value": {"name": "two", "image": "d"}}], "json"
     )
-    there = (await core.get(ADMIN, "pods", "default", "a")).tree()["spec"]["ephemeralContainers"]
+    there = (await core.reads.get(ADMIN, "pods", "default", "a")).tree()["spec"]["ephemeralContainers"]
     tree = await patch(core, {"spec": {"ephemeralContainers": [*there, {"name": "three", "image": "d"}]}}, "merge")
     assert names(tree) == ["one", "two", "three"]
 
 
 async def test_several_who_add_one_at_once_all_succeed(core, stored):
     await asyncio.gather(*(patch(core, body(f"d{number}")) for number in range(4)))
-    tree = (await core.get(ADMIN, "pods", "default", "a")).tree()
+    tree = (await core.reads.get(ADMIN, "pods", "default", "a")).tree()
     assert sorted(names(tree)) == ["d0", "d1", "d2", "d3"]
 
 
@@ -106,7 +106,7 @@ async def test_a_pod_that_has_ended_or_is_going_takes_none(core, stored):
 
 async def test_a_dry_run_stores_nothing_and_the_same_again_changes_nothing(core, stored):
     assert names(await patch(core, body("one"), dry_run=True)) == ["one"]
-    assert names((await core.get(ADMIN, "pods", "default", "a")).tree()) == []
+    assert names((await core.reads.get(ADMIN, "pods", "default", "a")).tree()) == []
     first = await patch(core, body("one"))
     assert (await patch(core, body("one")))["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
 

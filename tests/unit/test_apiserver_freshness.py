@@ -17,6 +17,7 @@ from controlplane.replica import Replica
 from tests.api_server import ADMIN, NoPeers, config_map, make_env
 from tests.fake_env import FakeClock
 from tests.single_log import SingleLog
+from tests.waiting import eventually
 
 KIND = "configmaps"
 
@@ -34,7 +35,7 @@ class Rig:
         self.log.step_down()
 
     async def read(self, **fresh):
-        return await self.core.get(ADMIN, "namespaces", "", "default", fresh=Freshness(**fresh))
+        return await self.core.reads.get(ADMIN, "namespaces", "", "default", fresh=Freshness(**fresh))
 
 
 @pytest.fixture
@@ -48,13 +49,15 @@ async def rig(tmp_path):
 
 async def test_a_cut_off_replica_answers_within_the_bound_and_then_refuses_with_the_reason(rig):
     await rig.core.create(ADMIN, {**config_map("a"), "metadata": {"name": "a", "namespace": "default"}})
-    await rig.core.list(ADMIN, KIND)  # any linearizable read confirms the state
+    await rig.core.reads.list(ADMIN, KIND)  # any linearizable read confirms the state
     rig.cut_off()
     rig.clock.advance(9.9)
     assert (await rig.read(stale_seconds=10)).name == "default"
-    assert [each.name for each in (await rig.core.list(ADMIN, KIND, fresh=Freshness(stale_seconds=10))).items] == ["a"]
+    assert [
+        each.name for each in (await rig.core.reads.list(ADMIN, KIND, fresh=Freshness(stale_seconds=10))).items
+    ] == ["a"]
     rig.clock.advance(0.2)
-    for read in (rig.read(stale_seconds=10), rig.core.list(ADMIN, KIND, fresh=Freshness(stale_seconds=10))):
+    for read in (rig.read(stale_seconds=10), rig.core.reads.list(ADMIN, KIND, fresh=Freshness(stale_seconds=10))):
         with pytest.raises(errors.Unavailable) as told:
             await read
         said = "replica r1 last knew its state to be the newest 10.1 s ago, more than the 10 s allowed: "
@@ -127,8 +130,8 @@ async def test_a_bound_that_is_none_is_refused(rig, seconds):
 async def test_the_past_cannot_be_stale(rig):
     fresh = Freshness(stale_seconds=1)
     for read in (
-        rig.core.get(ADMIN, "namespaces", "", "default", fresh=fresh, at=At(1)),
-        rig.core.list(ADMIN, KIND, fresh=fresh, at=At(1)),
+        rig.core.reads.get(ADMIN, "namespaces", "", "default", fresh=fresh, at=At(1)),
+        rig.core.reads.list(ADMIN, KIND, fresh=fresh, at=At(1)),
     ):
         with pytest.raises(errors.Invalid, match="the past is as it was"):
             await read
@@ -138,14 +141,11 @@ async def test_an_idle_replica_confirms_its_state_by_itself(rig, monkeypatch):
     monkeypatch.setattr("controlplane.confirm_loop.PERIOD_SECONDS", 0.001)
     rig.clock.advance(100)
     loop = asyncio.ensure_future(ConfirmLoop(rig.replica).run())
-    async with asyncio.timeout(20):
-        while rig.replica.age_seconds > PERIOD_SECONDS:
-            await asyncio.sleep(0.001)
-        rig.cut_off()  # it goes on, and tries again
-        rig.clock.advance(100)
-        await asyncio.sleep(0)
-        rig.log.lead()
-        while rig.replica.age_seconds > PERIOD_SECONDS:
-            await asyncio.sleep(0.001)
+    await eventually(lambda: rig.replica.age_seconds <= PERIOD_SECONDS)
+    rig.cut_off()  # it goes on, and tries again
+    rig.clock.advance(100)
+    await asyncio.sleep(0)
+    rig.log.lead()
+    await eventually(lambda: rig.replica.age_seconds <= PERIOD_SECONDS)
     loop.cancel()
     await asyncio.gather(loop, return_exceptions=True)

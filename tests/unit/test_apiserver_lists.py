@@ -117,9 +117,9 @@ async def test_a_page_ends_at_its_size_in_bytes_but_holds_one_object_at_least(cl
     for index in range(3):
         await cluster.local.create(config_map(f"m{index}", {"k": "x" * 1000}))
     identity = cluster.local._identity
-    page = await cluster.core.list(identity, "configmaps", limit_bytes=100)
+    page = await cluster.core.reads.list(identity, "configmaps", limit_bytes=100)
     assert names(page) == ["m0"]
-    page = await cluster.core.list(identity, "configmaps", limit_bytes=3200, continue_token=page.continue_token)
+    page = await cluster.core.reads.list(identity, "configmaps", limit_bytes=3200, continue_token=page.continue_token)
     assert names(page) == ["m1", "m2"]
 
 
@@ -127,7 +127,7 @@ async def test_another_replica_serves_a_page_if_nothing_changed_since(tmp_path, 
     for index in range(3):
         await cluster.local.create(config_map(f"m{index}"))
     page = await cluster.local.list("configmaps", limit=1)
-    cluster.core._pages._kept.clear()
+    cluster.core.reads._pages._kept.clear()
     page = await cluster.local.list("configmaps", limit=9, continue_token=page.continue_token)
     assert names(page) == ["m1", "m2"]
 
@@ -160,7 +160,7 @@ async def test_without_history_a_page_of_a_forgotten_state_is_expired(tmp_path):
             await api.create(config_map(f"m{index}"))
         first = await api.list("configmaps", limit=1)
         await api.create(config_map("later"))
-        kept = cluster.core._pages._kept
+        kept = cluster.core.reads._pages._kept
         moment, state = kept[first.revision, "configmaps"]
         kept[first.revision, "configmaps"] = (moment - KEPT_SECONDS - 1, state)
         with pytest.raises(errors.Expired, match="list again from the start"):

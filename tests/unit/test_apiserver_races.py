@@ -144,32 +144,30 @@ async def test_after_five_retries_the_writer_is_told_that_it_changes_too_often(c
     assert count == RETRIES + 1
 
 
-async def test_a_refusal_is_given_only_on_a_state_that_is_new_enough(cluster, api):
-    """This replica is behind: the object it does not know yet was created elsewhere and acknowledged."""
-    real, stale = cluster.replica.read_barrier, cluster.replica.state.clone()
-    await api.create(config_map("a", {"k": "1"}))
-    fresh = cluster.replica.state
-    cluster.replica.state = stale
+def fall_behind(replica, stale):
+    """Let a replica know no more than `stale` until it is asked to catch up."""
+    real, fresh = replica.read_barrier, replica.state
+    replica.state = stale
 
-    async def catch_up(*args, **kwargs):
-        cluster.replica.state = fresh
+    async def catch_up():
+        replica.state = fresh
         await real()
 
-    cluster.replica.read_barrier = catch_up
+    replica.read_barrier = catch_up
+
+
+async def test_a_refusal_is_given_only_on_a_state_that_is_new_enough(cluster, api):
+    """This replica is behind: the object it does not know yet was created elsewhere and acknowledged."""
+    stale = cluster.replica.state.clone()
+    await api.create(config_map("a", {"k": "1"}))
+    fall_behind(cluster.replica, stale)
     assert (await api.update(config_map("a", {"k": "2"}))).tree()["data"] == {"k": "2"}
 
 
 async def test_no_change_is_said_only_on_a_state_that_is_new_enough(cluster, api):
     await api.create(config_map("a", {"k": "1"}))
-    real, stale = cluster.replica.read_barrier, cluster.replica.state.clone()
+    stale = cluster.replica.state.clone()
     await api.update(config_map("a", {"k": "2"}))
-    fresh = cluster.replica.state
-    cluster.replica.state = stale
-
-    async def catch_up(*args, **kwargs):
-        cluster.replica.state = fresh
-        await real()
-
-    cluster.replica.read_barrier = catch_up
+    fall_behind(cluster.replica, stale)
     updated = await api.update(config_map("a", {"k": "1"}))
     assert (await api.get("configmaps", "default", "a")) == updated

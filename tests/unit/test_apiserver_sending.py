@@ -227,3 +227,26 @@ def test_an_id_that_was_cut_is_refused():
 
 def test_remembering_covers_what_a_client_may_try_again():
     assert store.REMEMBERED_MILLISECONDS >= UNSERVED_SECONDS * 1000
+
+
+async def test_what_was_refused_before_and_could_be_done_now_is_not_called_done(core, api):
+    """The answer of the first repetition is lost, and the name becomes free before the second one."""
+    await api.create(config_map("a", {"k": "theirs"}))
+    with pytest.raises(errors.AlreadyExists):
+        await core.create(ADMIN, config_map("a", {"k": "mine"}), sending=AGAIN)
+    await api.delete("configmaps", "default", "a")
+    with pytest.raises(errors.Conflict, match="nothing was done"):
+        await core.create(ADMIN, config_map("a", {"k": "mine"}), sending=AGAIN)
+    await absent(api, "a")
+    assert (await core.create(ADMIN, config_map("a", {"k": "mine"}), sending=Sending(b"j" * 16))).revision
+
+
+async def test_a_transaction_that_was_refused_before_and_could_be_done_now_is_not_called_done(core, api):
+    await api.create(config_map("a"))
+    creates = [Write("create", config_map("a")), Write("create", config_map("b"))]
+    assert not (await core.transaction(ADMIN, creates, sending=AGAIN)).committed
+    await api.delete("configmaps", "default", "a")
+    with pytest.raises(errors.Conflict, match="nothing was done"):
+        await core.transaction(ADMIN, creates, sending=AGAIN)
+    await absent(api, "a")
+    await absent(api, "b")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from api import errors
 from api.wellknown import LAST_APPLIED_ANNOTATION
@@ -105,7 +105,7 @@ async def test_other_writes_take_over_what_they_change_once_there_are_owners(app
     stored = await applies("me", deployment(CONTAINER, replicas=2))
     tree = stored.tree()
     tree["spec"]["replicas"] = 5
-    stored = await cluster.core.update(replace(ADMIN, manager="scaler"), tree)
+    stored = await cluster.core.update(structs.replace(ADMIN, manager="scaler"), tree)
     assert entries(stored)["scaler", "Update", ""] == {"f:spec": {"f:replicas": {}}}
     assert "f:replicas" not in entries(stored)["me", "Apply", ""]["f:spec"]
     patch = json.dumps({"metadata": {"labels": {"x": "y"}}}).encode()
@@ -119,7 +119,7 @@ async def test_the_status_has_owners_of_its_own(applies, cluster):
     stored = await applies("me", deployment(CONTAINER))
     tree = stored.tree()
     tree["status"] = {"observedGeneration": 1}
-    stored = await cluster.core.update_status(replace(ADMIN, manager="controller"), tree)
+    stored = await cluster.core.update_status(structs.replace(ADMIN, manager="controller"), tree)
     assert entries(stored)["controller", "Update", "status"] == {"f:status": {"f:observedGeneration": {}}}
     status = {**deployment(), "status": {"replicas": 1, "observedGeneration": 1}}
     stored = await applies("other", status, subresource="status")

@@ -170,6 +170,24 @@ async def test_one_that_collides_is_decided_again_on_the_new_state(cluster):
     assert result.results[0].object.tree()["data"] == {"k": "2", "mine": "kept"}
 
 
+async def test_what_was_found_as_it_should_be_is_still_so_at_the_revision_of_the_others(cluster):
+    await cluster.local.apply(config_map("b", {"key": "wanted"}))
+    commit = cluster.replica.commit
+
+    async def beaten(*arguments, **options):
+        cluster.replica.commit = commit
+        await cluster.local.apply(config_map("b", {"key": "other"}))
+        return await commit(*arguments, **options)
+
+    cluster.replica.commit = beaten
+    operations = [*creates(config_map("a")), *applies(config_map("b", {"key": "wanted"}))]
+    result = await cluster.core.transaction(ADMIN, operations)
+    assert outcomes(result) == ["created", "configured"]
+    assert [await cluster.local.get("configmaps", "default", name) for name in "ab"] == [
+        each.object for each in result.results
+    ]
+
+
 async def test_it_gives_up_when_the_state_keeps_changing(cluster):
     stored = await cluster.local.create(config_map("a", {"k": "1"}))
     commit, count = cluster.replica.commit, 0

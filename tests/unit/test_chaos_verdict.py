@@ -8,7 +8,7 @@ import pytest
 
 from api.object import Object, canonical
 from component.client import ObjectList
-from tests.chaos.verdict import judge
+from tests.chaos.verdict import complaints, judge
 from tests.chaos.watchers import Sightings
 from tests.chaos.workload import Recording
 from tests.simulation.checks.record import ADDED, DELETED, MODIFIED, Asked, Seen, Watched
@@ -76,6 +76,50 @@ def test_lost_repeated_and_invented_changes_are_found(history, changes, complain
 def test_a_write_that_was_called_undone_and_happened_is_found(history):
     history[1] = replace(history[1], outcome="unavailable")
     assert any("said not to have happened did" in problem for problem in problems(history))
+
+
+def test_a_write_that_was_refused_and_happened_is_found(history):
+    history[1] = replace(history[1], outcome="refused", reason="Conflict", revision=0)
+    assert any("said not to have happened did" in problem for problem in problems(history))
+
+
+def test_an_unknown_write_that_happened_twice_is_found(history):
+    history[1] = replace(history[1], outcome="unknown", revision=0)
+    twice = (*CHANGES[:2], Seen(14, MODIFIED, NAME, "t2"), CHANGES[2])
+    assert any("applied twice" in problem for problem in problems(history, twice))
+
+
+def test_a_precondition_that_did_not_hold_is_found(history):
+    history[1] = replace(history[1], precondition=11)
+    assert any("a precondition did not hold" in problem for problem in problems(history))
+
+
+def test_a_refusal_without_a_reason_is_found(history):
+    history.append(asked("create", 3.0, "t9", outcome="refused", reason="NotFound", revision=0))
+    assert any("a refusal has no reason" in problem for problem in problems(history))
+
+
+def test_a_write_that_comes_before_one_acknowledged_earlier_is_found(history):
+    """Somebody was told of revision 15 before the update was even asked for, and it got 13."""
+    history[4] = asked("delete", 1.6, return_time=1.9)
+    assert any("ordered against real time" in problem for problem in problems(history))
+
+
+def test_a_list_that_lacks_what_is_there_is_found(history):
+    history[3] = replace(history[3], seen={})
+    assert any("a list differs from a replay" in problem for problem in problems(history))
+
+
+def test_a_traceback_and_a_replica_that_diverged_are_found_in_the_logs(tmp_path):
+    log = tmp_path / "r1" / "log" / "api.log"
+    log.parent.mkdir(parents=True)
+    log.write_text('{"event": "replica_started"}\n{"event": "snapshot_failed", "error": "No space left on device"}\n')
+    assert complaints([log]) == []
+    with log.open("a") as file:
+        file.write('{"event": "replica_failed", "reason": "state ..., so this one diverged: ..."}\n')
+        file.write('{"event": "unexpected", "exception": "Traceback (most recent call last): ..."}\n')
+    found = complaints([log])
+    assert [each.split(":")[0] for each in found] == ["r1/api.log"] * 2
 
 
 def test_old_reads_are_found(history):

@@ -10,6 +10,7 @@ import pytest
 from api import errors
 from controlplane.controllers import events
 from controlplane.controllers.actions import Record
+from controlplane.controllers.turns import Turns
 from tests.builders import cached, pod
 from tests.fake_env import FakeClock, fake_env
 from tests.fakes import FakeApi
@@ -18,7 +19,7 @@ from tests.waiting import eventually
 
 @contextlib.asynccontextmanager
 async def writing(api):
-    writer = events.EventWriter(api, api.env)
+    writer = events.EventWriter(api, api.env, Turns(api.env))
     task = asyncio.ensure_future(writer.run())
     try:
         yield writer.recorder("tester")

@@ -141,6 +141,14 @@ def test_pods_of_a_lost_node_are_evicted_after_five_seconds():
     assert [a for a in actions if isinstance(a, Wake)] == [Wake(2.0)]
 
 
+def test_a_node_that_is_back_just_when_its_pods_were_to_go_keeps_them():
+    tree = unreachable(NOW - 5)
+    tree["status"]["conditions"][0]["status"] = "True"
+    actions = decide(tree, [pod("a")])
+    assert evicted(actions) == []
+    assert taints(actions) == set()
+
+
 @pytest.mark.parametrize(
     ("tolerations", "gone"),
     [

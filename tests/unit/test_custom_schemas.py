@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from api import defaults, managed_fields, scheme, strict, validation
@@ -273,7 +273,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(spec=st.dictionaries(st.sampled_from(["cronSpec", "image", "replicas", "ports", "y"]), VALUES, max_size=5))
 def test_any_object_is_judged_and_what_is_pruned_and_completed_stays_so(spec):
     schema = compiled(SCHEMA)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kubernetes import client
 
@@ -18,10 +18,6 @@ CORE_FIELDS = sorted(fields(CoreEvent).keys() - {"apiVersion", "kind"})
 VALUES = st.text(max_size=5) | st.integers(0, 9) | st.dictionaries(st.sampled_from(["a", "count"]), st.just(1))
 
 
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-@UNHURRIED
 @given(st.dictionaries(st.sampled_from(CORE_FIELDS), VALUES))
 def test_nothing_is_lost_between_the_forms(given_fields):
     core = {"apiVersion": "v1", "kind": "Event", "eventTime": "t", **given_fields}
@@ -104,7 +100,6 @@ def test_patches_that_make_no_sense_are_refused(patch_type, patch):
         events_v1.core_patch(patch_type, patch)
 
 
-@UNHURRIED
 @given(st.sampled_from(["json", "merge", "strategic", "apply"]), st.recursive(st.none() | st.text(), st.lists))
 def test_no_patch_breaks_the_conversion(patch_type, value):
     for patch in (value, [{"op": "add", "path": value}], [value], {"a": value}):

@@ -4,7 +4,7 @@ import pytest
 
 from api.v1 import raft_pb2
 from controlplane.raft.door import Door, Superseded
-from controlplane.raft.membership import ChangeRefused, Member, Membership, MembershipHistory
+from controlplane.raft.membership import ChangeNotNow, ChangeRefused, Member, Membership, MembershipHistory
 from tests.simulation.raft_cluster import Cluster
 
 
@@ -203,6 +203,24 @@ def test_what_would_leave_too_few_in_reach_is_refused(cluster):
     with pytest.raises(ChangeRefused, match="must hand leadership over first"):
         leader.node.remove_member(leader.name)
     assert voters(leader) == {"r1", "r2", "r3"}
+
+
+def test_a_new_leader_waits_for_who_has_not_answered_it_yet_before_it_lets_the_old_one_go(cluster):
+    """Removing a leader makes another one lead, which is asked at once: its peers are not lost, they had no time yet."""
+    old = cluster.leader()
+    first, second = (name for name in cluster.names if name != old.name)
+    cluster.run(0.2)
+    cluster.cut = {(second, first)}
+    old.node.hand_over("test", to=first)
+    new = cluster.members[first]
+    cluster.run_until(lambda: new.node.leads() and new.log.commit_index >= new.node.no_op_index())
+    with pytest.raises(ChangeNotNow, match=f"{second} did not answer the leader yet: retry"):
+        new.node.remove_member(old.name)
+    cluster.cut.clear()
+    cluster.put(b"answered by all", new)
+    cluster.run(0.2)
+    new.node.remove_member(old.name)
+    cluster.run_until(lambda: voters(cluster.members[second]) == {first, second})
 
 
 def test_a_learner_never_campaigns_and_its_word_elects_nobody(cluster):

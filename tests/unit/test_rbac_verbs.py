@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from api import errors
 from api.object import canonical
@@ -44,8 +43,8 @@ def calls(jane, core):
     changed = config_map("here", {"a": "1"})
     return {
         "get configmaps here": lambda: jane.get("configmaps", "default", "here"),
-        "get configmaps here (then)": lambda: core.get(JANE, "configmaps", "default", "here", at=At(core.here)),
-        "get configmaps here (history)": lambda: core.history(JANE, "configmaps", "default", "here"),
+        "get configmaps here (then)": lambda: core.reads.get(JANE, "configmaps", "default", "here", at=At(core.here)),
+        "get configmaps here (history)": lambda: core.reads.history(JANE, "configmaps", "default", "here"),
         "list configmaps": lambda: jane.list("configmaps", "default"),
         "list configmaps here": lambda: jane.list("configmaps", "default", field_selector="metadata.name=here"),
         "watch configmaps": lambda: first(jane.watch("configmaps", "default")),
@@ -222,7 +221,9 @@ async def test_a_role_gives_no_more_than_its_writer_has(cluster, api, jane, allo
         jane.update(role("old", given, namespace="default")),
         jane.apply(role("applied", given, namespace="default")),
         jane.patch(f"roles.{RBAC}", "default", "patched", "merge", patch),
-        cluster.core.patch(replace(JANE, manager="m"), f"roles.{RBAC}", "default", "owned", "apply", owned, force=True),
+        cluster.core.patch(
+            structs.replace(JANE, manager="m"), f"roles.{RBAC}", "default", "owned", "apply", owned, force=True
+        ),
         only(cluster.core.transaction(JANE, [Write("create", role("newer", given, namespace="default"))])),
     ):
         if allowed:
@@ -352,7 +353,7 @@ async def test_acting_as_somebody_needs_the_verb_for_each_of_the_names(cluster, 
 async def test_history_names_who_acted_and_as_whom(cluster):
     as_joan = [("impersonate-user", "joan"), ("impersonate-group", "system:masters")]
     await cluster.core.create(assumed(cluster.core.authorizer, ADMIN, as_joan), config_map("a"))
-    [change] = (await cluster.core.history(ADMIN, "configmaps", "default", "a")).changes
+    [change] = (await cluster.core.reads.history(ADMIN, "configmaps", "default", "a")).changes
     assert change.actor == "joan (by kubernetes-admin)"
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from api import errors
 from api.v1 import apiserver_pb2 as pb
+from controlplane.apiserver import replica_desk
 from controlplane.apiserver.replica_desk import ReplicaDesk
 from controlplane.apiserver.status import StatusSource
-from controlplane.raft.membership import Member, Membership
+from controlplane.raft.membership import ChangeNotNow, Member, Membership
 from controlplane.raft.protocol import RaftStatus, Vitals
 
 MEMBERSHIP = Membership((Member("r1"), Member("r2"), Member("r3")))
@@ -38,6 +39,20 @@ async def test_a_replica_without_a_majority_sends_who_asks_for_a_change_on_to_ot
             await desk.remove(pb.RemoveReplicaRequest(replica="r2"), None)
         with pytest.raises(errors.Unavailable, match="reaches no majority"):
             await desk.transfer(pb.TransferLeadershipRequest(), None)
+
+
+async def test_a_removal_that_does_not_come_about_says_what_it_waited_for(monkeypatch):
+    class Waiting(Peers):
+        async def change_membership(self, _leader, _change):
+            raise ChangeNotNow("r3 did not answer the leader yet: retry")
+
+    monkeypatch.setattr(replica_desk, "DEADLINE_SECONDS", 0.05)
+    status = RaftStatus("follower", 3, "r1", 9, 9, membership=MEMBERSHIP)
+    desk = ReplicaDesk("r2", SimpleNamespace(status=status), None, Waiting())
+    with pytest.raises(errors.NotReady, match="r2 is not out yet, as r3 did not answer the leader yet: look at"):
+        await desk.remove(pb.RemoveReplicaRequest(replica="r2"), None)
+    with pytest.raises(errors.NotReady, match="no other replica leads, as r3 did not answer the leader yet: are"):
+        await desk.transfer(pb.TransferLeadershipRequest(), None)
 
 
 @pytest.mark.parametrize(

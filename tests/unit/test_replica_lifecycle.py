@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import random
 
 import pytest
+from structlog.testing import capture_logs
 
 from api import errors
 from component.env import Env
@@ -17,6 +20,7 @@ from controlplane.commands import (
     Key,
     Put,
     StartIncarnation,
+    StartIncarnationAt,
     Transaction,
     UnknownCommandVersion,
     encode_entry,
@@ -31,7 +35,7 @@ from controlplane.store.divergence import PERIOD_ENTRIES, Diverged
 from controlplane.store.snapshot import CorruptSnapshot
 from controlplane.store.state import State
 from tests.single_log import SingleLog
-from tests.waiting import DEADLINE_SECONDS
+from tests.waiting import DEADLINE_SECONDS, eventually
 
 
 class Peers:
@@ -90,12 +94,6 @@ def entry(index, *ops, term=1):
     return Entry(index, term, encode_entry([data], index))
 
 
-async def reached(condition, seconds=DEADLINE_SECONDS):
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.001)
-
-
 @pytest.fixture
 async def log():
     return HandLog()
@@ -121,7 +119,7 @@ async def test_a_restarted_replica_goes_on_from_its_snapshot(tmp_path):
     for number in range(5):
         await first.commit([put(number)])
     first._snapshots.begin(first.state)
-    await reached(lambda: log._snapshot is not None)
+    await eventually(lambda: log._snapshot is not None)
     await first.commit([put(5)])
     await first.close()
     second = Replica("r1", log, Peers(), tmp_path, environment(seed=4))
@@ -141,22 +139,35 @@ async def test_a_snapshot_is_written_after_so_much_log_and_only_then_is_the_log_
     big = b"x" * 1_000_000
     count = replica_snapshots.LOG_BYTES // len(big) + 1
     log.deliver([entry(index, put(index % 7, big)) for index in range(1, count)])
-    await reached(lambda: replica.state.applied_index == count - 1)
+    await eventually(lambda: replica.state.applied_index == count - 1)
     assert log.saved == []
     log.deliver([entry(count, put(1, big))])
-    await reached(lambda: log.saved)
+    await eventually(lambda: log.saved)
     [saved] = log.saved
     assert (saved.index, saved.term) == (count, 1)
     assert snapshot.load(saved.path).digest == replica.state.digest
 
 
-async def test_a_snapshot_that_cannot_be_written_costs_nothing_but_the_snapshot(replica, log, tmp_path):
-    (tmp_path / "own").write_bytes(b"a file where the folder should be")
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC], ids=errno.errorcode.get)
+async def test_a_snapshot_that_cannot_be_written_costs_nothing_but_the_snapshot(
+    replica, log, tmp_path, monkeypatch, error
+):
+    def fails(_descriptor):
+        raise OSError(error, os.strerror(error))
+
     log.deliver([entry(1, put(1))])
-    replica._snapshots.begin(replica.state)
-    await reached(lambda: replica._snapshots._writing is None)
+    with monkeypatch.context() as broken, capture_logs() as logs:
+        broken.setattr(os, "fsync", fails)
+        replica._snapshots.begin(replica.state)
+        await eventually(lambda: replica._snapshots._writing is None)
+    (told,) = [each for each in logs if each["event"] == "snapshot_failed"]
+    assert os.strerror(error) in told["error"]
     log.deliver([entry(2, put(2))])
     assert (log.saved, replica.state.applied_index) == ([], 2)
+    replica._snapshots.begin(replica.state)
+    await eventually(lambda: log.saved)
+    assert [each.index for each in snapshot.listed(tmp_path / "own")] == [2], "no half of one is left"
+    assert snapshot.load(log.saved[0].path).digest == replica.state.digest
 
 
 async def test_damaged_snapshots_only_are_refused_with_the_remedy(tmp_path, log, peers):
@@ -188,6 +199,16 @@ async def test_an_installed_snapshot_replaces_the_state_and_expires_watches(repl
     assert [each.index for each in snapshot.listed(tmp_path / "own")] == [9]
     log.deliver([entry(10, put(10), term=2)])
     assert replica.state.count("pods") == 10
+
+
+async def test_whoever_reads_the_state_before_an_installed_one_finds_it_whole(replica, log, tmp_path):
+    log.deliver([entry(index, put(index)) for index in range(1, 300)])
+    before = replica.state
+    await eventually(lambda: before.applied_index == 299)
+    written = snapshot.write(leaders_state(400), tmp_path / "raft")
+    await log.install(Snapshot(written.index, written.term, written.path))
+    assert replica.state.count("pods") == 400
+    assert len(before.scan("pods")) == before.count("pods") == 299
 
 
 async def test_an_installed_snapshot_that_is_damaged_ends_the_replica(replica, log, tmp_path):
@@ -252,24 +273,28 @@ async def test_a_long_batch_is_applied_in_slices_between_which_others_run(log, p
     await replica.close()
 
 
-async def test_a_new_incarnation_expires_every_watch(replica, log):
+@pytest.mark.parametrize(
+    ("start", "first"),
+    [(StartIncarnation(), 1_000_000_001), (StartIncarnationAt(1_764_000_000_000_000), 1_764_000_000_000_000)],
+)
+async def test_a_new_incarnation_expires_every_watch(replica, log, start, first):
     cursor = replica.hub.cursor("pods", 0)
-    log.deliver([entry(1, put(1)), entry(2, StartIncarnation(), put(2))])
+    log.deliver([entry(1, put(1)), entry(2, start, put(2))])
     with pytest.raises(errors.Expired):
         cursor.pull()
-    assert replica.hub.revision == replica.state.revision == 1_000_000_002
+    assert replica.hub.revision == replica.state.revision == first + 1
 
 
 async def test_one_round_serves_all_readers_that_wait_and_later_ones_get_the_next(replica, log, peers):
     loop = asyncio.get_running_loop()
     peers.answer = loop.create_future()
     early = [asyncio.ensure_future(replica.read_barrier()) for _ in range(50)]
-    await reached(lambda: peers.asked)
+    await eventually(lambda: peers.asked)
     late = asyncio.ensure_future(replica.read_barrier())
     await asyncio.sleep(0)
     first, peers.answer = peers.answer, loop.create_future()
     first.set_result(1)
-    await reached(lambda: len(peers.asked) == 2)
+    await eventually(lambda: len(peers.asked) == 2)
     assert not any(each.done() for each in early), "entry 1 is not applied here yet"
     log.deliver([entry(1, put(1))])
     await asyncio.wait_for(asyncio.gather(*early), DEADLINE_SECONDS)
@@ -281,7 +306,7 @@ async def test_one_round_serves_all_readers_that_wait_and_later_ones_get_the_nex
 
 async def test_a_read_barrier_finds_the_leader_that_comes(replica, log, peers):
     waiting = asyncio.ensure_future(replica.read_barrier())
-    await reached(lambda: peers.asked)
+    await eventually(lambda: peers.asked)
     peers.answer = asyncio.get_running_loop().create_future()
     peers.answer.set_result(0)
     log.say(log.status)
@@ -292,7 +317,7 @@ async def test_a_read_round_at_a_former_leader_starts_over_when_another_one_is_k
     """A leader whose link was cut never answers; nobody waits for it once there is another."""
     peers.answer = asyncio.get_running_loop().create_future()
     waiting = asyncio.ensure_future(replica.read_barrier())
-    await reached(lambda: peers.asked == ["r2"])
+    await eventually(lambda: peers.asked == ["r2"])
     peers.answer = asyncio.get_running_loop().create_future()
     peers.answer.set_result(0)
     log.status = RaftStatus("follower", 2, "r3", 0, 0)
@@ -307,10 +332,10 @@ async def test_a_replica_that_lost_the_majority_sends_readers_and_writers_on(rep
     log.status = RaftStatus("leader", 1, "r1", 0, 0)
     log.say(log.status)
     writing = asyncio.ensure_future(replica.commit([put(1)]))
-    await reached(lambda: log.proposed)
+    await eventually(lambda: log.proposed)
     log.status = RaftStatus("follower", 1, "r2", 0, 0)
     reading = asyncio.ensure_future(replica.read_barrier())
-    await reached(lambda: peers.asked)
+    await eventually(lambda: peers.asked)
     log.status = RaftStatus("follower", 1, "", 0, 0, cut_off=True)
     log.say(log.status)
     async with asyncio.timeout(REPLICA_SECONDS / 2):
@@ -326,7 +351,7 @@ async def test_callers_are_told_what_is_in_the_way_when_they_are_sent_on_and_not
     log.status = RaftStatus("leader", 1, "r1", 0, 0)
     log.say(log.status)
     writing = asyncio.ensure_future(replica.commit([put(1)]))
-    await reached(lambda: log.proposed)
+    await eventually(lambda: log.proposed)
     for status in (
         RaftStatus("follower", 1, "", 0, 0, connected=False),
         RaftStatus("follower", 1, "", 0, 0, cut_off=True),  # the Raft process is back and finds nobody
@@ -350,7 +375,7 @@ async def test_a_closing_replica_ends_read_barriers(log, peers, tmp_path):
     replica = Replica("r1", log, peers, tmp_path, environment())
     await replica.start()
     waiting = asyncio.ensure_future(replica.read_barrier())
-    await reached(lambda: peers.asked)
+    await eventually(lambda: peers.asked)
     await replica.close()
     with pytest.raises(errors.Unavailable, match="shutting down"):
         await waiting
@@ -369,18 +394,22 @@ async def test_ready_means_caught_up_once_and_a_known_leader(replica, log):
 
 async def test_a_replica_that_differs_from_the_majority_ends_and_names_the_index(replica, log):
     log.deliver([entry(index) for index in range(1, PERIOD_ENTRIES + 1)])
-    await reached(lambda: replica.state.applied_index == PERIOD_ENTRIES)
+    await eventually(lambda: replica.state.applied_index == PERIOD_ENTRIES)
     own, other = replica.state.digest, b"o" * 16
     for index, (who, digest) in enumerate([("r1", own), ("r2", other), ("r3", other)], PERIOD_ENTRIES + 1):
         assert not replica._failed.done()
-        log.deliver([entry(index, Attest(who, PERIOD_ENTRIES, digest))])
-    with pytest.raises(Diverged, match=f"entry {PERIOD_ENTRIES} "):
+        with capture_logs() as logs:
+            log.deliver([entry(index, Attest(who, PERIOD_ENTRIES, digest))])
+    with pytest.raises(Diverged, match=f"entry {PERIOD_ENTRIES} .*, so this one diverged: keep its data folder"):
         await replica.wait_failed()
+    [told] = logs
+    assert (told["event"], told["exc_info"]) == ("replica_failed", None)  # one line says it, no traceback
+    assert "join again empty" in told["reason"]
 
 
 async def test_a_replica_in_the_majority_goes_on(replica, log):
     log.deliver([entry(index) for index in range(1, PERIOD_ENTRIES + 1)])
-    await reached(lambda: replica.state.applied_index == PERIOD_ENTRIES)
+    await eventually(lambda: replica.state.applied_index == PERIOD_ENTRIES)
     own, other = replica.state.digest, b"o" * 16
     for index, (who, digest) in enumerate([("r2", other), ("r1", own), ("r3", own)], PERIOD_ENTRIES + 1):
         log.deliver([entry(index, Attest(who, PERIOD_ENTRIES, digest))])
@@ -393,6 +422,6 @@ async def test_every_thousandth_entry_is_attested_in_the_log(tmp_path):
     await replica.start()
     for _ in range(PERIOD_ENTRIES):
         await replica.commit([])
-    await reached(lambda: "r1" in replica.state.attestations)
+    await eventually(lambda: "r1" in replica.state.attestations)
     assert replica.state.attestations["r1"][0] == PERIOD_ENTRIES
     await replica.close()

@@ -10,15 +10,15 @@ import pytest
 from api import errors
 from component.env import Env
 from controlplane.commands import Committed, Release, Transaction, decode_entry, encode_transaction, transaction_id
+from controlplane.gathering import COMPANY
 from controlplane.raft.protocol import NotLeader, RaftStatus
 from controlplane.replica_proposals import (
     BATCH_TRANSACTIONS,
-    COMPANY_TRANSACTIONS,
     IN_FLIGHT_BATCHES,
     QUEUE_TRANSACTIONS,
     Proposals,
 )
-from tests.waiting import DEADLINE_SECONDS
+from tests.waiting import eventually
 
 LEADING = RaftStatus("leader", 1, "r1", 0, 0, leading=True)
 FOLLOWING = RaftStatus("follower", 1, "r2", 0, 0)
@@ -133,23 +133,58 @@ async def test_a_batch_is_bounded(leader):
     await asyncio.gather(*tasks)
 
 
-async def test_after_a_batch_with_company_the_next_gathers_for_as_long_as_that_one_took(leader):
-    datas = [leader.data() for _ in range(COMPANY_TRANSACTIONS)]
+async def with_company(leader):
+    """A batch of writers that is done after 3 ms."""
+    datas = [leader.data() for _ in range(COMPANY)]
     leader.become(NOBODY)
     tasks = [await leader.commit(data) for data in datas]
     leader.become(LEADING)
     await turns()
     leader.now += 0.003
     leader.applied(1, *datas)
-    late = [leader.data() for _ in range(2)]
-    tasks += [await leader.commit(data) for data in late]
+    await asyncio.gather(*tasks)
+
+
+async def test_after_a_batch_with_company_the_next_waits_for_those_that_come_again(leader):
+    await with_company(leader)
+    late = [leader.data() for _ in range(COMPANY)]
+    tasks = [await leader.commit(data) for data in late[:-1]]
     assert len(leader.log.proposed) == 1
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while len(leader.log.proposed) < 2:
-            await asyncio.sleep(0)
-    assert leader.log.proposed[-1][0] == tuple(late)
+    tasks.append(await leader.commit(late[-1]))
+    assert [batch for batch, _, _ in leader.log.proposed[1:]] == [tuple(late)], (
+        "they are all there: nothing to wait for"
+    )
     leader.applied(1, *late)
     await asyncio.gather(*tasks)
+
+
+async def test_who_does_not_come_again_is_not_waited_for_long(leader):
+    await with_company(leader)
+    late = leader.data()
+    task = await leader.commit(late)
+    assert len(leader.log.proposed) == 1
+    await eventually(lambda: len(leader.log.proposed) == 2)
+    assert leader.log.proposed[-1][0] == (late,)
+    leader.applied(1, late)
+    await task
+    alone = leader.data()
+    task = await leader.commit(alone)
+    assert leader.log.proposed[-1][0] == (alone,), "who writes alone from then on does not wait at all"
+    leader.applied(1, alone)
+    await task
+
+
+async def test_nobody_is_waited_for_when_leadership_comes_and_goes_meanwhile(leader):
+    await with_company(leader)
+    late = leader.data()
+    task = await leader.commit(late)
+    leader.become(NOBODY)
+    await turns()
+    assert len(leader.log.proposed) == 1
+    leader.become(LEADING)
+    await eventually(lambda: len(leader.log.proposed) == 2)
+    leader.applied(1, late)
+    await task
 
 
 async def test_who_writes_alone_never_waits_for_others(leader):
@@ -251,9 +286,7 @@ async def test_a_link_that_breaks_in_an_unforeseen_way_does_not_stop_writes(foll
     follower.link.answer = break_twice
     data = follower.data()
     task = await follower.commit(data)
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while len(follower.link.sent) < 3:
-            await asyncio.sleep(0.001)
+    await eventually(lambda: len(follower.link.sent) >= 3)
     follower.applied(1, data)
     assert await task == Committed(1, 0)
 

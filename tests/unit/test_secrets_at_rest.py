@@ -99,14 +99,14 @@ async def test_every_way_of_reading_shows_it(tmp_path):
         assert [each.json for each in listed.items] == [made.json]
         changed = await cluster.local.update({**made.tree(), "data": {"k": "bmV3"}})
         seen = []
-        async for batch in cluster.core.watch(ADMIN, "secrets", "default", revision=made.revision - 1):
+        async for batch in cluster.core.reads.watch(ADMIN, "secrets", "default", revision=made.revision - 1):
             seen += [event.body for event in batch.events]
             if len(seen) == 2:
                 break
         assert seen == [made.json, changed.json]
-        then = await cluster.core.get(ADMIN, "secrets", "default", "s", at=At(made.revision))
+        then = await cluster.core.reads.get(ADMIN, "secrets", "default", "s", at=At(made.revision))
         assert then.json == made.json
-        history = await cluster.core.history(ADMIN, "secrets", "default", "s")
+        history = await cluster.core.reads.history(ADMIN, "secrets", "default", "s")
         assert [each.paths for each in history.changes] == [(), ["data"]] or history.changes[-1].paths
 
 
@@ -123,7 +123,7 @@ async def test_a_watch_from_before_what_the_rings_hold_opens_history(tmp_path):
         cluster.replica.hub._history_bytes = 1
         await cluster.local.create(secret("t"))
         assert not cluster.replica.hub.holds("secrets", made.revision - 1)
-        async for batch in cluster.core.watch(ADMIN, "secrets", "default", revision=made.revision - 1):
+        async for batch in cluster.core.reads.watch(ADMIN, "secrets", "default", revision=made.revision - 1):
             assert batch.events[0].body == made.json
             break
 
@@ -182,7 +182,7 @@ async def test_a_replica_without_the_key_is_not_ready_says_so_and_gets_it_from_a
         with pytest.raises(errors.Unavailable, match=f"lacks key {key_id(OLD)}"):
             await cluster.local.get("secrets", "default", "s")
         with pytest.raises(errors.Unavailable, match="lacks key"):
-            async for _ in cluster.core.watch(ADMIN, "secrets", "default"):
+            async for _ in cluster.core.reads.watch(ADMIN, "secrets", "default"):
                 pass
         assert await cluster.local.get("namespaces", "", "default")
         peers.keys["r2"] = [NEW, OLD]

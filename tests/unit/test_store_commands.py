@@ -27,6 +27,7 @@ from controlplane.commands import (
     Set,
     SetEpoch,
     StartIncarnation,
+    StartIncarnationAt,
     Transaction,
     UnknownCommandVersion,
     check_transaction,
@@ -52,6 +53,7 @@ EVERY_OP = (
     StartIncarnation(),
     Attest("r1", 1000, b"d" * 16),
     Forget("quota/default/small"),
+    StartIncarnationAt(1_764_000_000_000_000),
 )
 
 
@@ -82,6 +84,9 @@ GOLDEN = {
     },
     2: {
         Forget: "920cb371756f74612f64656661756c742f736d616c6c",
+    },
+    3: {
+        StartIncarnationAt: "920dcf0006445941624000",
     },
 }
 """The bytes of every operation, by the version that brought it.

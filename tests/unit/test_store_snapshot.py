@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from api.object import canonical
 from controlplane.commands import (
     Add,
     Claim,
@@ -18,12 +19,16 @@ from controlplane.commands import (
 )
 from controlplane.raft.protocol import Entry
 from controlplane.store import snapshot
-from controlplane.store.snapshot import CorruptSnapshot
+from controlplane.store.snapshot import COMPRESSED_LEVEL, CorruptSnapshot
 from controlplane.store.state import State
+from tests.builders import pod
+
+BOTH_FORMATS = pytest.mark.parametrize("level", [COMPRESSED_LEVEL - 1, COMPRESSED_LEVEL])
 
 
-def state_of(pods: int = 3, body: bytes = b"{}") -> State:
+def state_of(pods: int = 3, body: bytes = b"{}", *, level: int = 1) -> State:
     state = State()
+    state.level = level
     ops = [Put(Envelope(Key("pods", "d", f"p{i}"), uid=str(i), owners=("o",), node="n"), body) for i in range(pods)]
     ops += [Claim("ip", "1", "a"), Add("n1", {"cpu": 1}), Set("x", b"y"), SetEpoch("r")]
     for index, op in enumerate(ops, 1):
@@ -44,19 +49,51 @@ def test_only_the_newest_two_are_kept(tmp_path):
     assert snapshot.listed(tmp_path) == [files[2], files[1]]
 
 
-def test_many_objects_span_frames_and_come_back(tmp_path):
-    state = state_of(400, b"x" * 1000)
+@BOTH_FORMATS
+def test_many_objects_span_frames_and_come_back(tmp_path, level):
+    state = state_of(400, b"x" * 1000, level=level)
     path = snapshot.write(state, tmp_path).path
-    assert path.stat().st_size > 3 * snapshot.FRAME_BYTES
+    with path.open("rb") as file:
+        assert sum(map(len, snapshot._read_frames(file, path))) > 3 * snapshot.FRAME_BYTES
     loaded = snapshot.load(path)
     assert list(loaded.scan("pods")) == list(state.scan("pods"))
     assert list(loaded.by_node("n")) == list(state.by_node("n"))
     assert loaded.size_bytes == state.size_bytes
+    assert loaded.level == level
 
 
-@pytest.mark.parametrize("flip", [0, 7, 8, 12, 20, 60, -1])
-def test_a_flipped_bit_is_found_and_the_remedy_named(tmp_path, flip):
+def test_what_is_alike_takes_a_tenth_once_every_member_can_read_that(tmp_path):
+    plain, compressed = (
+        snapshot.write(state_of(400, canonical(pod()), level=level), tmp_path / str(level)).path.stat().st_size
+        for level in (COMPRESSED_LEVEL - 1, COMPRESSED_LEVEL)
+    )
+    assert plain > 400 * len(canonical(pod()))
+    assert compressed < plain / 10
+
+
+def test_a_format_of_a_newer_program_is_named(tmp_path):
+    path = snapshot.write(state_of(level=COMPRESSED_LEVEL), tmp_path).path
+    data = bytearray(path.read_bytes())
+    data[7] += 1
+    path.write_bytes(data)
+    with pytest.raises(CorruptSnapshot, match="it has format 3, this program reads up to 2"):
+        snapshot.load(path)
+
+
+def test_a_frame_with_a_right_sum_that_was_not_compressed_is_refused(tmp_path):
     path = snapshot.write(state_of(), tmp_path).path
+    data = bytearray(path.read_bytes())
+    data[7] = 2
+    path.write_bytes(data)
+    for read in (snapshot.load, snapshot.verify):
+        with pytest.raises(CorruptSnapshot, match="move it away"):
+            read(path)
+
+
+@BOTH_FORMATS
+@pytest.mark.parametrize("flip", [0, 7, 8, 12, 20, 60, -1])
+def test_a_flipped_bit_is_found_and_the_remedy_named(tmp_path, flip, level):
+    path = snapshot.write(state_of(level=level), tmp_path).path
     data = bytearray(path.read_bytes())
     data[flip] ^= 4
     path.write_bytes(data)
@@ -66,8 +103,9 @@ def test_a_flipped_bit_is_found_and_the_remedy_named(tmp_path, flip):
         assert str(path) in str(caught.value)
 
 
-def test_a_file_cut_off_anywhere_is_found(tmp_path):
-    path = snapshot.write(state_of(), tmp_path).path
+@BOTH_FORMATS
+def test_a_file_cut_off_anywhere_is_found(tmp_path, level):
+    path = snapshot.write(state_of(level=level), tmp_path).path
     whole = path.read_bytes()
     for length in range(len(whole)):
         path.write_bytes(whole[:length])

@@ -26,12 +26,14 @@ from controlplane.commands import (
     Set,
     SetEpoch,
     StartIncarnation,
+    StartIncarnationAt,
     Transaction,
     UnknownCommandVersion,
     encode_entry,
     encode_transaction,
 )
 from controlplane.raft.protocol import Entry
+from controlplane.store.draft import CLOCK_LIMIT, CLOCK_MARGIN, INCARNATION_REVISIONS
 from controlplane.store.state import (
     REMEMBERED_AT_MOST,
     REMEMBERED_MILLISECONDS,
@@ -192,6 +194,43 @@ def test_a_new_incarnation_jumps_over_every_revision_that_may_have_been_lost(log
     log.run(pod(A))
     assert log.run(StartIncarnation(), pod(B, uid="v")) == Committed(1_000_000_002, 1_000_000_002)
     assert (log.state.incarnation, log.state.oldest_revision) == (1, 1_000_000_001)
+
+
+def test_a_new_incarnation_goes_on_at_the_clock(log):
+    log.run(pod(A))
+    now = 1_764_000_000_000_000
+    assert log.run(StartIncarnationAt(now), pod(B, uid="v")) == Committed(now + 1, now + 1)
+    assert (log.state.incarnation, log.state.oldest_revision) == (1, now)
+
+
+@pytest.mark.parametrize("clock", [CLOCK_MARGIN + 2, CLOCK_LIMIT - 1])
+def test_a_clock_ahead_of_the_revisions_by_more_than_a_second_counts(log, clock):
+    log.run(pod(A))
+    log.run(StartIncarnationAt(clock))
+    assert log.state.revision == clock
+
+
+@pytest.mark.parametrize("clock", [CLOCK_MARGIN + 1, 1, 0, -1, CLOCK_LIMIT, 1 << 63])
+def test_revisions_jump_when_the_clock_is_behind_them_or_far_in_the_future(log, clock):
+    log.run(pod(A))
+    log.run(StartIncarnationAt(clock))
+    assert (log.state.incarnation, log.state.revision) == (1, 1 + INCARNATION_REVISIONS)
+
+
+@pytest.mark.parametrize("start", [StartIncarnation(), StartIncarnationAt(1_764_000_000_000_000)])
+def test_an_incarnation_starts_before_the_changes_of_its_transaction_or_not_at_all(log, start):
+    assert reason(log.run(pod(A), start)) == ("Malformed", 1)
+    assert (log.state.incarnation, log.state.revision) == (0, 0)
+
+
+def test_the_way_in_which_incarnations_started_below_level_3_has_the_same_outcome_for_ever():
+    log = Log()
+    log.run(RaiseLevel(2))
+    log.run(pod(A))
+    log.apply(encode_transaction(Transaction(b"i" * 16, (StartIncarnation(),))), now_ms=1_764_000_000_000)
+    log.run(pod(B))
+    assert (log.state.revision, log.state.level) == (1_000_000_002, 2)
+    assert log.state.digest.hex() == "c55a2e853b00d7519f79cb97c006c706"
 
 
 def test_time_never_goes_back(log):

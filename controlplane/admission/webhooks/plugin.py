@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from msgspec import structs
+
 from api import json_patch
 from api.errors import Failed, Invalid, NotFound
 from api.object import Tree
@@ -66,7 +68,7 @@ class MutatingWebhooks:
         versions = served_versions(request.kind, snapshot)
 
         def asked_about(tree: Tree) -> Attributes:
-            return attributes_of(replace(request, tree=tree), versions, dry_run=snapshot.dry_run)
+            return attributes_of(structs.replace(request, tree=tree), versions, dry_run=snapshot.dry_run)
 
         tree, again = _round(hooks, request.tree, asked_about, snapshot, finish)
         if tree is request.tree:

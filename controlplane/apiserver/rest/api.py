@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 import structlog
 from aiohttp import web
+from msgspec import structs
 
 from api.errors import ApiError, NotFound
 from api.object import Tree
@@ -81,7 +81,7 @@ class RestApi:
     """Serves everything below /api and /apis, and further documents.
 
     `procedures` are posts that other parts of the API answer; binding and eviction are here. `documents` are further
-    paths that everybody who is known may get.
+    paths that everybody who is known may get. `resource` serves one request for resources, errors and all.
     """
 
     def __init__(
@@ -106,9 +106,9 @@ class RestApi:
         self._procedures = {(each.api_version, each.resource, each.subresource): each for each in procedures}
         self._described_kinds = DescribedKinds(core.kinds, procedures)
         self._documents = {**self._described_kinds.schemas.routes(), **(documents or {})}
-        self._watching = Watching(core, env, slow_reader_seconds)
-        reading, writing, scaling, logs = Reading(core, env), Writing(core, env), Scaling(core), Logs(streams)
-        commands = Commands(core, streams)
+        self._watching = Watching(core.reads, env, slow_reader_seconds)
+        reading, writing, scaling, logs = Reading(core.reads, env), Writing(core, env), Scaling(core), Logs(streams)
+        commands = Commands(core.reads, streams)
         self._verbs: Mapping[tuple[str, str], Verb] = {
             ("get", ""): reading.get,
             ("list", ""): reading.list,
@@ -131,9 +131,10 @@ class RestApi:
             ("get", "log"): logs.read,
             ("create", EXEC): commands.run,
             ("create", ATTACH): commands.attach,
-            ("create", PORT_FORWARD): Forwards(core, streams).run,
-            **{(verb, PROXY): Proxies(core, pods).run for verb in PROXIED},
+            ("create", PORT_FORWARD): Forwards(core.reads, streams).run,
+            **{(verb, PROXY): Proxies(core.reads, pods).run for verb in PROXIED},
         }
+        self.resource: Document = self._answered(self._resource)
 
     def add_to(self, app: web.Application) -> None:
         """Add all routes."""
@@ -142,8 +143,14 @@ class RestApi:
             app.router.add_get(f"/apis{slash}", self._guarded(self._groups))
         for path, document in self._documents.items():
             app.router.add_get(path, self._guarded(document))
-        app.router.add_route("*", "/api/{rest:.+}", self._answered(self._resource))
-        app.router.add_route("*", "/apis/{rest:.+}", self._answered(self._resource))
+        app.router.add_route("*", "/api/{rest:.+}", self.resource)
+        app.router.add_route("*", "/apis/{rest:.+}", self.resource)
+
+    @staticmethod
+    def about_resource(request: web.BaseRequest) -> bool:
+        """Whether `resource` serves this path, which needs no router."""
+        path = request.rel_url.raw_path
+        return path.startswith(("/api/", "/apis/")) and path not in {"/api/", "/apis/"}
 
     @property
     def most_connections(self) -> int:
@@ -205,7 +212,7 @@ class RestApi:
         query = {} if meant.subresource == PROXY else request.query
         manager = queries.manager(query, request.headers.get("User-Agent", ""))
         request[MANAGER] = manager
-        call = Call(request, replace(identity, manager=manager), meant, asked)
+        call = Call(request, structs.replace(identity, manager=manager), meant, asked)
         if meant.kind is not None and meant.kind.custom is not None and meant.kind.custom.warning:
             call.warnings.append(meant.kind.custom.warning)
         procedure = self._procedures.get((meant.api_version, meant.plural, meant.subresource))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import msgspec
 from aiohttp import web
+from msgspec import structs
 
 from api import manifest, protobuf_objects, strict
 from api.errors import TooLarge
@@ -147,7 +147,7 @@ def for_path(call: Call, tree: Any) -> Tree:
     if target.name:
         _agree(own["metadata"], "name", target.name)
     elif isinstance(name := metadata.get("name"), str):
-        call.request[SUBJECT] = replace(target, name=name)
+        call.request[SUBJECT] = structs.replace(target, name=name)
     return own
 
 

@@ -14,7 +14,7 @@ from aiohttp import web
 from api.errors import ApiError
 from api.object import Tree
 from api.v1.apiserver_pb2 import AttachStart, ExecStart, StreamFrame
-from controlplane.apiserver.core import ApiCore
+from controlplane.apiserver.reads import Reads
 from controlplane.apiserver.rest import queries, spdy_streams
 from controlplane.apiserver.rest.call import Call
 from controlplane.apiserver.rest.channels import Channels
@@ -49,8 +49,8 @@ class Carrier(Protocol):
 class Commands:
     """Serves exec and attach."""
 
-    def __init__(self, core: ApiCore, streams: NodeStreams) -> None:
-        self._core = core
+    def __init__(self, reads: Reads, streams: NodeStreams) -> None:
+        self._reads = reads
         self._streams = streams
 
     async def run(self, call: Call) -> web.StreamResponse:
@@ -68,7 +68,7 @@ class Commands:
     ) -> web.StreamResponse:
         wanted = _wanted(call)
         carrier = _carrier(call.request, wanted, stdin=start.stdin, tty=start.tty)
-        await self._core.get(call.identity, "pods", start.namespace, start.pod, asked=call.asked)
+        await self._reads.get(call.identity, "pods", start.namespace, start.pod, asked=call.asked)
         try:
             if await carrier.open():
                 await carrier.finish(await _outcome(call, carrier, begin(carrier.incoming(first)), wanted))

@@ -7,7 +7,6 @@ names, a data and an error channel for each. It must not know how the pod is rea
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 import structlog
@@ -15,7 +14,8 @@ from aiohttp import WSMsgType, web
 
 from api.errors import ApiError
 from api.v1.apiserver_pb2 import ForwardStart
-from controlplane.apiserver.core import ApiCore
+from component.tasks import run_together, run_until_one_ends
+from controlplane.apiserver.reads import Reads
 from controlplane.apiserver.rest import spdy, spdy_streams
 from controlplane.apiserver.rest.call import Call
 from controlplane.apiserver.rest.connection import CONNECTIONS_AT_ONCE, Connection
@@ -36,8 +36,8 @@ LARGEST_PORT: Final = 65_535
 class Forwards:
     """Serves portforward."""
 
-    def __init__(self, core: ApiCore, streams: NodeStreams) -> None:
-        self._core = core
+    def __init__(self, reads: Reads, streams: NodeStreams) -> None:
+        self._reads = reads
         self._streams = streams
 
     async def run(self, call: Call) -> web.StreamResponse:
@@ -50,7 +50,7 @@ class Forwards:
         if not ports and SPDY not in offered:
             raise bad_request("ports: Required value: say which ports of the pod are meant")
         target = call.target
-        await self._core.get(call.identity, "pods", target.namespace, target.name, asked=call.asked)
+        await self._reads.get(call.identity, "pods", target.namespace, target.name, asked=call.asked)
         await socket.prepare(call.request)
         start = ForwardStart(namespace=target.namespace, pod=target.name)
         try:
@@ -68,7 +68,7 @@ class Forwards:
     async def _spdy(self, call: Call) -> web.StreamResponse:
         target = call.target
         version = spdy_streams.agreed(call.request, (SPDY_VERSION,))
-        await self._core.get(call.identity, "pods", target.namespace, target.name, asked=call.asked)
+        await self._reads.get(call.identity, "pods", target.namespace, target.name, asked=call.asked)
         pipe = Upgraded(call.request, spdy_streams.PROTOCOL, {spdy_streams.VERSION_HEADER: version})
         try:
             await pipe.accept()
@@ -85,17 +85,8 @@ class Forwards:
             for channel in (2 * number, 2 * number + 1):
                 await socket.send_bytes(bytes((channel,)) + port.to_bytes(2, "little"))
         connections = [Connection(self._streams, start, port) for port in ports]
-        reading = asyncio.ensure_future(_read(socket, connections))
-        carrying = asyncio.gather(*(_carry(socket, 2 * number, each) for number, each in enumerate(connections)))
-        try:
-            await asyncio.wait((reading, carrying), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            reading.cancel()
-            carrying.cancel()
-            ends = await asyncio.gather(reading, carrying, return_exceptions=True)
-        for end in ends:
-            if isinstance(end, Exception):
-                raise end
+        carrying = run_together(*(_carry(socket, 2 * number, each) for number, each in enumerate(connections)))
+        await run_until_one_ends(_read(socket, connections), carrying)
 
 
 class _Messages:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 from component.client import PatchType
@@ -44,7 +45,8 @@ class Form:
 PLAIN: Final = Form()
 
 
-def accepted(accept: str, shapes: Collection[tuple[str, str]] = ()) -> Form:
+@lru_cache(maxsize=256)  # every client sends the same with each request
+def accepted(accept: str, shapes: tuple[tuple[str, str], ...] = ()) -> Form:
     """Return the first form that the client wants and that can be had; `shapes` are (kind, version). Raises Refusal."""
     clauses = [_clause(text) for text in accept.split(",") if text.strip()]
     for media, parameters in sorted(clauses, key=lambda each: -_weight(each[1])):
@@ -61,6 +63,7 @@ def accepted(accept: str, shapes: Collection[tuple[str, str]] = ()) -> Form:
     return PLAIN
 
 
+@lru_cache(maxsize=64)
 def sent_as(content_type: str) -> str:
     """The form of a body by its Content-Type, which may be missing: JSON, YAML or PROTOBUF. Raises Refusal."""
     media, _ = _clause(content_type)

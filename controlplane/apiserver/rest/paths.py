@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
+
+import msgspec
+from msgspec import structs
 
 from api.errors import NotFound
 from api.scheme import BUILT_IN, Kind, Scheme
@@ -45,8 +48,7 @@ _OF_NAMESPACES: Final = frozenset({STATUS, "finalize"})
 """What may follow a namespace's name without being a resource inside it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """What a path means. `name` "" is the collection, `namespace` "" all namespaces or a kind without.
 
     `kind` is None for what is not stored and can only be posted to. `watching` says that the path has the retired
@@ -93,7 +95,9 @@ def parse(raw_path: str, others: Mapping[tuple[str, str], bool], kinds: Scheme =
         )
     if proxied := _PROXY.fullmatch(raw_path):
         raw_path = proxied[1]
-    prefix, *parts = [unquote(part) for part in raw_path.strip("/").split("/")]
+    prefix, *parts = raw_path.strip("/").split("/")
+    if "%" in raw_path:
+        prefix, *parts = map(unquote, (prefix, *parts))
     group = ""
     if prefix == GROUP_PREFIX and parts:
         group, *parts = parts
@@ -107,7 +111,7 @@ def parse(raw_path: str, others: Mapping[tuple[str, str], bool], kinds: Scheme =
     watching = parts[0] == WATCH_PREFIX and len(parts) > 1
     place = _place(parts[1:] if watching else parts)
     target = _target(group, version, place, others, kinds, watching=watching)
-    return replace(target, tail=proxied[2] or "") if proxied else target
+    return structs.replace(target, tail=proxied[2] or "") if proxied else target
 
 
 def has_scale(kind: Kind) -> bool:
@@ -130,8 +134,7 @@ def offers(kind: Kind, subresource: str) -> bool:
     return (kind.resource, subresource) in _OFFERED
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(msgspec.Struct, frozen=True):
     plural: str
     namespace: str = ""
     in_namespace: bool = False
@@ -158,12 +161,12 @@ def _place(parts: Sequence[str]) -> _Place:
 def _target(
     group: str, version: str, place: _Place, others: Mapping[tuple[str, str], bool], kinds: Scheme, *, watching: bool
 ) -> Target:
-    target = Target(group, version, place.plural, place.namespace, place.name, place.subresource, watching=watching)
-    namespaced = others.get((target.api_version, place.plural))
+    api_version = f"{group}/{version}" if group else version
+    namespaced = others.get((api_version, place.plural))
     kind: Kind | None = None
     if namespaced is None:
         try:
-            kind = kinds.by_path(target.api_version, place.plural)
+            kind = kinds.by_path(api_version, place.plural)
         except NotFound:
             raise NotFound(MISSING) from None
         namespaced = kind.namespaced

@@ -20,8 +20,8 @@ from yarl import URL
 from api.core import Pod
 from api.errors import NotFound
 from controlplane.apiserver.backends import Backend
-from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.pod_network import POD, PodNetwork
+from controlplane.apiserver.reads import Reads
 from controlplane.apiserver.rest.call import Call
 from controlplane.apiserver.rest.refusals import Refusal, bad_request
 from controlplane.apiserver.rest.streaming import SLOW_READER_SECONDS
@@ -53,8 +53,8 @@ _LENGTH: Final = "Content-Length"
 class Proxies:
     """Serves proxy, for every method."""
 
-    def __init__(self, core: ApiCore, pods: PodNetwork) -> None:
-        self._core = core
+    def __init__(self, reads: Reads, pods: PodNetwork) -> None:
+        self._reads = reads
         self._pods = pods
         self._context = ssl.create_default_context()
         self._context.check_hostname = False
@@ -89,7 +89,7 @@ class Proxies:
         namespace = call.target.namespace
         if call.target.plural == "services":
             return self._pods.find(namespace, name, port)
-        found = await self._core.get(call.identity, "pods", namespace, name, asked=call.asked)
+        found = await self._reads.get(call.identity, "pods", namespace, name, asked=call.asked)
         return Backend(namespace, name, pod_port(found.view(Pod), port))
 
     async def _pass_on(self, call: Call, url: URL, body: AsyncIterator[bytes] | None) -> web.StreamResponse:

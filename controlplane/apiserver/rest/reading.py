@@ -8,7 +8,7 @@ from aiohttp import web
 
 from api.errors import Expired
 from component.env import Env
-from controlplane.apiserver.core import ApiCore
+from controlplane.apiserver.reads import Reads
 from controlplane.apiserver.rest import answers, queries
 from controlplane.apiserver.rest.call import Call
 from controlplane.apiserver.rest.refusals import Refusal
@@ -18,10 +18,10 @@ TOO_LARGE_CAUSE: Final = "ResourceVersionTooLarge"
 
 
 class Reading:
-    """Answers reads out of the core."""
+    """Answers reads, each object and list."""
 
-    def __init__(self, core: ApiCore, env: Env) -> None:
-        self._core = core
+    def __init__(self, reads: Reads, env: Env) -> None:
+        self._reads = reads
         self._env = env
 
     async def get(self, call: Call) -> web.StreamResponse:
@@ -29,7 +29,7 @@ class Reading:
         view = view_of(call, self._env.now())
         target = call.target
         try:
-            found = await self._core.get(
+            found = await self._reads.get(
                 call.identity,
                 call.resource,
                 target.namespace,
@@ -46,7 +46,7 @@ class Reading:
         view = view_of(call, self._env.now())
         options = queries.list_options(call.query)
         try:
-            found = await self._core.list(
+            found = await self._reads.list(
                 call.identity,
                 call.resource,
                 call.target.namespace,

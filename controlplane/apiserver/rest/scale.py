@@ -61,7 +61,9 @@ class Scaling:
 
     async def _stored(self, call: Call) -> Object:
         target = call.target
-        return await self._core.get(call.identity, call.kind.resource, target.namespace, target.name, asked=call.asked)
+        return await self._core.reads.get(
+            call.identity, call.kind.resource, target.namespace, target.name, asked=call.asked
+        )
 
     async def _set(self, call: Call, tree: Any) -> web.StreamResponse:
         given = bodies.converted(tree, _Scale, KIND)

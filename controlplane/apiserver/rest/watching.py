@@ -11,9 +11,9 @@ from aiohttp import web
 
 from api.errors import ApiError
 from component.env import Env
-from controlplane.apiserver.core import ApiCore
 from controlplane.apiserver.objects import object_at
 from controlplane.apiserver.past import NOW
+from controlplane.apiserver.reads import Reads
 from controlplane.apiserver.rest import encoding, queries
 from controlplane.apiserver.rest.call import Call
 from controlplane.apiserver.rest.negotiation import JSON
@@ -35,8 +35,8 @@ CHUNK_BYTES: Final = 128 << 10
 class Watching:
     """Serves watches; `end` sends all of their clients to another replica."""
 
-    def __init__(self, core: ApiCore, env: Env, slow_reader_seconds: float) -> None:
-        self._core = core
+    def __init__(self, reads: Reads, env: Env, slow_reader_seconds: float) -> None:
+        self._reads = reads
         self._slow_reader_seconds = slow_reader_seconds
         self._env = env
         self._open: set[asyncio.Timeout] = set()
@@ -48,8 +48,8 @@ class Watching:
         options = queries.watch_options(call.query)
         revision = options.revision
         if options.from_now:
-            revision = (await self._core.past.moment(NOW)).revision
-        batches = self._core.watch(
+            revision = (await self._reads.past.moment(NOW)).revision
+        batches = self._reads.watch(
             call.identity,
             call.resource,
             call.target.namespace,

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 from itertools import pairwise
 
-from controlplane.store.draft import INCARNATION_REVISIONS
 from tests.simulation.checks.record import ADDED, DELETED, Asked, Row
 
 WRITES = {"create", "update", "patch", "apply", "delete"}
@@ -54,15 +53,15 @@ def check(
     rows: Sequence[Row],
     resource: str,
     start_revision: int = 0,
-    restored_revision: int = 0,
+    jump: tuple[int, int] = (0, 0),
     pairs: Sequence[tuple[str, str]] = (),
 ) -> list[str]:
     """Return what contradicts the order of the rows; they hold every change after `start_revision`, of any resource.
 
-    After `restored_revision` the revisions jump: a restore begins a new incarnation there. `pairs` are the tokens of
-    what was written in one transaction: a read at the first one's revision is one at the second's.
+    After the first revision of `jump` they go on after the second: a restore began a new incarnation there. `pairs` are the
+    tokens of what was written in one transaction: a read at the first one's revision is one at the second's.
     """
-    found = _check_order(rows, restored_revision)
+    found = _check_order(rows, jump)
     if found:
         return found
     asked_about = [row for row in rows if row.resource == resource]
@@ -80,8 +79,7 @@ def check(
         if each.outcome not in {"ok", "refused"}:
             continue
         last = ceiling.at(each.return_time)
-        if restored_revision:
-            last = max(last, restored_revision + INCARNATION_REVISIONS)  # also before the first change after it
+        last = max(last, jump[1])  # also before the first change after it
         if each.verb == "past":
             end = each.precondition + (each.precondition in inside)
             problem, point = _check_past(each, replay.at(each.name, end)), 0
@@ -103,9 +101,11 @@ def check_together(pairs: Sequence[tuple[str, str]], rows: Sequence[Row]) -> lis
     ]
 
 
-def _check_order(rows: Sequence[Row], restored_revision: int) -> list[str]:
+def _check_order(rows: Sequence[Row], jump: tuple[int, int]) -> list[str]:
+    old, began = jump
     for before, row in pairwise(rows):
-        if row.revision != before.revision + 1 and not before.revision <= restored_revision < row.revision:
+        follows = began + 1 if before.revision <= old < row.revision else before.revision + 1
+        if row.revision != follows:
             return [f"revision {before.revision} is followed by {row.revision}"]
     return []
 
