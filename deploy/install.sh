@@ -9,7 +9,7 @@ fail() { echo "install: $1" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || fail "run as root (sudo -i)"
 command -v apt-get >/dev/null || fail "this installer knows Debian and Ubuntu only"
 
-packages="podman crun conmon nftables libnftables1 iproute2 conntrack util-linux python3 python3-venv"
+packages="podman netavark crun conmon nftables libnftables1 iproute2 conntrack util-linux python3 python3-venv"
 echo "install: Debian packages: $packages"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq || fail "apt-get update failed: check the network and /etc/apt/sources.list"

@@ -9,7 +9,7 @@ case "${1:-}" in
 --tests) command -v kubectl >/dev/null || clients=kubernetes-client; tried=kubernetes-client; shift ;;
 esac
 venv=${1:?usage: deploy/setup.sh [--peers|--tests] VENV}
-packages="podman crun conmon nftables libnftables1 iproute2 conntrack util-linux procps busybox-static python3 python3-venv curl $peers"
+packages="podman netavark crun conmon nftables libnftables1 iproute2 conntrack util-linux procps busybox-static python3 python3-venv curl $peers"
 
 fail() { echo "setup: $1" >&2; exit 1; }
 
