@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.cluster import eventually
+from tests.e2e.disk import files_with
 from tests.e2e.host_python import host_python
 from tests.e2e.test_pods import FOREVER, pod
 
@@ -110,6 +111,7 @@ def test_the_token_of_a_pod_is_bound_to_it_and_not_on_the_disk_of_its_node(space
     assert bound["serviceaccount"]["name"] == "default"
     host = space.cluster.lab.host(found["spec"]["nodeName"])
     signature = token.rpartition(".")[2]
-    search = space.cluster.in_host(host.name, "grep", "-rlF", signature, str(host.state_dir / "agent"), check=False)
-    assert (search.out, search.code) == ("", 1)
+    disk = [host.state_dir / "agent"]
+    assert files_with(disk, found["metadata"]["uid"]), "the search finds what its agent remembers"
+    assert files_with(disk, signature) == []
     eventually("the replica says so, too", lambda: space.tim("create token", "default").out.count(".") == 2)

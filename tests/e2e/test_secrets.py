@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import base64
-import mmap
 import resource
 import uuid
 from pathlib import Path
 
 from tests.e2e.cluster import Cluster, eventually
+from tests.e2e.disk import files_with, shows
 from tests.e2e.test_pods import FOREVER, pod
 
 PROGRAMS = ("raft", "api", "agent")
 
 
-def files_with(cluster: Cluster, value: str) -> list[str]:
-    """The files on disk, of whatever host, that show a value: as it is, in base64 or in hex."""
-    forms = value.encode(), base64.b64encode(value.encode()), value.encode().hex().encode()
-    return [
-        str(path)
-        for host in cluster.lab.hosts
-        for path in host.state_dir.rglob("*")
-        if path.is_file() and not path.is_symlink() and holds(path, forms)
-    ]
-
-
-def holds(path: Path, forms: tuple[bytes, ...]) -> bool:
-    """Whether a file holds one of these; not so of one that is empty or was removed meanwhile."""
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            return any(mapped.find(form) >= 0 for form in forms)
-    except (FileNotFoundError, ValueError):
-        return False
+def disks(cluster: Cluster) -> list[Path]:
+    """What every host keeps on disk."""
+    return [host.state_dir for host in cluster.lab.hosts]
 
 
 def test_no_file_of_any_host_shows_a_secret(cluster, space):
@@ -41,14 +26,14 @@ def test_no_file_of_any_host_shows_a_secret(cluster, space):
         "tolerations: [{operator: Exists}]\n  volumes: [{name: s, secret: {secretName: hidden}}]"  # without its agent
     )
     space.tim("create configmap", "plain", f"--from-literal=k=plain-{value}")
-    assert files_with(cluster, f"plain-{value}"), "the search finds what is not encrypted"
+    assert files_with(disks(cluster), f"plain-{value}"), "the search finds what is not encrypted"
     space.tim("create secret generic", "hidden", f"--from-literal=k={value}")
     space.tim("annotate", "secret", "hidden", f"note=again-{value[::-1]}")
     space.apply(pod("reader", FOREVER, kept, mounted))
     space.wait_ready("reader")
     assert space.exec("reader", "cat", "/s/k").out == value
     for each in (f"again-{value[::-1]}", value[8:]):
-        found = [path for path in files_with(cluster, each) if not holds(Path(path), (f"plain-{value}".encode(),))]
+        found = [path for path in files_with(disks(cluster), each) if not shows(Path(path), f"plain-{value}")]
         assert found == []
     follower = next(host.name for host in cluster.lab.hosts if host.name in {"r1", "r2"} - {cluster.leader()})
     node = space.pod("reader")["spec"]["nodeName"]
@@ -63,7 +48,7 @@ def test_no_file_of_any_host_shows_a_secret(cluster, space):
         lambda: space.exec("reader", "cat", "/s/k", check=False).out == value,
         explain=lambda: space.exec("reader", "cat", "/s/k", check=False),
     )
-    assert files_with(cluster, f"again-{value[::-1]}") == []
+    assert files_with(disks(cluster), f"again-{value[::-1]}") == []
 
 
 def test_another_key_is_given_to_every_replica_and_everything_is_rewritten(cluster, space):
@@ -83,7 +68,7 @@ def test_another_key_is_given_to_every_replica_and_everything_is_rewritten(clust
     assert len(set(rings)) == 1
     assert space.get("secrets", "hidden")["data"]["k"] == base64.b64encode(value.encode()).decode()
     assert "no key can be forgotten yet" in cluster.tim("secrets", "retire").out
-    assert files_with(cluster, value) == []
+    assert files_with(disks(cluster), value) == []
 
 
 def test_no_process_has_room_for_a_core_dump(cluster):
