@@ -53,7 +53,7 @@ def stale_notes(notes_dir: str) -> list[Path]:
 async def end_stale(note: Path, http: PodmanHttp) -> None:
     """End the command of a stale note, if it still runs, and remove the note. RuntimeFailure when Podman cannot tell."""
     container_id = note.name.removeprefix(_PREFIX).partition("-")[0]
-    pid = _noted_pid(note) or await _session_pid(note, http)
+    pid = noted_pid(note / _PID) or await _session_pid(note, http)
     if pid and container_id and runs_in(pid, container_id):
         log.info("command_ended", container=container_id[:12], reason="the agent that began it was killed")
         kill_command(pid)
@@ -69,9 +69,10 @@ def kill_command(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def _noted_pid(note: Path) -> int:
+def noted_pid(pid_file: Path) -> int:
+    """The pid that the OCI runtime wrote, 0 when it has not yet."""
     try:
-        return int((note / _PID).read_text())
+        return int(pid_file.read_text())
     except (OSError, ValueError):
         return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -116,19 +116,33 @@ async def open_exec(
     tty: bool,
     first_pid: int = 0,
 ) -> PodmanExec:
-    """Start a command with its streams attached, noted in `notes_dir`. Raises RuntimeFailure."""
+    """Start a command with its streams attached, noted in `notes_dir`. Raises RuntimeFailure.
+
+    A caller that is cancelled meanwhile is held up until Podman has answered, and the command is then killed.
+    """
     body = {"Cmd": list(command), "AttachStdin": stdin, "AttachStdout": True, "AttachStderr": True, "Tty": tty}
     note = CommandNote(notes_dir, container_id)
+    opening = asyncio.create_task(_opened(http, note, body, first_pid))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with suppress(RuntimeFailure):
+            await (await opening).close()
+        raise
+
+
+async def _opened(http: PodmanHttp, note: CommandNote, body: Mapping[str, Any], first_pid: int) -> PodmanExec:
+    container_id = note.container_id
     try:
         session = await http.call("POST", f"/containers/{container_id}/exec", body=body)
         note.session(session["Id"])
-        connection = await http.upgrade(f"/exec/{session['Id']}/start", body={"Detach": False, "Tty": tty})
+        connection = await http.upgrade(f"/exec/{session['Id']}/start", body={"Detach": False, "Tty": body["Tty"]})
     except PodmanError as error:
         if error.status:  # it was refused; a command without an answer may run
             note.remove()
         reason = "ContainerNotRunning" if error.status in {404, 409} else "ExecFailed"
         raise RuntimeFailure(f"exec in container {container_id[:12]}: {error}", reason=reason) from error
-    return PodmanExec(http, session["Id"], connection, note, tty=tty, first_pid=first_pid)
+    return PodmanExec(http, session["Id"], connection, note, tty=body["Tty"], first_pid=first_pid)
 
 
 async def run(

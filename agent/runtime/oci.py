@@ -15,12 +15,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.runtime.commands import CommandNote, kill_command
+from agent.runtime.commands import CommandNote, kill_command, noted_pid
 from agent.runtime.protocol import ExecResult, RuntimeFailure
 
 OUTPUT_BYTES = 16 << 10
 NOT_EXECUTABLE_EXIT_CODE, NOT_FOUND_EXIT_CODE = 126, 127
 _DRAIN_SECONDS = 0.2
+_PID_SECONDS, _PID_POLL_SECONDS = 5.0, 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,36 +83,41 @@ async def _run_noted(
     arguments += ["exec", "--pid-file", str(pid_file), container_id, *command]
     # A pipe of our own: a background child of the command may keep it open, which must not keep us waiting.
     read_end, write_end = os.pipe()
-    try:
-        process = await asyncio.create_subprocess_exec(
-            runtime.path,
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=write_end,
-            stderr=write_end,
-            start_new_session=True,
-        )
-    except OSError as error:
-        os.close(read_end)
-        raise RuntimeFailure(f"cannot run {runtime.path}: {error}", reason="ExecFailed") from error
-    except BaseException:  # cancelled while it started
-        os.close(read_end)
-        raise
-    finally:
-        os.close(write_end)
     output = _Output(read_end)
     try:
-        async with asyncio.timeout(timeout_seconds):
-            exit_code = await process.wait()
-        await output.drain()
-    except TimeoutError:
-        raise TimeoutError(f"command {list(command)} did not end within {timeout_seconds:g} s") from None
+        process = await _started([runtime.path, *arguments], write_end, pid_file)
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                exit_code = await process.wait()
+            await output.drain()
+        except TimeoutError:
+            raise TimeoutError(f"command {list(command)} did not end within {timeout_seconds:g} s") from None
+        finally:
+            if process.returncode is None:
+                await _kill(process, pid_file)
     finally:
-        if process.returncode is None:
-            await _kill(process, pid_file)
         output.close()
     failure = _logged_error(log_file) if exit_code else ""
     return _failed(failure) if failure else ExecResult(exit_code, bytes(output.content))
+
+
+async def _started(command: Sequence[str], output: int, pid_file: Path) -> asyncio.subprocess.Process:
+    """Start the runtime with `output`, which is closed here. A caller that is cancelled meanwhile leaves nothing behind."""
+    starting = asyncio.create_task(
+        asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except OSError as error:
+        raise RuntimeFailure(f"cannot run {command[0]}: {error}", reason="ExecFailed") from error
+    except asyncio.CancelledError:
+        with suppress(OSError):
+            await _kill(await starting, pid_file)
+        raise
+    finally:
+        os.close(output)
 
 
 class _Output:
@@ -145,12 +151,20 @@ class _Output:
 async def _kill(process: asyncio.subprocess.Process, pid_file: Path) -> None:
     """Kill the command with its process group, then the runtime.
 
-    The command's pid is safe to use while the runtime, its parent, has not collected it.
+    The runtime writes the command's pid just after the command has begun: killed in between, it would leave the command
+    to itself, so it gets the time to write it. The pid is safe to use while the runtime, its parent, has not collected it.
     """
-    with suppress(FileNotFoundError, ValueError):
-        kill_command(int(pid_file.read_text()))  # noqa: ASYNC240 - one small file on a tmpfs
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    try:
+        async with asyncio.timeout(_PID_SECONDS):
+            while process.returncode is None and not noted_pid(pid_file):  # noqa: ASYNC110 - a file tells nobody
+                await asyncio.sleep(_PID_POLL_SECONDS)
+    except TimeoutError:
+        pass  # it hangs before it has begun anything
+    finally:
+        if process.returncode is None and (pid := noted_pid(pid_file)):
+            kill_command(pid)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     await process.wait()
 
 

@@ -56,6 +56,25 @@ async def test_a_short_command_is_killed_when_its_caller_is_cancelled(host):
     await until(lambda: not sleeping(container, "778"), "it is gone")
 
 
+@pytest.mark.parametrize("through_podman", [False, True])
+async def test_a_command_does_not_outlive_its_caller_whenever_it_is_cancelled(host, monkeypatch, through_podman):
+    if through_podman:
+        monkeypatch.setattr("agent.runtime.oci.OciRuntime.knows", lambda self, container_id: False)
+    step = 0.003 if through_podman else 0.0005  # it begins within 50 to 100 ms, or within 5 to 10
+    container = await host.run()
+    seconds = [str(900 + number) for number in range(40)]
+    for number, each in enumerate(seconds):
+        task = asyncio.create_task(host.runtime.exec_sync(container.id, ["sleep", each], 60))
+        await asyncio.sleep(number * step)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    await until(lambda: not any(sleeping(container, each) for each in seconds), "none goes on")
+    await asyncio.sleep(0.5)  # one that was still about to begin
+    assert [each for each in seconds if sleeping(container, each)] == []
+    assert list(Path(host.podman.run_dir, "exec").iterdir()) == []
+
+
 async def test_a_child_that_keeps_the_output_open_does_not_hold_up_a_short_command(host):
     container = await host.run()
     async with asyncio.timeout(DEADLINE_SECONDS):
