@@ -1,7 +1,7 @@
 """The HTTPS side of a comparison: the API as Kubernetes' clients speak it, the verbs of `api_calls` in their words.
 
-The client is aiohttp with a connection for each client, as HTTP/1.1 has it, open while the rounds go on. Like theirs it takes long
-answers compressed (gzip), and leaves them so.
+Each client has a connection, as HTTP/1.1 has it, open while the rounds go on. Like theirs it takes long answers compressed (gzip),
+and leaves them so.
 """
 
 from __future__ import annotations
@@ -17,55 +17,44 @@ import aiohttp
 import msgspec
 
 from bench.api_calls import CHANGING, LISTED, OF_EVERY_NAMESPACE, STANDING, WATCHED, Verbs, config_map
+from bench.http_connection import Connections
 from bench.load import CALL_SECONDS, CHANNELS, Call, ComeAgain, Side
 from component.rpc import API_SERVER_NAME, Tls
 
 PORT = 6443
-KEPT_SECONDS = 30.0  # idle connections: longer than another contender has its turn, less than the server keeps them
+NAMESPACES = "/api/v1/namespaces"
 
 
 class Https(Side):
-    """The leader's HTTPS port; a channel is a session with as many connections as it has clients."""
+    """The leader's HTTPS port; a channel has as many connections as it has clients."""
 
     def __init__(self, address: str, tls: Tls, processes: Mapping[str, list[int]]) -> None:
-        self.url = f"https://{address}:{PORT}/api/v1/namespaces"
-        context = client_context(tls)
-        sessions = [
-            aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=context, limit=0, keepalive_timeout=KEPT_SECONDS),
-                timeout=aiohttp.ClientTimeout(total=CALL_SECONDS),
-                auto_decompress=False,
-            )
-            for _ in range(CHANNELS)
-        ]
-        super().__init__("https", sessions, processes)
+        self._address, self._context = address, client_context(tls)
+        channels = [Connections(address, PORT, self._context, API_SERVER_NAME, CALL_SECONDS) for _ in range(CHANNELS)]
+        super().__init__("https", channels, processes)
 
-    async def ask(self, session: aiohttp.ClientSession, method: str, path: str, body: bytes | None = None) -> bytes:
+    async def ask(self, channel: Connections, method: str, path: str, body: bytes = b"") -> bytes:
         """The body of the answer. ComeAgain when there is too much to do, RuntimeError when it is refused for good."""
-        headers = {"Content-Type": "application/json"} if body else {}
-        async with session.request(
-            method, self.url + path, data=body, headers=headers, server_hostname=API_SERVER_NAME
-        ) as response:
-            data = await response.read()
-            if response.status == HTTPStatus.TOO_MANY_REQUESTS:
-                raise ComeAgain(float(response.headers["Retry-After"]))
-            if response.status >= HTTPStatus.BAD_REQUEST:
-                raise RuntimeError(f"{method} {path}: {response.status} {data[:300]!r}")
-            return data
+        answer = await channel.ask(method, NAMESPACES + path, body)
+        if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+            raise ComeAgain(float(answer.header("Retry-After")))
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise RuntimeError(f"{method} {path}: {answer.status} {answer.body[:300]!r}")
+        return answer.body
 
     def verbs(self) -> Verbs:
         """The verbs, for this side alone."""
 
-        async def update(number: int, session: aiohttp.ClientSession) -> None:
+        async def update(number: int, channel: Connections) -> None:
             name = number % LISTED
             body = config_map(STANDING, name, number).encode()
-            await self.ask(session, "PUT", f"/{STANDING}/configmaps/c{name}", body)
+            await self.ask(channel, "PUT", f"/{STANDING}/configmaps/c{name}", body)
 
-        async def get(number: int, session: aiohttp.ClientSession) -> None:
-            await self.ask(session, "GET", f"/{STANDING}/configmaps/c{number % LISTED}")
+        async def get(number: int, channel: Connections) -> None:
+            await self.ask(channel, "GET", f"/{STANDING}/configmaps/c{number % LISTED}")
 
-        async def listing(_number: int, session: aiohttp.ClientSession) -> None:
-            await self.ask(session, "GET", f"/{STANDING}/configmaps")
+        async def listing(_number: int, channel: Connections) -> None:
+            await self.ask(channel, "GET", f"/{STANDING}/configmaps")
 
         return Verbs(
             stand=self._creating(STANDING),
@@ -81,21 +70,25 @@ class Https(Side):
         )
 
     def _creating(self, namespace: str) -> Call:
-        async def create(number: int, session: aiohttp.ClientSession) -> None:
-            await self.ask(session, "POST", f"/{namespace}/configmaps", config_map(namespace, number).encode())
+        async def create(number: int, channel: Connections) -> None:
+            await self.ask(channel, "POST", f"/{namespace}/configmaps", config_map(namespace, number).encode())
 
         return create
 
     def _deleting(self, namespace: str) -> Call:
-        async def delete(number: int, session: aiohttp.ClientSession) -> None:
-            await self.ask(session, "DELETE", f"/{namespace}/configmaps/c{number}")
+        async def delete(number: int, channel: Connections) -> None:
+            await self.ask(channel, "DELETE", f"/{namespace}/configmaps/c{number}")
 
         return delete
 
     async def _watch(self) -> AsyncIterator[int | None]:
         query = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
-        url = f"{self.url}/{WATCHED}/configmaps?{query}"
-        async with self.channels[0].get(url, server_hostname=API_SERVER_NAME) as response:
+        url = f"https://{self._address}:{PORT}{NAMESPACES}/{WATCHED}/configmaps?{query}"
+        connector = aiohttp.TCPConnector(ssl=self._context)
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as session,
+            session.get(url, server_hostname=API_SERVER_NAME) as response,
+        ):
             async for line in response.content:
                 event = msgspec.json.decode(line)
                 name = event["object"]["metadata"].get("name")
