@@ -33,6 +33,12 @@ def free_ports(count: int) -> list[int]:
             held.close()
 
 
+def events_of(path: Path) -> list[dict[str, object]]:
+    """The events in a log that is being written: a line that is not whole yet does not count."""
+    lines = path.read_text().rpartition("\n")[0].splitlines()
+    return [json.loads(line) for line in lines if line.startswith("{")]
+
+
 class Reader:
     """A small API process: collects what a log delivers."""
 
@@ -40,6 +46,7 @@ class Reader:
         self.log = log
         self.entries: list[Entry] = []
         self.seen: set[bytes] = set()
+        self.proposed = 0  # times that `put` sent something here, repetitions counted
         self.statuses: list[RaftStatus] = []
         self.installed: list[Snapshot] = []
 
@@ -152,8 +159,7 @@ class RaftProcesses:
         return Reader(SocketLog(self.socket_path(name), name))
 
     def logs(self, name: str) -> list[dict[str, object]]:
-        lines = (self.home(name) / "raft.log").read_text().splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{")]
+        return events_of(self.home(name) / "raft.log")
 
     def close(self) -> None:
         self.kill(*list(self.running))
@@ -169,6 +175,7 @@ async def put(apis: Sequence[Reader], data: bytes, seconds: float = DEADLINE_SEC
         while True:
             api = await leading(apis, seconds)
             term, refused = api.log.status.term, []
+            api.proposed += 1
             api.log.propose(data, term, lambda refused=refused: refused.append(1))
 
             def settled(api=api, refused=refused, term=term) -> bool:

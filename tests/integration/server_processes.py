@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shutil
 import signal
@@ -22,7 +21,7 @@ from component.rpc import Tls
 from component.rpc_client import RpcClient
 from controlplane.bootstrap import plan_cluster
 from controlplane.config import ServerConfig
-from tests.integration.raft_processes import free_ports
+from tests.integration.raft_processes import events_of, free_ports
 from tests.newer_build import ROOT
 
 WAIT_SECONDS = 90.0
@@ -128,9 +127,7 @@ class ServerProcesses:
 
     def logged(self, name: str, process: str, event: str) -> list[dict[str, object]]:
         """The events of that name in a process's log."""
-        lines = (self.log_path(name, process)).read_text().splitlines()
-        found = [json.loads(line) for line in lines if line.startswith("{")]
-        return [each for each in found if each["event"] == event]
+        return [each for each in events_of(self.log_path(name, process)) if each["event"] == event]
 
     def close(self) -> None:
         for running in self._running.values():

@@ -46,7 +46,7 @@ class Peers:
                 contexts,
                 self.poller,
                 self.env,
-                retry_seconds=0.1,  # the lower one dials after four: on a slow machine both would, and one session replace the other
+                retry_seconds=1.0,  # the lower one dials after three: on a slow machine both would, and one session replace the other
                 timeout_seconds=timeout_seconds,
             )
             transport.on_message = lambda peer, message, name=name: self.heard.append((name, peer, message))
