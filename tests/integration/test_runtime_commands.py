@@ -16,27 +16,29 @@ pytestmark = [pytest.mark.podman, pytest.mark.root, pytest.mark.slow]
 
 async def test_a_short_command_gives_its_exit_code_and_both_outputs(host):
     container = await host.run()
-    result = await host.runtime.exec_sync(container.id, ["sh", "-c", "echo out; echo err >&2; exit 9"], 10)
+    result = await host.runtime.exec_sync(
+        container.id, ["sh", "-c", "echo out; echo err >&2; exit 9"], DEADLINE_SECONDS
+    )
     assert result.exit_code == 9
     assert sorted(result.output.split()) == [b"err", b"out"]
 
 
 async def test_output_of_a_short_command_is_cut_at_16_kib_and_it_still_ends(host):
     container = await host.run()
-    result = await host.runtime.exec_sync(container.id, ["sh", "-c", "yes | head -c 1000000; exit 4"], 10)
+    result = await host.runtime.exec_sync(container.id, ["sh", "-c", "yes | head -c 1000000; exit 4"], DEADLINE_SECONDS)
     assert (result.exit_code, len(result.output)) == (4, 16 << 10)
 
 
 async def test_a_short_command_that_is_not_there_gives_127_and_says_so(host):
     container = await host.run()
-    result = await host.runtime.exec_sync(container.id, ["no-such-command"], 10)
+    result = await host.runtime.exec_sync(container.id, ["no-such-command"], DEADLINE_SECONDS)
     assert result.exit_code == 127
     assert b"no-such-command" in result.output
 
 
 async def test_a_short_command_that_may_not_be_run_gives_126(host):
     container = await host.run()
-    assert (await host.runtime.exec_sync(container.id, ["/etc/passwd"], 10)).exit_code == 126
+    assert (await host.runtime.exec_sync(container.id, ["/etc/passwd"], DEADLINE_SECONDS)).exit_code == 126
 
 
 async def test_a_short_command_is_killed_with_its_children_at_the_time_out(host):
@@ -98,14 +100,14 @@ def sleeping(container, seconds):
 
 async def test_short_commands_leave_no_files(host):
     container = await host.run()
-    await host.runtime.exec_sync(container.id, ["true"], 10)
+    await host.runtime.exec_sync(container.id, ["true"], DEADLINE_SECONDS)
     assert list(Path(host.podman.run_dir, "exec").iterdir()) == []
 
 
 async def test_short_commands_go_through_podman_when_the_oci_runtimes_state_is_out_of_sight(host, monkeypatch):
     monkeypatch.setattr("agent.runtime.oci.OciRuntime.knows", lambda self, container_id: False)
     container = await host.run()
-    result = await host.runtime.exec_sync(container.id, ["sh", "-c", "echo out; exit 9"], 10)
+    result = await host.runtime.exec_sync(container.id, ["sh", "-c", "echo out; exit 9"], DEADLINE_SECONDS)
     assert (result.exit_code, result.output) == (9, b"out\n")
     with pytest.raises(TimeoutError):
         await host.runtime.exec_sync(container.id, ["sleep", "779"], 0.5)
@@ -169,7 +171,7 @@ async def test_whoever_leaves_a_terminal_lets_it_go_on(host):
                 seen += (await joined.read())[1]
         await joined.close_stdin()
         await joined.close()
-    assert (await host.runtime.list_containers())[0].state == "running"
+    assert [each.state for each in await host.runtime.list_containers() if each.id == container.id] == ["running"]
 
 
 async def test_whoever_leaves_a_container_without_a_terminal_ends_its_input(host):

@@ -44,7 +44,7 @@ async def test_host_name_is_the_same_by_call_variable_and_file(host):
 
 
 async def test_a_network_of_its_own_has_only_a_loopback_that_is_up(host):
-    text = await host.output("sh", "-c", "ip -o link | cut -d' ' -f2; ping -c1 -W1 127.0.0.1 > /dev/null && echo up")
+    text = await host.output("sh", "-c", "ip -o link | cut -d' ' -f2; ping -c1 -W30 127.0.0.1 > /dev/null && echo up")
     assert text.split() == ["lo:", "up"]
 
 

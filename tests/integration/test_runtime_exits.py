@@ -129,13 +129,21 @@ async def test_a_container_that_podman_has_forgotten_is_not_reported(tmp_path, d
 
 
 async def test_closing_leaves_no_task_and_no_descriptor_behind(tmp_path, dead_pid):
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = open_descriptors()
     watched = Watched(running(dead_pid))
     watched.watcher.watch(running(dead_pid), exit_dir=str(tmp_path), cgroup_parent="/none")
     await asyncio.sleep(0)
     await watched.watcher.close()
     assert len(asyncio.all_tasks()) == 1
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert open_descriptors() <= before
+
+
+def open_descriptors():
+    """Their numbers, with that of the look itself: one more that is open makes one more number.
+
+    There may be fewer at the end: what other tests left to the collector goes when it likes.
+    """
+    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
 
 
 # --- versions

@@ -19,8 +19,19 @@ pytestmark = [pytest.mark.podman, pytest.mark.root, pytest.mark.slow]
 
 
 async def target(host):
+    """A container that runs `sleep 4711` below its first process."""
     spec = await host.spec("sh", "-c", "sleep 4711 & wait")
-    return spec, await host.runtime.start((await host.runtime.create(spec)).id)
+    container = await host.runtime.start((await host.runtime.create(spec)).id)
+    async with asyncio.timeout(DEADLINE_SECONDS):  # it is started before its shell has begun anything
+        while "sleep 4711" not in await programs(host, container):
+            await asyncio.sleep(0.02)
+    return spec, container
+
+
+async def programs(host, container):
+    """The command lines of what runs in a container."""
+    listed = (await host.runtime.exec_sync(container.id, ["ps", "-o", "args"], DEADLINE_SECONDS)).output.decode()
+    return [line.strip() for line in listed.splitlines()]
 
 
 async def beside(host, spec, container, *command, name="debug"):
@@ -45,13 +56,10 @@ async def test_its_end_takes_what_it_started_along_and_leaves_the_other_one_alon
     debug, _ = await beside(host, spec, main, "sh", "-c", "sleep 4712 & sleep 4713 & exit 3")
     assert (await host.next_exit(debug.id)).exit_code == 3
 
-    async def seen():
-        return (await host.runtime.exec_sync(main.id, ["ps"], 10)).output.decode()
-
     async with asyncio.timeout(DEADLINE_SECONDS):  # Podman's clean-up takes a moment
-        while "sleep 471" in (text := await seen()).replace("sleep 4711", ""):
+        while {"sleep 4712", "sleep 4713"} & set(seen := await programs(host, main)):
             await asyncio.sleep(0.02)
-    assert "sleep 4711" in text
+    assert "sleep 4711" in seen
 
 
 async def test_the_end_of_the_other_one_is_its_own(host):
