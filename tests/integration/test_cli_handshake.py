@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import socket
 import ssl
 import time
 
@@ -16,10 +17,31 @@ from component.handshake import Handshake
 from component.rpc import API_SERVER_NAME, Tls
 from component.rpc_client import RpcClient
 from tests.api_server import ADMIN, Pki, make_env, make_pki, running_cluster
+from tests.waiting import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.slow
 
 DAY_SECONDS = 86_400
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """A machine that stands still for a moment does not count as an address where nobody answers."""
+    monkeypatch.setattr("component.handshake.PROBE_SECONDS", DEADLINE_SECONDS)
+
+
+@pytest.fixture
+def unknown_host(monkeypatch):
+    """A name that no host has, told at once: whether and when a name server answers is the machine's matter."""
+    ask, name = socket.getaddrinfo, "nobody.invalid"
+
+    def getaddrinfo(host, *arguments, **options):
+        if host == name:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return ask(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return name
 
 
 @pytest.fixture
@@ -98,8 +120,8 @@ async def test_a_client_of_either_ca_of_a_rotation_is_not_called_a_stranger(clus
     assert await Handshake(tls, "FILE", cluster.env).obstacle(cluster.addresses[0]) is None
 
 
-async def test_addresses_without_an_api_server_are_named_with_what_is_in_the_way(cluster):
-    error, _ = await refusal(cluster, cluster.keys.admin, ["127.0.0.1:1", "nobody.invalid:7443"], timeout_seconds=0.5)
+async def test_addresses_without_an_api_server_are_named_with_what_is_in_the_way(cluster, unknown_host):
+    error, _ = await refusal(cluster, cluster.keys.admin, ["127.0.0.1:1", f"{unknown_host}:7443"], timeout_seconds=0.5)
     assert isinstance(error, errors.Unavailable)
     assert str(error) == (
         "no API server can be reached (tried 127.0.0.1:1: connection refused, nobody.invalid:7443: no such host name)"

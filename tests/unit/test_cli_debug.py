@@ -205,9 +205,9 @@ def test_run_ends_with_the_exit_code_of_a_container_that_is_not_restarted():
 
 def test_run_deletes_the_pod_when_it_does_not_start():
     api = NodeApi({"waiting": {"reason": "ErrImagePull", "message": "no such image"}}, "Pending")
-    result = run(api, "-i", "--rm", "--pod-running-timeout", "10ms")
+    result = run(api, "-i", "--rm", "--pod-running-timeout", "200ms")  # enough for a look at the pod
     assert result.exit_code == 1
-    assert "has not started within 0.01 s (ErrImagePull: no such image)" in result.stderr
+    assert "has not started within 0.2 s (ErrImagePull: no such image)" in result.stderr
     assert api.names("pods") == []
 
 

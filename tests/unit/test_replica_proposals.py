@@ -225,7 +225,7 @@ async def test_a_refused_batch_is_proposed_again_when_there_is_a_leader(leader):
 
 async def test_a_late_refusal_of_a_lost_copy_says_nothing_about_the_new_one(leader):
     data = leader.data()
-    task = await leader.commit(data, deadline_seconds=0.05)
+    task = await leader.commit(data, deadline_seconds=0.2)
     leader.become(RaftStatus("leader", 2, "r1", 0, 0))
     leader.applied(2)
     await turns()
@@ -251,16 +251,17 @@ async def test_without_a_leader_patience_is_short_and_nothing_was_changed(follow
         await follower.proposals.commit(follower.data(), 3600.0, 0.01)
 
 
+@pytest.mark.slow
 async def test_a_write_that_found_a_leader_outlives_the_patience_for_finding_one(follower):
     """Else it would be doubtful, though nothing went wrong since it was handed over."""
     follower.become(NOBODY)
     data = follower.data()
-    writing = asyncio.ensure_future(follower.proposals.commit(data, 3600.0, 0.01))
+    writing = asyncio.ensure_future(follower.proposals.commit(data, 3600.0, 0.25))  # no pause of the machine is so long
     await turns()
     follower.become(FOLLOWING)
     await turns()
     assert follower.link.sent == [("r2", 1, (data,))]
-    await asyncio.wait({writing}, timeout=0.05)
+    await asyncio.wait({writing}, timeout=0.4)
     assert not writing.done()
     follower.applied(1, data)
     assert await writing == Committed(1, 0)

@@ -75,7 +75,7 @@ async def test_without_a_quorum_the_outcome_is_unknown_and_the_write_may_happen(
     await replica.commit([put()])
     log.pause()
     with pytest.raises(errors.Unknown):
-        await replica.commit([put("b")], deadline_seconds=0.02)
+        await replica.commit([put("b")], deadline_seconds=0.2)  # it is sent well before
     log.resume()
     await replica.at_least(2)
     assert replica.state.get(Key("pods", "default", "b")) is not None
