@@ -65,12 +65,16 @@ class Cluster:
         )
         self.written += 1
 
+    def in_step(self):
+        """Whether all replicas have applied the same at this moment."""
+        return len({each.state.applied_index for each in self.replicas.values()}) == 1
+
     async def equal(self):
         """Wait until all replicas have applied the same, and return one of their states."""
         await eventually(lambda: all(each.ready for each in self.replicas.values()))
         for replica in self.replicas.values():
             await replica.read_barrier()
-        await eventually(lambda: len({each.state.applied_index for each in self.replicas.values()}) == 1)
+        await eventually(self.in_step)
         assert len({each.state.digest for each in self.replicas.values()}) == 1
         return next(iter(self.replicas.values())).state
 
@@ -155,6 +159,8 @@ async def test_a_replica_that_was_away_for_longer_than_the_log_reaches_goes_on_f
         key = Key("pods", "d", f"p{number % 4}")
         await writer.commit([Put(Envelope(key, key.name), body)])
     await eventually(lambda: all(snapshot.listed(cluster.folder / name / "snapshots") for name in cluster.replicas))
+    for name in cluster.replicas:  # whichever leads by then: its log must not reach back any more
+        await eventually(lambda name=name: any(line["event"] == "log_compacted" for line in cluster.raft.logs(name)))
     cluster.raft.start(behind)
     replica = await cluster.start_api(behind)
     await eventually(lambda: replica.ready and replica.state.revision == 64)
@@ -181,6 +187,8 @@ async def test_a_replica_whose_state_went_wrong_ends_and_names_the_index_and_the
     while not failed.done():
         await cluster.write(leader, number)
         number += 1
+        # One that lags says late what it has: the victim would be told of a later entry than the first that differs.
+        await eventually(lambda: failed.done() or cluster.in_step())
     with pytest.raises(
         Diverged, match=r"the state after log entry (\d+) has digest .* here and .* on 2 replicas"
     ) as told:
