@@ -8,8 +8,7 @@ from bench.http_connection import Connection
 
 TOLD = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{"a":"\r\n\r\n"}'
 CHUNKED = (
-    b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n"
-    b'6\r\n{"a":"\r\nA\r\n0123456789\r\n2\r\n"}\r\n0\r\n\r\n'
+    b'HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n{"a":"\r\nA\r\n0123456789\r\n2\r\n"}\r\n0\r\n\r\n'
 )
 EMPTY = b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n"
 MEANT = {
