@@ -22,7 +22,8 @@ from tests.waiting import DEADLINE_SECONDS, eventually
 
 
 def probe(**fields):
-    return msgspec.convert(fields, Probe)
+    """A probe that waits as long as tests do: what it finds, not how soon, is what most of them are about."""
+    return msgspec.convert({"timeoutSeconds": int(DEADLINE_SECONDS), **fields}, Probe)
 
 
 SPEC = msgspec.convert({"name": "main", "ports": [{"name": "web", "containerPort": 8080}]}, Container)
@@ -115,7 +116,9 @@ async def test_http_headers_are_sent(actions, server):
 
 @pytest.mark.slow
 async def test_a_slow_answer_is_a_failure(actions, server):
-    answer = await actions.probe("c", SPEC, probe(httpGet={"path": "/slow", "port": server[0]}), "127.0.0.1")
+    answer = await actions.probe(
+        "c", SPEC, probe(httpGet={"path": "/slow", "port": server[0]}, timeoutSeconds=1), "127.0.0.1"
+    )
     assert answer == Answer(ok=False, message="no answer within 1s")
 
 
@@ -180,7 +183,9 @@ async def test_commands(result, ok, message):
     runtime = FakeRuntime()
     runtime.containers["c"] = observed()
     runtime.exec_results["check it"] = result
-    answer = await ProbeActions(runtime, "0").probe("c", SPEC, probe(exec={"command": ["check", "it"]}), "")
+    answer = await ProbeActions(runtime, "0").probe(
+        "c", SPEC, probe(exec={"command": ["check", "it"]}, timeoutSeconds=1), ""
+    )
     assert answer == Answer(ok=ok, message=message)
 
 

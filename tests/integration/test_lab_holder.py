@@ -22,7 +22,7 @@ def holder(tmp_path, monkeypatch):
     host.run_dir.mkdir(parents=True)
     log_dir = host.state_dir / "log"
     log_dir.mkdir(parents=True)
-    script = "echo started $$; trap 'echo got TERM; exit 0' TERM; while :; do sleep 0.05; done"
+    script = "trap 'echo got TERM; exit 0' TERM; echo started $$; while :; do sleep 0.05; done"
     spec = {
         "run_dir": str(host.run_dir),
         "log_dir": str(log_dir),
@@ -40,6 +40,10 @@ def holder(tmp_path, monkeypatch):
 
 def pid(host):
     return machine.ask(host, {"do": "status"}, missing_ok=True).get("processes", {}).get("p", {}).get("pid", 0)
+
+
+def said(host):
+    return (host.state_dir / "log" / "p.log").read_text()
 
 
 async def test_a_program_that_is_killed_is_started_again(holder):
@@ -64,10 +68,11 @@ async def test_starting_what_runs_leaves_it_alone(holder):
     host, _ = holder
     await eventually(lambda: pid(host))
     running = pid(host)
+    await eventually(lambda: f"started {running}\n" in said(host))  # from then on it says that it is asked to end
     machine.ask(host, {"do": "start", "process": "p"})
     machine.ask(host, {"do": "stop", "process": "p"})
     await eventually(lambda: not pid(host))
-    assert (host.state_dir / "log" / "p.log").read_text().splitlines() == [f"started {running}", "got TERM"]
+    assert said(host).splitlines() == [f"started {running}", "got TERM"]
 
 
 async def test_unknown_requests_are_answered_not_obeyed(holder):
@@ -83,10 +88,11 @@ async def test_shutting_down_ends_the_programs_first(holder):
     host, process = holder
     await eventually(lambda: pid(host))
     running = pid(host)
+    await eventually(lambda: f"started {running}\n" in said(host))
     machine.ask(host, {"do": "shutdown"})
     assert process.wait(DEADLINE_SECONDS) == 0
     assert not Path(f"/proc/{running}").exists()
-    assert "got TERM" in (host.state_dir / "log" / "p.log").read_text()
+    assert "got TERM" in said(host)
 
 
 async def test_a_host_that_is_down_says_how_to_start_it():

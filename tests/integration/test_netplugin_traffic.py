@@ -11,11 +11,12 @@ import pytest
 
 from netplugin.protocol import Endpoint, ServicePort
 from tests.netns_fixture import Asking, Net, Space, ask, ask_often, fabric, service
-from tests.waiting import eventually
+from tests.waiting import DEADLINE_SECONDS, eventually
 
 IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2  # not in Python's socket module
 
 REPEATED_SECONDS = 1.0  # the first repetition of a SYN that nobody answered
+UDP_CLIENTS = 40  # each draws its endpoint: of 8, all draw the same one once in 128 times
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
@@ -149,11 +150,17 @@ async def test_affinity_keeps_each_client_at_one_endpoint_until_it_leaves(net, p
 async def test_affinity_spreads_clients(lone):
     pods = [await lone.pod(0, f"p{number}") for number in range(2)]
     clients = [await lone.pod(0, f"c{number}") for number in range(12)]
-    await lone.sync([service("10.96.0.20", pods, affinity_seconds=600)])
-    answers = Counter()
-    for client in clients:
-        answers += await asked(client, "10.96.0.20", 80, 2)
-    assert {answer.split()[0] for answer in answers} == {"p0", "p1"}
+    vips = [f"10.96.0.{number}" for number in range(20, 24)]
+    await lone.sync([service(vip, pods, affinity_seconds=600, name=f"web-{vip}") for vip in vips])
+    found = []
+    for vip in vips:
+        answers = Counter()
+        for client in clients:
+            answers += await asked(client, vip, 80, 2)
+        found.append({answer.split()[0] for answer in answers})
+    # Each client draws: once in 2,000 times all of one address draw the same, and hardly ever so at every address.
+    assert {"p0", "p1"} in found
+    assert all(each <= {"p0", "p1"} for each in found)
 
 
 async def test_vips_without_endpoints_and_unknown_ones_are_refused_at_once_and_leave_nothing(lone):
@@ -228,7 +235,7 @@ async def test_toggling_endpoints_under_new_connections_fails_none(lone):
     await lone.sync([three])
     with Asking(client, "10.96.0.10", 80) as asking:
         toggles = 0
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 4 * DEADLINE_SECONDS
         while (asking.count() < 3000 or toggles < 300) and time.monotonic() < deadline:
             await lone.sync([two if toggles % 2 == 0 else three])
             toggles += 1
@@ -243,7 +250,7 @@ async def test_a_connection_that_waits_for_a_silent_endpoint_reaches_another_onc
     client = await lone.pod(0, "client")
     silent.run("ip", "route", "replace", "blackhole", "default")  # it hears and cannot answer
     await lone.sync([service("10.96.0.10", [silent])])
-    waiting = asyncio.create_task(asyncio.to_thread(client.inside, lambda: ask("10.96.0.10", 80, timeout_seconds=10)))
+    waiting = asyncio.create_task(asyncio.to_thread(client.inside, lambda: ask("10.96.0.10", 80, timeout_seconds=40)))
     await eventually(lambda: "[UNREPLIED]" in lone.hosts[0].run("conntrack", "-L", "-d", "10.96.0.10"))
     await lone.sync([service("10.96.0.10", [alive])])
     assert (await waiting).split()[0] == "p1"
@@ -269,12 +276,12 @@ async def test_udp_clients_leave_an_endpoint_that_is_removed(lone):
         made.connect(("10.96.0.10", 53))
         return made
 
-    sockets = client.inside(lambda: [open_one() for _ in range(8)])
+    sockets = client.inside(lambda: [open_one() for _ in range(UDP_CLIENTS)])
     try:
-        before = [talk(number) for number in range(8)]
+        before = [talk(number) for number in range(UDP_CLIENTS)]
         assert set(before) == {"p0", "p1"}
         await lone.sync(ports(pods[1:]))
-        assert [talk(number) for number in range(8)] == ["p1"] * 8
+        assert [talk(number) for number in range(UDP_CLIENTS)] == ["p1"] * UDP_CLIENTS
     finally:
         for each in sockets:
             each.close()
@@ -285,10 +292,12 @@ async def test_a_thousand_services_sync_whole_and_step_by_step(lone):
     many = [service(f"10.96.{4 + number // 250}.{number % 250 + 1}", pods, name=f"s{number}") for number in range(1000)]
     await lone.sync(many)
     assert sum((await asked(pods[0], "10.96.7.250", 80, 5)).values()) == 5
-    started = time.process_time()
+    spent = []
     for number in range(20):
+        started = time.process_time()
         await lone.sync([*many, service("10.96.0.10", pods[: 1 + number % 3])])
-    assert (time.process_time() - started) / 20 < 0.25
+        spent.append(time.process_time() - started)
+    assert sorted(spent)[10] < 0.25  # a busy machine lengthens some; what is slow is slow in most
     assert {each.split()[0] for each in await asked(lone.hosts[0], "10.96.0.10", 80, 40)} == {"p0", "p1"}
     await lone.sync([])
     assert "elements" not in lone.hosts[0].run("nft", "list", "map", "ip", "timonier", "tcp_endpoints")
