@@ -30,7 +30,7 @@ from controlplane.level import KNOWN_LEVEL
 from controlplane.raft.protocol import NotLeader
 from controlplane.replica import Replica
 from tests.single_log import SingleLog
-from tests.waiting import DEADLINE_SECONDS
+from tests.waiting import DEADLINE_SECONDS, POLL_SECONDS
 
 ADMIN = Identity("kubernetes-admin", (MASTERS_GROUP,))
 
@@ -117,17 +117,25 @@ class Cluster:
     audit: AuditLog | None = None
 
     async def serve(self, port: int = 0) -> str:
-        """Start one more endpoint; returns its address."""
-        server = ApiServer(
-            self.core,
-            NoStreams(),
-            Tokens(),
-            Status(),
-            Authenticator(self.core.authorizer),
-            self.keys.server,
-            self.audit,
-        )
-        bound = await server.start(f"127.0.0.1:{port}")
+        """Start one more endpoint; returns its address. A port that was given up before may be taken for a moment."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while True:
+                server = ApiServer(
+                    self.core,
+                    NoStreams(),
+                    Tokens(),
+                    Status(),
+                    Authenticator(self.core.authorizer),
+                    self.keys.server,
+                    self.audit,
+                )
+                try:
+                    bound = await server.start(f"127.0.0.1:{port}")
+                    break
+                except OSError:
+                    if not port:
+                        raise
+                    await asyncio.sleep(POLL_SECONDS)
         self.servers.append(server)
         self.addresses.append(f"127.0.0.1:{bound}")
         return self.addresses[-1]

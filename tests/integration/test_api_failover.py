@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from dataclasses import replace
 
@@ -17,7 +16,7 @@ from component.rpc_failover import ATTEMPT_SECONDS, UNSERVED_SECONDS
 from controlplane.apiserver.watches import Batch
 from controlplane.replica import DEADLINE_SECONDS as REPLICA_SECONDS
 from tests.api_server import config_map, running_cluster
-from tests.waiting import DEADLINE_SECONDS
+from tests.waiting import DEADLINE_SECONDS, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -99,13 +98,13 @@ async def test_creates_under_fail_over_happen_exactly_once(cluster):
     async def trouble():
         while True:
             for index in (0, 1):
+                before = len(written)
                 await asyncio.sleep(0.05)
+                # On a slow machine no call would get through between one death and the next.
+                await eventually(lambda before=before: len(written) > before)
                 await cluster.servers[index].server.stop(0)
                 cluster.servers[index] = None
-                while True:
-                    with contextlib.suppress(OSError):
-                        await cluster.serve(ports[index])
-                        break
+                await cluster.serve(ports[index])
                 cluster.addresses.pop()
                 cluster.servers[index] = cluster.servers.pop()
 
@@ -153,7 +152,10 @@ async def test_a_watch_goes_on_elsewhere_without_losing_or_doubling(cluster):
 
 
 class Breaking:
-    """A core whose next write is applied and whose answer is never given."""
+    """A core whose next write is applied and whose answer is never given.
+
+    `applied` counts the times a write was asked for: a client that takes a slow replica for dead asks once more.
+    """
 
     def __init__(self, cluster, method):
         self._inner = getattr(cluster.core, method)
@@ -172,7 +174,7 @@ async def test_a_create_whose_answer_was_lost_is_repeated_and_recognised(cluster
     client = cluster.client()
     cluster.core.create = Breaking(cluster, "create")
     created = await client.create(config_map("a"))
-    assert cluster.core.create.applied == 2
+    assert cluster.core.create.applied >= 2
     assert (await client.get("configmaps", "default", "a")).uid == created.uid
 
 
@@ -194,7 +196,7 @@ async def test_an_update_whose_answer_was_lost_is_done_once_and_answered(cluster
     del tree["metadata"]["resourceVersion"]
     cluster.core.update = Breaking(cluster, "update")
     assert (await client.update({**tree, "data": {"k": "3"}})).revision == first.revision + 2
-    assert cluster.core.update.applied == 2
+    assert cluster.core.update.applied >= 2
     assert (await client.get("configmaps", "default", "a")).revision == first.revision + 2
 
 
@@ -203,19 +205,26 @@ async def test_a_delete_whose_answer_was_lost_is_answered_with_what_it_deleted(c
     created = await client.create(config_map("a"))
     cluster.core.delete = Breaking(cluster, "delete")
     assert (await client.delete("configmaps", "default", "a")).uid == created.uid
-    assert cluster.core.delete.applied == 2
+    assert cluster.core.delete.applied >= 2
 
 
 async def test_a_write_in_doubt_that_no_replica_can_settle_is_told_as_unknown(cluster):
-    client = cluster.client(timeout_seconds=1.0)
+    passed_seconds, calls = 0.0, 0
+    cluster.env = replace(cluster.env, monotonic=lambda: time.monotonic() + passed_seconds)
+    client = cluster.client()
     await client.create(config_map("a"))
 
     async def lost(*args, **kwargs):
+        nonlocal passed_seconds, calls
+        calls += 1
+        if calls == 3:
+            passed_seconds = DEADLINE_SECONDS  # which the client gives a call
         raise errors.Unknown("the leader was lost while the write was under way")
 
     cluster.core.update = lost
     with pytest.raises(errors.Unknown, match="read before trying again"):
         await client.update(config_map("a", {"k": "2"}))
+    assert calls == 3
 
 
 async def test_a_client_that_was_quiet_asks_for_a_revision_before_it_writes(cluster):
@@ -260,14 +269,14 @@ async def test_a_replica_that_answers_unavailable_is_left_for_the_other(cluster)
 
     cluster.core.reads.get = refuse
     assert (await client.get("namespaces", "", "default")).name == "default"
-    assert len(calls) == 3
+    assert len(calls) >= 3
 
 
 async def test_a_watch_that_was_quiet_for_long_still_finds_another_replica(cluster):
     """The client's time-out is for finding a replica, not for the watch."""
     offset = 0.0
     env = Env(lambda: time.monotonic() + offset, time.time, cluster.env.rng, cluster.env.new_uid)
-    async with RpcClient(cluster.addresses, cluster.keys.admin, env, timeout_seconds=2.0) as client:
+    async with RpcClient(cluster.addresses, cluster.keys.admin, env, timeout_seconds=DEADLINE_SECONDS) as client:
         stream = client.watch("configmaps")
         await anext(stream)
         offset = 3600.0
