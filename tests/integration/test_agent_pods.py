@@ -188,6 +188,7 @@ async def test_secrets_stand_only_below_the_run_folder(rig):
     source = next(mount.source for mount in spec.mounts if mount.target == "/s")
     assert Path(source, "TOKEN").read_text() == "hunter2"
     assert source.startswith(str(rig.paths.run_dir))
+    await rig.stop()  # what changes while it is searched cannot be searched
     plain, encoded = b"hunter2", base64.b64encode(b"hunter2")
     for path in rig.paths.data_dir.rglob("*"):
         if path.is_file():

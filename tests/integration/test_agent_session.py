@@ -27,18 +27,19 @@ async def test_registration_says_who_the_node_is(rig):
 
 async def test_heartbeats_come_every_second_and_carry_the_status_only_when_it_changed(rig):
     await rig.until(lambda: not rig.agent.problems())
-    await rig.until(lambda: len(rig.plane.heartbeats) >= 3)
+    told = len(rig.plane.heartbeats)  # one of these or the next one says that all is well
+    await rig.until(lambda: len(rig.plane.heartbeats) >= told + 3)
     assert rig.plane.heartbeats[-1].node_status == ""
     rig.network.found_problems.append("a foreign firewall drops pod traffic")
     await rig.until(lambda: "foreign firewall" in rig.plane.heartbeats[-1].node_status)
 
 
 async def test_a_dead_replica_is_replaced_within_a_second(tmp_path):
-    async with agent_rig(tmp_path, planes=3) as rig:
+    async with agent_rig(tmp_path, planes=5) as rig:
         rig.plane.put(pod_tree())
         await rig.until_ready()
         others, pauses = list(rig.planes), []
-        for _ in range(2):  # a shared machine may stand still once; what is slow is slow each time
+        for _ in range(4):  # a shared machine may stand still once; what is slow is slow each time
             dead = next(plane for plane in others if plane.sessions)
             others.remove(dead)
             began = time.monotonic()
@@ -56,8 +57,7 @@ async def test_a_replica_that_was_learnt_from_another_is_used(tmp_path):
         try:
             rig.plane.endpoints = [fresh.address]
             rig.plane.hang_up()
-            await rig.until(lambda: len(rig.plane.registers) == 2)
-            await rig.until(lambda: rig.plane.sessions)
+            await rig.until(lambda: fresh.address in rig.agent.endpoints())
             await rig.plane.stop()
             await rig.until(lambda: fresh.registers)
         finally:
@@ -69,7 +69,7 @@ async def test_a_broken_chain_asks_for_everything_again(rig):
     await rig.until_ready()
     gap = node_pb2.Inputs(applies_to=rig.plane.revision + 5, results_in=rig.plane.revision + 6)
     rig.plane.send(node_pb2.ServerMessage(inputs=gap))
-    await rig.until(lambda: len(rig.plane.registers) == 2)
+    await rig.until(lambda: len(rig.plane.registers) >= 2)
     rig.plane.put(pod_tree("second"))
     await rig.until_ready("second")
     assert len(rig.runtime.running("main")) == 2
@@ -114,8 +114,7 @@ async def test_unanswered_reports_are_sent_again_in_the_next_session(rig):
     rig.plane.hang_up()
     await rig.until_ready()
     await rig.until(lambda: rig.agent.metrics()["reports_unacknowledged"] == 0)
-    reasons = [event["reason"] for event in rig.plane.events]
-    assert sorted(set(reasons)) == ["Created", "Pulled", "Started"]
+    await rig.until(lambda: {event["reason"] for event in rig.plane.events} == {"Created", "Pulled", "Started"})
 
 
 async def test_a_control_plane_that_lost_a_status_is_told_again(rig):

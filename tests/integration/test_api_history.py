@@ -14,13 +14,12 @@ from component.rpc_client import RpcClient
 from controlplane.admission.chain import default_chain
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.core import ApiCore
-from controlplane.apiserver.local_client import LocalClient
 from controlplane.apiserver.server import ApiServer
 from controlplane.commands import Envelope, Key, Put
 from controlplane.raft.link import SocketLog
 from controlplane.replica import Replica
 from controlplane.store import snapshot
-from tests.api_server import ADMIN, NoStreams, Status, Tokens, config_map, make_pki
+from tests.api_server import NoStreams, Status, Tokens, config_map, make_pki
 from tests.integration.raft_processes import RaftProcesses
 from tests.waiting import eventually
 
@@ -102,7 +101,7 @@ async def cluster(tmp_path):
             await cluster.start_api(name)
         await cluster.ready()
         tree = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}}
-        await LocalClient(cluster.cores["r1"], ADMIN).create(tree)
+        await cluster.client(*cluster.raft.names).create(tree)
         yield cluster
     finally:
         await cluster.close()

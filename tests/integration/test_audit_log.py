@@ -43,7 +43,12 @@ def lines_of(*paths):
 
 
 async def told_of(path, outcome):
-    await eventually(lambda: path.exists() and outcome in outcomes(path))
+    def told():
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):  # not begun, or the last line half written
+            return outcome in outcomes(path)
+        return False
+
+    await eventually(told)
 
 
 @contextlib.contextmanager

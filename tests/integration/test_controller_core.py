@@ -11,7 +11,7 @@ from api import errors
 from controlplane.apiserver.objects import tree_of
 from controlplane.controllers.run import run_all
 from tests import api_server, builders
-from tests.waiting import eventually
+from tests.waiting import DEADLINE_SECONDS, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -125,16 +125,32 @@ async def test_a_deployment_comes_up_rolls_and_goes(tmp_path):
         await eventually(lambda: look.endpoints("web") == 0)
 
 
+async def turns():
+    """Let everybody do what there is to be done at once."""
+    for _ in range(200):
+        await asyncio.sleep(0)
+
+
+async def quiet(look):
+    """Return once nothing was written for a quarter of a second: controllers come to rest each in its own time."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        before = -1
+        while before != look.revision:
+            before = look.revision
+            await asyncio.sleep(0.25)
+            await turns()
+
+
 async def test_a_settled_cluster_writes_nothing(tmp_path):
     async with leading(tmp_path) as look:
         await look.client.create(builders.deployment(replicas=3))
         await eventually(lambda: look.complete(3))
         await eventually(lambda: len(look.trees("events")) == 7)  # one scaling, three creations, three placements
+        await quiet(look)
         namespace = (await look.client.get("namespaces", "", "default")).tree()
         namespace["metadata"]["labels"] = {"touched": "yes"}
         touched = await look.client.update(namespace)
-        for _ in range(200):
-            await asyncio.sleep(0)
+        await turns()
         assert look.revision == touched.revision
 
 

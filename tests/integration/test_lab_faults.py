@@ -77,10 +77,19 @@ def heard(lab: Lab, source: str, target: str, seconds: float = DEADLINE_SECONDS)
         text=True,
     ) as receiver:
         assert receiver.stdout.readline() == "bound\n"
-        send = f"import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('{there.address}', 7))"
-        run_in(here, "python3", "-c", send)
-        arrived, _, _ = select.select([receiver.stdout], [], [], seconds)
-        receiver.kill()
+        # Again and again: a card that was plugged in just now may lose the first ones.
+        send = (
+            "import socket, time; s=socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+            f"while True: s.sendto(b'x', ('{there.address}', 7)); print('sent', flush=True); time.sleep(0.1)"
+        )
+        with subprocess.Popen(
+            ["ip", "netns", "exec", here.namespace, "python3", "-c", send], stdout=subprocess.PIPE, text=True
+        ) as sender:
+            said = sender.stdout.readline()
+            arrived, _, _ = select.select([receiver.stdout], [], [], seconds)
+            sender.kill()
+            receiver.kill()
+        assert said == "sent\n"
         return bool(arrived)
 
 

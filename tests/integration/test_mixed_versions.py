@@ -16,7 +16,7 @@ from controlplane.level import KNOWN_LEVEL
 from tests.integration.server_processes import ServerProcesses, eventually
 from tests.newer_build import NEWER_LEVEL, ROOT, newer_build
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # some fifty starts of programs
 
 KIND = "{apiVersion: example.dev/v1, kind: Gadget, metadata: {name: g1}, data: {size: large}}"
 FIELD = "{apiVersion: v1, kind: ConfigMap, metadata: {name: noted}, note: remember}"
@@ -122,6 +122,16 @@ async def refused(cluster, build, told):
         await eventually(probe, f"{what} is refused with {told!r}")
 
 
+async def taken(cluster, build, what, manifest):
+    """Wait until the use of a new thing is no longer refused: the replica that is asked may hear of the level last."""
+
+    async def probe():
+        done = await asyncio.to_thread(cluster.tim, build, "apply", "-f", "-", stdin=manifest)
+        return not done.returncode
+
+    await eventually(probe, f"{what} is taken")
+
+
 async def upgrade(cluster, client, name, newer, level):
     await cluster.stop(name)
     cluster.start(name, build=newer)
@@ -162,9 +172,8 @@ async def test_a_rolling_upgrade_brings_what_is_new_with_the_last_replica_and_lo
         await refused(cluster, newer, f"replica r3 {old}: upgrade it, then retry")
         await more(acknowledged)
         await upgrade(cluster, client, "r3", newer, NEWER_LEVEL)
-        for manifest in NEW.values():
-            done = await asyncio.to_thread(cluster.tim, newer, "apply", "-f", "-", stdin=manifest)
-            assert done.returncode == 0, done.stderr
+        for what, manifest in NEW.items():
+            await taken(cluster, newer, what, manifest)
         await more(acknowledged)
         written = {*acknowledged, "noted", "marked"}
         assert {each.name for each in (await client.list("configmaps", "default")).items} >= written
