@@ -139,7 +139,12 @@ async def test_a_user_runs_a_command_with_input(rig):
 
 
 async def test_exec_probes_decide_about_readiness_and_restarts(rig):
-    probe = {"periodSeconds": 1, "failureThreshold": 1, "exec": {"command": ["test", "-e", "/tmp/ok"]}}
+    probe = {
+        "periodSeconds": 1,
+        "timeoutSeconds": 20,
+        "failureThreshold": 1,
+        "exec": {"command": ["test", "-e", "/tmp/ok"]},
+    }
     rig.plane.put(
         pod_tree(
             "web",
