@@ -16,8 +16,8 @@ from tests.e2e.test_rollouts import client
 
 VIP_SECONDS = 5.0
 ELSEWHERE_SECONDS = 10.0
-BUSY_SLACK_SECONDS = 5.0
-"""More for starting containers where programs compete for the cores; where pods shall run is decided in time anyway."""
+BUSY_SLACK_SECONDS = 10.0
+"""More of both where programs compete for the cores: what was measured is printed, and `make bench` is what judges speed."""
 STALLS = 1  # a machine that stands still for the half second a request may take
 LINK_SECONDS = 3.0  # 0.4 to 0.8 s on a quiet machine
 LINK_TRIES = 3  # a shared machine may stand still once; what is slow is slow each time
@@ -77,6 +77,7 @@ def lose(space: Space, hosts: AbstractSet[str], title: str, cut: Callable[[], No
         space.wait_endpoints("web", len(before))
         counts = [from_host.total(), from_pod.total()]
         eventually("requests", lambda: from_host.total() > counts[0] + 50 and from_pod.total() > counts[1] + 50)
+    slack = BUSY_SLACK_SECONDS if os.getloadavg()[0] > (os.cpu_count() or 1) else 0.0
     for name, load in (("host", from_host), ("pod", from_pod)):
         outage = load.outage()
         last = max((each.began for each in outage), default=instant) - instant
@@ -89,12 +90,11 @@ def lose(space: Space, hosts: AbstractSet[str], title: str, cut: Callable[[], No
             f"  the VIP stopped using lost pods after {last:.1f} s; all pods bound elsewhere after "
             f"{decided:.1f} s, ready after {moved:.1f} s; single failures later: {[round(each, 1) for each in later]}"
         )
-        assert last < VIP_SECONDS
+        assert last < VIP_SECONDS + slack
         assert len(later) <= STALLS, "requests are lost that no lost pod explains"
         assert answered < gone + 1.0
-    assert decided < ELSEWHERE_SECONDS
-    busy = os.getloadavg()[0] > (os.cpu_count() or 1)
-    assert moved < ELSEWHERE_SECONDS + (BUSY_SLACK_SECONDS if busy else 0.0)
+    assert decided < ELSEWHERE_SECONDS + slack
+    assert moved < ELSEWHERE_SECONDS + slack
 
 
 def only_assigned_containers(cluster: Cluster, host: str) -> bool:
