@@ -191,11 +191,18 @@ class Cluster:
         return {name: each["pid"] for name, each in answer["processes"].items()}
 
     def containers(self, host: str) -> dict[str, Tree]:
-        """All containers of a host's Podman, dead ones too, by name."""
+        """All containers of a host's Podman, dead ones too, by name; once it answers, for it may be starting again."""
         socket = labs.podman_of(self.lab, self.lab.host(host)).socket_path
         url = "http://podman/v4.0.0/libpod/containers/json?all=true"
-        listed = json.loads(run(["curl", "-s", "--max-time", "10", "--unix-socket", str(socket), url]).out)
-        return {each["Names"][0]: each for each in listed}
+        words = ["curl", "-sS", "--fail", "--max-time", "10", "--unix-socket", str(socket), url]
+        said: list[Done] = []
+
+        def answered() -> bool:
+            said[:] = [run(words)]
+            return said[0].code == 0
+
+        eventually(f"Podman of {host} answers", answered, explain=lambda: said)
+        return {each["Names"][0]: each for each in json.loads(said[0].out)}
 
     # Replicas
 

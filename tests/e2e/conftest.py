@@ -9,10 +9,12 @@ import itertools
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from api.errors import NotFound
 from lab import cluster as labs
 from tests.e2e.cluster import EXAMPLES, FIGURES, Cluster, Space, eventually
 from tests.e2e.labs import running_lab
@@ -102,7 +104,10 @@ def space(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Space]:
     name = f"{word}-{os.getpid() % 10000}-{next(_numbers)}"
     cluster.apply(f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}")
     yield Space(cluster, name)
-    eventually(
-        f"namespace {name} is being deleted",
-        lambda: cluster.call(cluster.client.delete("namespaces", "", name)),
-    )
+
+    def deleted() -> bool:
+        with suppress(NotFound):  # an attempt that was given up worked all the same
+            cluster.call(cluster.client.delete("namespaces", "", name))
+        return True
+
+    eventually(f"namespace {name} is being deleted", deleted)

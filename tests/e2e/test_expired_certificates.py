@@ -10,6 +10,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from component import pki
 from component.files import write_private
 from controlplane.bootstrap import api_names, raft_dns_name
 from tests.e2e.cluster import TIM, Cluster, Done, condition, eventually, run
+from tests.e2e.disk import whole_lines
 from tests.e2e.labs import running_lab
 from tests.e2e.test_replicas import POD, config_map, pid_of_pod
 
@@ -103,7 +105,7 @@ def by_socket(cluster: Cluster, *words: str) -> Done:
 
 
 def agent_said(cluster: Cluster, event: str) -> list[str]:
-    lines = (cluster.lab.host("n1").state_dir / "log" / "agent.log").read_text().splitlines()
+    lines = whole_lines(cluster.lab.host("n1").state_dir / "log" / "agent.log")
     return [line for line in lines if line.startswith("{") and json.loads(line)["event"] == event]
 
 
@@ -141,8 +143,8 @@ def test_a_cluster_whose_certificates_have_all_expired_is_mended_and_no_pod_noti
     new = tmp_path / "new.conf"
     made = ["kubernetes-admin", "--group", "system:masters", "-o", str(new), "--dir", str(keys.etc("r1"))]
     assert run([TIM, "pki", "user", *made]).code == 0
-    found = run([TIM, "--kubeconfig", str(new), "get", "configmap", "written-before"])
-    assert found.code == 0, found.err
+    read = partial(run, [TIM, "--kubeconfig", str(new), "get", "configmap", "written-before"])
+    eventually("the administrator is let in", lambda: read().code == 0, PATIENCE_SECONDS, read)
     assert pid_of_pod(cluster) == pid
 
     printed = by_socket(cluster, "token", "create", "--renew", "--name", "n1").out.split()

@@ -25,6 +25,7 @@ from controlplane.bootstrap import plan_cluster
 from controlplane.config import ServerConfig
 from lab.layout import Host
 from tests.e2e.cluster import Cluster, condition, eventually
+from tests.e2e.disk import whole_lines
 from tests.e2e.labs import small_lab
 from tests.e2e.test_replicas import POD, pid_of_pod
 
@@ -47,7 +48,7 @@ def heard(cluster: Cluster) -> bool:
 
 def told_by_agent(cluster: Cluster, text: str) -> bool:
     """Whether the node's log gives `text` as the reason why there is no session."""
-    lines = (cluster.lab.host("n1").state_dir / "log" / "agent.log").read_text().splitlines()
+    lines = whole_lines(cluster.lab.host("n1").state_dir / "log" / "agent.log")
     events = [json.loads(line) for line in lines if line.startswith("{")]
     return any(each["event"] in {"session_refused", "session_lost"} and text in each["error"] for each in events)
 

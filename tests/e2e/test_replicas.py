@@ -81,13 +81,13 @@ def test_replicas_come_and_go_are_lost_recovered_and_restored(own: Cluster, tmp_
         lab(cluster, "add-replica")
         lab(cluster, "add-replica")
         writer.wait_for_another()
-        assert set(listed(cluster)) == {"r1", "r2", "r3"}
+        eventually("three are listed", lambda: set(listed(cluster)) == {"r1", "r2", "r3"})
         lab(cluster, "kill", "r2")
         cluster.tim("replica", "remove", "r2")
         lab(cluster, "add-replica")
         writer.wait_for_another()
     reconnect(cluster)
-    assert set(listed(cluster)) == {"r1", "r3", "r4"}
+    eventually("the members are listed", lambda: set(listed(cluster)) == {"r1", "r3", "r4"})
     eventually("one leads", lambda: sorted(listed(cluster).values()) == ["follower", "follower", "leader"])
     assert writer.acknowledged.keys() <= names(cluster, "default")
 
