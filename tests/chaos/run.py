@@ -41,13 +41,17 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long, how much, and from which seed. `writes_per_second` is of all clients together."""
+    """How long, how much, and from which seed. `requests_per_second` is of all clients together.
+
+    A run goes on, up to twice as long, until there were `least_faults`: on a slow machine each takes longer.
+    """
 
     seconds: float
     seed: int
     clients_per_address: int = 3
     requests_per_second: float = 220.0
     pause_seconds: float = 4.0
+    least_faults: int = 0
 
 
 @dataclass
@@ -145,7 +149,7 @@ class Run:
         rng = random.Random(self._plan.seed)
         faults = Faults(self.lab, rng)
         began = time.monotonic()
-        while time.monotonic() - began < self._plan.seconds and not self.story.stalls:
+        while not self.story.stalls and not self._over(time.monotonic() - began):
             chosen = [faults.draw(await self._leader(client))]
             if rng.random() < OVERLAP_PART:
                 chosen.append(faults.draw(""))
@@ -153,6 +157,10 @@ class Run:
             await asyncio.to_thread(faults.heal)
             await self._wait_for_a_write(chosen)
             await asyncio.sleep(rng.uniform(0.2, 2 * self._plan.pause_seconds))
+
+    def _over(self, seconds: float) -> bool:
+        enough = len(self.story.faults) >= self._plan.least_faults
+        return seconds >= self._plan.seconds * (1 if enough else 2)
 
     async def _inflict(self, chosen: list[Fault], began: float) -> None:
         for fault in chosen:

@@ -15,7 +15,7 @@ MOST_UNKNOWN_PERCENT = 5.0
 
 
 def test_a_lab_under_random_faults_keeps_every_promise(tmp_path: Path):
-    plan = Plan(SECONDS, random.SystemRandom().randrange(10**6), pause_seconds=1.0)
+    plan = Plan(SECONDS, random.SystemRandom().randrange(10**6), pause_seconds=1.0, least_faults=LEAST_FAULTS)
     tell(f"chaos for {SECONDS:g} s, seed {plan.seed}")
     story: list[str] = []
     verdict = run(plan, story.append, tmp_path)
