@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 
 import pytest
@@ -18,7 +18,8 @@ VIP_SECONDS = 5.0
 ELSEWHERE_SECONDS = 10.0
 BUSY_SLACK_SECONDS = 10.0
 """More of both where programs compete for the cores: what was measured is printed, and `make bench` is what judges speed."""
-STALLS = 1  # a machine that stands still for the half second a request may take
+REQUEST_SECONDS = 0.5
+STALLS = 1  # a machine that stands still for as long as a request may take
 LINK_SECONDS = 3.0  # 0.4 to 0.8 s on a quiet machine
 LINK_TRIES = 3  # a shared machine may stand still once; what is slow is slow each time
 
@@ -57,7 +58,7 @@ def lose(space: Space, hosts: AbstractSet[str], title: str, cut: Callable[[], No
     lost = {pod["metadata"]["name"] for pod in before if pod["spec"]["nodeName"] in hosts}
     assert len(lost) == len(hosts)
     address = space.vip("web")
-    options = {"timeout_seconds": 0.5, "workers": 4, "interval_seconds": 0.02}
+    options = {"timeout_seconds": REQUEST_SECONDS, "workers": 4, "interval_seconds": 0.02}
     with (
         cluster.load("n1", address, **options) as from_host,
         cluster.load(space.pod("client"), address, **options) as from_pod,
@@ -91,10 +92,19 @@ def lose(space: Space, hosts: AbstractSet[str], title: str, cut: Callable[[], No
             f"{decided:.1f} s, ready after {moved:.1f} s; single failures later: {[round(each, 1) for each in later]}"
         )
         assert last < VIP_SECONDS + slack
-        assert len(later) <= STALLS, "requests are lost that no lost pod explains"
+        assert standstills(later) <= STALLS, "requests are lost that no lost pod explains"
         assert answered < gone + 1.0
     assert decided < ELSEWHERE_SECONDS + slack
     assert moved < ELSEWHERE_SECONDS + slack
+
+
+def standstills(failures: Iterable[float]) -> int:
+    """How many moments explain failures that began at these times: what begins while a request waits ends with it."""
+    found, until = 0, 0.0
+    for began in sorted(failures):
+        if began > until:
+            found, until = found + 1, began + REQUEST_SECONDS
+    return found
 
 
 def only_assigned_containers(cluster: Cluster, host: str) -> bool:
