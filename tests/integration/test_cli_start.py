@@ -101,6 +101,8 @@ def test_ctrl_c_ends_a_command_that_waits_for_what_it_reads(unreachable, tmp_pat
         [sys.executable, "-c", "from cli.start import main; main()", "apply", "-f", str(tmp_path / "pipe")],
         stderr=subprocess.PIPE,
         env={**os.environ, "TIMCONFIG": str(unreachable)},
+        # What runs in the background of a shell without job control, as these tests may, is begun with the signal ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )
     with (tmp_path / "pipe").open("wb"):  # open once the other side reads, or is about to: then the first one is lost
         deadline = time.monotonic() + 60
