@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bench.api_calls import VALUE_BYTES, config_map
-from bench.api_figures import REFERENCE, SIDES, VERBS, tell
+from bench.api_figures import ONE_MEMBER, SIDES, THREE_MEMBERS, VERBS, tell
 from bench.load import ComeAgain, Measured, Side
 from bench.report import Figure, Report
 
@@ -65,14 +65,31 @@ def test_the_figures_with_aims_are_those_of_https_with_the_spread_of_their_round
     report = Report("api")
     tell(report, rows, SIZES)
     figures = {each.name: each for each in report.figures}
-    for verb, by_clients in REFERENCE.items():
-        for clients, aim in by_clients.items():
-            figure = figures[f"{verb}s a second over HTTPS, {clients} clients"]
-            assert (figure.value, figure.peer, figure.beside, figure.aim) == (2_000, 5_000, {"gRPC": 700}, aim)
-            assert figure.spread == (1_000, 3_000)
-    one_etcd = figures["creates a second over HTTPS, 64, as one etcd"]
-    assert (one_etcd.aim, one_etcd.missed) == (2_144, True)
-    assert "2,000 /s        (1,000 to 3,000) gRPC: 700 etcd: 5,000 0.40 x  aim 433: met" in capsys.readouterr().out
+    told = {
+        members: {
+            (verb, clients): figures[f"{verb}s a second over HTTPS, {clients}, etcd of {members}"]
+            for verb, by_clients in by_verb.items()
+            for clients in by_clients
+        }
+        for members, by_verb in (("three", THREE_MEMBERS), ("one", ONE_MEMBER))
+    }
+    for by_call in told.values():
+        for figure in by_call.values():
+            assert (figure.value, figure.peer, figure.spread) == (2_000, 5_000, (1_000, 3_000))
+            assert figure.beside["gRPC"] == 700
+    assert {key: each.aim for key, each in told["three"].items()} == {
+        ("create", clients): aim for clients, aim in THREE_MEMBERS["create"].items()
+    }
+    aims = {key: each.aim for key, each in told["one"].items() if each.aim is not None}
+    assert aims == {(verb, 64): by_clients[64] for verb, by_clients in ONE_MEMBER.items()}
+    assert (told["one"]["create", 64].missed, told["one"]["update", 64].missed) == (True, False)
+    assert told["one"]["update", 1].beside["Kubernetes"] == 610
+    # etcd puts 5,000 a second here, 910 with one client and 5,036 with 64 there.
+    assert told["three"]["create", 1].beside["at this pace"] == pytest.approx(433 * 5_000 / 910)
+    assert told["one"]["create", 64].beside["at this pace"] == pytest.approx(2_144 * 5_000 / 5_036)
+    line = next(each for each in capsys.readouterr().out.splitlines() if "16, etcd of three" in each)
+    assert "2,000 /s        (1,000 to 3,000) gRPC: 700" in line
+    assert line.endswith("aim 940: met")
 
 
 def test_one_round_has_no_spread_to_print():
