@@ -1,12 +1,17 @@
 #!/bin/sh
 # Installs what a checkout needs to run: Debian packages, then the Python packages into a virtual environment of its
 # own. Says what it installs; does nothing that is done already. With --peers also what the benchmarks compare with, with
-# --tests also other clients that tests try if they are there.
+# --tests also other clients and a checker of scripts that tests try if they are there.
 set -eu
 peers="" clients="" tried=""
 case "${1:-}" in
 --peers) peers="etcd-server etcd-client"; shift ;;
---tests) command -v kubectl >/dev/null || clients=kubernetes-client; tried=kubernetes-client; shift ;;
+--tests)
+    command -v kubectl >/dev/null || clients=kubernetes-client
+    command -v shellcheck >/dev/null || clients="$clients shellcheck"
+    tried=kubernetes-client
+    shift
+    ;;
 esac
 venv=${1:?usage: deploy/setup.sh [--peers|--tests] VENV}
 packages="podman netavark crun conmon nftables libnftables1 iproute2 conntrack util-linux procps busybox-static python3 python3-venv curl $peers"
@@ -29,12 +34,12 @@ if [ -n "$missing" ]; then
     RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $missing >/dev/null ||
         fail "apt-get install$missing failed: run it by hand to see why"
 fi
-if [ -n "$clients" ]; then
-    echo "setup: installing Debian packages that only tests use: $clients"
-    { apt-cache show "$clients" || apt-get update -qq; } >/dev/null 2>&1 || true
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$clients" >/dev/null 2>&1 ||
-        echo "setup: $clients cannot be had here: the tests that use kubectl will be skipped"
-fi
+for package in $clients; do
+    echo "setup: installing $package, which only tests use"
+    { apt-cache show "$package" || apt-get update -qq; } >/dev/null 2>&1 || true
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null 2>&1 ||
+        echo "setup: $package cannot be had here: the tests that use it will be skipped"
+done
 
 # The distribution's interpreter first: it is built with optimisations that one compiled at home (pyenv) mostly lacks,
 # which makes a replica a quarter slower.
