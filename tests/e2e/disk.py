@@ -16,11 +16,6 @@ def files_with(folders: Iterable[Path], value: str) -> list[str]:
     return [str(path) for path in paths if path.is_file() and not path.is_symlink() and shows(path, value)]
 
 
-def whole_lines(path: Path) -> list[str]:
-    """The lines of a log without the last one, of which only a part may be written yet."""
-    return path.read_text(encoding="utf-8").split("\n")[:-1]
-
-
 def shows(path: Path, value: str) -> bool:
     """Whether a file shows a value in one of these forms; not so of one that is empty or was removed meanwhile."""
     forms = value.encode(), base64.b64encode(value.encode()), value.encode().hex().encode()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -20,9 +21,9 @@ from component import pki
 from component.files import write_private
 from controlplane.bootstrap import api_names, raft_dns_name
 from tests.e2e.cluster import TIM, Cluster, Done, condition, eventually, run
-from tests.e2e.disk import whole_lines
 from tests.e2e.labs import running_lab
 from tests.e2e.test_replicas import POD, config_map, pid_of_pod
+from tests.log_files import events_of
 
 PATIENCE_SECONDS = 120.0
 REPLICAS = ("r1", "r2", "r3")
@@ -104,9 +105,9 @@ def by_socket(cluster: Cluster, *words: str) -> Done:
     return run([TIM, "--socket", str(socket), *words], environment={**os.environ, "TIMCONFIG": "/nowhere"})
 
 
-def agent_said(cluster: Cluster, event: str) -> list[str]:
-    lines = whole_lines(cluster.lab.host("n1").state_dir / "log" / "agent.log")
-    return [line for line in lines if line.startswith("{") and json.loads(line)["event"] == event]
+def agent_said(cluster: Cluster, event: str) -> list[dict[str, Any]]:
+    said = events_of(cluster.lab.host("n1").state_dir / "log" / "agent.log")
+    return [each for each in said if each["event"] == event]
 
 
 def test_a_cluster_whose_certificates_have_all_expired_is_mended_and_no_pod_notices(own: Cluster, tmp_path: Path):
@@ -128,7 +129,7 @@ def test_a_cluster_whose_certificates_have_all_expired_is_mended_and_no_pod_noti
     eventually("root still comes in", lambda: by_socket(cluster, "status").code == 0, PATIENCE_SECONDS)
     assert "leader" not in by_socket(cluster, "status").out, "the replicas do not accept each other"
     eventually("the agent says why", lambda: agent_said(cluster, "session_refused"), PATIENCE_SECONDS)
-    assert "`tim token create --renew --name n1`" in agent_said(cluster, "session_refused")[-1]
+    assert "`tim token create --renew --name n1`" in agent_said(cluster, "session_refused")[-1]["error"]
 
     for host in REPLICAS:
         folder = str(keys.etc(host) / "pki")

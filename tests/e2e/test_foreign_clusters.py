@@ -6,7 +6,6 @@ the same CA, and the same configuration with all data lost.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,9 +24,9 @@ from controlplane.bootstrap import plan_cluster
 from controlplane.config import ServerConfig
 from lab.layout import Host
 from tests.e2e.cluster import Cluster, condition, eventually
-from tests.e2e.disk import whole_lines
 from tests.e2e.labs import small_lab
 from tests.e2e.test_replicas import POD, pid_of_pod
+from tests.log_files import events_of
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +47,7 @@ def heard(cluster: Cluster) -> bool:
 
 def told_by_agent(cluster: Cluster, text: str) -> bool:
     """Whether the node's log gives `text` as the reason why there is no session."""
-    lines = whole_lines(cluster.lab.host("n1").state_dir / "log" / "agent.log")
-    events = [json.loads(line) for line in lines if line.startswith("{")]
+    events = events_of(cluster.lab.host("n1").state_dir / "log" / "agent.log")
     return any(each["event"] in {"session_refused", "session_lost"} and text in each["error"] for each in events)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from component import pki
 from controlplane.raft.link import SocketLog
 from controlplane.raft.protocol import Entry, RaftStatus, ReplicatedLog, Snapshot
+from tests.log_files import events_of
 from tests.waiting import DEADLINE_SECONDS, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,12 +44,6 @@ def free_ports(count: int) -> list[int]:
     finally:
         for held in sockets:
             held.close()
-
-
-def events_of(path: Path) -> list[dict[str, object]]:
-    """The events in a log that is being written: a line that is not whole yet does not count."""
-    lines = path.read_text().rpartition("\n")[0].splitlines()
-    return [json.loads(line) for line in lines if line.startswith("{")]
 
 
 class Reader:

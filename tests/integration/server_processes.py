@@ -21,7 +21,8 @@ from component.rpc import Tls
 from component.rpc_client import RpcClient
 from controlplane.bootstrap import plan_cluster
 from controlplane.config import ServerConfig
-from tests.integration.raft_processes import events_of, free_ports
+from tests.integration.raft_processes import free_ports
+from tests.log_files import events_of
 from tests.newer_build import ROOT
 
 WAIT_SECONDS = 90.0
