@@ -43,6 +43,7 @@ class Callers:
         else:
             raise Unauthenticated("a client certificate or a bearer token is needed")
         request[CALLER] = identity
+        # Names are made small only where they may be asked for: this runs for every request.
         headers = [(name.lower(), value) for name, value in request.headers.items() if name[0] in "Ii"]
         request[ACTING] = acting = self._authenticator.acting(identity, headers)  # all of Impersonate-* matter
         return acting
