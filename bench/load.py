@@ -15,7 +15,7 @@ import grpc
 import grpc.aio
 
 from api.errors import RETRY_SECONDS
-from bench.processes import cpu_seconds
+from bench.processes import cpu_seconds, cpu_time
 from bench.report import own_cpu_seconds, percentile
 from component import rpc
 from component.rpc import Tls
@@ -39,7 +39,8 @@ class ComeAgain(Exception):
 class Measured:
     """A number of clients calling one after the other for a while. Times in seconds, CPU in seconds for each call.
 
-    `refused` attempts were told to come again; the calls' times hold the waits.
+    `refused` attempts were told to come again; the calls' times hold the waits. `stolen` is the share of the machine's CPU
+    time that its host gave to others meanwhile.
     """
 
     calls: int
@@ -49,6 +50,7 @@ class Measured:
     own_cpu: float
     refused: int = 0
     cpu: Mapping[str, float] = field(default_factory=dict)  # by the name of the process
+    stolen: float = 0.0
 
     @property
     def servers_cpu(self) -> float:
@@ -88,7 +90,7 @@ class Side:
                     refused += 1
                 latencies.append(time.perf_counter() - began)
 
-        before, own, began = self._cpu(), own_cpu_seconds(), time.perf_counter()
+        machine, before, own, began = cpu_time(), self._cpu(), own_cpu_seconds(), time.perf_counter()
         end = began + seconds
         await asyncio.gather(*(client(self.channels[each % CHANNELS]) for each in range(clients)))
         wall, count = time.perf_counter() - began, max(len(latencies), 1)
@@ -100,6 +102,7 @@ class Side:
             (own_cpu_seconds() - own) / count,
             refused,
             {name: (used - before[name]) / count for name, used in self._cpu().items()},
+            cpu_time().stolen_since(machine),
         )
 
     def _cpu(self) -> dict[str, float]:

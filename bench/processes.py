@@ -1,4 +1,4 @@
-"""What processes use, read from /proc: CPU time and resident memory."""
+"""What processes use, read from /proc: CPU time and resident memory; and what the machine does not get."""
 
 from __future__ import annotations
 
@@ -38,6 +38,25 @@ def cpu_seconds(pids: Iterable[int]) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks * _TICK_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class CpuTime:
+    """Of all cores since the machine started, in clock ticks; `stolen` went to others of the same host (proc_stat(5))."""
+
+    total: int
+    stolen: int
+
+    def stolen_since(self, before: CpuTime) -> float:
+        """The share, 0 to 1, of the time since `before` in which a virtual machine's cores were not given to it."""
+        return (self.stolen - before.stolen) / max(self.total - before.total, 1)
+
+
+def cpu_time() -> CpuTime:
+    """Until now."""
+    with Path("/proc/stat").open(encoding="ascii") as file:
+        ticks = [int(each) for each in file.readline().split()[1:9]]  # user to steal; guests are in user already
+    return CpuTime(sum(ticks), ticks[7])
 
 
 def children(parent: int) -> list[int]:

@@ -26,6 +26,8 @@ from typing import Any
 
 import structlog
 
+from bench.processes import cpu_time
+
 FSYNC_PROBES = 100
 
 
@@ -78,6 +80,7 @@ class Report:
         self.settings: list[str] = []
         self.figures: list[Figure] = []
         self.tables: list[dict[str, Any]] = []
+        self._began = cpu_time()
 
     def setting(self, text: str) -> None:
         """One line on how it was measured."""
@@ -124,7 +127,13 @@ class Report:
             "settings": self.settings,
             "figures": [asdict(figure) | {"missed": figure.missed} for figure in self.figures],
             "tables": self.tables,
+            "stolen": self.stolen,
         }
+
+    @property
+    def stolen(self) -> float:
+        """The share, 0 to 1, of the machine's CPU time so far that its host gave to others: what was measured is slower by it."""
+        return cpu_time().stolen_since(self._began)
 
 
 def run_part(part: str, description: str, bench: Callable[[Report, bool], Any]) -> None:
@@ -148,7 +157,10 @@ def run_part(part: str, description: str, bench: Callable[[Report, bool], Any]) 
             uvloop.run(outcome)
     except KeyboardInterrupt:
         sys.exit(130)
-    report.say(f"  ({time.perf_counter() - began:.0f} s, load now {os.getloadavg()[0]:.1f})\n")
+    seconds, load = time.perf_counter() - began, os.getloadavg()[0]
+    report.say(
+        f"  ({seconds:.0f} s, load now {load:.1f}, {report.stolen:.0%} of the CPU given to others by the host)\n"
+    )
     if options.json:
         Path(options.json).write_text(json.dumps(report.as_json(), indent=1), encoding="utf-8")
 

@@ -7,6 +7,7 @@ import pytest
 from bench.api_calls import VALUE_BYTES, config_map
 from bench.api_figures import ONE_MEMBER, SIDES, THREE_MEMBERS, VERBS, tell
 from bench.load import ComeAgain, Measured, Side
+from bench.processes import CpuTime, cpu_time
 from bench.report import Figure, Report
 
 SIZES = (1, 16, 64, 256)
@@ -50,6 +51,15 @@ async def test_clients_stop_when_the_numbers_are_used_up_and_no_two_get_the_same
     assert found.calls == 100
 
 
+@pytest.mark.parametrize(("later", "share"), [(CpuTime(300, 60), 0.25), (CpuTime(100, 10), 0.0)])
+def test_what_the_host_gave_to_others_is_a_share_of_the_time_in_between(later, share):
+    assert later.stolen_since(CpuTime(100, 10)) == share
+
+
+def test_the_machine_says_how_long_its_cores_were_at_work():
+    assert 0 <= cpu_time().stolen < cpu_time().total
+
+
 def measured(per_second):
     return Measured(1, per_second, 1 / per_second, 2 / per_second, 1e-4, 0, {"leader API": 3e-4, "leader Raft": 1e-4})
 
@@ -87,6 +97,11 @@ def test_the_figures_with_aims_are_those_of_https_with_the_spread_of_their_round
     # etcd puts 5,000 a second here, 910 with one client and 5,036 with 64 there.
     assert told["three"]["create", 1].beside["at this pace"] == pytest.approx(433 * 5_000 / 910)
     assert told["one"]["create", 64].beside["at this pace"] == pytest.approx(2_144 * 5_000 / 5_036)
+    cpu, watch = (
+        figures[each] for each in ("CPU of a create, all, HTTPS, 16 clients", "watch over HTTPS, call to event, p50")
+    )
+    assert cpu.beside["at this pace"] == pytest.approx(700 * 2_917 / 5_000)
+    assert watch.beside["at this pace"] == pytest.approx(1.9 * 910 / 5_000)
     line = next(each for each in capsys.readouterr().out.splitlines() if "16, etcd of three" in each)
     assert "2,000 /s        (1,000 to 3,000) gRPC: 700" in line
     assert line.endswith("aim 940: met")
