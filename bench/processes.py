@@ -1,4 +1,4 @@
-"""What processes use, read from /proc: CPU time and resident memory; and what the machine does not get."""
+"""What processes use, read from /proc: CPU time and resident memory; and CPU time that the machine was not given."""
 
 from __future__ import annotations
 
