@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # gRPC is loaded when the call is made
 
 STATUSES = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 FINAL_PHASES = ("Succeeded", "Failed")
+NEVER_STARTED = "StartError"  # the reason of an end without a beginning
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,25 +102,33 @@ async def exit_code(client: RpcClient, pod: Object) -> int:
 
 async def _begun(client: RpcClient, pod: Object, container: str, patience_seconds: float) -> bool:
     """Wait until the container runs, which is told, or has ended, or never will run."""
-    state: Tree = {}
+    status: Tree = {}
 
     def begun(tree: Tree) -> bool:
-        nonlocal state
-        state = _state_of(tree, container)
-        return bool({"running", "terminated"} & state.keys()) or at(tree, "status.phase", "") in FINAL_PHASES
+        nonlocal status
+        status = _status_of(tree, container)
+        return _has_run(status) or at(tree, "status.phase", "") in FINAL_PHASES
 
     try:
         async with asyncio.timeout(patience_seconds):
             await wait_until(client, pod, begun)
     except TimeoutError:
-        waiting = state.get("waiting", {})
+        waiting = at(status, "state.waiting", {})
         why = ": ".join(filter(None, (waiting.get("reason", ""), waiting.get("message", "")))) or "no reason is known"
         message = f"container {container} of pod {pod.name} has not started within {patience_seconds:g} s ({why})"
         raise TimedOut(message) from None
-    return "running" in state
+    return "running" in status.get("state", {})
 
 
-def _state_of(pod: Tree, container: str) -> Tree:
+def _has_run(status: Tree) -> bool:
+    """Whether a container runs or has ended. One that ends at once may be seen only between two of its runs."""
+    if {"running", "terminated"} & status.get("state", {}).keys():
+        return True
+    reason: str = at(status, "lastState.terminated.reason", NEVER_STARTED)
+    return reason != NEVER_STARTED
+
+
+def _status_of(pod: Tree, container: str) -> Tree:
     statuses = [each for field in STATUSES for each in at(pod, f"status.{field}", [])]
-    found: Tree = next((each.get("state") or {} for each in statuses if each.get("name") == container), {})
+    found: Tree = next((each for each in statuses if each.get("name") == container), {})
     return found

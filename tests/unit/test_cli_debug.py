@@ -11,6 +11,7 @@ from cli.mistakes import Misused
 from tests.cli_rig import CliApi, deployment, error_line, pod, tim
 
 RUNNING = {"running": {}}
+BACKING_OFF = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
 
 
 def ended(code):
@@ -20,15 +21,18 @@ def ended(code):
 class NodeApi(CliApi):
     """An API with a node behind it that brings every new container into a state at once, and pods to their end."""
 
-    def __init__(self, state=None, phase="Running"):
+    def __init__(self, state=None, phase="Running", last=None):
         super().__init__()
-        self.state, self.phase = state or RUNNING, phase
+        self.state, self.phase, self.last = state or RUNNING, phase, last or {}
+
+    def status(self, name):
+        return {"name": name, "state": self.state, "lastState": self.last}
 
     async def create(self, tree, *, dry_run=False):
         made = await super().create(tree, dry_run=dry_run)
         if made.resource == "pods":
             names = [each["name"] for each in made.tree()["spec"]["containers"]]
-            status = {"phase": self.phase, "containerStatuses": [{"name": name, "state": self.state} for name in names]}
+            status = {"phase": self.phase, "containerStatuses": [self.status(name) for name in names]}
             await self.update_status({**made.tree(), "status": status})
         return made
 
@@ -38,7 +42,7 @@ class NodeApi(CliApi):
         added = [each["name"] for each in tree["spec"].get("ephemeralContainers", [])]
         status = {
             **tree["status"],
-            "ephemeralContainerStatuses": [{"name": each, "state": self.state} for each in added],
+            "ephemeralContainerStatuses": [self.status(each) for each in added],
         }
         await self.update_status({**tree, "status": status})
         return made
@@ -95,6 +99,23 @@ def test_of_a_container_that_has_ended_already_the_log_is_shown(api):
     api.outputs[("web", "look")] = [b"short\n"]
     assert tim(api, "debug", "web", "-i", "--image", "busybox", "-c", "look").stdout == "short\n"
     assert api.attach_starts == []
+
+
+def test_of_a_container_that_is_only_seen_between_two_runs_the_log_is_shown():
+    api = NodeApi(BACKING_OFF, last=ended(0))
+    api.put(pod("web"))
+    api.outputs[("copy", "look")] = [b"short\n"]
+    words = ("--image", "b", "-c", "look", "--copy-to", "copy")
+    assert tim(api, "debug", "web", *words, "--attach").stdout == "short\n"
+    assert api.attach_starts == []
+
+
+def test_run_tells_why_a_command_that_cannot_be_started_never_ran():
+    failed = {"terminated": {"exitCode": 128, "reason": "StartError"}}
+    api = NodeApi(BACKING_OFF, "Pending", last=failed)
+    result = run(api, "--attach", "--pod-running-timeout", "200ms")
+    assert result.exit_code == 1
+    assert "has not started within 0.2 s (CrashLoopBackOff: back-off 10s)" in result.stderr
 
 
 def test_a_container_that_ends_before_it_is_joined_is_no_failure(api):
