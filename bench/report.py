@@ -26,6 +26,7 @@ from typing import Any
 
 import structlog
 
+from bench.awake import awake_cores
 from bench.processes import cpu_time
 
 FSYNC_PROBES = 100
@@ -150,11 +151,10 @@ def run_part(part: str, description: str, bench: Callable[[Report, bool], Any]) 
     report.setting(machine())
     began = time.perf_counter()
     try:
-        outcome = bench(report, options.quick)
-        if inspect.iscoroutine(outcome):
-            import uvloop  # noqa: PLC0415 - parts without a loop need none
-
-            uvloop.run(outcome)
+        with awake_cores() as awake:
+            if awake:
+                report.setting(f"a virtual machine: a loop at idle priority keeps each of {awake} cores from sleeping")
+            _outcome(bench(report, options.quick))
     except KeyboardInterrupt:
         sys.exit(130)
     seconds, load = time.perf_counter() - began, os.getloadavg()[0]
@@ -163,6 +163,14 @@ def run_part(part: str, description: str, bench: Callable[[Report, bool], Any]) 
     )
     if options.json:
         Path(options.json).write_text(json.dumps(report.as_json(), indent=1), encoding="utf-8")
+
+
+def _outcome(result: object) -> None:
+    """Wait for what a part does, if it has a loop."""
+    if inspect.iscoroutine(result):
+        import uvloop  # noqa: PLC0415 - parts without a loop need none
+
+        uvloop.run(result)
 
 
 def interrupted(*_: object) -> None:
