@@ -6,6 +6,7 @@ Its calls are packed by hand, so that no client library stands between: both sid
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ RANGE = "/etcdserverpb.KV/Range"
 DELETE = "/etcdserverpb.KV/DeleteRange"
 WATCH = "/etcdserverpb.Watch/Watch"
 _STATUS = "/etcdserverpb.Maintenance/Status"
+_MOVE_LEADER = "/etcdserverpb.Maintenance/MoveLeader"
 START_SECONDS = 30.0
 
 
@@ -88,6 +90,16 @@ class Etcd:
         """Whether every member answers and knows one leader."""
         leaders = {(await self._status(endpoint)).get(4) for endpoint in self.endpoints.values()}
         return len(leaders) == 1 and None not in leaders
+
+    async def move_leader(self, name: str) -> None:
+        """Ask whoever leads to hand over to `name`; a refusal, as when nobody leads, is no error."""
+        target = decode((await self._status(self.endpoints[name])).get(1, b"")).get(2)
+        if target is None:
+            return
+        for endpoint in self.endpoints.values():  # all but the leader refuse
+            async with rpc.channel(endpoint, self.tls) as channel:
+                with contextlib.suppress(grpc.aio.AioRpcError):
+                    await channel.unary_unary(_MOVE_LEADER)(bytes([1 << 3]) + _varint(target), timeout=5)
 
     async def _status(self, endpoint: str) -> dict:
         async with rpc.channel(endpoint, self.tls) as channel:

@@ -18,7 +18,7 @@ import msgspec
 
 from bench.api_calls import CHANGING, LISTED, OF_EVERY_NAMESPACE, STANDING, WATCHED, Verbs, config_map
 from bench.http_connection import Connections
-from bench.load import CALL_SECONDS, CHANNELS, Call, ComeAgain, Side
+from bench.load import CALL_SECONDS, CHANNELS, Call, ComeAgain, Side, Unavailable
 from component.rpc import API_SERVER_NAME, Tls
 
 PORT = 6443
@@ -34,10 +34,12 @@ class Https(Side):
         super().__init__("https", channels, processes)
 
     async def ask(self, channel: Connections, method: str, path: str, body: bytes = b"") -> bytes:
-        """The body of the answer. ComeAgain when there is too much to do, RuntimeError when it is refused for good."""
+        """The body of the answer. ComeAgain, Unavailable as for every call; RuntimeError when it is refused for good."""
         answer = await channel.ask(method, NAMESPACES + path, body)
         if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
             raise ComeAgain(float(answer.header("Retry-After")))
+        if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            raise Unavailable(f"{method} {path}: {answer.body[:300]!r}")
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise RuntimeError(f"{method} {path}: {answer.status} {answer.body[:300]!r}")
         return answer.body

@@ -35,6 +35,10 @@ class ComeAgain(Exception):
         self.seconds = seconds
 
 
+class Unavailable(Exception):
+    """Raised by a call whose server could do nothing for it, as without a leader: what is measured meanwhile says nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """A number of clients calling one after the other for a while. Times in seconds, CPU in seconds for each call.
@@ -70,8 +74,12 @@ class Side:
             await channel.close()
 
     async def load(self, clients: int, seconds: float, call: Call, numbers: range) -> Measured:
-        """So many clients work for so long, or until the numbers are used up. Numbers go out in order."""
+        """So many clients work for so long, or until the numbers are used up. Numbers go out in order.
+
+        After the first Unavailable all of them end with their calls under way, and it is raised.
+        """
         latencies: list[float] = []
+        failures: list[Unavailable] = []
         left, refused = iter(numbers), 0
 
         async def answered(number: int, channel: Any) -> bool:
@@ -80,11 +88,13 @@ class Side:
             except ComeAgain as told:
                 await asyncio.sleep(told.seconds)
                 return False
+            except Unavailable as error:
+                failures.append(error)
             return True
 
         async def client(channel: Any) -> None:
             nonlocal refused
-            while time.perf_counter() < end and (number := next(left, None)) is not None:
+            while not failures and time.perf_counter() < end and (number := next(left, None)) is not None:
                 began = time.perf_counter()
                 while not await answered(number, channel):
                     refused += 1
@@ -93,6 +103,8 @@ class Side:
         machine, before, own, began = cpu_time(), self._cpu(), own_cpu_seconds(), time.perf_counter()
         end = began + seconds
         await asyncio.gather(*(client(self.channels[each % CHANNELS]) for each in range(clients)))
+        if failures:
+            raise failures[0]
         wall, count = time.perf_counter() - began, max(len(latencies), 1)
         return Measured(
             len(latencies),
@@ -125,6 +137,8 @@ def unary(method: str, request: Callable[[int], bytes]) -> Call:
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
                 raise ComeAgain(RETRY_SECONDS) from None
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                raise Unavailable(error.details()) from None
             raise
 
     return call

@@ -6,7 +6,7 @@ import pytest
 
 from bench.api_calls import VALUE_BYTES, config_map
 from bench.api_figures import ONE_MEMBER, SIDES, THREE_MEMBERS, VERBS, tell
-from bench.load import ComeAgain, Measured, Side
+from bench.load import ComeAgain, Measured, Side, Unavailable
 from bench.processes import CpuTime, cpu_time
 from bench.report import Figure, Report
 
@@ -38,6 +38,19 @@ async def test_who_is_told_to_come_again_does_and_is_counted():
     found = await Side("busy", [None] * 4, {}).load(1, 60.0, call, range(3))
     assert asked == [0, 0, 1, 2]
     assert (found.calls, found.refused) == (3, 1)
+
+
+async def test_all_clients_end_with_the_first_that_nobody_could_serve():
+    asked = []
+
+    async def call(number, _channel):
+        asked.append(number)
+        if number == 2:
+            raise Unavailable("no leader")
+
+    with pytest.raises(Unavailable, match="no leader"):
+        await Side("headless", [None] * 4, {}).load(1, 60.0, call, range(100))
+    assert asked == [0, 1, 2]
 
 
 async def test_clients_stop_when_the_numbers_are_used_up_and_no_two_get_the_same():
