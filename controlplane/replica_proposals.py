@@ -322,7 +322,8 @@ class Proposals:
             self._in_flight[batch] = None
             if status.role == "leader":
                 data = encode_entry([each.data for each in proposals], int(self._env.now() * 1000))
-                self._log.propose(data, status.term, partial(self._refused, batch))
+                elsewhere = any(each.on_outcome is None for each in proposals)
+                self._log.propose(data, status.term, partial(self._refused, batch), awaited_elsewhere=elsewhere)
             else:
                 task = asyncio.get_running_loop().create_task(self._forward(status.leader, batch))
                 self._forwards[task] = None

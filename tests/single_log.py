@@ -50,7 +50,9 @@ class SingleLog:
         self._wake.set()
         self._delivery = asyncio.create_task(self._deliver(on_entries, on_install))
 
-    def propose(self, data: bytes, term: int, on_refused: Callable[[], None]) -> None:
+    def propose(
+        self, data: bytes, term: int, on_refused: Callable[[], None], *, awaited_elsewhere: bool = False
+    ) -> None:
         """Append if leading in `term`; otherwise `on_refused` runs soon."""
         if self._role != "leader" or term != self._term:
             asyncio.get_running_loop().call_soon(on_refused)

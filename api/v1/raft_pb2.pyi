@@ -306,14 +306,16 @@ class LinkHello(_message.Message):
     def __init__(self, applied_index: _Optional[int] = ..., applied_term: _Optional[int] = ..., replica: _Optional[str] = ..., credit_bytes: _Optional[int] = ...) -> None: ...
 
 class LinkPropose(_message.Message):
-    __slots__ = ("id", "term", "data")
+    __slots__ = ("id", "term", "data", "awaited_elsewhere")
     ID_FIELD_NUMBER: _ClassVar[int]
     TERM_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
+    AWAITED_ELSEWHERE_FIELD_NUMBER: _ClassVar[int]
     id: int
     term: int
     data: bytes
-    def __init__(self, id: _Optional[int] = ..., term: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+    awaited_elsewhere: bool
+    def __init__(self, id: _Optional[int] = ..., term: _Optional[int] = ..., data: _Optional[bytes] = ..., awaited_elsewhere: _Optional[bool] = ...) -> None: ...
 
 class LinkRefused(_message.Message):
     __slots__ = ("id",)

@@ -19,7 +19,9 @@ log = structlog.get_logger()
 
 MAX_PEER_BACKLOG_BYTES = 4 << 20  # then only heartbeats until the socket drains
 SNAPSHOT_BACKLOG_BYTES = 1 << 20
-COMMIT_PATIENCE_SECONDS = 0.002  # followers learn a commit index with the next append, or after so long
+COMMIT_PATIENCE_SECONDS = (
+    0.005  # followers learn a commit that none of them waits for with the next append, or after so long
+)
 ROUND_PATIENCE_SECONDS = 0.005  # for the answers of those that were asked alone
 FIRST_INDEX = 1  # every log begins with the library's own entry
 _NEVER = float("inf")
@@ -50,6 +52,8 @@ class Leading:
         self._sender = PeerSender(durable_log, snapshots)
         self._electable: set[str] = set()
         self._commit_due_time = _NEVER  # when followers must be told the commit index
+        self._told_index = 0  # the commit index that they were told last
+        self.awaited_index = 0  # the newest entry that a client of another replica waits for
         self._round_due_time = _NEVER  # when everybody is asked to confirm the oldest round of reads
         self.due = False
 
@@ -63,6 +67,7 @@ class Leading:
     def begin(self) -> None:
         """This replica was elected."""
         self.due = True
+        self._told_index = self.awaited_index = 0
         self._electable.clear()
         log.info("elected", term=self._core.term, last_index=self._log.last_index)
 
@@ -85,8 +90,12 @@ class Leading:
             self._core.send_appends_now()
 
     def commit_advanced(self) -> None:
-        """Let followers know the new commit index soon. A read of theirs that needs it makes a round, which tells all."""
-        self._commit_due_time = min(self._commit_due_time, self._env.monotonic() + COMMIT_PATIENCE_SECONDS)
+        """Let followers know the new commit index, at once if one of them may wait for it.
+
+        A read of theirs that needs it makes a round, which tells all.
+        """
+        patience_seconds = 0.0 if self.awaited_index > self._told_index else COMMIT_PATIENCE_SECONDS
+        self._commit_due_time = min(self._commit_due_time, self._env.monotonic() + patience_seconds)
 
     def read_index(self, done: ReadDone) -> None:
         """Call `done` once a majority has confirmed that this replica still leads."""
@@ -124,6 +133,7 @@ class Leading:
         """Send every connected peer what it misses, or a sign of life."""
         self.due = False
         self._commit_due_time = self._round_due_time = _NEVER
+        self._told_index = self._core.commit_index
         self._sender.begin_turn()
         for peer in self._core.peers:
             if self._network.connected(peer):

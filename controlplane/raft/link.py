@@ -82,7 +82,9 @@ class SocketLog:
         self._on_entries, self._on_status, self._on_install = on_entries, on_status, on_install
         self.run = asyncio.create_task(self._run(), name="raft-link")
 
-    def propose(self, data: bytes, term: int, on_refused: Callable[[], None]) -> None:
+    def propose(
+        self, data: bytes, term: int, on_refused: Callable[[], None], *, awaited_elsewhere: bool = False
+    ) -> None:
         """Send to the Raft process; refused at once while there is none or it takes nothing."""
         writer = self._writer
         if writer is None or writer.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
@@ -90,7 +92,7 @@ class SocketLog:
             return
         self._last_id += 1
         self._own[self._last_id] = (data, on_refused)
-        proposal = raft_pb2.LinkPropose(id=self._last_id, term=term, data=data)
+        proposal = raft_pb2.LinkPropose(id=self._last_id, term=term, data=data, awaited_elsewhere=awaited_elsewhere)
         self._send(raft_pb2.LinkMessage(propose=proposal))
 
     async def read_index(self) -> int:

@@ -92,13 +92,18 @@ class RaftNode:
         """Entries up to here are committed and durable on this replica."""
         return min(self._core.commit_index, self._log.durable_index)
 
-    def propose(self, data: bytes, term: int) -> int | None:
-        """Append at this leader in exactly `term`; returns the index, or None: certainly not appended."""
+    def propose(self, data: bytes, term: int, *, awaited_elsewhere: bool = False) -> int | None:
+        """Append at this leader in exactly `term`; returns the index, or None: certainly not appended.
+
+        With `awaited_elsewhere` followers are told as soon as it is committed.
+        """
         if not self._core.leads or term != self._core.term or self._hand_over.under_way:
             return None
         index = self._log.last_index + 1
         self._log.add(messages.COMMAND + data, index, term)
         self._leading.due = True
+        if awaited_elsewhere:
+            self._leading.awaited_index = index
         return index
 
     def read_index(self, done: ReadDone) -> None:

@@ -89,10 +89,13 @@ class ReplicatedLog(Protocol):
         that replaces the whole state; delivery goes on after its index when it returns.
         """
 
-    def propose(self, data: bytes, term: int, on_refused: Callable[[], None]) -> None:
+    def propose(
+        self, data: bytes, term: int, on_refused: Callable[[], None], *, awaited_elsewhere: bool = False
+    ) -> None:
         """Append at the local leader in exactly `term`; `on_refused` runs if that certainly did not happen.
 
-        The outcome is learned by delivery: an entry of a higher term delivered first means `data` never commits.
+        The outcome is learned by delivery: an entry of a higher term delivered first means `data` never commits. With
+        `awaited_elsewhere` other replicas hear of the commit as soon as the leader does, else some milliseconds later.
         """
 
     async def read_index(self) -> int:

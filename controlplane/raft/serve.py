@@ -232,7 +232,7 @@ class LinkSession:
     def _propose(self, proposal: raft_pb2.LinkPropose) -> None:
         index = None
         if self._own_bytes < MAX_UNCOMMITTED_BYTES:
-            index = self._node.propose(proposal.data, proposal.term)
+            index = self._node.propose(proposal.data, proposal.term, awaited_elsewhere=proposal.awaited_elsewhere)
         if index is None:
             self._send(raft_pb2.LinkMessage(refused=raft_pb2.LinkRefused(id=proposal.id)))
             return

@@ -91,7 +91,7 @@ class ScriptedLog:
     def status(self):
         return self.saw
 
-    def propose(self, data, term, on_refused):
+    def propose(self, data, term, on_refused, *, awaited_elsewhere=False):
         if self.refusing or self.saw.role != "leader" or term != self.saw.term:
             asyncio.get_running_loop().call_soon(on_refused)
         else:

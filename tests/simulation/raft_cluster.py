@@ -270,10 +270,10 @@ class Cluster:
         self._connect_all()
         return self.members[name]
 
-    def put(self, data: bytes, leader: Member | None = None) -> int:
+    def put(self, data: bytes, leader: Member | None = None, *, awaited_elsewhere: bool = False) -> int:
         """Propose and wait until it is committed at the leader."""
         leader = leader or self.leader()
-        index = leader.node.propose(data, leader.node.status().term)
+        index = leader.node.propose(data, leader.node.status().term, awaited_elsewhere=awaited_elsewhere)
         assert index is not None
         self.run_until(lambda: leader.node.deliverable_index() >= index)
         return index

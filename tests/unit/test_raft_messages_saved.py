@@ -97,6 +97,27 @@ def test_followers_learn_a_commit_soon_when_nothing_follows(cluster):
     assert all(member.node.deliverable_index() == index for member in cluster.members.values())
 
 
+def test_followers_learn_at_once_of_a_commit_that_one_of_them_waits_for(cluster):
+    leader = quiet_leader(cluster)
+    cluster.posted.clear()
+    index = cluster.put(b"forwarded", leader, awaited_elsewhere=True)
+    committed = cluster.now
+    cluster.run_until(lambda: all(member.node.deliverable_index() == index for member in cluster.members.values()))
+    assert cluster.now - committed < COMMIT_PATIENCE_SECONDS
+    appends = [message for source, _, message in cluster.posted if source == leader.name]
+    assert len(appends) == 4  # the entry and its commit, to two each
+
+
+def test_who_waits_elsewhere_makes_later_commits_no_more_urgent(cluster):
+    leader = quiet_leader(cluster)
+    cluster.put(b"forwarded", leader, awaited_elsewhere=True)
+    cluster.run(TRIP_SECONDS)
+    cluster.posted.clear()
+    cluster.put(b"own", leader)  # returns in the turn in which the other one's commit left
+    appends = [message.append_entries for source, _, message in cluster.posted if source == leader.name]
+    assert all(append.entries for append in appends)
+
+
 def test_a_read_tells_everybody_a_commit_that_they_do_not_know_yet(cluster):
     """A follower that asks for the read index needs it at once."""
     leader = quiet_leader(cluster)

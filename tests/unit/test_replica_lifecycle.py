@@ -67,7 +67,7 @@ class HandLog:
         self.applied = applied
         self.deliver, self.say, self.install = on_entries, on_status, on_install
 
-    def propose(self, data, term, on_refused):
+    def propose(self, data, term, on_refused, *, awaited_elsewhere=False):
         self.proposed.append(data)
 
     async def read_index(self):

@@ -32,8 +32,10 @@ class HandLog:
     def __init__(self, status):
         self.status = status
         self.proposed = []
+        self.elsewhere = []
 
-    def propose(self, data, term, on_refused):
+    def propose(self, data, term, on_refused, *, awaited_elsewhere=False):
+        self.elsewhere.append(awaited_elsewhere)
         self.proposed.append((decode_entry(data)[0], term, on_refused))
 
 
@@ -131,6 +133,18 @@ async def test_a_batch_is_bounded(leader):
     assert [len(batch) for batch, _, _ in leader.log.proposed] == [BATCH_TRANSACTIONS, 1]
     leader.applied(1, datas[-1])
     await asyncio.gather(*tasks)
+
+
+async def test_a_batch_says_whether_a_client_of_another_replica_waits_for_any_of_it(leader):
+    first, own, forwarded = (leader.data() for _ in range(3))
+    tasks = [await leader.commit(first), await leader.commit(own)]
+    leader.proposals.accept(1, [forwarded])
+    leader.applied(1, first)
+    await turns()
+    leader.applied(1, own, forwarded)
+    await asyncio.gather(*tasks)
+    assert [batch for batch, _, _ in leader.log.proposed] == [(first,), (own, forwarded)]
+    assert leader.log.elsewhere == [False, True]
 
 
 async def with_company(leader):
