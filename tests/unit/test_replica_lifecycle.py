@@ -222,6 +222,7 @@ async def test_an_installed_snapshot_that_is_damaged_ends_the_replica(replica, l
 
 async def test_an_older_snapshot_never_replaces_a_newer_state(replica, log, tmp_path):
     log.deliver([entry(index, put(index)) for index in (1, 2, 3)])
+    await eventually(lambda: replica.state.applied_index == 3)
     written = snapshot.write(leaders_state(2), tmp_path / "raft")
     await log.install(Snapshot(2, 2, written.path))
     assert replica.state.applied_index == 3
@@ -244,6 +245,7 @@ async def test_a_gap_in_the_log_ends_the_replica(replica, log):
 async def test_an_entry_delivered_twice_is_applied_once(replica, log):
     log.deliver([entry(1, put(1))])
     log.deliver([entry(1, put(1)), entry(2, put(2))])
+    await eventually(lambda: replica.state.applied_index == 2)
     assert (replica.state.applied_index, replica.state.revision) == (2, 2)
 
 
@@ -280,6 +282,7 @@ async def test_a_long_batch_is_applied_in_slices_between_which_others_run(log, p
 async def test_a_new_incarnation_expires_every_watch(replica, log, start, first):
     cursor = replica.hub.cursor("pods", 0)
     log.deliver([entry(1, put(1)), entry(2, start, put(2))])
+    await eventually(lambda: replica.state.applied_index == 2)
     with pytest.raises(errors.Expired):
         cursor.pull()
     assert replica.hub.revision == replica.state.revision == first + 1
