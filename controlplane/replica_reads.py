@@ -91,7 +91,7 @@ class ReadBarrier:
         except TimeoutError:
             if not self._log.status.leader:
                 raise errors.Unavailable(f"{NOBODY_LEADS}; retry") from None
-            raise errors.Unavailable(f"no leader confirmed the read in time: retry") from None
+            raise errors.Unavailable("no leader confirmed the read in time: retry") from None
 
     def status_changed(self) -> None:
         """A round that found no leader may try again, and one that waits for a former leader must."""
