@@ -19,9 +19,7 @@ log = structlog.get_logger()
 
 MAX_PEER_BACKLOG_BYTES = 4 << 20  # then only heartbeats until the socket drains
 SNAPSHOT_BACKLOG_BYTES = 1 << 20
-COMMIT_PATIENCE_SECONDS = (
-    0.005  # followers learn a commit that none of them waits for with the next append, or after so long
-)
+COMMIT_PATIENCE_SECONDS = 0.005  # for the next append to tell followers of a commit that none of them waits for
 ROUND_PATIENCE_SECONDS = 0.005  # for the answers of those that were asked alone
 FIRST_INDEX = 1  # every log begins with the library's own entry
 _NEVER = float("inf")
