@@ -47,6 +47,7 @@ class Session:
         self._directory = directory
         self._env = env
         self._identity = f"{directory.replica}/{env.new_uid()}"
+        self._superseded = f"a newer session of node {node!r} took over"
         self._epoch = 0
         self._outbox: asyncio.Queue[node_pb2.ServerMessage | None] = asyncio.Queue(OUTBOX_MESSAGES)
         self._reports: asyncio.Queue[node_pb2.StatusReport] = asyncio.Queue(REPORTS_QUEUED)
@@ -146,13 +147,17 @@ class Session:
         stored = self._stored_node()
         if stored is None:
             raise errors.Conflict(f"node {self._node!r} was removed from the cluster")
-        if stored["metadata"].get("annotations", {}).get(SESSION_ANNOTATION) != self._identity:
-            raise errors.Conflict(f"a newer session of node {self._node!r} took over")
+        if not self._holds(stored):
+            raise errors.Conflict(self._superseded)
         if heartbeat.node_status:
             self._status = _decode_tree(heartbeat.node_status)
         if heartbeat.node_status or _overruled(self._status, stored.get("status", {})):
             self._status_due.set()
         self.send(node_pb2.ServerMessage(heartbeated=node_pb2.Heartbeated()))
+
+    def _holds(self, node: Tree | None) -> bool:
+        """Whether this is the newest session of `node`: what an older one has yet to write is old news."""
+        return node is not None and node["metadata"].get("annotations", {}).get(SESSION_ANNOTATION) == self._identity
 
     def _check_leader(self) -> None:
         """A replica that is cut off from the leader must not keep a node that others could serve."""
@@ -189,6 +194,9 @@ class Session:
                 await self._client.delete("pods", pod.namespace, pod.name, uid=pod.uid, grace_seconds=0)
             return
         for attempt in range(CONFLICT_RETRIES):
+            # Were there a report of a newer session, this write would be a conflict, and the next look see that session.
+            if not self._holds(self._stored_node()):
+                raise errors.Unavailable(self._superseded)
             # What this replica knows is new enough: it told the agent of the pod, or was told by its registration.
             stored = self._replica.state.get(Key("pods", pod.namespace, pod.name))
             if stored is None or stored.envelope.uid != pod.uid:
@@ -244,6 +252,8 @@ class Session:
     async def _write_status(self) -> None:
         for _ in range(CONFLICT_RETRIES):
             tree = (await self._client.get("nodes", "", self._node)).tree()
+            if not self._holds(tree):
+                raise errors.Conflict(self._superseded)
             tree["status"] = _merged_status(tree.get("status", {}), self._status)
             with contextlib.suppress(errors.Conflict):
                 await self._client.update_status(tree)
@@ -263,12 +273,9 @@ def _merged_status(stored: Tree, reported: Tree) -> Tree:
 
 
 def _overruled(reported: Tree, stored: Tree) -> bool:
-    """Whether the control plane gave the node up meanwhile, so that its own word must be written again."""
-    own = {condition["type"]: condition["status"] for condition in reported.get("conditions", ())}
-    return any(
-        condition["status"] == "Unknown" != own.get(condition["type"], "Unknown")
-        for condition in stored.get("conditions", ())
-    )
+    """Whether somebody wrote another word in the place of the agent's, which must then be written again."""
+    found = {condition["type"]: condition["status"] for condition in stored.get("conditions", ())}
+    return any(found.get(own["type"]) != own["status"] for own in reported.get("conditions", ()))
 
 
 async def _record(client: ApiClient, event: Tree) -> None:

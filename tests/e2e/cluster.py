@@ -32,6 +32,7 @@ from tests.waiting import DEADLINE_SECONDS, wait_until
 TIM = str(Path(sys.executable).parent / "tim")
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CALL_SECONDS = 120.0
+LOG_LINES = 12  # of each program, when a failure is explained
 
 Answer = TypeVar("Answer")
 
@@ -229,9 +230,19 @@ class Cluster:
 
     def wait_healthy(self, seconds: float = 60.0) -> None:
         """Return once all replicas and nodes are ready and every node takes pods: its taints go after it is Ready."""
-        eventually("all replicas are ready", self.replicas_ready, seconds)
-        eventually("all nodes are Ready", lambda: len(self.ready_nodes()) == self.lab.nodes, seconds)
-        eventually("all nodes take pods", lambda: not any(n["spec"].get("taints") for n in self.list("nodes")), seconds)
+        ready, takes_pods = self.ready_nodes, lambda: not any(n["spec"].get("taints") for n in self.list("nodes"))
+        eventually("all replicas are ready", self.replicas_ready, seconds, self.describe_hosts)
+        eventually("all nodes are Ready", lambda: len(ready()) == self.lab.nodes, seconds, self.describe_hosts)
+        eventually("all nodes take pods", takes_pods, seconds, self.describe_hosts)
+
+    def describe_hosts(self) -> str:
+        """How hosts and nodes are and what their programs said last, for the message of a failure."""
+        told = [self.tim("lab", "status", "--name", self.lab.name, check=False).out]
+        told += [self.tim("describe", "node", f"n{number}", check=False).out for number in range(1, self.lab.nodes + 1)]
+        for host in self.lab.hosts:
+            for path in sorted((host.state_dir / "log").glob("*.log")):
+                told += [f"{host.name} {path.name}:", *path.read_text(errors="replace").splitlines()[-LOG_LINES:]]
+        return "\n".join(told)
 
 
 class Space:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import grpc
@@ -12,6 +13,9 @@ from structlog.testing import capture_logs
 from api.errors import Conflict, Forbidden, Invalid, NotFound, NotReady, Unavailable
 from api.v1 import node_pb2, node_pb2_grpc
 from component.rpc import channel
+from controlplane.admission.request import node_identity
+from controlplane.apiserver.local_client import LocalClient
+from controlplane.apiserver.node_session import Session
 from controlplane.commands import Key
 from tests.node_sessions import STATUS, Agent, serving_nodes
 from tests.waiting import eventually
@@ -152,19 +156,61 @@ async def test_a_node_cannot_report_another_nodes_pod(rig):
         assert (await rig.cluster.local.get("pods", "default", "a")).tree()["status"]["phase"] == "Pending"
 
 
-async def test_a_node_that_was_given_up_speaks_for_itself_again(rig):
+def ready_status(rig):
+    """The Ready condition of node n1 as it is stored."""
+    stored = rig.cluster.replica.state.get(Key("nodes", "", "n1"))
+    conditions = json.loads(stored.body)["status"]["conditions"]
+    return next(each["status"] for each in conditions if each["type"] == "Ready")
+
+
+@pytest.mark.parametrize("word", ["Unknown", "False"])
+async def test_a_node_speaks_for_itself_again_after_others_spoke_for_it(rig, word):
     async with rig.agent() as agent:
         tree = (await rig.cluster.local.get("nodes", "", "n1")).tree()
-        tree["status"]["conditions"][0]["status"] = "Unknown"
+        tree["status"]["conditions"][0]["status"] = word
         await rig.cluster.local.update_status(tree)
+        assert ready_status(rig) == word
         await agent.heartbeat()
+        await eventually(lambda: ready_status(rig) == "True")
 
-        def ready():
-            node = rig.cluster.replica.state.get(Key("nodes", "", "n1"))
-            conditions = json.loads(node.body)["status"]["conditions"]
-            return [each["status"] for each in conditions if each["type"] == "Ready"] == ["True"]
 
-        await eventually(ready)
+class Held(LocalClient):
+    """Keeps the first write of a status back until `let_go`, as a replica without processor time does."""
+
+    def __init__(self, core, identity):
+        super().__init__(core, identity)
+        self.reached, self.let_go = asyncio.Event(), asyncio.Event()
+
+    async def update_status(self, tree):
+        self.reached.set()
+        await self.let_go.wait()
+        return await super().update_status(tree)
+
+
+async def test_what_an_older_session_has_yet_to_say_of_its_node_is_not_written(rig):
+    """An agent that begins says that it is not ready, and goes to another replica when nobody answers in time."""
+    cluster = rig.cluster
+    client = Held(cluster.core, node_identity("n1"))
+    session = Session("n1", client, cluster.replica, rig.directory, cluster.env)
+    beginning = json.dumps({"conditions": [{"type": "Ready", "status": "False"}]})
+    old = asyncio.ensure_future(session.register(node_pb2.Register(node="n1", node_status=beginning)))
+    await client.reached.wait()
+    async with rig.agent() as agent:
+        client.let_go.set()
+        with pytest.raises(Conflict, match="a newer session of node 'n1' took over"):
+            await old
+        await agent.heartbeat()
+        assert ready_status(rig) == "True"
+
+
+async def test_what_an_older_session_has_yet_to_say_of_pods_is_not_written(rig):
+    async with rig.agent() as old, rig.agent() as new:
+        pod = await rig.pod("a")
+        name = {"namespace": "default", "name": "a", "uid": pod.uid}
+        await new.report(node_pb2.PodReport(**name, status=json.dumps({"phase": "Succeeded"})))
+        result = await old.report(node_pb2.PodReport(**name, status=json.dumps({"phase": "Running"})))
+        assert (list(result.unknown_uids), result.retry) == ([], True)
+        assert (await rig.cluster.local.get("pods", "default", "a")).tree()["status"]["phase"] == "Succeeded"
 
 
 async def test_a_replica_that_loses_its_leader_for_long_gives_its_nodes_away(rig, monkeypatch):
