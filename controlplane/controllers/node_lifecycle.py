@@ -69,7 +69,7 @@ def reconcile(node: Cached[Node], bound: Sequence[Cached[Pod]], surroundings: Su
 
 
 def ready_condition(node: Node) -> NodeCondition | None:
-    """The node's Ready condition. A plain loop: it is asked of all nodes several times a second."""
+    """The node's Ready condition."""
     for condition in node.status.conditions:
         if condition.type == "Ready":
             return condition
@@ -85,11 +85,6 @@ def ready_status(node: Node) -> str:
 def reported(ready: NodeCondition | None) -> bool:
     """Whether the agent of a node ever said how it is, by its Ready condition."""
     return ready is not None and ready.reason != NEVER_REPORTED
-
-
-def unheard(ready: NodeCondition | None, *, silent: bool) -> bool:
-    """Whether nothing is known of a node now, by its Ready condition."""
-    return silent or (ready is not None and ready.status == "Unknown")
 
 
 def evictions_allowed(lost_nodes: int, nodes: int) -> bool:

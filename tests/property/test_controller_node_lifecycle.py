@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from component.env import Env
+from component.informer import Change
 from controlplane.controllers.actions import Delete, Update, UpdateStatus
 from controlplane.controllers.heartbeats import DEAF_SECONDS, NodeLifecycleController
 from controlplane.controllers.node_lifecycle import SILENCE_SECONDS, evictions_allowed
@@ -23,6 +24,14 @@ class Cache:
 
     def __init__(self, trees):
         self.trees = trees
+        self.listeners = []
+
+    def subscribe(self, listener):
+        self.listeners.append(listener)
+
+    def tell(self, name):
+        for listener in self.listeners:
+            listener(Change(None, self.get("", name)))
 
     def items(self):
         return [cached(tree) for tree in self.trees.values()]
@@ -61,6 +70,7 @@ class World:
                 self.heard[name] = self.now
                 for condition in self.nodes[name]["status"]["conditions"]:
                     condition["status"] = "True"
+                self.node_cache.tell(name)
             if self.now - max(self.heard.values()) >= DEAF_SECONDS:
                 self.deaf_time = self.now
             self.passes()
@@ -83,6 +93,8 @@ class World:
                             self.marked.add(tree["metadata"]["name"])
                             self.check_lost(tree["spec"]["nodeName"])
                         self.stored(tree)[tree["metadata"]["name"]] = self.without_version(tree)
+                        if tree["kind"] == "Node":
+                            self.node_cache.tell(tree["metadata"]["name"])
                     case Delete(_, _, pod_name):
                         assert evictions_allowed(len(self.lost()), len(self.nodes))
                         assert self.pods[pod_name]["spec"]["nodeName"] in self.lost()

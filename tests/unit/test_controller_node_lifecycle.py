@@ -9,6 +9,7 @@ from component.informer import Change
 from controlplane.controllers.actions import Delete, Record, Update, UpdateStatus, Wake
 from controlplane.controllers.heartbeats import Heartbeats, NodeLifecycleController
 from controlplane.controllers.node_lifecycle import NODE_LOST, Surroundings, reconcile
+from controlplane.controllers.node_roll import NodeRoll
 from tests.builders import NOW, cached, node, pod, taint
 from tests.fake_env import FakeClock, fake_env
 
@@ -330,6 +331,18 @@ class Cache:
 
     def __init__(self, *trees):
         self.nodes = {tree["metadata"]["name"]: cached(tree) for tree in trees}
+        self.listeners = []
+
+    def subscribe(self, listener):
+        self.listeners.append(listener)
+
+    def change(self, name, tree):
+        """Tell what became of a node, None: it is gone."""
+        before = self.nodes.pop(name, None)
+        if tree is not None:
+            self.nodes[name] = cached(tree)
+        for listener in self.listeners:
+            listener(Change(before, self.nodes.get(name)))
 
     def items(self):
         return list(self.nodes.values())
@@ -352,23 +365,48 @@ async def test_a_lost_node_that_reports_is_alive_before_its_heartbeat_gets_here(
         silence.known = {"n1": float(seconds), "n2": 0.0}
         assert controller._listen(env.monotonic()) == (["n1"] if seconds == 4 else [])
     assert statuses(await controller.plan(("", "n1"), None), "Node")["n1"]["Ready"]["status"] == "Unknown"
-    before, nodes.nodes["n1"] = cached(node("n1", ready="Unknown")), cached(node("n1", ready="True"))
-    list(controller.sources()[0].keys(Change(before, nodes.nodes["n1"])))
+    nodes.subscribe(lambda change: list(controller.sources()[0].keys(change)))
+    nodes.change("n1", node("n1", ready="Unknown"))
+    nodes.change("n1", node("n1", ready="True"))
     assert statuses(await controller.plan(("", "n1"), None), "Node") == {}
 
 
-@pytest.mark.parametrize("reason", ["", "NodeStatusNeverUpdated"])
-async def test_machines_whose_agent_never_reported_do_not_stop_evictions(reason):
+def never_reported(name):
+    tree = node(name, ready="Unknown")
+    tree["status"]["conditions"][0]["reason"] = "NodeStatusNeverUpdated"
+    return tree
+
+
+@pytest.mark.parametrize("called_silent", [True, False])
+async def test_machines_whose_agent_never_reported_do_not_stop_evictions(called_silent):
     clock = FakeClock()
-    never = node("n3", ready="Unknown")
-    never["status"]["conditions"][0]["reason"] = reason
-    if not reason:
+    never = never_reported("n3")
+    if not called_silent:
         never["status"]["conditions"] = []
     trees = [unreachable(NOW - 100), node("n2"), never, node("n4")]
     trees[0]["metadata"]["name"] = "n1"
     controller = NodeLifecycleController(Cache(*trees), Cache(pod("a")), Ages(n2=0.0, n4=0.0), fake_env(clock))
     await controller.plan(("", "n1"), None)
     assert controller._evicting
+
+
+def test_the_roll_follows_nodes_that_come_speak_fall_silent_and_go():
+    nodes = Cache(node("n1"), node("n2", ready="Unknown"), never_reported("n3"))
+    roll = NodeRoll(nodes)
+
+    def counts(*silent):
+        return len(roll), roll.reported, roll.unheard(set(silent))
+
+    assert (list(roll.names), counts()) == (["n1", "n2", "n3"], (3, 2, 1))
+    assert counts("n1", "n2", "n3") == (3, 2, 2), "who never reported is not missed"
+    nodes.change("n3", node("n3"))
+    assert counts("n3") == (3, 3, 2)
+    nodes.change("n2", node("n2", ready="False"))
+    assert counts() == (3, 3, 0)
+    nodes.change("n1", None)
+    assert (list(roll.names), counts("n1", "n2")) == (["n2", "n3"], (2, 2, 1))
+    nodes.change("n1", never_reported("n1"))
+    assert counts("n1") == (3, 2, 0)
 
 
 class CountedAges(Ages):
