@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal as signals
 from collections.abc import Iterable
 from contextlib import suppress
@@ -19,9 +20,15 @@ from agent.runtime.containers import Inspected, from_inspect
 from agent.runtime.exits import ExitWatcher
 from agent.runtime.http import PodmanError, PodmanHttp
 from agent.runtime.protocol import Container
+from api.object import Tree
 
 KILL_WAIT_SECONDS = 5.0
 CLEAN_UP_SECONDS = 2.0
+INSPECT_TRIES = 100
+INSPECT_AGAIN_SECONDS = 0.02
+
+_ENDED_MEANWHILE = re.compile(r"/proc/\d+/\S+: no such (?:process|file or directory)")
+"""Podman's complaint when a process ends while it looks into /proc for it; it knows of the end a moment later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,7 @@ class ContainerTracker:
     async def inspect(self, name_or_id: str) -> Inspected | None:
         """Podman's description, None when there is no such container. Raises PodmanError."""
         try:
-            tree = await self._http.call("GET", f"/containers/{name_or_id}/json")
+            tree = await self._description(name_or_id)
         except PodmanError as error:
             if error.status == 404:
                 return None
@@ -61,6 +68,20 @@ class ContainerTracker:
         if container.state == "exited" and container.exit_code != 0 and self._oom_mark(container.id).exists():
             return replace(inspected, container=replace(container, oom_killed=True))
         return inspected
+
+    async def _description(self, name_or_id: str) -> Tree:
+        """Podman's words, once it is not just noticing that the container ended. Raises PodmanError."""
+        tries = 1
+        while True:
+            try:
+                tree: Tree = await self._http.call("GET", f"/containers/{name_or_id}/json")
+            except PodmanError as error:
+                if tries == INSPECT_TRIES or not _ENDED_MEANWHILE.search(str(error)):
+                    raise
+            else:
+                return tree
+            tries += 1
+            await asyncio.sleep(INSPECT_AGAIN_SECONDS)
 
     async def refreshed(self, listed: Container) -> Container | None:
         """What is known beyond a list's coarse entry; None when the container has gone since."""
