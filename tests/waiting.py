@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
+
+from bench.processes import cpu_time
 
 DEADLINE_SECONDS = 60.0
 """Of whatever is awaited without being promised by a time: test machines are shared, and stand still for seconds.
@@ -15,7 +15,6 @@ DEADLINE_SECONDS = 60.0
 A test that proves a promised time measures it by itself. What the host of a virtual machine takes is not counted.
 """
 POLL_SECONDS = 0.02
-STEAL_FIELD = 8  # in the first line of /proc/stat, proc_stat(5)
 
 Found = TypeVar("Found")
 
@@ -24,19 +23,15 @@ class Deadline:
     """`seconds` from now, and as much later as the machine is kept from running meanwhile."""
 
     def __init__(self, seconds: float) -> None:
-        self._end_time = time.monotonic() + seconds
-        self._stolen_seconds = stolen_seconds()
+        self._seconds = seconds
+        self._began_time, self._machine = time.monotonic(), cpu_time()
 
     def over(self) -> bool:
-        """Whether it has passed; the file is read only in the end, because that costs more than a look at the clock."""
-        late_seconds = time.monotonic() - self._end_time
-        return late_seconds > 0 and late_seconds > stolen_seconds() - self._stolen_seconds
-
-
-def stolen_seconds() -> float:
-    """How long each processor had to wait for the host since boot, on average."""
-    ticks = int(Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[STEAL_FIELD])
-    return ticks / os.sysconf("SC_CLK_TCK") / (os.cpu_count() or 1)
+        """Whether it has passed; what was stolen is asked only in the end, because that costs more than the clock."""
+        passed_seconds = time.monotonic() - self._began_time
+        if passed_seconds <= self._seconds:
+            return False
+        return passed_seconds * (1.0 - cpu_time().stolen_since(self._machine)) > self._seconds
 
 
 async def eventually(condition: Callable[[], object], deadline_seconds: float = DEADLINE_SECONDS) -> None:
