@@ -28,7 +28,7 @@ log = structlog.get_logger()
 LONGEST_WAIT_SECONDS = 1.0
 SHORTEST_WAIT_SECONDS = 0.05
 TOLD_NODES = 20  # by name at a time: a line for each of 5,000 nodes would hold the loop for a fifth of a second
-LOOK_SECONDS = 4e-5  # for each node between two looks at all: a look takes 1 us a node, so a fortieth of the time
+LOOK_SECONDS = 4e-5  # for each node between two looks at all: a look takes less than 1 us a node, so a fortieth of the time at most
 
 DEAF_SECONDS = 2.5
 """After this long without a word from any node we hear none. Every node speaks each second, and what another replica

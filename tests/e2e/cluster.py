@@ -145,6 +145,10 @@ class Cluster:
         """The names of nodes that are Ready."""
         return {each["metadata"]["name"] for each in self.list("nodes") if condition(each, "Ready") == "True"}
 
+    def tainted_nodes(self) -> set[str]:
+        """The names of nodes that do not take every pod."""
+        return {each["metadata"]["name"] for each in self.list("nodes") if each["spec"].get("taints")}
+
     # Hosts
 
     def in_host(self, host: str, *words: str, check: bool = True) -> Done:
@@ -230,15 +234,17 @@ class Cluster:
 
     def wait_healthy(self, seconds: float = 60.0) -> None:
         """Return once all replicas and nodes are ready and every node takes pods: its taints go after it is Ready."""
-        ready, takes_pods = self.ready_nodes, lambda: not any(n["spec"].get("taints") for n in self.list("nodes"))
-        eventually("all replicas are ready", self.replicas_ready, seconds, self.describe_hosts)
-        eventually("all nodes are Ready", lambda: len(ready()) == self.lab.nodes, seconds, self.describe_hosts)
-        eventually("all nodes take pods", takes_pods, seconds, self.describe_hosts)
+        explain = self.describe_hosts
+        eventually("all replicas are ready", self.replicas_ready, seconds, explain)
+        eventually("all nodes are Ready", lambda: len(self.ready_nodes()) == self.lab.nodes, seconds, explain)
+        eventually("all nodes take pods", lambda: not self.tainted_nodes(), seconds, explain)
 
     def describe_hosts(self) -> str:
         """How hosts and nodes are and what their programs said last, for the message of a failure."""
         told = [self.tim("lab", "status", "--name", self.lab.name, check=False).out]
-        told += [self.tim("describe", "node", f"n{number}", check=False).out for number in range(1, self.lab.nodes + 1)]
+        told += [
+            self.tim("describe", "node", host.name, check=False).out for host in self.lab.hosts if host.role == "node"
+        ]
         for host in self.lab.hosts:
             for path in sorted((host.state_dir / "log").glob("*.log")):
                 told += [f"{host.name} {path.name}:", *path.read_text(errors="replace").splitlines()[-LOG_LINES:]]
