@@ -22,6 +22,7 @@ class SingleLog:
         self._replica = replica
         self._term = 0
         self._role: Role = "follower"
+        self._cut_off = False
         self._first_index = 1  # of `_entries`; everything before is only in `_snapshot`
         self._entries: list[Entry] = []
         self._commit_index = 0
@@ -73,7 +74,9 @@ class SingleLog:
         """The status as of now; `leading` once the no-op of the term has been delivered."""
         leading = self._role == "leader" and self._delivered >= self._no_op_index
         leader = self._replica if self._role == "leader" else ""
-        return RaftStatus(self._role, self._term, leader, self._commit_index, self._last_index, leading)
+        return RaftStatus(
+            self._role, self._term, leader, self._commit_index, self._last_index, leading, cut_off=self._cut_off
+        )
 
     def snapshot_saved(self, snapshot: Snapshot) -> None:
         """Forget every entry up to the snapshot; a later `connect` below it gets the snapshot first."""
@@ -106,8 +109,9 @@ class SingleLog:
         self._paused = False
         self._wake.set()
 
-    def step_down(self) -> None:
+    def step_down(self, *, cut_off: bool = False) -> None:
         """Lose leadership to nobody: what is not committed is dropped, as if another leader had overwritten it."""
+        self._cut_off = cut_off
         del self._entries[self._commit_index + 1 - self._first_index :]
         self._role = "follower"
         self._term += 1
@@ -117,6 +121,7 @@ class SingleLog:
     def lead(self) -> None:
         """Win the next term; its no-op is the first entry."""
         self._role = "leader"
+        self._cut_off = False
         self._term += 1
         self._append(b"")
         self._no_op_index = self._last_index

@@ -224,12 +224,14 @@ class VoteRequest(_message.Message):
     def __init__(self, candidate_term: _Optional[int] = ..., last_index: _Optional[int] = ..., last_term: _Optional[int] = ..., round: _Optional[int] = ...) -> None: ...
 
 class VoteReply(_message.Message):
-    __slots__ = ("granted", "round")
+    __slots__ = ("granted", "round", "led")
     GRANTED_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
+    LED_FIELD_NUMBER: _ClassVar[int]
     granted: bool
     round: int
-    def __init__(self, granted: _Optional[bool] = ..., round: _Optional[int] = ...) -> None: ...
+    led: bool
+    def __init__(self, granted: _Optional[bool] = ..., round: _Optional[int] = ..., led: _Optional[bool] = ...) -> None: ...
 
 class HigherTerm(_message.Message):
     __slots__ = ()

@@ -32,7 +32,8 @@ OUTBOX_MESSAGES = 256
 SILENT_SECONDS = 10.0  # a session that says nothing for this long is closed; heartbeats come every second
 REPORTS_QUEUED = 64
 EVENTS_QUEUED = 1_000
-LEADERLESS_SECONDS = 1.5  # longer than an election takes: then another replica is the better one
+CUT_OFF_SECONDS = 1.5  # without knowing a leader, while others may: their sessions are the better ones
+LEADERLESS_SECONDS = 10.0  # while nobody is known to know one; a session that ends takes its streams with it
 CONFLICT_RETRIES = 5
 STATUS_RETRY_SECONDS = 0.2
 
@@ -164,7 +165,10 @@ class Session:
         now = self._env.monotonic()
         if self._replica.ready:
             self._leader_seen = now
-        elif now - self._leader_seen > LEADERLESS_SECONDS:
+            return
+        status = self._replica.status
+        electing = not (status.leader or status.cut_off) and status.connected
+        if now - self._leader_seen > (LEADERLESS_SECONDS if electing else CUT_OFF_SECONDS):
             raise errors.Unavailable(f"replica {self._directory.replica} knows no leader: another may serve")
 
     async def _report(self, report: node_pb2.StatusReport) -> None:

@@ -109,7 +109,7 @@ class ReplicaDesk:
         """Who leads, "" for the moment. Unavailable at a replica that others may know more than: also one that is out."""
         status = self._view.status
         if status.cut_off or not status.connected:
-            raise errors.Unavailable("this replica reaches no majority: ask another one")
+            raise errors.Unavailable("this replica is cut off: ask another one")
         return status.leader
 
     def _is_out(self, replica: str) -> bool:

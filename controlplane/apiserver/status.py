@@ -82,7 +82,7 @@ class StatusSource:
         answer = await self.gathered()
         elsewhere = any(each.leader for each in answer.replicas if each.id != self._members.own)
         if self._replica.status.cut_off and elsewhere:
-            raise errors.Unavailable("this replica reaches no majority, others do: ask them")
+            raise errors.Unavailable("this replica is cut off, others know a leader: ask them")
         return answer
 
     async def gathered(self) -> apiserver_pb2.ClusterStatusResponse:

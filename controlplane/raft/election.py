@@ -16,6 +16,7 @@ from controlplane.raft.log import DurableLog
 from controlplane.raft.pre_vote import Claim, PreVote, grants
 
 _CUT_OFF_ELECTIONS = 1.5  # peers that elect are heard at least once in a time-out; half of one for a busy machine
+_FRESH_SIGNS = 3  # whoever leads gives signs of life of which not more than two in a row are late
 
 
 class Election:
@@ -38,6 +39,8 @@ class Election:
         self._contact_time = float("-inf")
         self._transfer_time = float("-inf")
         self._heard_times: dict[str, float] = {}
+        self._led_time = env.monotonic()  # when this replica last knew a leader
+        self._led_elsewhere_time = float("-inf")  # when a peer last said that it hears one
         core.election_deadline = env.monotonic() + env.rng.uniform(0.02, 0.15)
 
     @property
@@ -49,6 +52,8 @@ class Election:
         """Every turn: let the core campaign only after a won pre-vote, and never without a useful API process."""
         core, now = self._core, self._env.monotonic()
         core.may_campaign = False
+        if core.leader:
+            self._led_time = now
         if core.leads or core.election_deadline >= now:
             return
         if not core.votes:  # a learner, or removed: it waits for a leader's word
@@ -89,11 +94,13 @@ class Election:
         self._heard_times[peer] = self._env.monotonic()
 
     def cut_off(self) -> bool:
-        """Whether there is no leader, and too few peers were heard lately to elect one."""
+        """Whether there is no leader, and either too few peers were heard lately to elect one, or one hears a leader."""
         voters = self._core.voters
         if self._core.leader or not voters:
             return False
         limit = self._env.monotonic() - _CUT_OFF_ELECTIONS * self._settings.election_max_seconds
+        if self._led_time < limit < self._led_elsewhere_time:
+            return True
         heard = sum(self._heard_times.get(peer, float("-inf")) > limit for peer in voters)
         return 2 * (1 + heard) <= 1 + len(voters)
 
@@ -125,11 +132,14 @@ class Election:
         if granted:  # give it the time to win
             self._pre_vote.void()
             core.election_deadline = max(core.election_deadline, now + settings.append_period_seconds)
-        reply = raft_pb2.VoteReply(granted=granted, round=request.round)
+        led = core.leads or now - self._contact_time < _FRESH_SIGNS * settings.append_period_seconds
+        reply = raft_pb2.VoteReply(granted=granted, round=request.round, led=led)
         core.send(peer, raft_pb2.RaftMessage(pre_vote_reply=reply))
 
     def receive_pre_vote_reply(self, peer: str, reply: raft_pb2.VoteReply) -> None:
         """A majority of grants of one round lets this replica campaign."""
+        if reply.led:
+            self._led_elsewhere_time = self._env.monotonic()
         if (
             reply.granted
             and not self._core.leads

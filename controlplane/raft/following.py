@@ -7,8 +7,10 @@ from collections.abc import Callable
 import structlog
 
 from api.v1 import raft_pb2
+from component.env import Env
 from controlplane.raft import messages
 from controlplane.raft.append_rules import Accept, Extend, LogView, Reject, decide
+from controlplane.raft.config import NodeSettings
 from controlplane.raft.core import RaftCore
 from controlplane.raft.frames import FrameError
 from controlplane.raft.log import DurableLog
@@ -21,16 +23,26 @@ class Following:
     """`electable` is told to the leader with every answer, which hands over only to who can lead at once."""
 
     def __init__(
-        self, core: RaftCore, durable_log: DurableLog, snapshots: SnapshotFolder, electable: Callable[[], bool]
+        self,
+        settings: NodeSettings,
+        core: RaftCore,
+        durable_log: DurableLog,
+        snapshots: SnapshotFolder,
+        env: Env,
+        electable: Callable[[], bool],
     ) -> None:
+        self._sign_period_seconds = settings.append_period_seconds
         self._core = core
         self._log = durable_log
         self._snapshots = snapshots
+        self._env = env
         self._electable = electable
         self._round = 0  # of the message being answered
+        self._answered_time = float("-inf")
 
     def acknowledge(self, peer: str, next_index: int, *, success: bool = False, reset: bool = False) -> None:
         """Answer the leader; leaves this replica only after the next sync."""
+        self._answered_time = self._env.monotonic()
         reply = raft_pb2.AppendReply(
             next_index=next_index, success=success, reset=reset, round=self._round, electable=self._electable()
         )
@@ -50,6 +62,12 @@ class Following:
                 self.acknowledge(peer, next_index, reset=True)
             case Extend(prev_index, prev_term, skip):
                 self._core.receive_entries(peer, term, append.commit_index, prev_index, prev_term, entries[skip:])
+
+    def receive_part(self, peer: str) -> None:
+        """A part of a message of the leader's: both sides live, however long the rest takes."""
+        if self._env.monotonic() - self._answered_time >= self._sign_period_seconds:
+            self._core.receive_contact(peer, self._core.term, 0)
+            self.acknowledge(peer, self._log.last_index + 1)
 
     def receive_snapshot_piece(self, peer: str, term: int, piece: raft_pb2.SnapshotChunk) -> None:
         """A piece of the leader's snapshot; the last one installs it."""

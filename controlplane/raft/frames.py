@@ -35,6 +35,11 @@ class FrameReader:
     def __init__(self) -> None:
         self._pending = bytearray()
 
+    @property
+    def within_frame(self) -> bool:
+        """Whether a part of a frame has come, and the rest is still to come."""
+        return bool(self._pending)
+
     def feed(self, received: bytes) -> Iterator[bytes]:
         """Take what was received and yield every complete body; FrameError when a length is out of bounds."""
         self._pending += received

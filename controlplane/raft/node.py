@@ -51,10 +51,11 @@ class RaftNode:
         self._core = RaftCore(settings, durable_log, transport, poller, env, self)
         self._election = Election(settings, self._core, durable_log, env, self._electable)
         self._leading = Leading(settings, self._core, durable_log, snapshots, transport, env)
-        self._following = Following(self._core, durable_log, snapshots, self._electable)
+        self._following = Following(settings, self._core, durable_log, snapshots, env, self._electable)
         self._hand_over = HandOver(settings, self._core, self._leading, env)
         self._changes = MembershipChanges(settings, self._core, self._leading, self._hand_over, env)
         transport.on_message = self._receive
+        transport.on_part = self._receive_part
         transport.on_connected = self._peer_connected
         transport.on_disconnected = self._peer_disconnected
         self._core.recover(messages.membership_beside(snapshots.membership()))
@@ -242,6 +243,13 @@ class RaftNode:
                 self._election.receive_timeout_now(peer, message.term)
             case _:
                 raise FrameError(f"a message without meaning here: {kind}")
+
+    def _receive_part(self, peer: str) -> None:
+        """A part of a message, the whole of which may need longer than an election on a slow link."""
+        self._election.heard(peer)
+        if peer == self._core.leader and not self._core.leads:
+            self._election.heard_from_leader()
+            self._following.receive_part(peer)
 
     def _receive_reply(self, peer: str, message: raft_pb2.RaftMessage) -> None:
         """A reply to a message of this very term; to a pre-vote request, which binds nobody, also from a lower one."""

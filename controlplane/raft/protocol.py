@@ -30,9 +30,9 @@ class RaftStatus:
     """What the local Raft process last said of itself. `leader` is a replica id, empty while there is none.
 
     `leading` is true only on a leader whose own term's no-op is committed and delivered here. `connected` is false
-    while the Raft process is out of reach: then the rest is what it said last. `cut_off`: there is no leader, and a
-    majority, or the Raft process itself, has been silent for as long as an election may take, so another replica may
-    serve, this one cannot.
+    while the Raft process is out of reach: then the rest is what it said last. `cut_off`: there is no leader, and for
+    as long as an election may take a majority, or the Raft process itself, has been silent, or another replica hears a
+    leader: another replica may serve, this one cannot.
     `membership` is the one in force, committed or not.
     """
 

@@ -24,7 +24,7 @@ _WRITE_BYTES = 256 << 10
 class PeerSession:
     """`peer` is None until the hello named it; `identities` is None without TLS.
 
-    `on_closed` runs exactly once, with the reason.
+    `on_closed` runs exactly once, with the reason; `on_part` when a part of a frame came, of a slow link perhaps.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class PeerSession:
         *,
         on_ready: Callable[[PeerSession], None],
         on_frame: Callable[[PeerSession, bytes], None],
+        on_part: Callable[[PeerSession], None],
         on_closed: Callable[[PeerSession, str], None],
     ) -> None:
         self.dialled = dialled
@@ -48,6 +49,7 @@ class PeerSession:
         self._poller = poller
         self._on_ready = on_ready
         self._on_frame = on_frame
+        self._on_part = on_part
         self._on_closed = on_closed
         self._state: Literal["connecting", "handshaking", "open", "closed"] = "connecting" if dialled else "handshaking"
         self._reader = FrameReader()
@@ -103,6 +105,8 @@ class PeerSession:
             elif self._state == "open":
                 if events & READ or broken(events):
                     self._receive()
+                if self._state == "open" and self._reader.within_frame:
+                    self._on_part(self)
                 if self._state == "open" and self._out:
                     self._send()
         except OSError as error:

@@ -37,6 +37,7 @@ class PeerTransport(Protocol):
     """What the Raft node needs of the network. All calls and callbacks happen in one thread."""
 
     on_message: Callable[[str, raft_pb2.RaftMessage], None]
+    on_part: Callable[[str], None]
     on_connected: Callable[[str], None]
     on_disconnected: Callable[[str], None]
 
@@ -88,6 +89,7 @@ class TlsTransport:
         self._replica = replica
         self._next_dial_time: dict[str, float] = {}
         self.on_message: Callable[[str, raft_pb2.RaftMessage], None] = lambda _peer, _message: None
+        self.on_part: Callable[[str], None] = lambda _peer: None
         self.on_connected: Callable[[str], None] = lambda _peer: None
         self.on_disconnected: Callable[[str], None] = lambda _peer: None
         listener.setblocking(False)
@@ -210,6 +212,7 @@ class TlsTransport:
             self._env.monotonic(),
             on_ready=self._ready,
             on_frame=self._frame,
+            on_part=self._part,
             on_closed=self._closed,
         )
 
@@ -235,6 +238,10 @@ class TlsTransport:
             self._identify(session, message)
         elif self._live.get(session.peer) is session:
             self.on_message(session.peer, message)
+
+    def _part(self, session: PeerSession) -> None:
+        if session.peer is not None and self._live.get(session.peer) is session:
+            self.on_part(session.peer)
 
     def _identify(self, session: PeerSession, message: raft_pb2.RaftMessage) -> None:
         hello = message.hello

@@ -123,6 +123,16 @@ def cgroup_of(pid: str) -> str:
         return ""
 
 
+def said(program: subprocess.Popen[str], line: str) -> str:
+    """What the program answers to a line; how it ended when it does not."""
+    with suppress(BrokenPipeError):
+        program.stdin.write(line)
+        program.stdin.flush()
+        if answer := program.stdout.readline():
+            return answer
+    return f"exit code {program.wait(DEADLINE_SECONDS)}: {program.stderr.read()}"
+
+
 def assert_told(programs, connection) -> None:
     """Every program ends with one clear line, the connection ends, in time."""
     for name, program in programs.items():
@@ -167,9 +177,7 @@ def test_streams_that_do_not_go_through_the_leader_survive_its_death(quiet, tmp_
             "exec", "-i", "quiet", "--", "sh", "-c", "while read line; do echo got $line; done; exit 3"
         )
         for number in range(3):
-            program.stdin.write(f"{number}\n")
-            program.stdin.flush()
-            assert program.stdout.readline() == f"got {number}\n"
+            assert said(program, f"{number}\n") == f"got {number}\n"
             if number == 0:
                 killed = [(leader, process, quiet.cluster.kill(leader, process)) for process in ("api", "raft")]
                 quiet.cluster.wait_restarted(killed)

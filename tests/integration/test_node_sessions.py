@@ -213,15 +213,25 @@ async def test_what_an_older_session_has_yet_to_say_of_pods_is_not_written(rig):
         assert (await rig.cluster.local.get("pods", "default", "a")).tree()["status"]["phase"] == "Succeeded"
 
 
-async def test_a_replica_that_loses_its_leader_for_long_gives_its_nodes_away(rig, monkeypatch):
-    monkeypatch.setattr("controlplane.apiserver.node_session.LEADERLESS_SECONDS", 0.0)
+@pytest.mark.parametrize(("patience", "cut_off"), [("LEADERLESS_SECONDS", False), ("CUT_OFF_SECONDS", True)])
+async def test_a_replica_that_loses_its_leader_for_long_gives_its_nodes_away(rig, monkeypatch, patience, cut_off):
+    monkeypatch.setattr(f"controlplane.apiserver.node_session.{patience}", 0.0)
     async with rig.agent() as agent:
         await agent.heartbeat()
         rig.cluster.log.pause()
-        rig.cluster.log.step_down()
+        rig.cluster.log.step_down(cut_off=cut_off)
         await agent.call.write(node_pb2.AgentMessage(heartbeat=node_pb2.Heartbeat()))
         with pytest.raises(Unavailable, match="replica r1 knows no leader"):
             await agent.read("heartbeated")
+
+
+async def test_a_session_outlasts_an_election_that_takes_long(rig, monkeypatch):
+    """Its streams would end with it, and no other replica would be of more use."""
+    monkeypatch.setattr("controlplane.apiserver.node_session.CUT_OFF_SECONDS", 0.0)
+    async with rig.agent() as agent:
+        rig.cluster.log.pause()
+        rig.cluster.log.step_down()
+        await agent.heartbeat()
 
 
 async def test_a_node_is_not_silent_while_its_report_waits_for_a_leader(rig):

@@ -32,6 +32,7 @@ KINDS = (
 EFFECTS = (
     "messages dropped",
     "messages late",
+    "slow messages",
     "messages behind a partition",
     "messages behind a one-way cut",
     "reconnects",

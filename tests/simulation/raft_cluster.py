@@ -48,6 +48,7 @@ class SimTransport:
         self._queue: list[tuple[str, raft_pb2.RaftMessage]] = []
         self.door = Door(member.name, "simulation", member.first)
         self.on_message: Callable[[str, raft_pb2.RaftMessage], None]
+        self.on_part: Callable[[str], None]
         self.on_connected: Callable[[str], None]
         self.on_disconnected: Callable[[str], None]
 

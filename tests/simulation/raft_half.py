@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 TURN_SECONDS = 0.1
 SEGMENT_BYTES = 1 << 16
+SLOW_MESSAGES = 1 / 300
+"""How many of all messages between peers need up to `SLOW_SECONDS` on the way, in parts that show that they come."""
+SLOW_SECONDS = 2.0
+PART_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -93,16 +97,23 @@ class Links:
         simulator = self._cluster.simulator
         link = (source, target)
         due = max(simulator.now + self._cluster.network.delay(*link), self._arrivals.get(link, 0.0))
+        if self._rng.random() < SLOW_MESSAGES:
+            self._cluster.counts["slow messages"] += 1
+            whole_due = due + self._rng.uniform(0.0, SLOW_SECONDS)
+            while due < whole_due - PART_SECONDS:
+                due += PART_SECONDS
+                simulator.world.call_at(due, self._arrive, number, source, target, "part", b"")
+            due = whole_due
         self._arrivals[link] = due
-        simulator.world.call_at(due, self._arrive, number, source, target, content)
+        simulator.world.call_at(due, self._arrive, number, source, target, "message", content)
 
-    def _arrive(self, number: int, source: str, target: str, content: bytes) -> None:
+    def _arrive(self, number: int, source: str, target: str, kind: str, content: bytes) -> None:
         if not self._cluster.network.passes(source, target):
-            self._cluster.network.post(source, target, self._arrive, number, source, target, content)
+            self._cluster.network.post(source, target, self._arrive, number, source, target, kind, content)
             return
         raft = self._cluster.hosts[target].raft
         if self.session(source, target) == number and raft is not None:
-            raft.input("message", source, content)
+            raft.input(kind, source, content)
         else:
             self._cluster.counts["messages dropped"] += 1
 
@@ -132,6 +143,7 @@ class SimTransport:
     """`PeerTransport` over `Links`; queued until flushed, as production does."""
 
     on_message: Any
+    on_part: Any
     on_connected: Any
     on_disconnected: Any
 
@@ -252,6 +264,9 @@ class RaftHalf:
             match kind:
                 case "message":
                     self._receive(what, content)
+                case "part":
+                    if what in self.transport.peers:
+                        self.transport.on_part(what)
                 case "connected":
                     self.transport.peers.add(what)
                     self.transport.on_connected(what)

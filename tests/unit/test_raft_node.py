@@ -376,3 +376,32 @@ def test_a_single_replica_leads_alone(tmp_path):
     cluster.run(1)
     assert not leader.node.leads()
     cluster.close()
+
+
+def test_a_replica_that_alone_hears_no_leader_is_cut_off(cluster):
+    """Neither its requests nor its nodes are served here: others can."""
+    leader = cluster.leader()
+    follower, third = others(cluster, leader)
+    cluster.cut |= {(leader.name, follower.name), (follower.name, leader.name)}
+    cluster.run_until(lambda: follower.node.status().cut_off, seconds=3)
+    cluster.run(3)
+    assert follower.node.status().cut_off
+    assert leader.node.leads()
+    assert not third.node.status().cut_off
+    cluster.heal()
+    cluster.run_until(lambda: not follower.node.status().cut_off, seconds=1)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_nobody_who_takes_part_in_an_election_is_cut_off(tmp_path, seed):
+    cluster = Cluster(tmp_path, seed)
+    old = cluster.leader()
+    electing = others(cluster, old)
+    cluster.run(0.2)
+    cluster.isolate(old.name)
+    while not any(member.node.leads() for member in electing):
+        cluster.step()
+        assert not any(member.node.status().cut_off for member in electing)
+    cluster.run(1)
+    assert not any(member.node.status().cut_off for member in electing)
+    cluster.close()
