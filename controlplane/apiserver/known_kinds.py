@@ -6,7 +6,6 @@ replica. It must not know requests.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
@@ -15,6 +14,7 @@ from api.errors import NotFound
 from api.object import Object, canonical
 from api.schema_trees import completed
 from api.scheme import BUILT_IN, DEFINITIONS, Kind, Scheme
+from component.slices import let_others_run
 from controlplane.apiserver.objects import object_of, tree_of
 from controlplane.commands import Stored
 from controlplane.store.state import State
@@ -94,7 +94,7 @@ async def presented_all(kind: Kind, found: Sequence[Stored]) -> tuple[Object, ..
     if kind.custom is None:
         for start in range(0, len(found), CONVERTED_AT_ONCE):
             shown += map(object_of, found[start : start + CONVERTED_AT_ONCE])
-            await asyncio.sleep(0)
+            await let_others_run()
         return tuple(shown)
     size_bytes = 0
     for stored in found:
@@ -102,7 +102,7 @@ async def presented_all(kind: Kind, found: Sequence[Stored]) -> tuple[Object, ..
         size_bytes += len(stored.body) + OVERHEAD_BYTES
         if size_bytes > COMPLETED_AT_ONCE_BYTES:
             size_bytes = 0
-            await asyncio.sleep(0)
+            await let_others_run()
     return tuple(shown)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 import msgspec
@@ -21,6 +20,7 @@ from component.client import (
     TransactionResult,
     Write,
 )
+from component.slices import let_others_run
 from controlplane.apiserver.past import Moment, ObjectHistory
 from controlplane.apiserver.sending import ONCE, Sending
 from controlplane.commands import ADDED, DELETED, MODIFIED, OBJECT_LIMIT_BYTES
@@ -130,7 +130,7 @@ async def list_bytes(listed: ObjectList) -> bytes:
     parts: list[bytes] = []
     for start in range(0, len(listed.items), ENCODED_AT_ONCE):
         if start:
-            await asyncio.sleep(0)
+            await let_others_run()
         items = map(message_of, listed.items[start : start + ENCODED_AT_ONCE])
         parts.append(apiserver_pb2.ListResponse(items=items).SerializeToString())
     end = apiserver_pb2.ListResponse(resource_version=listed.revision, continue_token=listed.continue_token)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -14,6 +13,7 @@ import msgspec
 from api.errors import Expired, Invalid
 from api.scheme import Kind
 from component.env import Env
+from component.slices import let_others_run
 from controlplane.apiserver.selecting import Selection
 from controlplane.commands import Stored
 from controlplane.store.history import LEFT_OUT
@@ -128,7 +128,7 @@ async def selected(
             return
         last = batch[-1].envelope.key
         after = (last.namespace, last.name)
-        await asyncio.sleep(0)
+        await let_others_run()
 
 
 def _placed(state: State, selection: Selection, after: tuple[str, str] | None) -> Iterator[Stored]:

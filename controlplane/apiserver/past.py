@@ -5,7 +5,6 @@ A revision stands for the end of the transaction that it belongs to, so that nob
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ from typing import Final
 from api.diff import changed_paths
 from api.errors import FieldError, Forbidden, Invalid, NotFound
 from component.env import Env, parse_time, rfc3339
+from component.slices import let_others_run
 from controlplane.admission.request import Identity
 from controlplane.apiserver.fairness.aside import Aside
 from controlplane.apiserver.freshness import LINEARIZABLE, Freshness, wait_fresh
@@ -115,7 +115,7 @@ class Past:
         changes = []
         for index, version in enumerate(found):
             if index % COMPARED_AT_ONCE == 0:
-                await asyncio.sleep(0)
+                await let_others_run()
             changes.append(await self._aside.run(identity, _size(version), partial(_change, version)))
         oldest = self._replica.history.beginning
         return ObjectHistory(changes, complete, oldest.revision, _time(oldest.time_ms))

@@ -7,7 +7,6 @@ makes the ledger exact.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -20,6 +19,7 @@ from api.object import Tree
 from api.policy import ResourceQuota, ResourceQuotaSpec
 from api.quota_usage import COUNTED_BY_NAME, quota_quantity, taken
 from api.scheme import by_resource
+from component.slices import let_others_run
 from controlplane.admission.resource_quota import QUOTAS, counted, quota_ledger
 from controlplane.apiserver.objects import put_of, tree_of
 from controlplane.apiserver.quota_ledgers import renewed
@@ -132,7 +132,7 @@ async def _used(state: State, namespace: str, spec: ResourceQuotaSpec) -> dict[s
         for number, stored in enumerate(state.scan(resource, namespace), start=1):
             used.update(taken(spec, resource, tree_of(stored.body)))
             if number % COUNTED_AT_ONCE == 0:
-                await asyncio.sleep(0)
+                await let_others_run()
     return dict(used)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, Protocol
@@ -17,6 +16,7 @@ from api.v1 import resource_pb2
 from component import rpc
 from component.client import ApplyOutcome, Binding, Collection, Operation, PatchType, Write
 from component.rpc_server import Context
+from component.slices import let_others_run
 from controlplane.admission.request import Identity, Remarks
 from controlplane.apiserver.authn import Authenticator
 from controlplane.apiserver.committing import How
@@ -184,7 +184,7 @@ class ApiService:
         operations: list[Operation | ApiError] = []
         for index, sent in enumerate(request.operations):
             if index % DECODED_AT_ONCE == 0:
-                await asyncio.sleep(0)
+                await let_others_run()
             operation = operation_of(sent)
             if isinstance(operation, Write):
                 operation = replace(operation, tree=_modern(context, operation.tree))

@@ -6,7 +6,6 @@ same transaction was committed before is known by its id, which the state rememb
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from api.object import Object
 from api.scheme import Scheme
 from component.client import Operation, OperationOutcome, OperationResult, Removal, TransactionResult, Write
 from component.env import Env
+from component.slices import let_others_run
 from controlplane.admission.request import Identity, Remarks
 from controlplane.admission.webhooks.asking import Answers
 from controlplane.apiserver import apply, deletes, incoming
@@ -203,7 +203,7 @@ class Transactions:
                     actor=identity.actor,
                 )
                 log_audits(remarks, identity)
-                await self.counting.settle(plan.ops)
+                await self._settle(plan)
                 if not sending.repeated:
                     return plan.as_done(committed)
                 return _settled(steps, plan, committed, self._replica.state)
@@ -215,11 +215,17 @@ class Transactions:
                     raise Conflict(f"given up after {RETRIES} retries, the state keeps changing: {error}") from None
                 conflicts, fresh = conflicts + 1, True
 
+    async def _settle(self, plan: Plan) -> None:
+        """Quotas first. All that one entry of the log committed is to be answered now: not all in one pass of the loop."""
+        await self.counting.settle(plan.ops)
+        if len(plan.results) > DECIDED_AT_ONCE:
+            await let_others_run()
+
     async def _steps(self, identity: Identity, operations: Sequence[Operation | ApiError]) -> list[Step]:
         steps = []
         for index, operation in enumerate(operations):
             if index % DECIDED_AT_ONCE == 0:
-                await asyncio.sleep(0)
+                await let_others_run()
             try:
                 size = operation.size if isinstance(operation, Write) else 0
                 steps.append(await self._aside.run(identity, size, partial(self._step, identity, operation)))
@@ -316,7 +322,7 @@ class Rehearsal:
         refused_namespaces: set[str] = set()
         for index, step in enumerate(steps):
             if index % DECIDED_AT_ONCE == 0:
-                await asyncio.sleep(0)
+                await let_others_run()
             try:
                 decision, outcome = await self._decided(step, state)
                 _rehearse(plan, state, step.key, decision, outcome, self._levels)

@@ -10,6 +10,7 @@ from typing import Final
 
 from api.errors import Expired
 from api.scheme import DEFINITIONS, Kind
+from component.slices import let_others_run
 from component.tasks import run_until_one_ends
 from controlplane.apiserver import pages
 from controlplane.apiserver.first_events import FirstEvents
@@ -93,7 +94,7 @@ async def watch(
         elif loop.time() >= bookmark_time:
             yield Batch((), place.revision)
         else:
-            await asyncio.sleep(0)  # looked at many changes of others: let the loop go on
+            await let_others_run()  # looked at many changes of others: let the loop go on
             continue
         bookmark_time = loop.time() + bookmark_seconds
 

@@ -20,6 +20,7 @@ from api.errors import ApiError
 from component.client import ApiClient
 from component.env import Env
 from component.informer import Change, Informer
+from component.slices import let_others_run
 from component.tasks import run_together
 from component.workqueue import WorkQueue
 from controlplane.controllers.actions import (
@@ -155,7 +156,7 @@ class ControllerLoop:
         for count, key in enumerate(self._controller.all_keys(), start=1):
             self._queue.add(key)
             if count % ADDED_AT_ONCE == 0:
-                await asyncio.sleep(0)
+                await let_others_run()
 
     async def _resync(self) -> None:
         while True:

@@ -18,6 +18,7 @@ from api.errors import ApiError
 from component.client import ApiClient, Binding
 from component.env import Env, rfc3339
 from component.informer import Change, Informer
+from component.slices import let_others_run
 from component.tasks import run_together
 from controlplane.controllers.actions import EventKind, Record
 from controlplane.controllers.conditions import with_condition
@@ -106,9 +107,9 @@ class Scheduler:
             for equal in by_class(pods):
                 self._place_equal(equal)
                 if self._env.monotonic() - begin_time >= SLICE_SECONDS:
-                    await asyncio.sleep(0)
+                    await let_others_run()
                     begin_time = self._env.monotonic()
-            await asyncio.sleep(0)
+            await let_others_run()
 
     def _place_equal(self, pods: Sequence[Waiting]) -> None:
         present = [pod for pod in pods if pod.uid in self._queue]  # the others went while the loop let others run
