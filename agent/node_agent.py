@@ -41,6 +41,7 @@ from api.object import canonical
 from api.resources import allocatable
 from api.v1 import node_pb2
 from component.env import Env
+from component.tasks import cancelled_elsewhere_as, run_together
 from netplugin.protocol import NetworkFailure, PodNetwork
 
 log = structlog.get_logger()
@@ -114,17 +115,20 @@ class NodeAgent:
         await self._remember()
         rotation = LogRotation(self._running, self._runtime, self._paths)
         limits = DiskLimits(self._workers, self._paths)
+        own = self._certificate
+        renewal = [] if own is None else [CertificateRenewal(own, self._calls, self._env).run()]
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._node.run())
-                group.create_task(self._session.run())
-                group.create_task(self._run_pods())
-                group.create_task(self._end_commands())
-                group.create_task(rotation.run())
-                group.create_task(limits.run())
-                group.create_task(self._tokens.run(self._workers))
-                if self._certificate is not None:
-                    group.create_task(CertificateRenewal(self._certificate, self._calls, self._env).run())
+            with cancelled_elsewhere_as(RuntimeError("a part of the agent was cancelled")):
+                await run_together(
+                    self._node.run(),
+                    self._session.run(),
+                    self._run_pods(),
+                    self._end_commands(),
+                    rotation.run(),
+                    limits.run(),
+                    self._tokens.run(self._workers),
+                    *renewal,
+                )
         finally:
             await self._streams.close()
             await self._probes.close()

@@ -29,6 +29,7 @@ from agent.worker import PodWorker
 from api.core import Pod
 from api.errors import Invalid
 from component.env import Env
+from component.tasks import run_together
 from netplugin.protocol import NetworkFailure, PodNetwork
 
 log = structlog.get_logger()
@@ -151,11 +152,7 @@ class Pods:
     async def run(self) -> None:
         """Watch containers end, repair what was missed, remove what is not assigned; until cancelled."""
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._watch_exits())
-                group.create_task(self._repair())
-                group.create_task(self._remove_unassigned())
-                group.create_task(self.sync.run())
+            await run_together(self._watch_exits(), self._repair(), self._remove_unassigned(), self.sync.run())
         finally:
             tasks = list(self._tasks.values())
             for task in tasks:

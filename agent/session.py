@@ -21,7 +21,7 @@ from api.v1 import node_pb2, node_pb2_grpc
 from component.env import Env
 from component.handshake import Obstacle
 from component.rpc import error_of
-from component.tasks import run_until_one_ends
+from component.tasks import cancelled_elsewhere_as, run_until_one_ends
 
 log = structlog.get_logger()
 
@@ -147,19 +147,8 @@ class Session:
         refused = False
         reason = "the stream ended"
         try:
-            async with self._connect(endpoint) as channel:
-                stub: Any = node_pb2_grpc.NodeServiceStub(channel)  # type: ignore[no-untyped-call] # generated
-                call: Call = stub.Session()
-                try:
-                    async with asyncio.timeout(REGISTER_SECONDS):
-                        await self._register(call)
-                    log.info("session_registered", endpoint=endpoint)
-                    self._told_times.clear()
-                    self.channel = channel
-                    await self._talk(channel, call)
-                finally:
-                    self.channel = None
-                    call.cancel()
+            with cancelled_elsewhere_as(OSError("the call was cancelled")):
+                await self._hold(endpoint)
         except grpc.aio.AioRpcError as error:
             refused = error.code() is grpc.StatusCode.FAILED_PRECONDITION
             reason = str(error_of(error))
@@ -179,6 +168,22 @@ class Session:
         self._side.disconnected(reason, refused=refused)
         self._tell("session_refused" if refused else "session_lost", endpoint, reason)
         return refused
+
+    async def _hold(self, endpoint: str) -> None:
+        """Register, then talk until something ends that."""
+        async with self._connect(endpoint) as channel:
+            stub: Any = node_pb2_grpc.NodeServiceStub(channel)  # type: ignore[no-untyped-call] # generated
+            call: Call = stub.Session()
+            try:
+                async with asyncio.timeout(REGISTER_SECONDS):
+                    await self._register(call)
+                log.info("session_registered", endpoint=endpoint)
+                self._told_times.clear()
+                self.channel = channel
+                await self._talk(channel, call)
+            finally:
+                self.channel = None
+                call.cancel()
 
     def _tell(self, event: str, endpoint: str, reason: str) -> None:
         """Log how a session ended; attempts that keep failing alike fill no disk."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -10,6 +9,7 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from component.rpc import error_of
+from component.tasks import cancelled_elsewhere_as
 
 Answer = TypeVar("Answer", bound=Message)
 
@@ -37,15 +37,10 @@ class SessionCalls:
             response_deserializer=answer.FromString,
         )
         try:
-            response: Answer = await call(request, timeout=DEADLINE_SECONDS)
+            with cancelled_elsewhere_as(NotAnswered("the session ended")):  # gRPC does it when a channel is closed
+                response: Answer = await call(request, timeout=DEADLINE_SECONDS)
         except grpc.aio.AioRpcError as error:
             raise NotAnswered(str(error_of(error))) from error
         except grpc.aio.UsageError as error:
             raise NotAnswered("the session ended") from error
-        except asyncio.CancelledError:
-            # grpc cancels what is under way when a channel is closed; that must not end whoever asked.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            raise NotAnswered("the session ended") from None
         return response

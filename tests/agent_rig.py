@@ -105,6 +105,8 @@ class ControlPlane(node_pb2_grpc.NodeServiceServicer):
         self.history: dict[str, list[Tree]] = {}
         self.gone: list[str] = []
         self.events: list[Tree] = []
+        self.listening = asyncio.Event()  # what agents say in sessions is taken
+        self.listening.set()
         self.answer_heartbeats = True
         self.answer_reports = True
         self.retry_reports = 0
@@ -205,6 +207,7 @@ class ControlPlane(node_pb2_grpc.NodeServiceServicer):
 
     async def _read(self, messages, outbox) -> None:
         async for message in messages:
+            await self.listening.wait()
             match message.WhichOneof("message"):
                 case "heartbeat":
                     self.heartbeats.append(message.heartbeat)
@@ -303,7 +306,12 @@ class Rig:
         self.boot_id = "boot-1"
         self.paths = Paths(folder / "data", folder / "run")
         self.agent: NodeAgent | None = None
+        self.channels: list[grpc.aio.Channel] = []  # those to the replicas, the latest last
         self._task: asyncio.Task[None] | None = None
+
+    def _connect(self, endpoint: str) -> grpc.aio.Channel:
+        self.channels.append(channel(endpoint, None))
+        return self.channels[-1]
 
     def start(self) -> NodeAgent:
         for path in (self.paths.data_dir, self.paths.run_dir):
@@ -327,7 +335,7 @@ class Rig:
             ),
             runtime=self.runtime,
             make_network=lambda _: self.network,
-            connect=lambda endpoint: channel(endpoint, None),
+            connect=self._connect,
             env=env,
         )
         self._task = asyncio.ensure_future(self.agent.run())

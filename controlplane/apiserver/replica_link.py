@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
 import grpc
 import structlog
@@ -15,6 +15,7 @@ import structlog
 from api import errors
 from api.v1 import apiserver_pb2, raft_pb2, raft_pb2_grpc
 from component.rpc import Tls, answered, channel, error_of
+from component.tasks import cancelled_elsewhere_as
 from controlplane.apiserver.directory import SessionDirectory
 from controlplane.apiserver.replica_desk import change_here
 from controlplane.apiserver.secret_keys import KeyDesk
@@ -191,7 +192,7 @@ class Peers:
     async def read_index(self, leader: str) -> int:
         """Ask the leader for the index a read starting now must have applied; NotLeader."""
         try:
-            with _left_as(NotLeader(leader)):
+            with cancelled_elsewhere_as(NotLeader(leader)):
                 reply = await self._stub(leader).ReadIndex(raft_pb2.ReadIndexRequest(), timeout=CALL_SECONDS)
         except grpc.aio.AioRpcError as error:
             raise NotLeader(leader) from error
@@ -205,7 +206,7 @@ class Peers:
             raise errors.Unavailable(f"replica {replica} is gone: retry")
         call = self._stubs[replica].OpenNodeStream(frames)
         try:
-            with _left_as(errors.Unavailable(f"replica {replica} is gone: retry")):
+            with cancelled_elsewhere_as(errors.Unavailable(f"replica {replica} is gone: retry")):
                 async for frame in call:
                     yield frame
         except grpc.aio.AioRpcError as error:
@@ -217,7 +218,7 @@ class Peers:
 
     async def status(self, replica: str) -> apiserver_pb2.ReplicaStatus | None:
         """A peer's status, None when it does not answer within a second."""
-        with contextlib.suppress(grpc.aio.AioRpcError, NotLeader), _left_as(NotLeader(replica)):
+        with contextlib.suppress(grpc.aio.AioRpcError, NotLeader), cancelled_elsewhere_as(NotLeader(replica)):
             reply: apiserver_pb2.ReplicaStatus = await self._stub(replica).Status(
                 apiserver_pb2.ClusterStatusRequest(), timeout=1.0
             )
@@ -227,14 +228,14 @@ class Peers:
     async def share_keys(self, replica: str, keys: Sequence[bytes]) -> Sequence[bytes] | None:
         """Give a peer keys of Secrets; returns all that it has then, None when it does not answer."""
         request = raft_pb2.SecretsKeys(keys=keys)
-        with contextlib.suppress(grpc.aio.AioRpcError, NotLeader), _left_as(NotLeader(replica)):
+        with contextlib.suppress(grpc.aio.AioRpcError, NotLeader), cancelled_elsewhere_as(NotLeader(replica)):
             reply: raft_pb2.SecretsKeys = await self._stub(replica).ShareKeys(request, timeout=CALL_SECONDS)
             return list(reply.keys)
         return None
 
     async def key_uses(self, replica: str) -> raft_pb2.KeyUsesReply | None:
         """What of a peer's data needs which keys of Secrets, None when it does not answer."""
-        with contextlib.suppress(grpc.aio.AioRpcError, NotLeader), _left_as(NotLeader(replica)):
+        with contextlib.suppress(grpc.aio.AioRpcError, NotLeader), cancelled_elsewhere_as(NotLeader(replica)):
             reply: raft_pb2.KeyUsesReply = await self._stub(replica).KeyUses(
                 raft_pb2.KeyUsesRequest(), timeout=SCAN_SECONDS
             )
@@ -245,7 +246,7 @@ class Peers:
         """Let a peer forget keys of Secrets. NotReady, Unavailable."""
         request = raft_pb2.ForgetKeysRequest(keys=keys)
         try:
-            with _left_as(NotLeader(replica)):
+            with cancelled_elsewhere_as(NotLeader(replica)):
                 await self._stub(replica).ForgetKeys(request, timeout=SCAN_SECONDS)
         except grpc.aio.AioRpcError as error:
             raise error_of(error) from error
@@ -270,7 +271,7 @@ class Peers:
     async def change_membership(self, leader: str, change: raft_pb2.LinkChange) -> None:
         """Ask the leader to change the membership. ChangeRefused, ChangeNotNow."""
         try:
-            with _left_as(NotLeader(leader)):
+            with cancelled_elsewhere_as(NotLeader(leader)):
                 reply = await self._stub(leader).ChangeMembership(change, timeout=CALL_SECONDS)
         except (grpc.aio.AioRpcError, NotLeader) as error:
             raise ChangeNotNow("the leader does not answer") from error
@@ -300,7 +301,7 @@ class Peers:
                         await changed.wait()
 
         while True:
-            with contextlib.suppress(grpc.aio.AioRpcError, NotLeader), _left_as(NotLeader(replica)):
+            with contextlib.suppress(grpc.aio.AioRpcError, NotLeader), cancelled_elsewhere_as(NotLeader(replica)):
                 await self._stub(replica).ReportSessions(reports())
             await asyncio.sleep(RECONNECT_SECONDS)
 
@@ -326,7 +327,7 @@ class ProposalStream:
         reply = self._waiting[number] = asyncio.get_running_loop().create_future()
         batch = raft_pb2.ProposeBatch(id=number, term=term, transactions=transactions)
         try:
-            with _left_as(errors.Unavailable("the leader is no replica any more")):
+            with cancelled_elsewhere_as(errors.Unavailable("the leader is no replica any more")):
                 async with self._writing:
                     await self._call.write(batch)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
@@ -360,18 +361,3 @@ class ProposalStream:
                 waiting.set_exception(errors.Unavailable("the connection to the leader broke"))
                 waiting.exception()  # the sender may have gone; it is no loss then
         self._waiting.clear()
-
-
-@contextlib.contextmanager
-def _left_as(error: Exception) -> Iterator[None]:
-    """Raise `error` when a call ends because its peer left: closing a channel cancels what is under way on it.
-
-    Only who is cancelled itself must see a cancellation; any other one would end whatever task made the call.
-    """
-    try:
-        yield
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        raise error from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
@@ -80,6 +81,25 @@ async def test_a_silent_replica_is_given_up(tmp_path):
         silent = rig.plane
         silent.answer_heartbeats = False
         await rig.until(lambda: any(plane.sessions for plane in rig.planes if plane is not silent))
+
+
+async def test_a_replica_that_takes_nothing_is_given_up(tmp_path):
+    """What is being written is cancelled then, and with it, by gRPC, what is being read."""
+    async with agent_rig(tmp_path, planes=2) as rig:
+        deaf = rig.plane
+        deaf.listening.clear()
+        for number in range(8):  # several fit between the two ends
+            rig.network.found_problems[:] = [str(number) * (1 << 20)]
+            rig.agent.status_changed.set()
+            await asyncio.sleep(0.05)
+        await rig.until(lambda: any(plane.sessions for plane in rig.planes if plane is not deaf))
+        deaf.listening.set()
+
+
+async def test_a_session_whose_channel_is_closed_is_followed_by_another(rig):
+    """gRPC ends its calls as cancelled: taken for the agent's own end, that left a node without sessions for good."""
+    await rig.channels[-1].close()
+    await rig.until(lambda: len(rig.plane.registers) == 2)
 
 
 async def test_an_older_session_epoch_is_refused(tmp_path):

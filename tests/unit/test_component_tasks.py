@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from component.tasks import run_together, run_until_one_ends
+from component.tasks import cancelled_elsewhere_as, run_together, run_until_one_ends
 
 EITHER = pytest.mark.parametrize("run", [run_together, run_until_one_ends])
 
@@ -118,6 +118,32 @@ async def test_a_job_that_somebody_else_cancelled_ends_the_call_as_cancelled():
     with pytest.raises(asyncio.CancelledError):
         await run_until_one_ends(jobs.forever("a"), lost)
     assert jobs.ended == ["a"]
+
+
+async def test_a_failure_tells_more_than_a_cancellation():
+    lost = asyncio.get_running_loop().create_future()
+    lost.cancel()
+    with pytest.raises(ValueError, match="one"):
+        await run_until_one_ends(lost, fail("one"))
+
+
+async def test_who_was_not_cancelled_sees_another_error():
+    lost = asyncio.get_running_loop().create_future()
+    lost.cancel()
+    with pytest.raises(OSError, match="gone"), cancelled_elsewhere_as(OSError("gone")):
+        await lost
+
+
+async def test_who_was_cancelled_sees_that():
+    async def waits():
+        with cancelled_elsewhere_as(OSError("gone")):
+            await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(waits())
+    await turns()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_what_is_shielded_goes_on_after_the_call():
