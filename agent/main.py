@@ -30,6 +30,7 @@ from component.env import Env, system_env
 from component.handshake import Handshake, Obstacle
 from component.log import configure
 from component.rpc import channel
+from component.stacks import tell_stacks_when_asked
 from component.version import version
 from netplugin.plugin import Plugin
 from netplugin.protocol import NetworkConfig
@@ -80,6 +81,7 @@ async def _serve(config: AgentConfig) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, running.cancel)
+    tell_stacks_when_asked()
     try:
         await running
     except asyncio.CancelledError:

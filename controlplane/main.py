@@ -17,6 +17,7 @@ from component import pki
 from component.core_dumps import forbid_core_dumps
 from component.env import system_env
 from component.log import configure
+from component.stacks import tell_stacks_when_asked
 from component.version import version
 from controlplane.config import ServerConfig
 from controlplane.raft_settings import raft_config
@@ -82,6 +83,7 @@ def api(config: ServerConfig) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.stop)
         loop.add_signal_handler(signal.SIGHUP, server.reload)
+        tell_stacks_when_asked()
         await server.run()
 
     try:

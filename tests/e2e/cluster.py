@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
@@ -33,6 +34,7 @@ TIM = str(Path(sys.executable).parent / "tim")
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CALL_SECONDS = 120.0
 LOG_LINES = 12  # of each program, when a failure is explained
+STACKS_SECONDS = 1.0  # until programs have written where they stand
 
 Answer = TypeVar("Answer")
 
@@ -74,6 +76,10 @@ def eventually(
     found = wait_until(attempt, seconds, lambda: what + problem + (f"\n{explain()}" if explain else ""))
     assert found is not None
     return found
+
+
+def lines_of(path: Path) -> list[str]:
+    return path.read_text(errors="replace").splitlines()
 
 
 class Cluster:
@@ -240,14 +246,18 @@ class Cluster:
         eventually("all nodes take pods", lambda: not self.tainted_nodes(), seconds, explain)
 
     def describe_hosts(self) -> str:
-        """How hosts and nodes are and what their programs said last, for the message of a failure."""
+        """How hosts and nodes are, what their programs said last and where they stand, for the message of a failure."""
         told = [self.tim("lab", "status", "--name", self.lab.name, check=False).out]
         told += [
             self.tim("describe", "node", host.name, check=False).out for host in self.lab.hosts if host.role == "node"
         ]
+        logs = {path: len(lines_of(path)) for host in self.lab.hosts for path in (host.state_dir / "log").glob("*.log")}
         for host in self.lab.hosts:
-            for path in sorted((host.state_dir / "log").glob("*.log")):
-                told += [f"{host.name} {path.name}:", *path.read_text(errors="replace").splitlines()[-LOG_LINES:]]
+            with suppress(AssertionError, OSError):  # the program does not run, or the host has no power
+                self.kill(host.name, "agent" if host.role == "node" else "api", signal.SIGUSR1)
+        time.sleep(STACKS_SECONDS)
+        for path, count in sorted(logs.items()):
+            told += [f"{path}:", *lines_of(path)[max(0, count - LOG_LINES) :]]
         return "\n".join(told)
 
 
