@@ -1,8 +1,9 @@
 """A replica's API process with a probe of its event loop: `python -m bench.probed_api FILE ARGUMENT...`.
 
-FILE gets a line "monotonic seconds, held seconds, of it garbage collection" whenever the loop did not come round for
-PAUSE_SECONDS. Only what the loop's own thread computed meanwhile counts as held: on a busy machine it also waits for
-other processes, which is not its fault. The arguments are those of `tim-server`.
+FILE gets a line "monotonic seconds, held seconds, of it garbage collection, stolen seconds" whenever the loop did not
+come round for PAUSE_SECONDS. Only what the loop's own thread computed meanwhile counts as held: on a busy machine it
+also waits for other processes, which is not its fault. What a virtual machine's host gives to others meanwhile may count
+as computed, and is told for all cores together. The arguments are those of `tim-server`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from bench.processes import cpu_time
 from controlplane import main as program
 from controlplane import server
 
@@ -50,12 +52,14 @@ async def _probe(path: Path) -> None:
     collections = Collections()
     with path.open("a", encoding="ascii", buffering=1) as file:
         while True:
+            machine = cpu_time()
             wall, cpu, collected = time.perf_counter(), time.thread_time(), collections.seconds
             await asyncio.sleep(PERIOD_SECONDS)
             late = time.perf_counter() - wall - PERIOD_SECONDS
             held = min(late, time.thread_time() - cpu)
             if held > PAUSE_SECONDS:
-                file.write(f"{time.monotonic():.3f} {held:.4f} {collections.seconds - collected:.4f}\n")
+                stolen = cpu_time().stolen_seconds_since(machine)
+                file.write(f"{time.monotonic():.3f} {held:.4f} {collections.seconds - collected:.4f} {stolen:.2f}\n")
 
 
 if __name__ == "__main__":

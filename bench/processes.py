@@ -51,6 +51,10 @@ class CpuTime:
         """The share, 0 to 1, of the time since `before` in which a virtual machine's cores were not given to it."""
         return (self.stolen - before.stolen) / max(self.total - before.total, 1)
 
+    def stolen_seconds_since(self, before: CpuTime) -> float:
+        """Of all cores together, in steps of a clock tick (10 ms)."""
+        return (self.stolen - before.stolen) * _TICK_SECONDS
+
 
 def cpu_time() -> CpuTime:
     """Until now."""
