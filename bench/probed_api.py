@@ -20,6 +20,7 @@ from controlplane import server
 
 PERIOD_SECONDS = 0.005
 PAUSE_SECONDS = 0.010
+NOTED_SECONDS = 0.020  # a core that comes back is told with its next clock tick what was stolen
 
 
 class ProbedServer(server.Server):
@@ -56,10 +57,11 @@ async def _probe(path: Path) -> None:
             wall, cpu, collected = time.perf_counter(), time.thread_time(), collections.seconds
             await asyncio.sleep(PERIOD_SECONDS)
             late = time.perf_counter() - wall - PERIOD_SECONDS
-            held = min(late, time.thread_time() - cpu)
+            at, held, collected = time.monotonic(), min(late, time.thread_time() - cpu), collections.seconds - collected
             if held > PAUSE_SECONDS:
+                await asyncio.sleep(NOTED_SECONDS)
                 stolen = cpu_time().stolen_seconds_since(machine)
-                file.write(f"{time.monotonic():.3f} {held:.4f} {collections.seconds - collected:.4f} {stolen:.2f}\n")
+                file.write(f"{at:.3f} {held:.4f} {collected:.4f} {stolen:.2f}\n")
 
 
 if __name__ == "__main__":
