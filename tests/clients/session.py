@@ -82,6 +82,7 @@ class Session:
         self.environment = {
             "PATH": f"{programs}:{os.environ['PATH']}",
             "HOME": str(folder),
+            "TMPDIR": str(folder),  # where `kubectl edit` leaves what it could not save
             "KUBECONFIG": str(folder / "kubeconfig"),
             "NS": namespace,
             "TZ": "UTC",

@@ -69,8 +69,9 @@ def test_the_official_client_watches_from_where_it_listed_and_goes_on_from_where
     assert [each[:2] for each in seen(first[0][2], 2)] == [("MODIFIED", "3"), ("DELETED", "3")]
 
 
-def test_the_official_client_applies_runs_programs_and_follows_a_log(api, space):
-    applied = dynamic.DynamicClient(api).resources.get(api_version="v1", kind="ConfigMap")
+def test_the_official_client_applies_runs_programs_and_follows_a_log(api, space, tmp_path):
+    cluster = dynamic.DynamicClient(api, cache_file=str(tmp_path / "discovery.json"))
+    applied = cluster.resources.get(api_version="v1", kind="ConfigMap")
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "s"}, "data": {"k": "1"}}
     assert applied.server_side_apply(body=body, namespace=space.name, field_manager="one").data.k == "1"
     with pytest.raises(dynamic.exceptions.ConflictError, match="one"):

@@ -54,6 +54,7 @@ class Kubectl:
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(home),
+            "TMPDIR": str(home),  # where `kubectl edit` leaves what it could not save
             "KUBECONFIG": str(space.cluster.lab.admin_conf),
         }
 

@@ -169,9 +169,9 @@ async def test_pods_with_their_logs_commands_and_evictions(run):
     await run(calls)
 
 
-async def test_kinds_are_discovered_and_applied_by_the_dynamic_client(run):
+async def test_kinds_are_discovered_and_applied_by_the_dynamic_client(run, tmp_path):
     def calls(api):
-        found = dynamic.DynamicClient(api)
+        found = dynamic.DynamicClient(api, cache_file=str(tmp_path / "discovery.json"))
         maps = found.resources.get(api_version="v1", kind="ConfigMap")
         applied = maps.server_side_apply(config_map("a", {"k": "1"}), name="a", namespace="default", field_manager="me")
         assert applied.metadata.managedFields[0].manager == "me"
