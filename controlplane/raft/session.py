@@ -24,7 +24,7 @@ _WRITE_BYTES = 256 << 10
 class PeerSession:
     """`peer` is None until the hello named it; `identities` is None without TLS.
 
-    `on_closed` runs exactly once, with the reason; `on_part` when a part of a frame came, of a slow link perhaps.
+    `on_closed` runs exactly once, with the reason; `on_part` whenever bytes came and a frame is not complete with them.
     """
 
     def __init__(
@@ -105,8 +105,6 @@ class PeerSession:
             elif self._state == "open":
                 if events & READ or broken(events):
                     self._receive()
-                if self._state == "open" and self._reader.within_frame:
-                    self._on_part(self)
                 if self._state == "open" and self._out:
                     self._send()
         except OSError as error:
@@ -151,6 +149,10 @@ class PeerSession:
                 return
             for body in self._reader.feed(received):
                 self._on_frame(self, body)
+                if self._state != "open":
+                    return
+            if self._reader.within_frame:
+                self._on_part(self)
                 if self._state != "open":
                     return
             if len(received) < _RECORD_BYTES:

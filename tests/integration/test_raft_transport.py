@@ -169,6 +169,46 @@ def test_a_newer_session_replaces_the_older_one(plain):
         assert plain.heard[0][2].term == 7
 
 
+def test_only_what_comes_of_a_frame_is_told_as_a_part_of_it(plain):
+    """A peer that stands still amid a frame gives no sign of life by taking what is sent to it."""
+    plain.transports.pop("r2").close()
+    told = []
+    plain.transports["r1"].on_part = told.append
+    hello = raft_pb2.RaftMessage(hello=raft_pb2.Hello(replica="r2", cluster_uid="test"))
+    frame = frames.encode(append(7, size=100_000))
+    with socket.create_connection(plain.addresses["r1"]) as peer:
+        peer.sendall(frames.encode(hello))
+        plain.until(lambda: plain.events)
+        peer.sendall(frame[:50_000])
+        plain.until(lambda: told)
+        peer.setblocking(False)
+        plain.until(lambda: not _taken(peer))
+        told.clear()
+        assert plain.transports["r1"].send("r2", append(1, size=4 << 20))
+        taken = 0
+
+        def all_taken():
+            nonlocal taken
+            taken += _taken(peer)
+            return taken > 4 << 20
+
+        plain.until(all_taken)
+        assert not told
+        peer.sendall(frame[50_000:90_000])
+        plain.until(lambda: told)
+        peer.sendall(frame[90_000:])
+        plain.until(lambda: plain.heard)
+    assert plain.heard[0][2].term == 7
+
+
+def _taken(connection):
+    """How many bytes came of what the other side sent."""
+    try:
+        return len(connection.recv(1 << 20))
+    except BlockingIOError:
+        return 0
+
+
 @pytest.mark.parametrize(
     "content",
     [
