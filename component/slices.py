@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 
 class _Waiting:
-    """Who waits for the next slice on one loop, the longest first."""
+    """Who waits for the next slice on one loop, the longest first. The loop holds it while anybody waits, and nobody else."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -33,7 +33,8 @@ class _Waiting:
             self._loop.call_soon(self._next)
 
 
-_WAITING: WeakKeyDictionary[asyncio.AbstractEventLoop, _Waiting] = WeakKeyDictionary()
+# What waits knows its loop: with more than a reference that does not count, no loop that is done with would ever go.
+_WAITING: WeakKeyDictionary[asyncio.AbstractEventLoop, ReferenceType[_Waiting]] = WeakKeyDictionary()
 
 
 async def let_others_run() -> None:
@@ -43,7 +44,9 @@ async def let_others_run() -> None:
     transactions and as many caches that follow them the loop was held for 60 ms by slices of 3 ms.
     """
     loop = asyncio.get_running_loop()
-    waiting = _WAITING.get(loop)
+    known = _WAITING.get(loop)
+    waiting = known() if known is not None else None
     if waiting is None:
-        waiting = _WAITING[loop] = _Waiting(loop)
+        waiting = _Waiting(loop)
+        _WAITING[loop] = ref(waiting)
     await waiting.add()

@@ -1,6 +1,8 @@
 """Long work in slices: one of all in each pass of the loop."""
 
 import asyncio
+import gc
+import weakref
 
 from component.slices import let_others_run
 
@@ -69,3 +71,17 @@ async def test_who_is_cancelled_in_its_own_turn_holds_nobody_up():
 def test_every_loop_has_turns_of_its_own():
     for _ in range(2):
         assert asyncio.run(passes(2, 1))
+
+
+def test_a_loop_that_was_given_up_amid_slices_goes_with_all_that_waited():
+    loop = asyncio.new_event_loop()
+    tasks = [loop.create_task(passes(2, 1000)) for _ in range(2)]
+    loop.run_until_complete(asyncio.sleep(0.01))
+    assert not any(task.done() for task in tasks)
+    gone = [weakref.ref(each) for each in (loop, *tasks)]
+    for task in tasks:
+        task._log_destroy_pending = False
+    loop.close()
+    del loop, tasks, task
+    gc.collect()
+    assert [each() for each in gone] == [None] * 3
