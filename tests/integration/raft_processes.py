@@ -87,13 +87,14 @@ class Reader:
 class RaftProcesses:
     """Replicas r1..rN. `start`, `kill`, `stop` work on one replica's Raft process; `api` makes its API end."""
 
-    def __init__(self, folder: Path, count: int = 3, **settings: object) -> None:
+    def __init__(self, folder: Path, count: int = 3, *, time_factor: float = 1.0, **settings: object) -> None:
         self.folder = folder
         self.names = [f"r{number}" for number in range(1, count + 1)]
         ports = free_ports(count)
         self.addresses = {name: f"127.0.0.1:{port}" for name, port in zip(self.names, ports, strict=True)}
         self.running: dict[str, subprocess.Popen[bytes]] = {}
-        self._settings = settings
+        self._settings = {"time_factor": time_factor, **settings}
+        self._time_factor = time_factor
         self.enter: dict[str, Sequence[str]] = {}  # what a replica's command line starts with
         # A Unix socket's name is limited to 107 bytes, which a test folder's may exceed.
         self._run_folder = Path(f"/tmp/traft-{os.getpid()}-{ports[0]}")
@@ -163,7 +164,7 @@ class RaftProcesses:
         return process.wait(timeout=DEADLINE_SECONDS)
 
     def api(self, name: str) -> Reader:
-        return Reader(SocketLog(self.socket_path(name), name))
+        return Reader(SocketLog(self.socket_path(name), name, time_factor=self._time_factor))
 
     def logs(self, name: str) -> list[dict[str, object]]:
         return events_of(self.home(name) / "raft.log")
