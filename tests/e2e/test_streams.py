@@ -192,7 +192,7 @@ def test_a_pod_can_be_deleted_while_the_reader_of_a_command_pauses(quiet, tmp_pa
         program = streaming.begin(
             "exec", "loud", "--", "sh", "-c", "while true; do echo 0123456789012345678901234567890123456789; done"
         )
-        assert program.stdout.readline()
+        assert program.stdout.readline(), program.communicate(timeout=DEADLINE_SECONDS)
         quiet.tim("delete", "pod", "loud")
         eventually("it is gone", lambda: not quiet.cluster.exists("pods", quiet.name, "loud"))
         program.communicate(timeout=DEADLINE_SECONDS)
