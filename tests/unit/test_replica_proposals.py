@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 
 import pytest
@@ -16,6 +17,7 @@ from controlplane.replica_proposals import (
     BATCH_TRANSACTIONS,
     IN_FLIGHT_BATCHES,
     QUEUE_TRANSACTIONS,
+    RETRY_SECONDS,
     Proposals,
 )
 from tests.waiting import eventually
@@ -307,13 +309,21 @@ async def test_a_link_that_breaks_in_an_unforeseen_way_does_not_stop_writes(foll
 
 
 async def test_failures_in_a_row_are_tried_less_and_less_often(follower):
+    tried = []
+
     async def refuse():
+        tried.append(asyncio.get_running_loop().time())
         raise NotLeader
 
     follower.link.answer = refuse
-    with pytest.raises(errors.Unavailable):
-        await follower.proposals.commit(follower.data(), 0.2)
-    assert 2 <= len(follower.link.sent) <= 5
+    task = asyncio.ensure_future(follower.proposals.commit(follower.data(), 60))
+    await eventually(lambda: len(tried) >= 4)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    pauses = [later - earlier for earlier, later in itertools.pairwise(tried)]
+    least = [RETRY_SECONDS * 2**failures for failures in (0, 1, 2)]
+    assert all(pause > 0.9 * each for pause, each in zip(pauses, least, strict=False)), pauses
 
 
 async def test_after_its_raft_process_was_away_a_leader_hands_over_again_what_may_not_have_arrived(leader):
